@@ -1,0 +1,163 @@
+"""JSON values, and the two things the DSLs do with them everywhere: merge and measure time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+JsonObject: TypeAlias = dict[str, Json]
+
+
+def deep_equal(left: Json, right: Json) -> bool:
+    """JSON equality: ``1`` equals ``1.0``, but ``true`` does not equal ``1`` (jq and JSON Schema agree)."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(deep_equal(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(deep_equal, left, right))
+    return left == right
+
+
+def deep_merge(target: Json, incoming: Json) -> Json:
+    """Merge *incoming* into *target* by the rule of DSL 0.8: neither argument is changed.
+
+    Objects are merged deep and the incoming value wins; arrays are joined without repeating an element
+    that is already there (by JSON equality); a value joined to an array is appended to it (decision B3);
+    anything else is replaced. Source: specification 0.8, "Merging data" (decisions B2-B4).
+    """
+    if isinstance(target, dict) and isinstance(incoming, dict):
+        merged = dict(target)
+        for key, value in incoming.items():
+            merged[key] = deep_merge(merged[key], value) if key in merged else value
+        return merged
+    if isinstance(target, list):
+        additions = incoming if isinstance(incoming, list) else [incoming]
+        joined = list(target)
+        for value in additions:
+            if not any(deep_equal(value, present) for present in joined):
+                joined.append(value)
+        return joined
+    return incoming
+
+
+def delta(before: Json, after: Json) -> Json:
+    """What *after* adds to or changes in *before*: the part of a branch's result that its join must merge."""
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return after
+    changed: JsonObject = {}
+    for key, value in after.items():
+        if key not in before:
+            changed[key] = value
+        elif not deep_equal(before[key], value):
+            changed[key] = delta(before[key], value)
+    return changed
+
+
+_ISO_DURATION = re.compile(
+    r"(?P<sign>-)?P"
+    r"(?:(?P<years>\d+(?:\.\d+)?)Y)?(?:(?P<months>\d+(?:\.\d+)?)M)?"
+    r"(?:(?P<weeks>\d+(?:\.\d+)?)W)?(?:(?P<days>\d+(?:\.\d+)?)D)?"
+    r"(?:T(?:(?P<late_weeks>\d+(?:\.\d+)?)W)?(?:(?P<late_days>\d+(?:\.\d+)?)D)?"
+    r"(?:(?P<hours>\d+(?:\.\d+)?)H)?(?:(?P<minutes>\d+(?:\.\d+)?)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A length of time: whole calendar *months*, and *seconds* (a float, microseconds at the finest).
+
+    Years and months have no fixed length, so a duration becomes one only when it is added to a moment.
+    """
+
+    months: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Duration:
+        """Read an ISO 8601 duration such as ``PT1H30M``; `ValueError` says what is wrong with it.
+
+        Days and weeks after the ``T`` (``PT30D``), which examples of DSL 0.8 use, are understood too
+        (decision B38). Negative durations, and fractions of years or months, are refused.
+        """
+        stripped = text.strip()
+        match = _ISO_DURATION.fullmatch(stripped)
+        if match is None or stripped.rstrip("T").endswith("P") or stripped.endswith("T"):
+            raise ValueError(f"{text!r} is not an ISO 8601 duration such as PT1H30M or P2D")
+        part = {name: float(value) for name, value in match.groupdict().items() if value and name != "sign"}
+        if match["sign"]:
+            raise ValueError(f"{text!r} is negative; a duration is how long to wait")
+        months = part.get("years", 0.0) * 12 + part.get("months", 0.0)
+        if months != int(months):
+            raise ValueError(
+                f"{text!r} has a fraction of a year or month, which has no fixed length; use days"
+            )
+        days = (part.get("weeks", 0.0) + part.get("late_weeks", 0.0)) * 7 + part.get("days", 0.0)
+        days += part.get("late_days", 0.0)
+        seconds = part.get("hours", 0.0) * 3600 + part.get("minutes", 0.0) * 60 + part.get("seconds", 0.0)
+        return cls(int(months), days * 86400 + seconds)
+
+    @classmethod
+    def of(cls, parts: Mapping[str, float]) -> Duration:
+        """Make a duration of the DSL 1.0 object form: days, hours, minutes, seconds, milliseconds."""
+        return cls(
+            0,
+            parts.get("days", 0) * 86400
+            + parts.get("hours", 0) * 3600
+            + parts.get("minutes", 0) * 60
+            + parts.get("seconds", 0)
+            + parts.get("milliseconds", 0) / 1000,
+        )
+
+    def after(self, moment: datetime) -> datetime:
+        """The moment this long after *moment*; the 31st becomes the last day of a shorter month."""
+        if self.months:
+            years, month = divmod(moment.month - 1 + self.months, 12)
+            year = moment.year + years
+            first_of_next = datetime(year + (month == 11), (month + 1) % 12 + 1, 1, tzinfo=UTC)
+            last_day = (first_of_next - timedelta(days=1)).day
+            moment = moment.replace(year=year, month=month + 1, day=min(moment.day, last_day))
+        return moment + timedelta(seconds=self.seconds)
+
+    def seconds_from(self, moment: datetime) -> float:
+        """How many seconds this is when it starts at *moment*."""
+        return (self.after(moment) - moment).total_seconds() if self.months else self.seconds
+
+
+def pointer(*parts: str | int) -> str:
+    """An RFC 6901 JSON pointer of *parts*; ``~`` and ``/`` in a name are escaped."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def resolve_pointer(document: Json, path: str) -> Json:
+    """The value at RFC 6901 *path* in *document*; `LookupError` names the first part that is not there."""
+    value = document
+    for raw in path.split("/")[1:]:
+        part = raw.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            raise LookupError(f"{path!r}: nothing at {part!r}")
+    return value
+
+
+def plain(value: object) -> Json:
+    """Copy *value*, made of mappings, sequences and scalars, into dicts and lists that are JSON."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def rfc3339(moment: datetime) -> str:
+    """*moment* as an RFC 3339 timestamp in UTC with milliseconds: ``2026-01-31T12:00:00.000Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
