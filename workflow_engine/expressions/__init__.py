@@ -1,0 +1,23 @@
+"""jq, made safe to run inside a workflow: compiled once, pure, bounded, and with the place of each error."""
+
+from __future__ import annotations
+
+from workflow_engine.expressions.errors import EvaluationError, ExpressionError
+from workflow_engine.expressions.expression import Expression, compile
+from workflow_engine.expressions.paths import assignment_path
+from workflow_engine.expressions.schemas import Schema, check_schema
+from workflow_engine.expressions.template import Template, expression_slot, template, unwrap
+
+__all__ = [
+    "EvaluationError",
+    "Expression",
+    "ExpressionError",
+    "Schema",
+    "Template",
+    "assignment_path",
+    "check_schema",
+    "compile",
+    "expression_slot",
+    "template",
+    "unwrap",
+]

@@ -1,0 +1,34 @@
+"""What can be wrong with an expression: its text, or what it meets when it runs."""
+
+from __future__ import annotations
+
+from workflow_engine.values import Json
+
+
+class ExpressionError(ValueError):
+    """The text of an expression is wrong; it can never run.
+
+    *position* is a 0-based offset into *source*, or None where there is no single place. *pointer* is the
+    RFC 6901 pointer of the faulty string inside a template, and is None for a lone expression.
+    """
+
+    def __init__(
+        self, message: str, source: str = "", position: int | None = None, *, pointer: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.source = source
+        self.position = position
+        self.pointer = pointer
+
+
+class EvaluationError(ValueError):
+    """An expression failed on the data it was given, or met a limit.
+
+    *value* is the payload of jq's ``error(value)`` where that is not a string, else None.
+    """
+
+    def __init__(self, message: str, value: Json = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.value = value

@@ -1,0 +1,138 @@
+"""jq's tokens, with the place of each; strings keep their interpolated programs as nested tokens."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from workflow_engine.expressions.errors import ExpressionError
+
+MAX_SOURCE = 65_536
+"""Longest expression, in characters: a document is data, and nobody reads a longer one."""
+
+_MAX_NESTING = 64
+
+_TOKEN = re.compile(
+    r"(?P<space>(?:[ \t\r\n]+|\#[^\n]*)+)"
+    r"|(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+    r"|(?P<field>\.[a-zA-Z_][a-zA-Z0-9_]*)"
+    r"|(?P<name>(?:[a-zA-Z_][a-zA-Z0-9_]*::)*[a-zA-Z_][a-zA-Z0-9_]*)"
+    r"|(?P<variable>\$(?:[a-zA-Z_][a-zA-Z0-9_]*::)*[a-zA-Z_][a-zA-Z0-9_]*)"
+    r"|(?P<format>@[a-zA-Z0-9_]+)"
+    r"|(?P<symbol>\?//=?|//=|\|=|\+=|-=|\*=|/=|%=|==|!=|<=|>=|//|\.\.|[.\[\](){}|,:;=<>+\-*/%$?])"
+)
+_PLAIN = re.compile(r'[^"\\]+')
+_ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_HEX = re.compile(r"[0-9a-fA-F]{4}")
+
+Parts: TypeAlias = "tuple[str | tuple[Token, ...], ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token: *kind* is number, field, name, variable, format, symbol, string or end.
+
+    *text* is the bare word (a field without its dot, a variable without its ``$``). *parts* of a string
+    are its literal pieces and, as tuples of tokens, the programs interpolated between them.
+    """
+
+    kind: str
+    text: str
+    position: int
+    parts: Parts = ()
+
+
+def tokenize(source: str) -> list[Token]:
+    """The tokens of *source*, the last of kind ``end``; `ExpressionError` names the first that is none."""
+    if len(source) > MAX_SOURCE:
+        raise ExpressionError(f"the expression is longer than {MAX_SOURCE} characters", source[:80])
+    tokens, _ = _read(source, 0, "", 0)
+    return tokens
+
+
+def closing_brace(source: str, start: int) -> int | None:
+    """The offset of the ``}`` that ends the expression starting at *start*, or None where it never ends."""
+    try:
+        _, end = _read(source, start, "}", 0)
+    except ExpressionError:
+        return None
+    return end
+
+
+def _read(source: str, at: int, closer: str, nesting: int) -> tuple[list[Token], int]:
+    """Read tokens up to an unmatched *closer* (or the end of *source* if it is empty), and its offset."""
+    if nesting > _MAX_NESTING:
+        raise ExpressionError("strings are interpolated into strings too deeply", source, at)
+    tokens: list[Token] = []
+    opener = {")": "(", "}": "{", "": ""}[closer]
+    depth = 0
+    end = len(source)
+    while at < end:
+        if source[at] == '"':
+            token, at = _string(source, at, nesting)
+            tokens.append(token)
+            continue
+        match = _TOKEN.match(source, at)
+        if match is None:
+            raise ExpressionError(_unexpected(source[at]), source, at)
+        kind, text = match.lastgroup or "", match[0]
+        if kind == "symbol" and closer:
+            if text == opener:
+                depth += 1
+            elif text == closer:
+                if depth == 0:
+                    tokens.append(Token("end", "", at))
+                    return tokens, at
+                depth -= 1
+        if kind in {"field", "variable", "format"}:
+            text = text[1:]
+        if kind != "space":
+            tokens.append(Token(kind, text, at))
+        at = match.end()
+    if closer:
+        raise ExpressionError(f"a {closer!r} is missing", source, end)
+    tokens.append(Token("end", "", end))
+    return tokens, end
+
+
+def _unexpected(character: str) -> str:
+    if character in "'`‘’“”":
+        return f"strings in jq are written in double quotes, not {character}"
+    return f"unexpected character {character!r}"
+
+
+def _string(source: str, start: int, nesting: int) -> tuple[Token, int]:
+    parts: list[str | tuple[Token, ...]] = []
+    text: list[str] = []
+    at, end = start + 1, len(source)
+    while at < end:
+        if match := _PLAIN.match(source, at):
+            text.append(match[0])
+            at = match.end()
+        elif source[at] == '"':
+            parts.append("".join(text))
+            return Token("string", "", start, tuple(parts)), at + 1
+        elif source.startswith("\\(", at):
+            parts.append("".join(text))
+            text = []
+            nested, at = _read(source, at + 2, ")", nesting + 1)
+            parts.append(tuple(nested))
+            at += 1
+        else:
+            piece, at = _escape(source, at)
+            text.append(piece)
+    raise ExpressionError("the string is not closed", source, start)
+
+
+def _escape(source: str, at: int) -> tuple[str, int]:
+    following = source[at + 1 : at + 2]
+    if following in _ESCAPES and following:
+        return _ESCAPES[following], at + 2
+    if following == "u" and (match := _HEX.match(source, at + 2)):
+        code, at = int(match[0], 16), match.end()
+        low = _HEX.match(source, at + 2) if source.startswith("\\u", at) else None
+        if 0xD800 <= code < 0xDC00 and low and 0xDC00 <= int(low[0], 16) < 0xE000:
+            return chr(0x10000 + ((code - 0xD800) << 10) + (int(low[0], 16) - 0xDC00)), low.end()
+        return ("\ufffd" if 0xD800 <= code < 0xE000 else chr(code)), at
+    raise ExpressionError(f"\\{following} is not an escape of a jq string", source, at)

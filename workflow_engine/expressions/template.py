@@ -1,0 +1,151 @@
+"""Expressions inside JSON: ``${ … }`` in strings, and values built from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from workflow_engine.expressions.errors import ExpressionError
+from workflow_engine.expressions.expression import Expression, compile
+from workflow_engine.expressions.lexer import closing_brace
+from workflow_engine.values import Json, pointer
+
+_Build: TypeAlias = "Callable[[Json, Mapping[str, Json]], Json]"
+
+
+def unwrap(text: str) -> str | None:
+    """The jq inside *text* if it is one whole ``${ … }``, spaces around it aside; else None (A2).
+
+    Braces inside strings, comments and objects do not end the expression, so ``"${ .a } and ${ .b }"``
+    is not one expression.
+    """
+    stripped = text.strip()
+    if not stripped.startswith("${"):
+        return None
+    if closing_brace(stripped, 2) != len(stripped) - 1:
+        return None
+    return stripped[2:-1]
+
+
+def expression_slot(text: str, *, variables: Collection[str]) -> Expression:
+    """Compile *text* of a place that always holds an expression, bare or in ``${ … }`` (A1)."""
+    inner = unwrap(text)
+    if inner is None and text.lstrip().startswith("${"):
+        raise ExpressionError(
+            "the text begins with ${ but is not one whole ${ ... }; remove what follows it, or close it",
+            text,
+            0,
+        )
+    return compile(text if inner is None else inner, variables=variables)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A JSON value in which strings may hold expressions; keys are never evaluated (A2, A10).
+
+    *variables* are the names that its expressions use; *constant* tells that it holds none.
+    """
+
+    source: Json
+    variables: frozenset[str]
+    constant: bool
+    _build: _Build = field(repr=False, compare=False)
+
+    def evaluate(self, value: Json, scope: Mapping[str, Json]) -> Json:
+        """The value with each expression replaced by its result on *value*.
+
+        A string that is one whole expression becomes the typed result; in other strings a result that is a
+        string is put in as it is, any other as JSON. Parts without expressions are shared with `source`.
+        """
+        return self._build(value, scope)
+
+
+def template(value: Json, *, variables: Collection[str]) -> Template:
+    """Compile every expression inside *value*; the `ExpressionError` of a faulty one has its pointer."""
+    used: set[str] = set()
+    build = _compile(value, frozenset(variables), (), used)
+    if build is None:
+        return Template(value, frozenset(), True, lambda _value, _scope: value)
+    return Template(value, frozenset(used), False, build)
+
+
+def _compile(
+    value: Json, variables: frozenset[str], path: tuple[str | int, ...], used: set[str]
+) -> _Build | None:
+    """The builder of *value*, or None where it holds no expression."""
+    if isinstance(value, str):
+        if "${" not in value:
+            return None
+        try:
+            return _string(value, variables, used)
+        except ExpressionError as error:
+            raise ExpressionError(
+                error.message, error.source, error.position, pointer=pointer(*path)
+            ) from None
+    if isinstance(value, dict):
+        built = {key: _compile(item, variables, (*path, key), used) for key, item in value.items()}
+        return _object(value, {key: build for key, build in built.items() if build is not None})
+    if isinstance(value, list):
+        items = [_compile(item, variables, (*path, index), used) for index, item in enumerate(value)]
+        return _array(value, {index: build for index, build in enumerate(items) if build is not None})
+    return None
+
+
+def _object(constant: dict[str, Json], builds: dict[str, _Build]) -> _Build | None:
+    if not builds:
+        return None
+
+    def build(value: Json, scope: Mapping[str, Json]) -> Json:
+        built = dict(constant)
+        for key, part in builds.items():
+            built[key] = part(value, scope)
+        return built
+
+    return build
+
+
+def _array(constant: list[Json], builds: dict[int, _Build]) -> _Build | None:
+    if not builds:
+        return None
+
+    def build(value: Json, scope: Mapping[str, Json]) -> Json:
+        built = list(constant)
+        for index, part in builds.items():
+            built[index] = part(value, scope)
+        return built
+
+    return build
+
+
+def _string(text: str, variables: frozenset[str], used: set[str]) -> _Build:
+    whole = unwrap(text)
+    if whole is not None:
+        expression = compile(whole, variables=variables)
+        used |= expression.variables
+        return expression.evaluate
+    parts: list[str | Expression] = []
+    at = 0
+    while (start := text.find("${", at)) >= 0:
+        end = closing_brace(text, start + 2)
+        if end is None:
+            raise ExpressionError("a ${ is not closed by a }", text, start)
+        expression = compile(text[start + 2 : end], variables=variables)
+        used |= expression.variables
+        parts += [text[at:start], expression]
+        at = end + 1
+    parts.append(text[at:])
+
+    def build(value: Json, scope: Mapping[str, Json]) -> Json:
+        return "".join(
+            part if isinstance(part, str) else _interpolated(part.evaluate(value, scope)) for part in parts
+        )
+
+    return build
+
+
+def _interpolated(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
