@@ -1,0 +1,294 @@
+"""The machine of a strategy: it takes events one at a time, and its state is a value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+from workflow_engine import expressions
+from workflow_engine.filters.attributes import (
+    AttributeTest,
+    BadSpec,
+    canonical_text,
+    compile_test,
+    expression_at,
+    members_of,
+)
+from workflow_engine.values import Json, JsonObject, deep_equal
+
+State: TypeAlias = JsonObject
+"""Where a machine is: JSON to be stored as it is. Every machine starts from ``{}``."""
+
+MAX_FILTERS = 256
+"""How many filters one strategy may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event was taken.
+
+    *index* is the filter it satisfied, ``None`` where it only counted towards ``until``: such an event is
+    not part of the output. *ends*: it satisfied ``until``. *complete*: nothing more will be accepted.
+    """
+
+    index: int | None
+    state: State
+    complete: bool
+    ends: bool = False
+
+
+@lru_cache(maxsize=4096)
+def _machine(canonical: str) -> Machine:
+    return Machine(json.loads(canonical))
+
+
+def machine(spec: JsonObject) -> Machine:
+    """The machine of a strategy, compiled once for equal specs. A bad spec is reported by `Machine.check`."""
+    return _machine(json.dumps(spec, sort_keys=True, separators=(",", ":")))
+
+
+class Machine:
+    """Takes events one at a time; its state is a value that the caller keeps, so a machine may be shared."""
+
+    def __init__(self, spec: JsonObject) -> None:
+        self.spec = spec
+        self._problem: ValueError | None = None
+        self._strategy = _NOTHING
+        try:
+            self._strategy = _strategy(spec, "", _scope(spec), nested=False)
+        except BadSpec as bad:
+            self._problem = bad
+
+    def check(self) -> None:
+        """Raise `ValueError`, with the RFC 6901 pointer of the place in the spec, where the spec is wrong."""
+        if self._problem is not None:
+            raise self._problem
+
+    def initial(self) -> State:
+        """The state before any event."""
+        return {}
+
+    def accept(self, state: State, event: JsonObject, errors: list[str] | None = None) -> Accepted | None:
+        """Take *event* or leave it (``None``); *state* is not changed.
+
+        ``until`` is asked first. ``one`` and ``any`` take the first event that matches and are complete,
+        unless ``until`` or ``open`` keeps an ``any`` going. ``all`` takes one event for each filter, in any
+        order; an event that matches several takes the first that still waits (decision A38).
+
+        A correlation key has one value for the whole strategy, ``until`` included: what ``expect`` says, or
+        else what the first accepted event had (decision A42). An event without a value (null) for a key
+        that expects nothing in particular does not match.
+
+        A state that was complete accepts nothing. What could not be evaluated is added to *errors*.
+        """
+        self.check()
+        if state.get("complete"):
+            return None
+        faults: list[str] = [] if errors is None else errors
+        return _accept(self._strategy, state, event, faults)
+
+    def matches(self, event: JsonObject, errors: list[str] | None = None) -> list[int]:
+        """Every filter that *event* satisfies when nothing was accepted before, in order."""
+        self.check()
+        faults: list[str] = [] if errors is None else errors
+        keys = dict(self._strategy.expected)
+        return [
+            i for i, item in enumerate(self._strategy.filters) if item.keys(event, keys, faults) is not None
+        ]
+
+    def interest(self) -> list[tuple[str | None, str | None]]:
+        """The (type, source) pairs to index by: an event is accepted only if it fits one of them.
+
+        ``None`` fits anything. Pairs are unique; those of ``until`` are among them.
+        """
+        self.check()
+        wanted = [item.interest for item in self._strategy.filters]
+        if self._strategy.until is not None:
+            wanted += [item.interest for item in self._strategy.until.filters]
+        return list(dict.fromkeys(wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    name: str
+    extract: expressions.Expression
+    expect: Json
+    has_expect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    tests: tuple[tuple[str, AttributeTest], ...]
+    correlate: tuple[_Key, ...]
+    ignore_case: bool
+    scope: JsonObject
+    interest: tuple[str | None, str | None]
+
+    def keys(self, event: JsonObject, keys: JsonObject, errors: list[str]) -> JsonObject | None:
+        """The correlation values after *event*, or ``None`` where it does not match."""
+        named = {name.lower(): value for name, value in event.items()} if self.ignore_case else event
+        for name, test in self.tests:
+            try:
+                if not test(named.get(name), name in named, event):
+                    return None
+            except expressions.EvaluationError as error:
+                errors.append(f"attribute {name!r}: {error}")
+                return None
+        found: JsonObject = {}
+        for key in self.correlate:
+            try:
+                value = key.extract.first(event, {**self.scope, "event": event})
+            except expressions.EvaluationError as error:
+                errors.append(f"correlation {key.name!r}: {error}")
+                return None
+            if key.has_expect:
+                if not deep_equal(value, key.expect):
+                    return None
+            elif value is None or (key.name in keys and not deep_equal(value, keys[key.name])):
+                return None
+            if key.name not in keys:
+                found[key.name] = value
+        return {**keys, **found}
+
+
+@dataclass(frozen=True, slots=True)
+class _Strategy:
+    mode: str
+    filters: tuple[_Filter, ...]
+    until: _Strategy | None
+    open: bool
+    expected: JsonObject
+
+
+_NOTHING = _Strategy("any", (), None, open=False, expected={})
+
+
+def _accept(strategy: _Strategy, state: State, event: JsonObject, errors: list[str]) -> Accepted | None:
+    kept = state.get("keys")
+    keys: JsonObject = {**strategy.expected, **(kept if isinstance(kept, dict) else {})}
+    after = dict(state)
+    counted = False
+    if strategy.until is not None:
+        before = state.get("until")
+        inner: State = {"met": before if isinstance(before, list) else [], "keys": keys}
+        taken = _accept(strategy.until, inner, event, errors)
+        if taken is not None:
+            if taken.complete:
+                return Accepted(None, {**after, "complete": True}, complete=True, ends=True)
+            keys = _object(taken.state.get("keys"))
+            after |= {"until": taken.state.get("met", []), "keys": keys}
+            counted = True
+    met = state.get("met")
+    satisfied = set(_indices(met))
+    for index, item in enumerate(strategy.filters):
+        if strategy.mode == "all" and index in satisfied:
+            continue
+        found = item.keys(event, keys, errors)
+        if found is None:
+            continue
+        if found:
+            after["keys"] = found
+        if strategy.mode == "all":
+            after["met"] = [*sorted((*satisfied, index))]
+            complete = len(satisfied) + 1 == len(strategy.filters)
+        else:
+            complete = strategy.until is None and not strategy.open
+        if complete:
+            after["complete"] = True
+        return Accepted(index, after, complete)
+    return Accepted(None, after, complete=False) if counted else None
+
+
+def _indices(value: Json) -> Iterator[int]:
+    yield from (item for item in value if isinstance(item, int)) if isinstance(value, list) else ()
+
+
+def _object(value: Json) -> JsonObject:
+    return value if isinstance(value, dict) else {}
+
+
+def _scope(spec: JsonObject) -> JsonObject:
+    scope = spec.get("scope", {}) if isinstance(spec, dict) else {}
+    if not isinstance(scope, dict):
+        raise BadSpec("expected an object of variables", "scope")
+    return scope
+
+
+def _strategy(spec: Json, at: str, scope: JsonObject, *, nested: bool) -> _Strategy:
+    path = [at] if at else []
+    members = members_of(
+        spec, {"mode", "filters"} if nested else {"mode", "filters", "until", "open", "scope"}, *path
+    )
+    mode = members.get("mode")
+    if mode not in ("one", "any", "all"):
+        raise BadSpec("expected one, any or all", *path, "mode")
+    filters = members.get("filters")
+    if not isinstance(filters, list) or len(filters) > MAX_FILTERS:
+        raise BadSpec(f"expected a list of at most {MAX_FILTERS} filters", *path, "filters")
+    if not filters and mode == "any":
+        filters = [{}]  # `any: []` is every event
+    if not filters or (mode == "one" and len(filters) != 1):
+        raise BadSpec(
+            f"{mode} takes {'exactly one filter' if mode == 'one' else 'one filter or more'}",
+            *path,
+            "filters",
+        )
+    until, is_open = members.get("until"), members.get("open", False)
+    if not isinstance(is_open, bool):
+        raise BadSpec("expected true or false", *path, "open")
+    if (until is not None or is_open) and mode != "any":
+        raise BadSpec(
+            f"only `any` goes on until something happens, not {mode}", *path, "until" if until else "open"
+        )
+    if until is not None and is_open:
+        raise BadSpec(
+            "`open` means that the listener decides the end; `until` may not stand beside it", "open"
+        )
+    compiled = tuple(_filter(item, scope, *path, "filters", i) for i, item in enumerate(filters))
+    ending = None if until is None else _strategy(until, "until", scope, nested=True)
+    expected: JsonObject = {}
+    for item in (*compiled, *(ending.filters if ending else ())):
+        for key in item.correlate:
+            if key.has_expect:
+                expected.setdefault(key.name, key.expect)
+    return _Strategy(str(mode), compiled, ending, is_open, expected)
+
+
+def _filter(spec: Json, scope: JsonObject, *path: str | int) -> _Filter:
+    members = members_of(spec, {"attributes", "correlate", "ignore_case"}, *path)
+    ignore_case = members.get("ignore_case", False)
+    if not isinstance(ignore_case, bool):
+        raise BadSpec("expected true or false", *path, "ignore_case")
+    attributes = members.get("attributes", {})
+    if not isinstance(attributes, dict):
+        raise BadSpec("expected an object of tests", *path, "attributes")
+    exact: dict[str, str] = {}
+    tests = []
+    for name, test in attributes.items():
+        place = (*path, "attributes", name)
+        canonical = name.lower() if ignore_case else name
+        tests.append((canonical, compile_test(test, canonical, scope, *place)))
+        if (
+            isinstance(test, dict)
+            and list(test) == ["equals"]
+            and (text := canonical_text(test["equals"])) is not None
+        ):
+            exact[canonical] = text
+    correlate = members.get("correlate", {})
+    if not isinstance(correlate, dict):
+        raise BadSpec("expected an object of correlations", *path, "correlate")
+    keys = tuple(_key(name, item, scope, *path, "correlate", name) for name, item in correlate.items())
+    return _Filter(tuple(tests), keys, ignore_case, scope, (exact.get("type"), exact.get("source")))
+
+
+def _key(name: str, spec: Json, scope: JsonObject, *path: str | int) -> _Key:
+    members = members_of(spec, {"from", "expect"}, *path)
+    return _Key(
+        name,
+        expression_at(members.get("from"), scope, *path, "from"),
+        members.get("expect"),
+        "expect" in members,
+    )
