@@ -1,0 +1,1 @@
+"""Run: walk a `StateGraph`, asking `Effects` for everything outside it; never act."""

@@ -1,0 +1,156 @@
+"""States that run regions side by side or again and again: `Parallel` and `ForEach`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from workflow_engine.errors import fault
+from workflow_engine.graph.model import ForEach, Parallel, State
+from workflow_engine.interpreter.dataflow import RESULT, evaluate, holds, put
+from workflow_engine.interpreter.position import Frame
+from workflow_engine.interpreter.scope import state_scope
+from workflow_engine.values import Json, JsonObject, deep_equal, deep_merge, delta, resolve_pointer
+
+if TYPE_CHECKING:
+    from workflow_engine.interpreter.run import Run
+
+
+async def parallel(run: Run, action: Parallel, frame: Frame) -> Json:
+    """Run the branches; outputs in branch order, whatever order they finish in (decision A33)."""
+    data, original = frame.input, frame.owner.context
+    finished = frame.local.setdefault("finished", {})
+    assert isinstance(finished, dict)
+
+    async def branch(number: int) -> JsonObject:
+        slot = str(number)
+        if slot not in finished:
+            region = action.branches[number]
+            child = frame.fork(slot, region.id, data)
+            output, _ = await run.walk(region, child)
+            finished[slot] = {"output": output, "context": child.context}
+            frame.children.pop(slot, None)
+        result = finished[slot]
+        assert isinstance(result, dict)
+        return result
+
+    if not action.branches:
+        return [] if action.collect == "array" else data
+    need = 1 if action.race else len(action.branches) if action.need is None else action.need
+    thunks = [partial(branch, number) for number in range(len(action.branches))]
+    done = await run.effects.join(thunks, need=need, tolerant=action.race)
+    frame.children = {}
+    results = [done[number] for number in sorted(done)]
+    context = original
+    for result in results:
+        context = fold(context, original, result["context"])
+    frame.owner.context = context
+    if action.race:
+        return results[0]["output"]
+    if action.collect == "array":
+        return [result["output"] for result in results]
+    merged = data
+    for result in results:
+        merged = deep_merge(merged, delta(data, result["output"]))
+    return merged
+
+
+def fold(base: Json, original: Json, changed: Json) -> Json:
+    """*base* with what one branch *changed* in the *original*: members set, replaced and removed (A34)."""
+    if deep_equal(original, changed):
+        return base
+    if not (isinstance(base, dict) and isinstance(original, dict) and isinstance(changed, dict)):
+        return changed
+    folded = {key: value for key, value in base.items() if key not in original or key in changed}
+    for key, value in changed.items():
+        if key not in original:
+            folded[key] = value
+        elif not deep_equal(original[key], value):
+            folded[key] = fold(base.get(key), original[key], value)
+    return folded
+
+
+async def for_each(run: Run, state: State, action: ForEach, frame: Frame) -> Json:
+    """Run the body for each item; an empty or null collection gives the input back (decision A16)."""
+    local = frame.local
+    if "items" not in local:
+        scope = state_scope(run, state, frame, input=frame.input)
+        local["items"] = _items(evaluate(action.items, frame.input, scope))
+    items = local["items"]
+    assert isinstance(items, list)
+    return await (_chained if action.chained else _batched)(run, state, action, frame, items)
+
+
+def _items(collection: Json) -> list[Json]:
+    if collection is None:
+        return []
+    if isinstance(collection, list):
+        return collection
+    raise fault("expression", f"a loop needs an array to go over, not {type(collection).__name__}")
+
+
+async def _chained(run: Run, state: State, action: ForEach, frame: Frame, items: list[Json]) -> Json:
+    """One iteration after the other, each on the output of the one before (DSL 1.0, decision A16)."""
+    local = frame.local
+    local.setdefault("output", frame.input)
+    index = local.setdefault("index", 0)
+    assert isinstance(index, int)
+    while index < len(items):
+        bound: JsonObject = {action.item: items[index]}
+        if action.index is not None:
+            bound[action.index] = index
+        resumed = "do" in frame.children
+        child = frame.child("do", action.body.id, local["output"], bound)
+        if action.condition is not None and not resumed:
+            scope = state_scope(run, state, frame, input=frame.input, **bound)
+            if not holds(action.condition, local["output"], scope, strict=run.graph.strict):
+                break
+        local["output"], broke = await run.walk(action.body, child)
+        frame.children.pop("do", None)
+        index += 1
+        local["index"] = index
+        if broke:
+            break
+    frame.children.pop("do", None)
+    return local["output"]
+
+
+async def _batched(run: Run, state: State, action: ForEach, frame: Frame, items: list[Json]) -> Json:
+    """Iterations on copies of the state data, in batches; results collected in input order (B24-B26)."""
+    local = frame.local
+    finished = local.setdefault("finished", {})
+    assert isinstance(finished, dict)
+
+    async def iteration(number: int) -> Json:
+        slot = str(number)
+        if slot not in finished:
+            data = put(frame.input, (action.item,), items[number], join=False)
+            child = frame.fork(slot, action.body.id, data)
+            child.variables.setdefault(action.item, items[number])
+            child.variables.setdefault("__index", number)
+            await run.walk(action.body, child)
+            finished[slot] = [child.variables[RESULT]] if RESULT in child.variables else []
+            frame.children.pop(slot, None)
+        return None
+
+    size = action.batch if action.batch > 0 else max(1, len(items))
+    for start in range(0, len(items), size):
+        batch = [partial(iteration, number) for number in range(start, min(start + size, len(items)))]
+        await run.effects.join(batch, need=len(batch), tolerant=False)
+    if action.into is None:
+        return frame.input
+    results: list[Json] = []
+    for number in range(len(items)):
+        kept = finished[str(number)]
+        assert isinstance(kept, list)
+        results += kept
+    present = _present(frame.input, action.into)
+    return put(frame.input, action.into, [*present, *results], join=False)
+
+
+def _present(data: Json, path: tuple[str | int, ...]) -> list[Json]:
+    try:
+        value = resolve_pointer(data, "".join(f"/{part}" for part in path))
+    except LookupError:
+        return []
+    return value if isinstance(value, list) else []

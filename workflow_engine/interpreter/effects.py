@@ -1,0 +1,141 @@
+"""The port through which a run reaches the world. Runtimes implement it; the interpreter only asks.
+
+Combinators are here too, for the host decides how things run side by side: under Temporal their order must
+be the same on every replay, and locally the clock is virtual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, TypeAlias, TypeVar
+
+from workflow_engine.values import Json, JsonObject
+
+T = TypeVar("T")
+Thunk: TypeAlias = Callable[[], Awaitable[T]]
+
+
+class Expired(Exception):
+    """Raised by `Effects.within` when the time is up; the work has been cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which execution of which state asks.
+
+    *id* is unique in the run and the same on every replay and resume: the state's pointer, and ``#2`` and
+    so on from its second execution. *label* is what a person reads in the Temporal UI.
+    """
+
+    id: str
+    state: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: *arguments* are evaluated; *resources* are what the bundle pins for it.
+
+    *timeout* is in seconds and bounds the whole call; None leaves it to the runtime's settings.
+    """
+
+    kind: str
+    arguments: JsonObject
+    resources: Mapping[str, Json] = field(default_factory=dict)
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What a waiting state wants: a strategy in the JSON form of `filters`, on one channel."""
+
+    spec: JsonObject
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event that a listener accepted, by filter number *index*.
+
+    *complete*: it was the last one. *ends*: it satisfied ``until`` and is itself not part of the output.
+    """
+
+    event: JsonObject
+    index: int
+    complete: bool
+    ends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SubRun:
+    """A run of another deployed workflow; *version* None is the latest one."""
+
+    namespace: str
+    name: str
+    version: str | None
+    input: Json
+    wait: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a state has just done: *phase* is started, completed, faulted or skipped."""
+
+    phase: str
+    state: str
+    name: str
+    at: datetime
+
+
+class Effects(Protocol):
+    """The world, as one run sees it."""
+
+    @property
+    def run_id(self) -> str:
+        """What the run is known by outside; effects derive their identity from it."""
+
+    def now(self) -> datetime:
+        """The run's time, in UTC: the same on every replay."""
+
+    def random(self) -> float:
+        """A number in [0, 1) that is the same on every replay: for jitter."""
+
+    async def sleep(self, seconds: float, place: Place) -> None:
+        """Return after *seconds* of the run's time."""
+
+    async def call(self, call: Call, place: Place) -> Json:
+        """Perform *call*; a `Fault` when it fails as a call. It is made again only if it was lost."""
+
+    async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
+        """Store *event* durably in *channel*; one with the same source and id is there only once."""
+
+    async def listen(self, listener: Listener, place: Place) -> None:
+        """Begin to receive events, also those published since the run started; again is harmless."""
+
+    async def next_event(self, place: Place) -> Arrival:
+        """The next event for the listener at *place*, in the order of the channel."""
+
+    async def stop_listening(self, place: Place) -> None:
+        """End the listener at *place*; what it has not handed out is lost to this run."""
+
+    async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:
+        """Run another workflow: its output, or null at once when it is not waited for."""
+
+    async def join(self, branches: Sequence[Thunk[T]], *, need: int, tolerant: bool) -> Mapping[int, T]:
+        """Run every branch until *need* have returned, and cancel the others.
+
+        Results are by branch number. When more than enough return at the same moment, the earliest
+        branches count. The first exception cancels all and is raised, but a *tolerant* join loses
+        branches to a `Fault` until too few are left, and then raises that of the earliest branch.
+        """
+
+    async def within(self, seconds: float, work: Thunk[T], place: Place) -> T:
+        """Do *work*, or cancel it after *seconds* of the run's time and raise `Expired`."""
+
+    async def gate(self) -> None:
+        """Return at once, unless the run is suspended: then when it is resumed."""
+
+    def note(self, progress: Progress) -> None:
+        """Something happened that an observer may want to know; never waited for."""

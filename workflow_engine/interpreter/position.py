@@ -1,0 +1,132 @@
+"""Where a run is, as data: a tree of frames.
+
+A frame stands in one region at one state. A state that holds regions (a loop, a try, a fork) has a child
+frame for each region that is being walked, so the leaves are what the run is doing now. The tree is kept up
+to date while the run walks, and is all that is needed to go on from there: `Frame.to_json` at a state
+boundary, `Frame.from_json`, and `run` with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from workflow_engine.values import Json, JsonObject
+
+
+@dataclass(slots=True)
+class Frame:
+    """One region being walked.
+
+    *data* is the raw input of *state*; once *entered*, *input* is what the state's action sees of it.
+    *local* is the progress of that action (iteration, attempt, deadline, results), always JSON.
+    *variables* are bound for the region and everything inside it. *branch*: the frame has a context of its
+    own (the root, and each branch of a fork, decision A34); the frames below share it.
+    """
+
+    region: str
+    data: Json
+    state: str | None = None
+    entered: bool = False
+    input: Json = None
+    started: float = 0.0
+    local: JsonObject = field(default_factory=dict)
+    variables: JsonObject = field(default_factory=dict)
+    children: dict[str, Frame] = field(default_factory=dict)
+    branch: bool = False
+    context: Json = None
+    parent: Frame | None = None
+    doing: str | None = None
+
+    def at(self, state: str) -> None:
+        """Stand before *state*, with nothing of the state before left."""
+        self.state = state
+        self.entered = False
+        self.input = None
+        self.local = {}
+        self.children = {}
+        self.doing = None
+
+    def child(self, slot: str, region: str, data: Json, variables: JsonObject | None = None) -> Frame:
+        """The frame for *region* at *slot*: the one that is there, after a resume, or a new one."""
+        present = self.children.get(slot)
+        if present is None:
+            present = Frame(region, data, variables=variables or {}, parent=self)
+            self.children[slot] = present
+        return present
+
+    def fork(self, slot: str, region: str, data: Json) -> Frame:
+        """Like `child`, for a branch that has a context of its own: a copy of this one's."""
+        present = self.children.get(slot)
+        if present is None:
+            present = self.child(slot, region, data)
+            present.branch, present.context = True, self.owner.context
+        return present
+
+    @property
+    def owner(self) -> Frame:
+        """The frame that holds the context seen here."""
+        frame = self
+        while not frame.branch and frame.parent is not None:
+            frame = frame.parent
+        return frame
+
+    def lexical(self) -> JsonObject:
+        """The variables bound here and around here; inner ones hide outer ones."""
+        bound: JsonObject = {}
+        frame: Frame | None = self
+        while frame is not None:
+            for name, value in frame.variables.items():
+                bound.setdefault(name, value)
+            frame = frame.parent
+        return bound
+
+    def leaves(self) -> Iterator[Frame]:
+        """The frames that stand at a state with nothing below it, in branch order."""
+        if self.children:
+            for child in self.children.values():
+                yield from child.leaves()
+        elif self.state is not None:
+            yield self
+
+    def to_json(self) -> JsonObject:
+        encoded: JsonObject = {"region": self.region, "data": self.data, "state": self.state}
+        if self.entered:
+            encoded["input"] = self.input
+            encoded["started"] = self.started
+        if self.local:
+            encoded["local"] = self.local
+        if self.variables:
+            encoded["variables"] = self.variables
+        if self.branch:
+            encoded["context"] = self.context
+        if self.children:
+            encoded["children"] = {slot: child.to_json() for slot, child in self.children.items()}
+        return encoded
+
+    @classmethod
+    def from_json(cls, encoded: JsonObject, parent: Frame | None = None) -> Frame:
+        state, started = encoded["state"], encoded.get("started", 0.0)
+        local, variables = encoded.get("local", {}), encoded.get("variables", {})
+        children = encoded.get("children", {})
+        assert isinstance(local, dict)
+        assert isinstance(variables, dict)
+        assert isinstance(children, dict)
+        assert isinstance(started, float | int)
+        frame = cls(
+            region=str(encoded["region"]),
+            data=encoded["data"],
+            state=None if state is None else str(state),
+            entered="input" in encoded,
+            input=encoded.get("input"),
+            started=float(started),
+            local=local,
+            variables=variables,
+            branch="context" in encoded,
+            context=encoded.get("context"),
+            parent=parent,
+        )
+        for slot, child in children.items():
+            assert isinstance(child, dict)
+            frame.children[slot] = cls.from_json(child, frame)
+        return frame

@@ -1,0 +1,305 @@
+"""Run a graph: the walk from state to state, and what each kind of state does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Several
+from datetime import UTC, datetime
+from functools import partial
+from typing import assert_never
+
+from workflow_engine.errors import Fault, canonical_type, fault
+from workflow_engine.graph.model import (
+    Assign,
+    Emit,
+    End,
+    Event,
+    Exit,
+    ForEach,
+    GoTo,
+    Operation,
+    Parallel,
+    Raise,
+    Region,
+    Sequence,
+    Sleep,
+    State,
+    StateGraph,
+    SubFlow,
+    Switch,
+    Transition,
+    Try,
+)
+from workflow_engine.interpreter import concurrency, listening, recovery
+from workflow_engine.interpreter.dataflow import apply, enter, evaluate, holds, leave, seconds
+from workflow_engine.interpreter.effects import Call, Effects, Expired, Place, Progress, SubRun
+from workflow_engine.interpreter.position import Frame
+from workflow_engine.interpreter.scope import moment, state_scope, workflow_scope
+from workflow_engine.values import Json, JsonObject, deep_merge, rfc3339
+
+
+class Ended(Exception):
+    """The run is over by an ``end``, from however deep; *output* is that state's. No `try` sees it."""
+
+    def __init__(self, output: Json) -> None:
+        super().__init__("end")
+        self.output = output
+
+
+class Run:
+    """One execution of a graph. Its `root` is the tree of frames, kept up to date as it walks."""
+
+    def __init__(
+        self,
+        graph: StateGraph,
+        input: Json,
+        effects: Effects,
+        *,
+        seeds: Several[JsonObject] = (),
+        position: JsonObject | None = None,
+    ) -> None:
+        """Prepare a run on *input*. *seeds* are the events that started it, for a 0.8 event state;
+        *position* is that of an earlier `Run`, to go on from there.
+        """
+        self.graph = graph
+        self.input = input
+        self.effects = effects
+        self.seeds = list(seeds)
+        self.counts: dict[str, int] = {}
+        self.started = effects.now()
+        self.root = Frame(graph.root.id, input, branch=True, context={})
+        if position is not None:
+            self._restore(position)
+
+    async def execute(self) -> Json:
+        """Walk the graph to its end and return the run's output; a `Fault` when nothing catches it."""
+        if self.root.state is None:
+            scope = workflow_scope(self)
+            data = self.input
+            for step in self.graph.enter:
+                data = apply(step, data, self.root, scope)
+            self.root.data = data
+        output = await self._bounded()
+        scope = workflow_scope(self, self.root.context)
+        for step in self.graph.leave:
+            output = apply(step, output, self.root, scope)
+        return output
+
+    async def _bounded(self) -> Json:
+        if self.graph.timeout is None:
+            return await self._to_the_end()
+        allowed = seconds(self.graph.timeout, self.input, workflow_scope(self), self)
+        remaining = allowed - (self.effects.now() - self.started).total_seconds()
+        place = Place("/timeout", "/timeout", "workflow timeout")
+        try:
+            return await self.effects.within(remaining, self._to_the_end, place)
+        except Expired:
+            raise fault("timeout", f"the workflow took longer than {allowed:g} s", instance="") from None
+
+    async def _to_the_end(self) -> Json:
+        try:
+            output, _ = await self.walk(self.graph.root, self.root)
+        except Ended as ended:
+            return ended.output
+        return output
+
+    def position(self) -> JsonObject:
+        """Where the run is, as JSON from which another `Run` of the same graph and input goes on."""
+        return {
+            "root": self.root.to_json(),
+            "counts": dict(self.counts),
+            "started": self.started.timestamp(),
+            "seeds": list(self.seeds),
+        }
+
+    def _restore(self, position: JsonObject) -> None:
+        root, counts, started = position["root"], position["counts"], position["started"]
+        seeds = position["seeds"]
+        assert isinstance(root, dict)
+        assert isinstance(counts, dict)
+        assert isinstance(started, float | int)
+        assert isinstance(seeds, list)
+        self.root = Frame.from_json(root)
+        self.counts = {state: count for state, count in counts.items() if isinstance(count, int)}
+        self.started = datetime.fromtimestamp(started, UTC)
+        self.seeds = [seed for seed in seeds if isinstance(seed, dict)]
+
+    def descriptor(self) -> JsonObject:
+        """``$workflow`` of DSL 1.0; its input is the raw one."""
+        return {
+            "id": self.effects.run_id,
+            "definition": self.graph.source,
+            "input": self.input,
+            "startedAt": moment(self.started),
+        }
+
+    def place(self, state: State, frame: Frame) -> Place:
+        """Name this execution of *state*: the same after a resume, another one when it runs again."""
+        id = frame.local.get("place")
+        if not isinstance(id, str):
+            count = self.counts[state.id] = self.counts.get(state.id, 0) + 1
+            id = state.id if count == 1 else f"{state.id}#{count}"
+            frame.local["place"] = id
+        rounds = []
+        around = frame.parent
+        while around is not None:
+            index = around.local.get("index")
+            if isinstance(index, int):
+                rounds.append(f"[{index}]")
+            around = around.parent
+        return Place(id, state.id, state.name + "".join(reversed(rounds)))
+
+    async def walk(self, region: Region, frame: Frame) -> tuple[Json, bool]:
+        """Walk *region* from where *frame* stands; its output, and whether it ended in a loop break."""
+        if frame.state is None:
+            if not isinstance(region.entry, GoTo):
+                return frame.data, False
+            frame.at(region.entry.state)
+        while True:
+            await self.effects.gate()
+            assert frame.state is not None
+            state = region.states[frame.state]
+            data, transition = await self._step(state, frame)
+            match transition:
+                case GoTo(target):
+                    frame.data = data
+                    frame.at(target)
+                case Exit(breaks):
+                    return data, breaks
+                case End():
+                    raise Ended(data)
+                case _:
+                    assert_never(transition)
+
+    async def _step(self, state: State, frame: Frame) -> tuple[Json, Transition]:
+        """Do one state, from its raw input to its transformed output."""
+        try:
+            if not frame.entered:
+                frame.started = self.effects.now().timestamp()
+                if state.when is not None and not holds(
+                    state.when, frame.data, state_scope(self, state, frame), strict=self.graph.strict
+                ):
+                    self._note("skipped", state)
+                    return frame.data, state.otherwise
+                self._note("started", state)
+                frame.input = enter(self, state, frame)
+                frame.entered = True
+            output, transition = await self._perform(state, frame)
+            result = leave(self, state, frame, output)
+        except Fault as raised:
+            self._note("faulted", state)
+            raise raised.at(state.id) from None
+        self._note("completed", state)
+        return result, transition
+
+    def _note(self, phase: str, state: State) -> None:
+        self.effects.note(Progress(phase, state.id, state.name, self.effects.now()))
+
+    async def _perform(self, state: State, frame: Frame) -> tuple[Json, Transition]:
+        """Act, within the state's own timeout if it has one (dsl.md §1.6)."""
+        if state.timeout is None:
+            return await self._act(state, frame, None)
+        deadline = frame.local.get("deadline")
+        if not isinstance(deadline, float):
+            allowed = seconds(state.timeout, frame.input, self._scope(state, frame), self)
+            deadline = self.effects.now().timestamp() + allowed
+            frame.local["deadline"] = deadline
+        remaining = max(0.0, deadline - self.effects.now().timestamp())
+        try:
+            if isinstance(state.action, Operation):
+                return await self._act(state, frame, remaining)
+            place = Place(f"{state.id}/timeout", state.id, f"timeout of {state.name}")
+            return await self.effects.within(remaining, partial(self._act, state, frame, None), place)
+        except Expired:
+            frame.children = {}
+            raise fault("timeout", f"{state.name!r} took longer than its timeout allows") from None
+
+    def _scope(self, state: State, frame: Frame) -> JsonObject:
+        return state_scope(self, state, frame, input=frame.input)  # type: ignore[return-value]
+
+    async def _act(self, state: State, frame: Frame, allowed: float | None) -> tuple[Json, Transition]:
+        data = frame.input
+        scope = state_scope(self, state, frame, input=data)
+        match state.action:
+            case Assign(value, merge):
+                assigned = evaluate(value, data, scope)
+                return deep_merge(data, assigned) if merge else assigned, state.next
+            case Switch(cases):
+                for case in cases:
+                    if case.when is None or holds(case.when, data, scope, strict=self.graph.strict):
+                        return data, case.then
+                return data, state.next
+            case Sequence(body):
+                output, _ = await self.walk(body, frame.child("do", body.id, data))
+                return output, state.next
+            case Operation():
+                return await self._call(state, state.action, frame, allowed), state.next
+            case Emit(event, channel):
+                return await self._emit(state, frame, evaluate(event, data, scope), channel), state.next
+            case Sleep(duration):
+                await self._sleep(frame, seconds(duration, data, scope, self), self.place(state, frame))
+                return data, state.next
+            case Raise(error):
+                raise recovery.raised(evaluate(error, data, scope))
+            case Try():
+                return await recovery.attempt(self, state, state.action, frame)
+            case Parallel():
+                return await concurrency.parallel(self, state.action, frame), state.next
+            case ForEach():
+                return await concurrency.for_each(self, state, state.action, frame), state.next
+            case Event():
+                return await listening.wait(self, state, state.action, frame)
+            case SubFlow(namespace, name, version, given, wait):
+                sub_run = SubRun(namespace, name, version, evaluate(given, data, scope), wait)
+                place = self.place(state, frame)
+                frame.doing = f"running {namespace}/{name}"
+                output = await self.effects.run_workflow(sub_run, place)
+                return output if wait else data, state.next
+            case _:
+                assert_never(state.action)
+
+    async def _call(self, state: State, action: Operation, frame: Frame, allowed: float | None) -> Json:
+        arguments = evaluate(
+            action.arguments, frame.input, state_scope(self, state, frame, input=frame.input)
+        )
+        assert isinstance(arguments, dict)
+        resources = {
+            name: self.graph.resources[name] for name in action.resources if name in self.graph.resources
+        }
+        place = self.place(state, frame)
+        frame.doing = f"calling {action.kind}"
+        return await self.effects.call(Call(action.kind, arguments, resources, allowed), place)
+
+    async def _emit(self, state: State, frame: Frame, attributes: Json, channel: str) -> Json:
+        place = self.place(state, frame)
+        if not isinstance(attributes, dict):
+            raise fault("validation", "an event must be an object of attributes")
+        name = self.graph.name
+        event: JsonObject = {
+            "specversion": "1.0",
+            "id": f"{self.effects.run_id}{place.id}",
+            "source": f"/{name.namespace}/{name.name}/{name.version}",
+            "time": rfc3339(self.effects.now()),
+            **{key: value for key, value in attributes.items() if value is not None},
+        }
+        frame.doing = f"publishing {event.get('type')}"
+        await self.effects.publish(channel, event, place)
+        return event
+
+    async def _sleep(self, frame: Frame, duration: float, place: Place) -> None:
+        """Wait; after a resume, only for what is left."""
+        now = self.effects.now().timestamp()
+        until = frame.local.setdefault("until", now + duration)
+        assert isinstance(until, float)
+        frame.doing = "waiting"
+        if until > now:
+            await self.effects.sleep(until - now, place)
+
+    async def pause(self, frame: Frame, duration: float, state: State, what: str) -> None:
+        """Wait between two attempts of *state*: a timer of its own each time."""
+        count = self.counts[f"{state.id}/{what}"] = self.counts.get(f"{state.id}/{what}", 0) + 1
+        place = Place(f"{state.id}/{what}#{count}", state.id, f"{what} {count} of {state.name}")
+        await self._sleep(frame, duration, place)
+        frame.local.pop("until", None)
+
+
+__all__ = ["Ended", "Run", "canonical_type"]

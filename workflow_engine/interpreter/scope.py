@@ -1,0 +1,90 @@
+"""What an expression may name: the arguments of DSL 1.0 (dsl.md §1.4), the constants of 0.8, bound variables.
+
+A scope is lazy: a descriptor is built only for an expression that uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from workflow_engine import __version__
+from workflow_engine.graph.model import State
+from workflow_engine.interpreter.position import Frame
+from workflow_engine.values import Json, JsonObject, resolve_pointer, rfc3339
+
+if TYPE_CHECKING:
+    from workflow_engine.interpreter.run import Run
+
+RUNTIME: JsonObject = {"name": "serverless-workflow-engine", "version": __version__, "metadata": {}}
+
+
+def moment(at: datetime) -> JsonObject:
+    """The date-time descriptor of DSL 1.0: *at* as ISO 8601 text and as seconds and milliseconds."""
+    milliseconds = int(at.timestamp() * 1000)
+    return {
+        "iso8601": rfc3339(at),
+        "epoch": {"seconds": milliseconds // 1000, "milliseconds": milliseconds},
+    }
+
+
+class Scope(Mapping[str, Json]):
+    """The variables that one expression may use; absent ones are null, as in jq."""
+
+    __slots__ = ("_given", "_made", "_makers")
+
+    def __init__(self, given: Mapping[str, Json], makers: Mapping[str, Callable[[], Json]]) -> None:
+        self._given = given
+        self._makers = makers
+        self._made: JsonObject = {}
+
+    def __getitem__(self, name: str) -> Json:
+        if name in self._given:
+            return self._given[name]
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._given
+        yield from (name for name in self._makers if name not in self._given)
+
+    def __len__(self) -> int:
+        return len(set(self._given) | set(self._makers))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._given or name in self._makers
+
+
+def workflow_scope(run: Run, context: Json = None, **given: Json) -> Scope:
+    """The scope of the workflow's own ``input.from`` and ``output.as``."""
+    return Scope({"context": context, **given}, _world(run))
+
+
+def state_scope(run: Run, state: State, frame: Frame, **given: Json) -> Scope:
+    """The scope of an expression of *state*; *given* adds ``input`` and ``output`` where they are known."""
+    makers = _world(run)
+    makers["context"] = lambda: frame.owner.context
+    makers["task"] = lambda: _task(run, state, frame, given.get("__raw_output"))
+    return Scope({**frame.lexical(), **given}, makers)
+
+
+def _world(run: Run) -> dict[str, Callable[[], Json]]:
+    return {
+        "workflow": run.descriptor,
+        "runtime": lambda: RUNTIME,
+        "CONST": lambda: run.graph.constants,
+        "__now": lambda: run.effects.now().timestamp(),
+    }
+
+
+def _task(run: Run, state: State, frame: Frame, raw_output: Json) -> JsonObject:
+    return {
+        "name": state.name,
+        "reference": state.id,
+        "definition": resolve_pointer(run.graph.source, state.id),
+        "input": frame.data,
+        "output": raw_output,
+        "startedAt": moment(datetime.fromtimestamp(frame.started, UTC)),
+    }

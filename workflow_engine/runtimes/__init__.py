@@ -1,0 +1,1 @@
+"""Where runs live: Temporal, or this process on a virtual clock."""

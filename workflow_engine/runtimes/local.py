@@ -1,0 +1,237 @@
+"""Run a graph in this process on a virtual clock: for tests, for ``wfe run --runtime local``, for docs.
+
+Nothing is durable here, and waiting takes no time. Calls are real. Events come from the caller and from the
+run itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from workflow_engine import filters
+from workflow_engine.errors import Error, Fault, fault
+from workflow_engine.graph.model import StateGraph
+from workflow_engine.interpreter.effects import (
+    Arrival,
+    Call,
+    Expired,
+    Listener,
+    Place,
+    Progress,
+    SubRun,
+    Thunk,
+)
+from workflow_engine.interpreter.listening import read, specify
+from workflow_engine.interpreter.run import Run
+from workflow_engine.interpreter.scope import Scope
+from workflow_engine.runtimes.scheduler import Promise, Scheduler, Stalled
+from workflow_engine.values import Json, JsonObject
+
+T = TypeVar("T")
+
+PerformCall = Callable[["LocalRun", Call, Place], Awaitable[Json]]
+FindGraph = Callable[[SubRun], Awaitable[StateGraph]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended: *status* is completed, faulted, or waiting (for events that nobody gave)."""
+
+    status: str
+    output: Json = None
+    error: Error | None = None
+    waiting_for: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Ear:
+    machine: filters.Machine
+    state: filters.State
+    channel: str
+    position: int = 0
+    arrivals: list[Arrival] = field(default_factory=list)
+    complete: bool = False
+    wanted: Promise[None] | None = None
+
+
+class LocalRun:
+    """The effects of one run, and what came of it: `progress` and the events in `channels`."""
+
+    def __init__(
+        self,
+        graph: StateGraph,
+        *,
+        run_id: str | None = None,
+        scheduler: Scheduler | None = None,
+        perform: PerformCall | None = None,
+        find: FindGraph | None = None,
+        channels: dict[str, list[JsonObject]] | None = None,
+        seed: int = 0,
+        at_gate: Callable[[Run], None] | None = None,
+    ) -> None:
+        self.graph = graph
+        self.run_id = run_id or f"{graph.name.name}-{uuid.uuid4()}"
+        self.scheduler = scheduler or Scheduler()
+        self.progress: list[Progress] = []
+        self.channels = channels if channels is not None else {}
+        self.run: Run | None = None
+        self._perform = perform
+        self._find = find
+        self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
+        self._ears: dict[str, _Ear] = {}
+        self._consumed: set[tuple[str, int]] = set()
+        self._at_gate = at_gate
+
+    async def execute(
+        self, input: Json, events: Sequence[JsonObject] = (), *, position: JsonObject | None = None
+    ) -> Outcome:
+        """Run to the end. *events* are published before it starts; those that a trigger takes start it."""
+        channel = self.channels.setdefault("default", [])
+        channel.extend(events)
+        given, seeds = (input, []) if position is not None else self._trigger(input)
+        self.run = Run(self.graph, given, self, seeds=seeds, position=position)
+        try:
+            output = await self.scheduler.drive(self.run.execute())
+        except Fault as raised:
+            return Outcome("faulted", error=raised.error)
+        except Stalled:
+            doing = [f"{leaf.state}: {leaf.doing}" for leaf in self.run.root.leaves() if leaf.doing]
+            return Outcome("waiting", waiting_for=doing)
+        return Outcome("completed", output)
+
+    def _trigger(self, input: Json) -> tuple[Json, list[JsonObject]]:
+        trigger = self.graph.trigger
+        if trigger is None:
+            return input, []
+        machine = filters.machine(specify(trigger.strategy, None, Scope({}, {})))
+        state, taken = machine.initial(), []
+        for number, event in enumerate(self.channels.get(trigger.channel, [])):
+            accepted = machine.accept(state, event)
+            if accepted is None:
+                continue
+            state = accepted.state
+            taken.append((number, event))
+            if accepted.complete:
+                self._consumed |= {(trigger.channel, position) for position, _ in taken}
+                seeds = [taken_event for _, taken_event in taken]
+                if trigger.state is not None:
+                    return input, seeds
+                return [read(seed, trigger.read) for seed in seeds], []
+        return input, []
+
+    # --- the port ---------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        return self.scheduler.now()
+
+    def random(self) -> float:
+        return self._random.random()
+
+    async def sleep(self, seconds: float, place: Place) -> None:
+        await self.scheduler.sleep(seconds)
+
+    async def call(self, call: Call, place: Place) -> Json:
+        if self._perform is None:
+            raise fault("configuration", f"calls of kind {call.kind!r} are not available in this run")
+        work = self._perform(self, call, place)
+
+        async def bounded() -> Json:
+            if call.timeout is None:
+                return await work
+            try:
+                return await asyncio.wait_for(work, call.timeout)
+            except TimeoutError:
+                raise Expired from None
+
+        return await self.scheduler.real(bounded())
+
+    async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
+        self.store(channel, event)
+
+    def store(self, channel: str, event: JsonObject) -> None:
+        """Put *event* in *channel*, once, and let every listener hear it."""
+        log = self.channels.setdefault(channel, [])
+        identity = (event.get("source"), event.get("id"))
+        if any((present.get("source"), present.get("id")) == identity for present in log):
+            return
+        log.append(event)
+        for ear in list(self._ears.values()):
+            self._hear(ear)
+
+    async def listen(self, listener: Listener, place: Place) -> None:
+        if place.id not in self._ears:
+            machine = filters.machine(listener.spec)
+            self._ears[place.id] = _Ear(machine, machine.initial(), listener.channel)
+        self._hear(self._ears[place.id])
+
+    def _hear(self, ear: _Ear) -> None:
+        log = self.channels.get(ear.channel, [])
+        while ear.position < len(log) and not ear.complete:
+            position, ear.position = ear.position, ear.position + 1
+            if (ear.channel, position) in self._consumed:
+                continue
+            accepted = ear.machine.accept(ear.state, log[position])
+            if accepted is None:
+                continue
+            self._consumed.add((ear.channel, position))
+            ear.state = accepted.state
+            ear.complete = accepted.complete or accepted.ends
+            ear.arrivals.append(Arrival(log[position], accepted.index or 0, accepted.complete, accepted.ends))
+        if ear.arrivals and ear.wanted is not None:
+            ear.wanted.resolve(None)
+
+    async def next_event(self, place: Place) -> Arrival:
+        ear = self._ears[place.id]
+        while not ear.arrivals:
+            ear.wanted = Promise()
+            await ear.wanted
+        return ear.arrivals.pop(0)
+
+    async def stop_listening(self, place: Place) -> None:
+        self._ears.pop(place.id, None)
+
+    async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:
+        if self._find is None:
+            raise fault("configuration", "no other workflows are available in this run")
+        graph = await self.scheduler.real(_coroutine(self._find(sub_run)))
+        child = LocalRun(
+            graph,
+            run_id=f"{self.run_id}{place.id}",
+            scheduler=self.scheduler,
+            perform=self._perform,
+            find=self._find,
+            channels=self.channels,
+        )
+        child.run = Run(graph, sub_run.input, child)
+        if sub_run.wait:
+            return await child.run.execute()
+        self.scheduler.spawn(child.run.execute())
+        return None
+
+    async def join(self, branches: Sequence[Thunk[T]], *, need: int, tolerant: bool) -> Mapping[int, T]:
+        return await self.scheduler.join(branches, need=need, tolerant=tolerant)
+
+    async def within(self, seconds: float, work: Thunk[T], place: Place) -> T:
+        async def timer() -> Any:
+            await self.scheduler.sleep(seconds)
+            raise Expired
+
+        first = await self.scheduler.join([work, timer], need=1, tolerant=False)
+        return first[0]
+
+    async def gate(self) -> None:
+        if self._at_gate is not None and self.run is not None:
+            self._at_gate(self.run)
+
+    def note(self, progress: Progress) -> None:
+        self.progress.append(progress)
+
+
+async def _coroutine(work: Awaitable[T]) -> T:
+    return await work

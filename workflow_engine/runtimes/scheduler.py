@@ -1,0 +1,265 @@
+"""A small deterministic scheduler: coroutines on a virtual clock, and real calls beside them.
+
+The interpreter's coroutines are stepped by hand, in the order in which they become ready, so a run does the
+same each time. Sleeping takes no real time: when nothing else can go on, the clock jumps to the next
+sleeper. While a real call is under way the clock follows real time instead, so that a timeout around it
+means what it says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from workflow_engine.errors import Fault
+
+T = TypeVar("T")
+
+
+class Cancelled(BaseException):
+    """Thrown into a coroutine that is no longer wanted."""
+
+
+class Stalled(Exception):
+    """Every coroutine waits for something that nobody will give."""
+
+
+class Promise(Generic[T]):
+    """A result to come; awaiting it parks the task until `resolve` or `fail`."""
+
+    __slots__ = ("_error", "_listeners", "_value", "done")
+
+    def __init__(self) -> None:
+        self.done = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        self._listeners: list[Callable[[], None]] = []
+
+    def resolve(self, value: T) -> None:
+        if not self.done:
+            self.done, self._value = True, value
+            self._tell()
+
+    def fail(self, error: BaseException) -> None:
+        if not self.done:
+            self.done, self._error = True, error
+            self._tell()
+
+    def _tell(self) -> None:
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
+
+    def then(self, listener: Callable[[], None]) -> None:
+        if self.done:
+            listener()
+        else:
+            self._listeners.append(listener)
+
+    def result(self) -> T:
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]
+
+    @property
+    def error(self) -> BaseException | None:
+        return self._error
+
+    def __await__(self) -> Generator[Promise[T], None, T]:
+        if not self.done:
+            yield self
+        return self.result()
+
+
+class Task(Generic[T]):
+    """A coroutine being stepped; `outcome` is its result."""
+
+    __slots__ = ("_cancelled", "_coroutine", "_scheduler", "_waiting", "outcome")
+
+    def __init__(self, scheduler: Scheduler, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._scheduler = scheduler
+        self._coroutine = coroutine
+        self._cancelled = False
+        self._waiting: Promise[Any] | None = None
+        self.outcome: Promise[T] = Promise()
+
+    def cancel(self) -> None:
+        """Throw `Cancelled` into the coroutine at its next step, once."""
+        if not self.outcome.done and not self._cancelled:
+            self._cancelled = True
+            self._waiting = None
+            self._scheduler.ready.append((self, Cancelled()))
+
+    def step(self, error: BaseException | None) -> None:
+        """Go on until the coroutine waits or ends."""
+        try:
+            promise = self._coroutine.throw(error) if error is not None else self._coroutine.send(None)
+        except StopIteration as stop:
+            self.outcome.resolve(stop.value)
+        except BaseException as raised:  # noqa: BLE001 - the outcome carries it to whoever awaits it
+            self.outcome.fail(raised)
+        else:
+            self._waiting = promise
+            promise.then(lambda: self._wake(promise))
+
+    def _wake(self, promise: Promise[Any]) -> None:
+        if self._waiting is promise:
+            self._waiting = None
+            self._scheduler.ready.append((self, None))
+
+
+class Scheduler:
+    """Steps tasks; owns the clock. *start* is the first moment of the virtual clock, by default now."""
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self._now = start if start is not None else datetime.now(UTC)
+        self.ready: deque[tuple[Task[Any], BaseException | None]] = deque()
+        self._sleepers: list[tuple[datetime, int, Promise[None]]] = []
+        self._order = 0
+        self._calls: dict[asyncio.Future[Any], Promise[Any]] = {}
+
+    def now(self) -> datetime:
+        return self._now
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> Task[T]:
+        task = Task(self, coroutine)
+        self.ready.append((task, None))
+        return task
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for *seconds* of virtual time."""
+        promise: Promise[None] = Promise()
+        self._order += 1
+        heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), self._order, promise))
+        await promise
+
+    async def real(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do *work* on the real event loop; when this task is cancelled, so is the work."""
+        future = asyncio.ensure_future(work)
+        promise: Promise[T] = Promise()
+        self._calls[future] = promise
+        try:
+            return await promise
+        finally:
+            if self._calls.pop(future, None) is not None:
+                future.cancel()
+
+    async def join(
+        self, branches: Sequence[Callable[[], Awaitable[T]]], *, need: int, tolerant: bool
+    ) -> Mapping[int, T]:
+        """`Effects.join` on this scheduler."""
+
+        async def run(branch: Callable[[], Awaitable[T]]) -> T:
+            return await branch()
+
+        tasks = [self.spawn(run(branch)) for branch in branches]
+        settled: Promise[None] = Promise()
+
+        def look() -> None:
+            errors = [task.outcome.error for task in tasks if task.outcome.done]
+            good = sum(error is None for error in errors)
+            fatal = [
+                error for error in errors if error is not None and not (tolerant and isinstance(error, Fault))
+            ]
+            if fatal or good >= need or good + len(tasks) - len(errors) < need:
+                settled.resolve(None)
+
+        for task in tasks:
+            task.outcome.then(look)
+        look()
+        try:
+            await settled
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                await _ended(task)
+        done = {
+            number: task.outcome.result() for number, task in enumerate(tasks) if task.outcome.error is None
+        }
+        if len(done) >= need and not any(_fatal(task.outcome.error, tolerant=tolerant) for task in tasks):
+            return dict(list(done.items())[:need])
+        raise next(
+            error
+            for severe in (True, False)
+            for task in tasks
+            if (error := task.outcome.error) is not None
+            and not isinstance(error, Cancelled)
+            and (_fatal(error, tolerant=tolerant) or not severe)
+        )
+
+    async def drive(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run *main* and whatever it spawns to the end of *main*, on the running event loop."""
+        task = self.spawn(main)
+        try:
+            while not task.outcome.done:
+                if self.ready:
+                    current, error = self.ready.popleft()
+                    if not current.outcome.done:
+                        current.step(error)
+                elif self._calls:
+                    await self._follow_real_time()
+                elif not self._wake_next():
+                    self._give_up(task)
+                    raise Stalled
+        finally:
+            for future in list(self._calls):
+                future.cancel()
+        return task.outcome.result()
+
+    def _give_up(self, main: Task[Any]) -> None:
+        """Cancel *main* and let everything below it end."""
+        main.cancel()
+        while self.ready:
+            current, error = self.ready.popleft()
+            if not current.outcome.done:
+                current.step(error)
+
+    async def _follow_real_time(self) -> None:
+        """Let the calls go on until one is done, or the next sleeper's time has come."""
+        loop = asyncio.get_running_loop()
+        began, virtual = loop.time(), self._now
+        patience = None
+        while self._sleepers and self._sleepers[0][2].done:
+            heapq.heappop(self._sleepers)
+        if self._sleepers:
+            patience = max(0.0, (self._sleepers[0][0] - virtual).total_seconds())
+        done, _ = await asyncio.wait(self._calls, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        self._now = virtual + timedelta(seconds=loop.time() - began)
+        if not done:
+            self._wake_next()
+        for future in [future for future in self._calls if future in done]:
+            promise = self._calls.pop(future)
+            error = future.exception()
+            if error is not None:
+                promise.fail(error)
+            else:
+                promise.resolve(future.result())
+
+    def _wake_next(self) -> bool:
+        """Jump to the earliest sleeper; False when nobody sleeps."""
+        while self._sleepers:
+            moment, _, promise = heapq.heappop(self._sleepers)
+            if promise._listeners:
+                self._now = max(self._now, moment)
+                promise.resolve(None)
+                return True
+        return False
+
+
+def _fatal(error: BaseException | None, *, tolerant: bool) -> bool:
+    """Whether *error* ends a join by itself: not a lost branch, not one that the join cancelled."""
+    return (
+        error is not None and not isinstance(error, Cancelled) and not (tolerant and isinstance(error, Fault))
+    )
+
+
+async def _ended(task: Task[Any]) -> None:
+    """Return when *task* has ended, however."""
+    ended: Promise[None] = Promise()
+    task.outcome.then(lambda: ended.resolve(None))
+    await ended
