@@ -1,0 +1,173 @@
+"""Bodies of HTTP messages: from JSON values to bytes and back, by media type (decision A52)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import hashlib
+import json
+from dataclasses import dataclass
+from email.message import Message
+from urllib.parse import urlencode
+
+import orjson
+
+from workflow_engine.calls.uri_template import scalar_text
+from workflow_engine.errors import fault
+from workflow_engine.values import Json, JsonObject
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A ``Content-Type``: *name* is ``type/subtype`` in lower case, *charset* None where none is given."""
+
+    name: str
+    charset: str | None = None
+
+    @classmethod
+    def parse(cls, header: str) -> MediaType:
+        message = Message()
+        message["content-type"] = header
+        charset = message.get_param("charset")
+        return cls(header.partition(";")[0].strip().lower(), charset if isinstance(charset, str) else None)
+
+    @property
+    def is_json(self) -> bool:
+        return self.name == JSON or self.name.endswith("+json")
+
+    @property
+    def is_text(self) -> bool:
+        """Text, XML, and any other type that names a charset."""
+        return (
+            self.name.startswith("text/")
+            or self.name == "application/xml"
+            or self.name.endswith("+xml")
+            or self.charset is not None
+        )
+
+
+def decode(body: bytes, content_type: str) -> Json:
+    """What *body* says: JSON parsed, text and XML as a string, anything else as base64; empty is null.
+
+    Raises `ValueError` where the body is not what its type promises.
+    """
+    if not body:
+        return None
+    media_type = MediaType.parse(content_type)
+    if media_type.is_json:
+        return parse_json(_text(body, media_type.charset) if media_type.charset else body)
+    if media_type.is_text:
+        return _text(body, media_type.charset)
+    return base64.b64encode(body).decode()
+
+
+def parse_json(body: bytes | str) -> Json:
+    """Parse JSON text; a byte order mark is skipped. `ValueError` says what is wrong and where."""
+    if isinstance(body, bytes):
+        body = body.removeprefix(codecs.BOM_UTF8)
+    parsed: Json = orjson.loads(body)
+    return parsed
+
+
+def encode(body: Json, content_type: str, *, seed: str) -> tuple[bytes, str]:
+    """The bytes of *body* under *content_type*, and the header to send with them.
+
+    It mirrors `decode`: a JSON type (the default, where *content_type* is empty) takes any value, text and
+    XML take a string, other types take base64 in a string. Forms take an object: a member that is an array
+    repeats its name, an object in it is sent as JSON. The boundary of a multipart form is derived from
+    *seed*, so that a retry sends the same bytes. A value that does not fit is a validation fault.
+    """
+    media_type = MediaType.parse(content_type or JSON)
+    header = content_type or JSON
+    if media_type.is_json:
+        return _json(body), header
+    if media_type.name == FORM:
+        return urlencode(_fields(body, media_type.name)).encode(), header
+    if media_type.name == MULTIPART:
+        boundary = hashlib.sha256(seed.encode()).hexdigest()[:32]
+        return _multipart(_fields(body, media_type.name), boundary), f"{MULTIPART}; boundary={boundary}"
+    if not isinstance(body, str):
+        raise fault("validation", f"a body of type {media_type.name} must be a string, not {kind(body)}")
+    if media_type.is_text:
+        try:
+            return body.encode(media_type.charset or "utf-8"), header
+        except (LookupError, UnicodeEncodeError) as error:
+            raise fault("validation", f"the body cannot be written as {content_type}: {error}") from None
+    try:
+        return base64.b64decode(body, validate=True), header
+    except (binascii.Error, ValueError):
+        raise fault(
+            "validation",
+            f"a body of type {media_type.name} must be base64; for text, say so with a charset, as in "
+            f"'{media_type.name}; charset=utf-8'",
+        ) from None
+
+
+def kind(value: Json) -> str:
+    """The JSON name of what *value* is, with its article, for messages."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, dict):
+        return "an object"
+    return "an array" if isinstance(value, list) else "a number"
+
+
+def scalars(value: Json, what: str) -> list[str]:
+    """*value* as strings: none for null, one for a scalar, several for an array (decision A51)."""
+    items = value if isinstance(value, list) else [value]
+    for item in items:
+        if isinstance(item, dict | list):
+            raise fault("validation", f"{what} must be a scalar or an array of scalars, not {kind(item)}")
+    return [scalar_text(item) for item in items if item is not None]
+
+
+def json_text(value: Json) -> str:
+    """Compact JSON, for a field of a form or a URL."""
+    return _json(value).decode()
+
+
+def _json(value: Json) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer beyond 64 bits, or nesting beyond its limit
+        pass
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except (ValueError, RecursionError) as error:
+        raise fault("validation", f"the body cannot be written as JSON: {error}") from None
+
+
+def _text(body: bytes, charset: str | None) -> str:
+    try:
+        return body.decode(charset or "utf-8", errors="replace").removeprefix("\ufeff")
+    except LookupError:
+        raise ValueError(f"its charset {charset!r} is not known") from None
+
+
+def _fields(body: Json, media_type: str) -> list[tuple[str, str]]:
+    if not isinstance(body, dict):
+        raise fault("validation", f"a body of type {media_type} must be an object, not {kind(body)}")
+    members: JsonObject = body
+    return [
+        (name, json_text(item) if isinstance(item, dict | list) else scalar_text(item))
+        for name, value in members.items()
+        for item in (value if isinstance(value, list) else [value])
+        if item is not None
+    ]
+
+
+def _multipart(fields: list[tuple[str, str]], boundary: str) -> bytes:
+    lines: list[str] = []
+    for name, value in fields:
+        quoted = name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
+        lines += [f"--{boundary}", f'Content-Disposition: form-data; name="{quoted}"', "", value]
+    return "\r\n".join([*lines, f"--{boundary}--", ""]).encode()

@@ -1,0 +1,47 @@
+"""What a caller is given: the world it may use for one call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+
+from workflow_engine.calls.egress import Egress
+from workflow_engine.values import Json, JsonObject
+
+
+class Publisher(Protocol):
+    """Where events go: the router, or whatever stands in its place."""
+
+    async def publish(self, channel: str, events: list[JsonObject]) -> Any:
+        """Store *events* (CloudEvents in JSON form) in *channel*; returns once they are durable.
+
+        An event that *channel* already has, by source and id, is accepted and stored once.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """Everything around one call that is not its arguments.
+
+    *idempotency_key* is the same for every attempt: run, state and iteration. *state* is the pointer of
+    the state that calls. *source* is the URI that published events come from (``/default/order/1.0.0``).
+    *resources* are what the bundle pinned: by URI, ``{"content": text, "media_type"?: text}``, or, for an
+    asyncapi operation, the operation as JSON. *timeout* is in seconds and covers the whole call.
+    """
+
+    idempotency_key: str
+    run_id: str
+    state: str
+    source: str
+    resources: Mapping[str, JsonObject]
+    events: Publisher | None
+    egress: Egress
+    now: datetime
+    timeout: float = 60.0
+
+
+Caller: TypeAlias = Callable[[JsonObject, CallContext], Awaitable[Json]]
+"""Performs one call: evaluated arguments in, its output out. It raises `Fault`; anything else is a bug."""

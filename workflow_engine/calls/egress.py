@@ -1,0 +1,166 @@
+"""The way out: one HTTP client for all calls, and the rules on whom it may reach."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address
+from pathlib import Path
+from socket import AF_UNSPEC, AddressFamily
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from workflow_engine.calls.addresses import AddressPolicy, host_key, literal_address
+from workflow_engine.errors import Fault, fault
+
+MIB = 1024 * 1024
+MAX_HEADERS = 128
+MAX_HEADER_BYTES = 16 * 1024
+
+
+class Refused(OSError):
+    """Name resolution found only addresses that the policy refuses; `fault` says so to the author."""
+
+    def __init__(self, refusal: Fault) -> None:
+        super().__init__(str(refusal))
+        self.fault = refusal
+
+
+class Egress:
+    """Owns the HTTP client that calls share, and decides whom they may reach.
+
+    Use it as an async context manager, in the event loop that the calls run in.
+
+    *allowed_hosts*, *allow_link_local* and *allow_private* are the rules of `AddressPolicy`. They are
+    applied to the host of every request, to each hop of a redirect, and to the very addresses that are
+    connected to, so a name that changes its address between check and use gains nothing.
+
+    *connect_to* sends connections elsewhere, as curl's ``--connect-to`` does: ``{"api.example.com:443":
+    "127.0.0.1:8443"}``. TLS is still verified for the original name. Its targets are the operator's own
+    choice and are not subject to the address rules. *ca_file* has certificates that are trusted besides
+    those of the system. *trust_env* takes proxies from the environment; a proxy resolves names itself, so
+    the address rules then hold for literals only. *max_response* bounds a body in bytes, decompressed.
+    """
+
+    def __init__(
+        self,
+        *,
+        allowed_hosts: Iterable[str] | None = None,
+        allow_link_local: bool = False,
+        allow_private: bool = True,
+        connect_to: Mapping[str, str] | None = None,
+        ca_file: str | Path | None = None,
+        trust_env: bool = False,
+        max_response: int = 8 * MIB,
+    ) -> None:
+        hosts = None if allowed_hosts is None else tuple(allowed_hosts)
+        self.policy = AddressPolicy(hosts, allow_link_local, allow_private)
+        self.max_response = max_response
+        self._connect_to = {_endpoint(left): _endpoint(right) for left, right in (connect_to or {}).items()}
+        for host, port in self._connect_to:
+            if literal_address(host) is not None:
+                raise ValueError(f"connect_to {host}:{port}: the host to replace must be a name")
+        self._ca_file = ca_file
+        self._trust_env = trust_env
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The shared client. It follows no redirects by itself and keeps no cookies between calls."""
+        if self._session is None:
+            raise RuntimeError("Egress is used outside of its `async with`")
+        return self._session
+
+    def admit(self, url: URL) -> URL:
+        """Check *url* and return it with an IPv4 host in its usual notation.
+
+        A URL that is not absolute http or https is a configuration fault; a host that may not be called,
+        an authorization fault.
+        """
+        if url.scheme not in ("http", "https") or not url.raw_host:
+            raise fault("configuration", f"{str(url)[:200]!r} is not an absolute http or https URL")
+        self.policy.check_host(url.raw_host)
+        address = literal_address(url.raw_host)
+        if isinstance(address, IPv4Address) and str(address) != url.raw_host:
+            url = url.with_host(str(address))
+        return url
+
+    async def __aenter__(self) -> Self:
+        context = await asyncio.to_thread(_tls_context, self._ca_file)
+        connector = aiohttp.TCPConnector(
+            resolver=_PolicyResolver(self.policy, self._connect_to), ssl=context, ttl_dns_cache=10
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=self._trust_env,
+            max_headers=MAX_HEADERS,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
+class _PolicyResolver(AbstractResolver):
+    """Resolves names to the addresses that the policy lets through: what it returns is connected to."""
+
+    def __init__(self, policy: AddressPolicy, connect_to: Mapping[tuple[str, int], tuple[str, int]]) -> None:
+        self._policy = policy
+        self._connect_to = connect_to
+        self._names = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: AddressFamily = AF_UNSPEC
+    ) -> list[ResolveResult]:
+        replacement = self._connect_to.get((host_key(host), port))
+        if replacement is not None:
+            found = await self._names.resolve(*replacement, family=family)
+            for result in found:
+                result["hostname"] = host
+            return found
+        found = await self._names.resolve(host, port, family=family)
+        allowed: list[ResolveResult] = []
+        refusal: Fault | None = None
+        for result in found:
+            address = literal_address(result["host"])
+            if address is None:
+                raise OSError(None, f"{host} resolved to {result['host']!r}, which is not an address")
+            try:
+                self._policy.check_address(address, host)
+            except Fault as refused:
+                refusal = refused
+            else:
+                allowed.append(result)
+        if refusal is not None and not allowed:
+            raise Refused(refusal)
+        return allowed
+
+    async def close(self) -> None:
+        await self._names.close()
+
+
+def _endpoint(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"connect_to {text!r} is not host:port")
+    return host_key(host), int(port)
+
+
+def _tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(cafile=str(ca_file))
+    return context
