@@ -1,0 +1,36 @@
+"""The port to where documents are kept. Implementations are in `catalog.stores`, one contract suite for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from catalog.model import Operation, Spec
+
+
+class Store(Protocol):
+    """Documents by name and version, each with its operations. Every method is atomic; lost connections and
+    broken files raise `catalog.errors.Unavailable`.
+    """
+
+    async def add(self, spec: Spec, operations: Sequence[Operation], *, replace: bool = False) -> Spec | None:
+        """Keep *spec* and return what was there under its name and version, None if nothing was.
+
+        What was there stays if it has the same digest, or unless *replace*: the caller compares digests to
+        know which. Once this returns, a durable store has written it.
+        """
+
+    async def get(self, name: str, version: str) -> Spec | None:
+        """One document with its text."""
+
+    async def specs(self, name: str | None = None) -> Sequence[Spec]:
+        """Documents without their texts, by name, then in the order of registration; all or those of *name*."""
+
+    async def operations(self, name: str, version: str) -> Sequence[Operation]:
+        """The operations of one document, in its order; none if it is not there."""
+
+    async def remove(self, name: str, version: str | None = None) -> int:
+        """Forget one version, or all; how many documents are gone."""
+
+    async def close(self) -> None:
+        """Give back files and threads. Nothing else may be called after."""
