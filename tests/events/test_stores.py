@@ -1,0 +1,146 @@
+"""The built-in stores keep the contract."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from workflow_engine.errors import Conflict, Rejected, Unavailable
+from workflow_engine.events.spi import ChannelSpec, Store
+from workflow_engine.events.stores import open_store
+from workflow_engine.testing.event_store import EventStoreContract
+from workflow_engine.testing.event_store_fixtures import bodies, record
+
+
+class TestMemory(EventStoreContract):
+    @pytest.fixture
+    def url(self):
+        return "memory:"
+
+
+class TestSqlite(EventStoreContract):
+    @pytest.fixture
+    def url(self, tmp_path):
+        return f"sqlite:///{tmp_path}/new folder/events.db?synchronous=normal"
+
+
+class TestUrls:
+    def test_an_unknown_scheme_names_those_that_are_known(self):
+        with pytest.raises(Rejected, match="memory, sqlite"):
+            open_store("oracle://host/db")
+
+    @pytest.mark.parametrize(
+        "url", ["sqlite://host/x", "sqlite:", "sqlite:///x?synchronous=off", "sqlite:///x?y=1", "memory:/x"]
+    )
+    def test_a_url_that_says_nothing_clear_is_refused(self, url):
+        with pytest.raises(Rejected):
+            open_store(url)
+
+    @pytest.mark.parametrize("url", ["memory:", "sqlite:///x.db", "SQLITE:////tmp/x.db"])
+    def test_a_store_is_all_four_protocols(self, url):
+        assert isinstance(open_store(url), Store)
+
+
+async def opened(path) -> Store:
+    store = open_store(f"sqlite:///{path}")
+    await store.open()
+    return store
+
+
+async def test_a_file_is_opened_by_one_process_and_the_second_learns_which(tmp_path):
+    store = await opened(tmp_path / "e.db")
+    with pytest.raises(Conflict, match=rf"e\.db is in use by process {os.getpid()}"):
+        await opened(tmp_path / "e.db")
+    await store.close()
+    await (await opened(tmp_path / "e.db")).close()
+
+
+async def test_a_file_that_is_no_database_is_refused_and_let_go(tmp_path):
+    (tmp_path / "e.db").write_bytes(b"not a database" * 100)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match=r"e\.db"):
+            await opened(tmp_path / "e.db")
+
+
+async def test_a_file_of_a_newer_version_is_refused(tmp_path):
+    with sqlite3.connect(tmp_path / "e.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(Conflict, match="format 99"):
+        await opened(tmp_path / "e.db")
+
+
+async def test_a_write_that_fails_leaves_those_of_its_group_alone(tmp_path):
+    store = await opened(tmp_path / "e.db")
+    await store.ensure_channel(ChannelSpec("c"))
+    rev = await store.put("k", b"1")
+    results = await asyncio.gather(
+        store.put("a", b"1"),
+        store.put("k", b"2", if_rev=rev + 7),
+        store.append("c", [record("1")]),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], Conflict)
+    assert await bodies(store) == ["1"]
+    assert await store.get("a") is not None
+    await store.close()
+
+
+PUBLISHER = """
+import asyncio, sys
+from workflow_engine.events.spi import ChannelSpec
+from workflow_engine.events.stores import open_store
+from workflow_engine.testing.event_store_fixtures import record
+
+async def main():
+    store = open_store(sys.argv[1])
+    await store.open()
+    await store.ensure_channel(ChannelSpec("c"))
+
+    async def publish(worker):
+        for n in range(100000):
+            batch = [record(f"{sys.argv[2]}-{worker}-{n}-{m}") for m in range(worker + 1)]
+            await store.append("c", batch)
+            print(*(r.id for r in batch), flush=True)
+
+    await asyncio.gather(*map(publish, range(3)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_acknowledged_survives_the_killing_of_the_process(tmp_path, seed):
+    acknowledged: list[str] = []
+    for life in range(2):
+        child = subprocess.Popen(
+            [sys.executable, "-c", PUBLISHER, f"sqlite:///{tmp_path}/e.db", str(life)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(20 + 37 * seed):
+            acknowledged += child.stdout.readline().split()
+        child.kill()
+        for line in child.stdout.read().splitlines(keepends=True):
+            acknowledged += line.split() if line.endswith("\n") else []
+        child.wait()
+        child.stdout.close()
+    there = asyncio.run(ids_in(tmp_path / "e.db"))
+    assert set(acknowledged) <= set(there)
+    assert len(there) == len(set(there))
+    batches = {}
+    for id in there:
+        batches.setdefault(id.rsplit("-", 1)[0], []).append(id)
+    assert all(len(ids) == int(name.split("-")[1]) + 1 for name, ids in batches.items())
+
+
+async def ids_in(path) -> list[str]:
+    store = await opened(path)
+    there = await bodies(store, limit=1_000_000)
+    await store.close()
+    return there

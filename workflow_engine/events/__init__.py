@@ -1,0 +1,1 @@
+"""The event router: CloudEvents in, deliveries out. It runs alone: no workflow, no DSL, no web framework."""

@@ -1,0 +1,59 @@
+"""The backends of storage, opened by URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from workflow_engine.errors import Rejected
+from workflow_engine.events.spi import Store
+
+ENTRY_POINTS = "workflow_engine.event_stores"
+"""The entry point group in which other distributions name theirs: scheme = ``module:opener``."""
+
+
+def _memory(url: str) -> Store:
+    from workflow_engine.events.stores.memory import MemoryStore
+
+    if urlsplit(url).path not in ("", "/"):
+        raise Rejected("store-url", f"{url!r}: memory: takes no path")
+    return MemoryStore()
+
+
+def _sqlite(url: str) -> Store:
+    from workflow_engine.events.stores.sqlite import SqliteStore
+
+    parts = urlsplit(url)
+    path = unquote(parts.path).removeprefix("/")
+    options = dict(parse_qsl(parts.query))
+    synchronous = options.pop("synchronous", "full").lower()
+    if parts.netloc or not path or not url[7:].startswith("///"):
+        raise Rejected("store-url", f"{url!r}: expected sqlite:///relative/path or sqlite:////absolute/path")
+    if options or synchronous not in ("full", "normal"):
+        raise Rejected("store-url", f"{url!r}: the only option is synchronous=full or synchronous=normal")
+    return SqliteStore(Path(path), synchronous=synchronous)
+
+
+OPENERS: dict[str, Callable[[str], Store]] = {"memory": _memory, "sqlite": _sqlite}
+"""The schemes that are built in."""
+
+
+def open_store(url: str) -> Store:
+    """The store of *url*, which is not open yet: ``memory:``, ``sqlite:///path[?synchronous=normal]``, or a
+    scheme that another distribution brings under `ENTRY_POINTS`.
+
+    `Rejected` for an unknown scheme, with those that are known, and for a URL that its scheme cannot read.
+    """
+    scheme = url.partition(":")[0].lower()
+    if scheme in OPENERS:
+        return OPENERS[scheme](url)
+    others = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if scheme not in others:
+        known = ", ".join(sorted({*OPENERS, *others}))
+        raise Rejected("store-url", f"{url!r}: no event store for {scheme!r}; known are {known}")
+    opened = others[scheme].load()(url)
+    if not isinstance(opened, Store):
+        raise Rejected("store-url", f"{url!r}: {others[scheme].value} is not an event store")
+    return opened

@@ -1,0 +1,179 @@
+"""One SQLite file: a thread that writes with group commit, a few that read, and a lock against a second process."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+from workflow_engine.errors import Conflict, Unavailable
+
+T = TypeVar("T")
+
+GROUP = 256
+"""How many writes share one commit at most."""
+READERS = 2
+
+
+class FileLock:
+    """The right of one process to a database. The kernel ends it with the process, however that dies."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + ".lock")
+        self._database = database
+        self._file = -1
+
+    def acquire(self) -> None:
+        """`Conflict`, naming the file and the process that has it, if there is one."""
+        self._database.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(file, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(file)
+            raise Conflict(
+                f"{self._database} is in use by process {holder}; stop it, reach its router over HTTP, "
+                "or give another file"
+            ) from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        self._file = file
+
+    def release(self) -> None:
+        """Without effect if it is not held. The lock file stays: removing it would race with the next holder."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class _Write(Generic[T]):
+    __slots__ = ("done", "error", "result", "sync", "work")
+
+    def __init__(
+        self, work: Callable[[sqlite3.Connection], T], done: asyncio.Future[T], *, sync: bool
+    ) -> None:
+        self.work, self.done, self.sync = work, done, sync
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def resolve(self) -> None:
+        if self.done.done():
+            return
+        if self.error is not None:
+            self.done.set_exception(self.error)
+        else:
+            self.done.set_result(cast("T", self.result))
+
+
+class Connection:
+    """Runs functions on the database: writes on one thread, many in one commit; reads on others meanwhile.
+
+    What queues up while a commit is flushed to disk goes into the next one together, so that a single writer waits
+    for nobody and many writers share the flush. A write that raises is undone alone.
+    """
+
+    def __init__(self, path: Path, *, synchronous: str) -> None:
+        self._path = path
+        self._full = synchronous == "full"
+        self._writes: queue.SimpleQueue[_Write[Any] | None] = queue.SimpleQueue()
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._closing = False
+        self._loop = asyncio.get_running_loop()
+        self._writer = self._connect()
+        self._thread = threading.Thread(target=self._run, name=f"sqlite-writer {path.name}", daemon=True)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"sqlite-reader {path.name}")
+        self._thread.start()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA cache_size = -16384")
+        return connection
+
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, sync: bool = True) -> T:
+        """Run *work* inside a transaction; returns when it is committed, and with *sync* flushed to disk."""
+        if self._closing:
+            raise Unavailable(f"the event store {self._path} is closed")
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._writes.put(_Write(work, done, sync=sync))
+        return await done
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run *work*, which only reads, on what is committed."""
+        if self._closing:
+            raise Unavailable(f"the event store {self._path} is closed")
+        return await self._loop.run_in_executor(self._readers, self._read, work)
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+            connection.execute("PRAGMA query_only = ON")
+            self._opened.append(connection)
+        try:
+            return work(connection)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"the event store {self._path} cannot be read: {error}") from error
+
+    async def close(self) -> None:
+        """Finish the writes that were asked for, then let go of the file."""
+        if self._closing:
+            return
+        self._closing = True
+        self._writes.put(None)
+        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in (*self._opened, self._writer):
+            connection.close()
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            first = self._writes.get()
+            group = [first]
+            while len(group) < GROUP and not self._writes.empty():
+                group.append(self._writes.get())
+            writes = [write for write in group if write is not None]
+            last = len(writes) < len(group)
+            if writes:
+                self._commit(writes)
+                self._loop.call_soon_threadsafe(_resolve, writes)
+
+    def _commit(self, writes: list[_Write[Any]]) -> None:
+        connection = self._writer
+        try:
+            flush = self._full and any(write.sync for write in writes)
+            connection.execute(f"PRAGMA synchronous = {'FULL' if flush else 'NORMAL'}")
+            connection.execute("BEGIN IMMEDIATE")
+            for write in writes:
+                connection.execute("SAVEPOINT one")
+                try:
+                    write.result = write.work(connection)
+                except sqlite3.OperationalError:
+                    raise
+                except Exception as error:  # noqa: BLE001  whatever it is, it belongs to who asked
+                    write.error = error
+                    connection.execute("ROLLBACK TO one")
+                connection.execute("RELEASE one")
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for write in writes:
+                write.error = Unavailable(f"the event store {self._path} cannot be written: {error}")
+
+
+def _resolve(writes: list[_Write[Any]]) -> None:
+    for write in writes:
+        write.resolve()

@@ -1,0 +1,232 @@
+"""The deliveries and the ledger of a store in SQLite."""
+
+# ruff: noqa: S608  only names of columns and tables are put into statements; values are bound
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from workflow_engine.events.spi import Again, Attempt, Done, Hit, Parked, Position, Query
+from workflow_engine.events.stores.sqlite_log import RECORD, SqliteLog, stored
+
+_PARKED = "id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, owner"
+
+
+class SqliteDeliveries(SqliteLog):
+    """`DeliveryStore` over tables of deliveries and attempts."""
+
+    _last_group = ""
+
+    async def park(self, items: Sequence[Parked]) -> None:
+        await self._db.write(lambda db: self._park(db, items))
+
+    def _park(self, db: sqlite3.Connection, items: Sequence[Parked]) -> None:
+        for item in items:
+            db.execute(
+                f"INSERT INTO parked ({_PARKED}, blocked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL,"
+                " EXISTS (SELECT 1 FROM parked WHERE grp = ? AND key = ?)) ON CONFLICT (id) DO NOTHING",
+                (
+                    item.id,
+                    self._channel(item.channel),
+                    item.group,
+                    item.position.partition,
+                    item.position.offset,
+                    item.due_us,
+                    item.payload,
+                    item.key,
+                    item.attempt,
+                    item.first_us,
+                    item.reason,
+                    item.group,
+                    item.key,
+                ),
+            )
+
+    def _item(self, row: Sequence[Any]) -> Parked:
+        id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, owner = row
+        name = next(name for name, (number, _) in self._channels.items() if number == channel)
+        return Parked(
+            id, name, grp, Position(part, off), due_us, payload, key, attempt, first_us, reason, owner
+        )
+
+    async def due(
+        self,
+        owner: str,
+        now_us: int,
+        *,
+        limit: int,
+        lease_us: int,
+        per_group: int,
+        exclude: Collection[str] = (),
+    ) -> list[Parked]:
+        def work(db: sqlite3.Connection) -> list[Parked]:
+            leased: list[Parked] = []
+            for group in _groups_after(db, self._last_group):
+                if group in exclude:
+                    continue
+                rows = db.execute(
+                    f"SELECT {_PARKED} FROM parked WHERE grp = ? AND NOT blocked AND due_us <= ?"
+                    " ORDER BY due_us, seq LIMIT ?",
+                    (group, now_us, min(per_group, limit - len(leased))),
+                ).fetchall()
+                for row in rows:
+                    leased.append(replace(self._item(row), owner=owner, due_us=now_us + lease_us))
+                    self._last_group = group
+                if len(leased) == limit:
+                    break
+            db.executemany(
+                "UPDATE parked SET owner = ?, due_us = ? WHERE id = ?",
+                [(owner, item.due_us, item.id) for item in leased],
+            )
+            return leased
+
+        return await self._db.write(work, sync=False)
+
+    async def next_due(self, exclude: Collection[str] = ()) -> int | None:
+        def work(db: sqlite3.Connection) -> int | None:
+            earliest = None
+            for group in _groups_after(db, ""):
+                if group in exclude:
+                    continue
+                (due_us,) = db.execute(
+                    "SELECT min(due_us) FROM parked WHERE grp = ? AND NOT blocked", (group,)
+                ).fetchone()
+                if due_us is not None and (earliest is None or due_us < earliest):
+                    earliest = due_us
+            return earliest
+
+        return await self._db.read(work)
+
+    async def settle(self, item: Parked, outcome: Done | Again) -> bool:
+        held = (item.id, item.owner, item.due_us)
+
+        def work(db: sqlite3.Connection) -> bool:
+            if isinstance(outcome, Again):
+                again = db.execute(
+                    "UPDATE parked SET owner = NULL, due_us = ?, reason = ?, attempt = attempt + 1"
+                    " WHERE id = ? AND owner = ? AND due_us = ?",
+                    (outcome.due_us, outcome.reason, *held),
+                )
+                return again.rowcount > 0
+            gone = db.execute("DELETE FROM parked WHERE id = ? AND owner = ? AND due_us = ?", held)
+            if gone.rowcount and item.key is not None:
+                _unblock(db, item.group, item.key)
+            return gone.rowcount > 0
+
+        return await self._db.write(work, sync=False)
+
+    async def discard(self, group: str, key: str | None = None) -> list[Parked]:
+        some, values = ("", (group,)) if key is None else (" AND key = ?", (group, key))
+
+        def work(db: sqlite3.Connection) -> list[Parked]:
+            rows = db.execute(
+                f"SELECT {_PARKED} FROM parked WHERE grp = ?{some} ORDER BY seq", values
+            ).fetchall()
+            db.execute(f"DELETE FROM parked WHERE grp = ?{some}", values)
+            return [self._item(row) for row in rows]
+
+        return await self._db.write(work)
+
+    async def parked(
+        self, group: str | None = None, *, at: tuple[str, Position] | None = None
+    ) -> list[Parked]:
+        where, values = ["1"], list[Any]()
+        if group is not None:
+            where.append("grp = ?")
+            values.append(group)
+        if at is not None:
+            where.append("channel = ? AND part = ? AND off = ?")
+            values += [self._channel(at[0]), at[1].partition, at[1].offset]
+        query = f"SELECT {_PARKED} FROM parked WHERE {' AND '.join(where)} ORDER BY seq"
+        return await self._db.read(lambda db: [self._item(row) for row in db.execute(query, values)])
+
+    async def backlog(self) -> dict[str, int]:
+        return await self._db.read(
+            lambda db: dict(
+                db.execute("SELECT grp, count(*) FROM parked GROUP BY grp ORDER BY grp").fetchall()
+            )
+        )
+
+    async def log_attempts(self, rows: Sequence[Attempt]) -> None:
+        await self._db.write(lambda db: self._log(db, rows), sync=False)
+
+    def _log(self, db: sqlite3.Connection, rows: Sequence[Attempt]) -> None:
+        db.executemany(
+            "INSERT INTO attempt (channel, part, off, grp, delivery, status, at_us, n, ms, code, detail, reference)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    self._channel(row.channel),
+                    row.position.partition,
+                    row.position.offset,
+                    row.group,
+                    row.delivery,
+                    row.status,
+                    row.at_us,
+                    row.n,
+                    row.ms,
+                    row.code,
+                    row.detail,
+                    row.reference,
+                )
+                for row in rows
+            ],
+        )
+
+    async def attempts(self, name: str, position: Position) -> list[Attempt]:
+        channel = self._channel(name)
+        return await self._db.read(
+            lambda db: [
+                Attempt(name, position, *row)
+                for row in db.execute(
+                    "SELECT grp, delivery, status, at_us, n, ms, code, detail, reference FROM attempt"
+                    " WHERE channel = ? AND part = ? AND off = ? ORDER BY seq",
+                    (channel, position.partition, position.offset),
+                )
+            ]
+        )
+
+    async def search(self, query: Query) -> list[Hit]:
+        wanted: list[tuple[str, str | int | None]] = [
+            ("channel = ?", None if query.channel is None else self._channel(query.channel)),
+            ("type = ?", query.type),
+            ("source = ?", query.source),
+            ("subject = ?", query.subject),
+            ("id = ?", query.id),
+            ("time_us >= ?", query.from_us),
+            ("time_us < ?", query.to_us),
+            ("seq < ?", None if query.cursor is None else int(query.cursor)),
+        ]
+        given = [(sql, value) for sql, value in wanted if value is not None]
+        where = " AND ".join(["1", *(sql for sql, _ in given)])
+        statement = f"SELECT {RECORD}, channel, seq FROM record WHERE {where} ORDER BY seq DESC LIMIT ?"
+        values = [*(value for _, value in given), query.limit]
+        rows = await self._db.read(lambda db: db.execute(statement, values).fetchall())
+        names = {number: name for name, (number, _) in self._channels.items()}
+        return [Hit(names[row[11]], stored(row), str(row[12])) for row in rows if row[11] in names]
+
+
+def _groups_after(db: sqlite3.Connection, last: str) -> Iterator[str]:
+    """Every group with deliveries once, by name, beginning after *last*: each is one look into an index."""
+    for where, values in (("grp > ?", [last]), ("grp <= ?", [last])):
+        at = ""
+        while True:
+            row = db.execute(
+                f"SELECT min(grp) FROM parked WHERE {where} AND grp > ?", [*values, at]
+            ).fetchone()
+            if row[0] is None:
+                break
+            at = row[0]
+            yield at
+
+
+def _unblock(db: sqlite3.Connection, group: str, key: str) -> None:
+    """Let the first delivery of a key be handed out."""
+    db.execute(
+        "UPDATE parked SET blocked = 0 WHERE blocked AND seq ="
+        " (SELECT min(seq) FROM parked WHERE grp = ? AND key = ?)",
+        (group, key),
+    )

@@ -1,0 +1,1 @@
+"""What authors of plugins and of workflows test theirs with."""

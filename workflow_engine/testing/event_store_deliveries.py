@@ -1,0 +1,282 @@
+"""The contracts of a `GroupStore`, a `DeliveryStore` and a `MetaStore`."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+
+from workflow_engine.errors import Conflict
+from workflow_engine.events.spi import (
+    Again,
+    Assignment,
+    Attempt,
+    Caps,
+    ChannelSpec,
+    Done,
+    Fenced,
+    Position,
+    Query,
+    Store,
+)
+from workflow_engine.testing.event_store_fixtures import NOW, SECOND, StoreFixtures, delivery, record
+
+
+class GroupContract(StoreFixtures):
+    """Consumer groups."""
+
+    async def test_a_commit_moves_cursor_outbox_state_and_ledger(
+        self, store: Store, held: Assignment
+    ) -> None:
+        row = Attempt("c", Position(0, 0), "g", "d", "held", NOW)
+        await store.commit(held, {0: 5}, outbox=[delivery("d")], state={"a": b"1", "b": b"2"}, ledger=[row])
+        await store.commit(held, {}, state={"a": None, "missing": None})
+        assert await store.committed("c", "g") == {0: 5}
+        assert await store.states("c", "g") == {"b": b"2"}
+        assert [item.id for item in await store.parked("g")] == ["d"]
+        assert await store.attempts("c", Position(0, 0)) == [row]
+
+    async def test_a_commit_of_an_older_epoch_does_nothing(self, store: Store, held: Assignment) -> None:
+        newer = await store.join("c", "g", "me", NOW, SECOND)
+        with pytest.raises(Fenced):
+            await store.commit(held, {0: 1}, outbox=[delivery("d")], state={"a": b"1"})
+        assert await store.committed("c", "g") == {}
+        assert await store.parked() == []
+        assert await store.states("c", "g") == {}
+        await store.commit(newer, {0: 1})
+
+    async def test_a_commit_for_the_partition_of_another_member_is_fenced(self, store: Store) -> None:
+        await store.ensure_channel(ChannelSpec("p", partitions=2))
+        await store.join("p", "g", "a", NOW, SECOND)
+        second = await store.join("p", "g", "b", NOW, SECOND)
+        with pytest.raises(Fenced):
+            await store.commit(second, {1 - second.partitions[0]: 1})
+
+    async def test_partitions_are_shared_out_among_the_living(self, store: Store) -> None:
+        await store.ensure_channel(ChannelSpec("p", partitions=5))
+        first = await store.join("p", "g", "a", NOW, 10 * SECOND)
+        assert first.partitions == (0, 1, 2, 3, 4)
+        second = await store.join("p", "g", "b", NOW, 20 * SECOND)
+        first = await store.heartbeat(first, NOW, 10 * SECOND)
+        assert sorted(first.partitions + second.partitions) == [0, 1, 2, 3, 4]
+        assert abs(len(first.partitions) - len(second.partitions)) <= 1
+        assert first.epoch == second.epoch
+        second = await store.heartbeat(second, NOW + 15 * SECOND, SECOND)
+        assert second.partitions == (0, 1, 2, 3, 4)
+        with pytest.raises(Fenced):
+            await store.heartbeat(first, NOW + 15 * SECOND, SECOND)
+
+    async def test_a_heartbeat_alone_keeps_the_epoch(self, store: Store, held: Assignment) -> None:
+        renewed = await store.heartbeat(held, NOW + SECOND, 10 * SECOND)
+        assert (renewed.epoch, renewed.expires_us) == (held.epoch, NOW + 11 * SECOND)
+
+    async def test_leaving_gives_the_partitions_back(self, store: Store, held: Assignment) -> None:
+        await store.leave(held)
+        await store.leave(held)
+        with pytest.raises(Fenced):
+            await store.commit(held, {0: 1})
+
+    async def test_seeking_sets_the_cursor_and_fences(self, store: Store, held: Assignment) -> None:
+        await store.seek("c", "g", {0: 42})
+        assert await store.committed("c", "g") == {0: 42}
+        with pytest.raises(Fenced):
+            await store.commit(held, {0: 1})
+        await store.commit(await store.heartbeat(held, NOW, SECOND), {0: 1})
+
+    async def test_a_dropped_group_begins_anew(self, store: Store, held: Assignment) -> None:
+        await store.commit(held, {0: 5}, state={"a": b"1"})
+        await store.drop_group("c", "g")
+        assert (await store.committed("c", "g"), await store.states("c", "g")) == ({}, {})
+        with pytest.raises(Fenced):
+            await store.commit(held, {0: 6})
+
+    async def test_states_are_found_by_prefix(self, store: Store, held: Assignment) -> None:
+        await store.commit(held, {}, state={"a/2": b"", "a/1": b"x", "b/1": b"y", "a": b"z", "a%": b"p"})
+        assert await store.states("c", "g", "a/") == {"a/1": b"x", "a/2": b""}
+        assert list(await store.states("c", "g")) == ["a", "a%", "a/1", "a/2", "b/1"]
+
+
+class DeliveryContract(StoreFixtures):
+    """Deliveries, the ledger and search."""
+
+    async def due(self, store: Store, at: int = NOW, **options: object) -> list[str]:
+        """The ids of what is leased at a time."""
+        asked = {"limit": 100, "lease_us": 10 * SECOND, "per_group": 100} | options
+        return [item.id for item in await store.due("me", at, **asked)]  # type: ignore[arg-type]
+
+    async def test_what_is_due_is_handed_out_once(self, store: Store) -> None:
+        await store.park(
+            [delivery("late", due_us=NOW + SECOND), delivery("a"), delivery("b", due_us=NOW - 1)]
+        )
+        assert await self.due(store) == ["b", "a"]
+        assert await self.due(store) == []
+        assert await store.next_due() == NOW + SECOND
+
+    async def test_a_delivery_comes_back_as_it_was(self, store: Store) -> None:
+        item = delivery("a", position=Position(3, 4), key="k", attempt=2, reason="r", payload=b"\x00")
+        await store.park([item])
+        (leased,) = await store.due("me", NOW, limit=1, lease_us=SECOND, per_group=1)
+        assert leased == replace(item, due_us=NOW + SECOND)
+        assert leased.owner == "me"
+        assert await store.parked(at=("c", Position(3, 4))) == [leased]
+        assert await store.parked(at=("c", Position(0, 0))) == []
+
+    async def test_the_same_id_is_parked_once(self, store: Store) -> None:
+        await store.park([delivery("a"), delivery("a", payload=b"other")])
+        await store.park([delivery("a")])
+        assert [item.payload for item in await store.parked()] == [b"payload"]
+
+    async def test_a_lease_that_runs_out_is_due_again_and_fences_the_late_one(self, store: Store) -> None:
+        await store.park([delivery("a")])
+        (first,) = await store.due("me", NOW, limit=1, lease_us=SECOND, per_group=1)
+        (second,) = await store.due("me", NOW + SECOND, limit=1, lease_us=SECOND, per_group=1)
+        assert await store.settle(first, Done()) is False
+        assert await store.settle(second, Done()) is True
+        assert await store.settle(second, Done()) is False
+        assert await store.parked() == []
+
+    async def test_another_attempt_is_counted_and_comes_when_it_is_due(self, store: Store) -> None:
+        await store.park([delivery("a")])
+        (item,) = await store.due("me", NOW, limit=1, lease_us=SECOND, per_group=1)
+        assert await store.settle(item, Again(NOW + 5 * SECOND, "refused"))
+        assert await self.due(store, NOW + 4 * SECOND) == []
+        (again,) = await store.due("me", NOW + 5 * SECOND, limit=1, lease_us=SECOND, per_group=1)
+        assert (again.attempt, again.reason, again.first_us) == (1, "refused", NOW)
+
+    async def test_items_of_a_key_come_one_after_the_other(self, store: Store) -> None:
+        await store.park([delivery(f"{key}{n}", key=key) for n in range(2) for key in "ab"])
+        first = await store.due("me", NOW, limit=9, lease_us=SECOND, per_group=9)
+        assert [item.id for item in first] == ["a0", "b0"]
+        await store.settle(first[0], Again(NOW + 5 * SECOND, ""))
+        await store.settle(first[1], Done())
+        assert await self.due(store) == ["b1"]
+        assert await self.due(store, NOW + 5 * SECOND) == ["a0"]
+
+    async def test_groups_share_fairly(self, store: Store) -> None:
+        await store.park([delivery(f"{group}{n}", group=group) for group in "abc" for n in range(5)])
+        assert sorted(await self.due(store, per_group=1)) == ["a0", "b0", "c0"]
+        assert sorted(await self.due(store, per_group=2, exclude={"b"})) == ["a1", "a2", "c1", "c2"]
+        seen = [*await self.due(store, limit=1, per_group=1), *await self.due(store, limit=1, per_group=1)]
+        assert len({id[0] for id in seen}) == 2
+
+    async def test_excluded_groups_are_not_next(self, store: Store) -> None:
+        await store.park([delivery("a", group="a"), delivery("b", group="b", due_us=NOW + 7)])
+        assert await store.next_due({"a"}) == NOW + 7
+        assert await store.next_due({"a", "b"}) is None
+
+    async def test_deliveries_are_discarded_by_group_or_key(self, store: Store) -> None:
+        await store.park(
+            [delivery("1", key="a"), delivery("2", key="b"), delivery("3", key="a"), delivery("4")]
+        )
+        (leased, *_) = await store.due("me", NOW, limit=1, lease_us=SECOND, per_group=1)
+        assert [item.id for item in await store.discard("g", "a")] == ["1", "3"]
+        assert await store.settle(leased, Done()) is False
+        await store.park([delivery("5", key="a")])
+        assert await self.due(store) == ["2", "4", "5"]
+        assert [item.id for item in await store.discard("g")] == ["2", "4", "5"]
+        assert await store.discard("missing") == []
+
+    async def test_the_backlog_counts_by_group(self, store: Store) -> None:
+        await store.park([delivery("1"), delivery("2"), delivery("3", group="h")])
+        assert await store.backlog() == {"g": 2, "h": 1}
+
+    async def test_the_ledger_keeps_its_order_and_is_trimmed_with_its_events(self, store: Store) -> None:
+        await store.append("c", [record("1")])
+        rows = [
+            Attempt("c", Position(0, 0), "g", "d", "retry", NOW, 1, 2.5, "503", "busy", ""),
+            Attempt("c", Position(0, 0), "g", "d", "delivered", NOW + 1, 2, 1.5, "200", "", "run-1"),
+        ]
+        await store.log_attempts([*rows, replace(rows[0], position=Position(0, 1))])
+        assert await store.attempts("c", Position(0, 0)) == rows
+        await store.trim("c", 0, 1)
+        assert await store.attempts("c", Position(0, 0)) == []
+
+    async def test_search_finds_the_newest_by_every_field(self, store: Store) -> None:
+        if Caps.QUERY not in store.caps:
+            pytest.skip("the store does not search")
+        await store.ensure_channel(ChannelSpec("d"))
+        await store.append(
+            "c", [record("1"), record("2", type="t", source="/s", subject="x", time_us=NOW + 9)]
+        )
+        await store.append("d", [record("2", time_us=NOW + 10)])
+
+        async def find(**query: object) -> list[tuple[str, str]]:
+            hits = await store.search(Query(**query))  # type: ignore[arg-type]
+            return [(hit.channel, hit.stored.record.id) for hit in hits]
+
+        assert await find() == [("d", "2"), ("c", "2"), ("c", "1")]
+        assert await find(channel="c") == [("c", "2"), ("c", "1")]
+        assert await find(id="2") == [("d", "2"), ("c", "2")]
+        assert await find(type="t") == await find(source="/s") == await find(subject="x") == [("c", "2")]
+        assert await find(from_us=NOW + 9, to_us=NOW + 10) == [("c", "2")]
+        assert await find(type="missing") == []
+
+    async def test_search_goes_on_after_a_page(self, store: Store) -> None:
+        if Caps.QUERY not in store.caps:
+            pytest.skip("the store does not search")
+        await store.append("c", [record(str(n)) for n in range(5)])
+        seen: list[str] = []
+        cursor = None
+        while hits := await store.search(Query(channel="c", limit=2, cursor=cursor)):
+            seen += [hit.stored.record.id for hit in hits]
+            cursor = hits[-1].cursor
+        assert seen == ["4", "3", "2", "1", "0"]
+
+
+class MetaContract(StoreFixtures):
+    """Settings."""
+
+    async def test_settings_are_written_over_and_deleted(self, store: Store) -> None:
+        first = await store.put("a", b"1")
+        second = await store.put("a", b"2")
+        assert second > first
+        found = await store.get("a")
+        assert found is not None
+        assert (found.value, found.rev) == (b"2", second)
+        assert await store.delete("a") is True
+        assert await store.delete("a") is False
+        assert await store.get("a") is None
+
+    async def test_a_revision_guards_a_setting(self, store: Store) -> None:
+        rev = await store.put("a", b"1", if_rev=0)
+        for bad in (0, rev + 1):
+            with pytest.raises(Conflict):
+                await store.put("a", b"2", if_rev=bad)
+        await store.put("a", b"2", if_rev=rev)
+        with pytest.raises(Conflict):
+            await store.delete("a", if_rev=rev)
+        await store.delete("a")
+        await store.put("a", b"3", if_rev=0)
+
+    async def test_entries_are_found_by_prefix_in_order(self, store: Store) -> None:
+        for key in ("p/b", "p/a", "q", "p%", "P/c"):
+            await store.put(key, key.encode())
+        assert [entry.key for entry in await store.entries("p/")] == ["p/a", "p/b"]
+
+    async def test_a_watch_sees_what_was_and_what_comes(self, store: Store) -> None:
+        before = await store.put("w/a", b"1")
+        await store.put("w/b", b"2")
+        async with aclosing(store.watch("w/", before)) as changes:  # type: ignore[type-var]
+            assert [(c.key, c.value) for c in [await anext(changes)]] == [("w/b", b"2")]
+            following = asyncio.ensure_future(anext(changes))
+            await asyncio.sleep(0)
+            await store.put("other", b"")
+            await store.delete("w/a")
+            change = await following
+            assert (change.key, change.value) == ("w/a", None)
+
+    async def test_a_lease_is_held_by_one(self, store: Store) -> None:
+        mine = await store.lease("l", "me", NOW, 10 * SECOND)
+        with pytest.raises(Conflict):
+            await store.lease("l", "you", NOW + 9 * SECOND, SECOND)
+        renewed = await store.lease("l", "me", NOW + 9 * SECOND, 10 * SECOND)
+        assert renewed.epoch == mine.epoch
+        yours = await store.lease("l", "you", NOW + 19 * SECOND, 10 * SECOND)
+        assert yours.epoch > mine.epoch
+        await store.release(mine)
+        with pytest.raises(Conflict):
+            await store.lease("l", "me", NOW + 20 * SECOND, SECOND)
+        await store.release(yours)
+        await store.lease("l", "me", NOW + 20 * SECOND, SECOND)
