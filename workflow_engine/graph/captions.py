@@ -1,0 +1,382 @@
+"""What a state does, in one line that a person understands; shared by every rendering of a graph.
+
+Captions are plain text on one line, without control characters and bounded in length; escaping is left to
+the format that shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Sequence as Several
+from typing import assert_never
+
+from workflow_engine.errors import ERRORS, canonical_type
+from workflow_engine.expressions import Expression, Template
+from workflow_engine.graph.model import (
+    Action,
+    Assign,
+    Catch,
+    Emit,
+    Event,
+    EventFilter,
+    ForEach,
+    Operation,
+    Parallel,
+    Raise,
+    Retry,
+    Sequence,
+    Sleep,
+    State,
+    Strategy,
+    SubFlow,
+    Switch,
+    Timing,
+    Trigger,
+    Try,
+)
+from workflow_engine.values import Json, JsonObject
+
+NAME = 60
+"""How many characters of a name are shown."""
+SUMMARY = 80
+"""How many characters of what a state does are shown."""
+CONDITION = 50
+"""How many characters of a condition, a collection or another expression are shown."""
+LISTED = 4
+"""How many members of a list (event types, names that are set) are shown."""
+
+_SAYS_NOTHING = re.compile(r"(?i)(?:open|async)?api(?:[-_]docs)?|swagger|spec|schema|index|v?[\d.]*")
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def clip(text: str, length: int = SUMMARY) -> str:
+    """*text* on one line, at most *length* characters; what is cut off shows as ``…``.
+
+    Control, formatting and surrogate characters become spaces: they would break a line, hide text or be
+    refused by an encoder.
+    """
+    shown = "".join(
+        " " if unicodedata.category(letter) in _HIDDEN else letter for letter in text[: length * 4]
+    )
+    line = " ".join(shown.split())
+    if len(line) > length or len(text) > length * 4:
+        return line[: length - 1].rstrip() + "…"
+    return line
+
+
+def kind(action: Action) -> str:
+    """One word for what *action* is, such as ``operation``, ``for-each`` or ``sub-flow``."""
+    match action:
+        case Operation():
+            return "operation"
+        case Event():
+            return "event"
+        case Switch():
+            return "switch"
+        case Parallel():
+            return "parallel"
+        case ForEach():
+            return "for-each"
+        case Assign():
+            return "assign"
+        case Emit():
+            return "emit"
+        case Sleep():
+            return "sleep"
+        case Raise():
+            return "raise"
+        case Try():
+            return "try"
+        case Sequence():
+            return "sequence"
+        case SubFlow():
+            return "sub-flow"
+        case _:
+            assert_never(action)
+
+
+def summary(action: Action) -> str:
+    """What *action* does: ``http GET https://…``, ``wait for order.paid``, ``for each item in .items``."""
+    return clip(_summary(action))
+
+
+def _summary(action: Action) -> str:
+    match action:
+        case Operation(kind, arguments):
+            return f"{kind} {_target(kind, arguments.source)}".rstrip()
+        case Event(strategy):
+            return "wait for " + wanted(strategy)
+        case Switch():
+            return "choose"
+        case Parallel(branches, need, race):
+            return (
+                f"{joined(len(branches), need, race=race)} {'branch' if len(branches) == 1 else 'branches'}"
+            )
+        case ForEach():
+            return _loop(action)
+        case Assign(value, merge):
+            return f"{'add' if merge else 'set'} {_members(value.source)}"
+        case Emit(event, channel):
+            to = "" if channel in {"", "default"} else f" to {channel}"
+            return f"emit {_attribute(event, 'type') or 'an event'}{to}"
+        case Sleep(duration):
+            return f"wait {lasting(duration)}"
+        case Raise(error):
+            return f"raise {_error(error)}"
+        case Try(catch=Catch(retry=retry)):
+            return "try" if retry is None else f"try, {_retry(retry)}"
+        case Sequence():
+            return "do"
+        case SubFlow(namespace, name, version, _, wait):
+            which = f"{namespace}/{name}" + (f" {version}" if version is not None else "")
+            return f"run {which}" if wait else f"start {which}, without waiting for it"
+        case _:
+            assert_never(action)
+
+
+def notes(state: State) -> tuple[str, ...]:
+    """Further lines about *state*: on which condition it is done, and how long it may take."""
+    lines = []
+    if state.when is not None:
+        lines.append("only if " + condition(state.when))
+    if state.timeout is not None:
+        lines.append("within " + lasting(state.timeout))
+    if isinstance(state.action, Event) and state.action.timeout is not None and state.action.expired is None:
+        lines.append("within " + lasting(state.action.timeout))
+    return tuple(lines)
+
+
+def condition(expression: Expression | Template) -> str:
+    """*expression* as its author wrote it, bounded."""
+    return clip(_text(expression.source), CONDITION)
+
+
+def joined(count: int, need: int | None, *, race: bool) -> str:
+    """How many of *count* branches a join waits for: ``all 3``, ``2 of 3``, ``the first of 3``."""
+    if race:
+        return f"the first of {count}"
+    return f"all {count}" if need is None or need == count else f"{need} of {count}"
+
+
+def lasting(timing: Timing) -> str:
+    """*timing* in words: ``2 days 3 h``, ``250 ms``; an expression as it is written."""
+    if isinstance(timing, Expression):
+        return condition(timing)
+    years, months = divmod(timing.months, 12)
+    days, rest = divmod(timing.seconds, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, seconds = divmod(rest, 60)
+    parts = [
+        f"{amount:g} {unit}{'s' if amount != 1 and len(unit) > 3 else ''}"
+        for amount, unit in (
+            (years, "year"),
+            (months, "month"),
+            (days, "day"),
+            (hours, "h"),
+            (minutes, "min"),
+        )
+        if amount
+    ]
+    if seconds and seconds < 1 and not parts:
+        parts.append(f"{seconds * 1000:.3f}".rstrip("0").rstrip(".") + " ms")
+    elif seconds or not parts:
+        parts.append(f"{seconds:.6f}".rstrip("0").rstrip(".") + " s")
+    return " ".join(parts)
+
+
+# --- events ---------------------------------------------------------------------------------------------------
+
+
+def event_type(wanted: EventFilter) -> str:
+    """Which events one filter takes: their type if it names one, else what else it asks for, or its name."""
+    for name in ("type", *wanted.attributes):
+        test = wanted.attributes.get(name)
+        if isinstance(test, dict) and test:
+            word, value = next(iter(test.items()))
+            shown = clip(_text(value), CONDITION)
+            if name != "type":
+                return f"{name} {shown}"
+            return shown if word != "expression" else f"type {shown}"
+    return wanted.name or "any event"
+
+
+def wanted(strategy: Strategy) -> str:
+    """Which events *strategy* takes, and until when: ``any of order.paid, order.cancelled``."""
+    types = [event_type(filter) for filter in strategy.filters]
+    match strategy.mode, types:
+        case _, []:
+            shown = "any event"
+        case "any" | "all" as mode, [_, _, *_]:
+            shown = f"{mode} of {_several(types)}"
+        case _:
+            shown = _several(types)
+    match strategy.until:
+        case None:
+            return shown
+        case Expression() as until:
+            return f"{shown} until {condition(until)}"
+        case Strategy() as until:
+            return f"{shown} until {wanted(until)}"
+        case _:
+            assert_never(strategy.until)
+
+
+def trigger(given: Trigger) -> str:
+    """What starts a run: ``on online.store.newOrder``, ``on order.paid and order.packed``."""
+    types = [event_type(filter) for filter in given.strategy.filters] or ["any event"]
+    word = " and " if given.strategy.mode == "all" else " or "
+    return clip("on " + _several(types, word))
+
+
+# --- faults ---------------------------------------------------------------------------------------------------
+
+
+def caught(catch: Catch) -> str:
+    """Which faults *catch* takes: ``on communication 503``, ``on any error if .status > 499``."""
+    shown = "any error"
+    if catch.with_ is not None and isinstance(catch.with_.source, dict) and catch.with_.source:
+        shown = _error(catch.with_)
+    if catch.when is not None:
+        shown += f" if {condition(catch.when)}"
+    if catch.except_when is not None:
+        shown += f" unless {condition(catch.except_when)}"
+    return clip("on " + shown)
+
+
+def _error(template: Template) -> str:
+    source = template.source
+    if not isinstance(source, dict):
+        return _text(source)
+    type = source.get("type")
+    shown = []
+    if isinstance(type, str):
+        shown.append(canonical_type(type).removeprefix(ERRORS))
+    if "status" in source:
+        shown.append(_text(source["status"]))
+    if not shown:
+        shown = [f"{name} {_text(value)}" for name, value in source.items()]
+    return " ".join(shown) or "an error"
+
+
+def _retry(retry: Retry) -> str:
+    times = "for ever" if retry.limit is None else "once" if retry.limit == 1 else f"{retry.limit} times"
+    words = [f"retry {times}"]
+    if retry.delay is not None:
+        words.append(f"after {lasting(retry.delay)}")
+    if retry.backoff != "constant":
+        words.append(retry.backoff)
+    if retry.when is not None:
+        words.append(f"if {condition(retry.when)}")
+    if retry.except_when is not None:
+        words.append(f"unless {condition(retry.except_when)}")
+    if retry.budget is not None:
+        words.append(f"within {lasting(retry.budget)}")
+    return " ".join(words)
+
+
+# --- operations -----------------------------------------------------------------------------------------------
+
+
+def _target(kind: str, arguments: Json) -> str:
+    """What a call of *kind* goes to, as far as its arguments say so; *arguments* are not evaluated yet."""
+    if not isinstance(arguments, dict):
+        return _text(arguments)
+    match kind:
+        case "http":
+            return f"{_text(arguments.get('method', '')).upper()} {_endpoint(arguments.get('endpoint'))}"
+        case "openapi":
+            return _member_of(arguments.get("document"), arguments.get("operationId"))
+        case "asyncapi":
+            operation = arguments.get("operation", arguments.get("channel"))
+            prefix = "subscribe " if "subscription" in arguments else ""
+            return prefix + _member_of(arguments.get("document"), operation)
+        case "grpc":
+            service = arguments.get("service")
+            name = service.get("name") if isinstance(service, dict) else service
+            return f"{_text(name or '')}/{_text(arguments.get('method', ''))}"
+        case "mcp" | "a2a":
+            return _remote_method(arguments)
+        case "script":
+            return _text(arguments.get("language", ""))
+        case "shell":
+            return _text(arguments.get("command", ""))
+        case "container":
+            return _text(arguments.get("image", ""))
+        case _:
+            known = ("operation", "endpoint", "uri", "name", "method", "source")
+            return next((_endpoint(arguments[name]) for name in known if name in arguments), "")
+
+
+def _remote_method(arguments: JsonObject) -> str:
+    shown = _text(arguments.get("method", ""))
+    parameters = arguments.get("parameters")
+    if isinstance(parameters, dict):
+        subject = parameters.get("name", parameters.get("uri"))
+        if isinstance(subject, str):
+            return f"{shown} {subject}"
+    server = arguments.get("agentCard", arguments.get("server"))
+    return f"{shown} {_endpoint(server)}".rstrip()
+
+
+def _endpoint(value: Json) -> str:
+    """The URI of an endpoint or external resource in either of its forms."""
+    if isinstance(value, dict):
+        return _endpoint(value.get("uri", value.get("endpoint")))
+    return "" if value is None else _text(value)
+
+
+def _member_of(document: Json, member: Json) -> str:
+    """``paymentapp#sendPayment``: a document without its place and extension, and what of it is called.
+
+    A document whose file name says nothing (``/v2/swagger.json``) is named by its host.
+    """
+    place, name = _endpoint(document), "" if member is None else _text(member)
+    if "#" in name:
+        place, _, name = name.partition("#")
+    if place.startswith("${"):
+        return f"{place}#{name}"
+    scheme, _, rest = place.partition("?")[0].rpartition("://")
+    stem = re.sub(r"\.(?:ya?ml|json)$", "", rest.rstrip("/").rpartition("/")[2])
+    if scheme in {"http", "https"} and _SAYS_NOTHING.fullmatch(stem):
+        stem = rest.partition("/")[0].rpartition("@")[2]
+    return f"{stem}#{name}" if stem else name
+
+
+# --- text -----------------------------------------------------------------------------------------------------
+
+
+def _loop(action: ForEach) -> str:
+    shown = f"for each {action.item} in {condition(action.items)}"
+    if action.condition is not None:
+        shown += f" while {condition(action.condition)}"
+    if not action.chained and action.batch != 1:
+        shown += ", side by side" if action.batch == 0 else f", {action.batch} at a time"
+    return shown
+
+
+def _members(source: Json) -> str:
+    if isinstance(source, dict):
+        return _several(list(source)) if source else "nothing"
+    return _text(source)
+
+
+def _attribute(template: Template, name: str) -> str:
+    source = template.source
+    return _text(source[name]) if isinstance(source, dict) and name in source else ""
+
+
+def _several(words: Several[str], separator: str = ", ") -> str:
+    shown = [clip(word, CONDITION) for word in words[:LISTED]]
+    rest = len(words) - len(shown)
+    return separator.join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _text(value: Json) -> str:
+    """*value* as text: a string as it is, an expression without its ``${ }``, anything else as short JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | list) and len(value) > LISTED * 4:
+        return "{…}" if isinstance(value, dict) else "[…]"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
