@@ -95,6 +95,8 @@ async def _form(request: web.Request) -> dict[str, str]:
     head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
     message = BytesParser().parsebytes(head + await request.read())
     return {
-        str(part.get_param("name", header="content-disposition")): part.get_payload(decode=True).decode()
+        str(part.get_param("name", header="content-disposition")): part.get_payload(decode=True).decode(
+            "utf-8", errors="replace"
+        )
         for part in message.get_payload()
     }

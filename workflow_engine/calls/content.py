@@ -7,6 +7,7 @@ import binascii
 import codecs
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from email.message import Message
 from urllib.parse import urlencode
@@ -74,13 +75,14 @@ def parse_json(body: bytes | str) -> Json:
     return parsed
 
 
-def encode(body: Json, content_type: str, *, seed: str) -> tuple[bytes, str]:
+def encode(body: Json, content_type: str, *, files: Collection[str] = ()) -> tuple[bytes, str]:
     """The bytes of *body* under *content_type*, and the header to send with them.
 
     It mirrors `decode`: a JSON type (the default, where *content_type* is empty) takes any value, text and
     XML take a string, other types take base64 in a string. Forms take an object: a member that is an array
-    repeats its name, an object in it is sent as JSON. The boundary of a multipart form is derived from
-    *seed*, so that a retry sends the same bytes. A value that does not fit is a validation fault.
+    repeats its name, an object in it is sent as JSON. *files* are the members of a multipart form that are
+    sent as files, from base64. The boundary of such a form is made of its content, so that a retry sends
+    the same bytes. A value that does not fit is a validation fault.
     """
     media_type = MediaType.parse(content_type or JSON)
     header = content_type or JSON
@@ -89,8 +91,8 @@ def encode(body: Json, content_type: str, *, seed: str) -> tuple[bytes, str]:
     if media_type.name == FORM:
         return urlencode(_fields(body, media_type.name)).encode(), header
     if media_type.name == MULTIPART:
-        boundary = hashlib.sha256(seed.encode()).hexdigest()[:32]
-        return _multipart(_fields(body, media_type.name), boundary), f"{MULTIPART}; boundary={boundary}"
+        written, boundary = _multipart(_fields(body, media_type.name), files)
+        return written, f"{MULTIPART}; boundary={boundary}"
     if not isinstance(body, str):
         raise fault("validation", f"a body of type {media_type.name} must be a string, not {kind(body)}")
     if media_type.is_text:
@@ -98,14 +100,8 @@ def encode(body: Json, content_type: str, *, seed: str) -> tuple[bytes, str]:
             return body.encode(media_type.charset or "utf-8"), header
         except (LookupError, UnicodeEncodeError) as error:
             raise fault("validation", f"the body cannot be written as {content_type}: {error}") from None
-    try:
-        return base64.b64decode(body, validate=True), header
-    except (binascii.Error, ValueError):
-        raise fault(
-            "validation",
-            f"a body of type {media_type.name} must be base64; for text, say so with a charset, as in "
-            f"'{media_type.name}; charset=utf-8'",
-        ) from None
+    hint = f"for text, say so with a charset, as in '{media_type.name}; charset=utf-8'"
+    return _from_base64(body, f"a body of type {media_type.name}", hint), header
 
 
 def kind(value: Json) -> str:
@@ -165,9 +161,24 @@ def _fields(body: Json, media_type: str) -> list[tuple[str, str]]:
     ]
 
 
-def _multipart(fields: list[tuple[str, str]], boundary: str) -> bytes:
-    lines: list[str] = []
+def _multipart(fields: list[tuple[str, str]], files: Collection[str]) -> tuple[bytes, str]:
+    parts: list[bytes] = []
     for name, value in fields:
         quoted = name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
-        lines += [f"--{boundary}", f'Content-Disposition: form-data; name="{quoted}"', "", value]
-    return "\r\n".join([*lines, f"--{boundary}--", ""]).encode()
+        head = f'Content-Disposition: form-data; name="{quoted}"'
+        if name in files:
+            data = _from_base64(value, f"the file {name!r}", "encode its content")
+            head += f'; filename="{quoted}"\r\nContent-Type: application/octet-stream'
+        else:
+            data = value.encode()
+        parts.append(head.encode() + b"\r\n\r\n" + data + b"\r\n")
+    boundary = hashlib.sha256(b"".join(parts)).hexdigest()[:40]
+    line = f"--{boundary}".encode()
+    return b"".join(line + b"\r\n" + part for part in parts) + line + b"--\r\n", boundary
+
+
+def _from_base64(text: str, what: str, hint: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise fault("validation", f"{what} must be base64; {hint}") from None

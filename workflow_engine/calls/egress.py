@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -16,6 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from workflow_engine import __version__
 from workflow_engine.calls.addresses import AddressPolicy, host_key, literal_address
 from workflow_engine.errors import Fault, fault
 
@@ -32,6 +34,26 @@ class Refused(OSError):
         self.fault = refusal
 
 
+class TextCache:
+    """Texts fetched a moment ago, with the URL they came from: for a minute, and not more than 16 MiB."""
+
+    def __init__(self, *, seconds: float = 60, characters: int = 16 * MIB) -> None:
+        self._seconds, self._room = seconds, characters
+        self._texts: dict[str, tuple[float, tuple[str, str]]] = {}
+
+    def get(self, uri: str) -> tuple[str, str] | None:
+        """What was put under *uri*, unless it is too old."""
+        put_at, found = self._texts.get(uri, (0.0, ("", "")))
+        return found if put_at and time.monotonic() - put_at < self._seconds else None
+
+    def put(self, uri: str, found: tuple[str, str]) -> None:
+        """Remember the URL and text of *uri*; the oldest texts make room for it."""
+        self._texts.pop(uri, None)
+        self._texts[uri] = (time.monotonic(), found)
+        while sum(len(text) for _, (_, text) in self._texts.values()) > self._room:
+            del self._texts[next(iter(self._texts))]
+
+
 class Egress:
     """Owns the HTTP client that calls share, and decides whom they may reach.
 
@@ -46,6 +68,7 @@ class Egress:
     choice and are not subject to the address rules. *ca_file* has certificates that are trusted besides
     those of the system. *trust_env* takes proxies from the environment; a proxy resolves names itself, so
     the address rules then hold for literals only. *max_response* bounds a body in bytes, decompressed.
+    `texts` remembers documents that calls have fetched.
     """
 
     def __init__(
@@ -62,6 +85,7 @@ class Egress:
         hosts = None if allowed_hosts is None else tuple(allowed_hosts)
         self.policy = AddressPolicy(hosts, allow_link_local, allow_private)
         self.max_response = max_response
+        self.texts = TextCache()
         self._connect_to = {_endpoint(left): _endpoint(right) for left, right in (connect_to or {}).items()}
         for host, port in self._connect_to:
             if literal_address(host) is not None:
@@ -98,6 +122,7 @@ class Egress:
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
+            headers={"User-Agent": f"wfe/{__version__}", "Accept-Encoding": "gzip, deflate"},
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=self._trust_env,

@@ -16,7 +16,6 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from workflow_engine import __version__
 from workflow_engine.calls.content import decode
 from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.egress import Egress, Refused
@@ -26,7 +25,6 @@ from workflow_engine.values import Json, JsonObject
 
 MAX_REDIRECTS = 10
 OUTPUTS = ("content", "raw", "response")
-USER_AGENT = f"wfe/{__version__}"
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -76,9 +74,7 @@ async def exchange(request: Request, context: CallContext, *, output: str, redir
     status 500 (decision A52).
     """
     headers = CIMultiDict(request.headers)
-    headers.setdefault("User-Agent", USER_AGENT)
     headers.setdefault("Accept", "application/json, */*;q=0.8")
-    headers.setdefault("Accept-Encoding", "gzip, deflate")
     if request.method not in _SAFE_METHODS:
         headers.setdefault("Idempotency-Key", _header_safe(context.idempotency_key))
     request = replace(request, headers=headers)
@@ -98,10 +94,11 @@ async def exchange(request: Request, context: CallContext, *, output: str, redir
     return content if output == "content" else _envelope(response, content)
 
 
-async def send(request: Request, egress: Egress, *, redirect: bool) -> Response:
+async def send(request: Request, egress: Egress, *, redirect: bool, limit: int | None = None) -> Response:
     """Send *request* and read the whole answer, whatever its status; without a time limit of its own.
 
-    The body is bounded by the egress, in decompressed bytes; of an error only an excerpt is read.
+    The body is bounded to *limit* bytes after decompression, by default that of the egress; of an error
+    only an excerpt is read.
     """
     hops = 0
     while True:
@@ -117,7 +114,7 @@ async def send(request: Request, egress: Egress, *, redirect: bool) -> Response:
             ) as answer:
                 location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
                 if not (redirect and location):
-                    body = await _read(answer, shown, egress.max_response)
+                    body = await _read(answer, shown, limit or egress.max_response)
                     sent = CIMultiDict(answer.request_info.headers)
                     return Response(answer.status, answer.headers, body, replace(request, headers=sent))
         except (aiohttp.ClientError, OSError) as error:

@@ -14,7 +14,7 @@ from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.exchange import OUTPUTS, Request, exchange
 from workflow_engine.calls.uri_template import expand
-from workflow_engine.calls.url import add_query, parse_url
+from workflow_engine.calls.url import add_query, parse_url, query_piece
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
 
@@ -45,12 +45,10 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
         uri = expand(uri, arguments["$uri_variables"])
     url, headers = await target(uri, policy, context.egress)
     headers = merge_headers(headers, arguments.get("headers"), context.egress)
-    url = add_query(url, query_pairs(arguments.get("query")))
+    url = add_query(url, _query(arguments.get("query")))
     body: bytes | None = None
     if arguments.get("body") is not None:
-        body, content_type = encode(
-            arguments["body"], headers.get("Content-Type", ""), seed=context.idempotency_key
-        )
+        body, content_type = encode(arguments["body"], headers.get("Content-Type", ""))
         headers["Content-Type"] = content_type
     request = Request(method.upper(), url, headers, body)
     return await exchange(request, context, output=output, redirect=redirect)
@@ -121,16 +119,17 @@ def merge_headers(given: CIMultiDict[str], value: Json, egress: Egress) -> CIMul
     return headers
 
 
-def query_pairs(value: Json) -> list[tuple[str, str]]:
+def _query(value: Json) -> list[str]:
     """Query parameters: scalars stringified, arrays repeated, null left out (decision A51)."""
     return [
-        (name, text)
+        query_piece(name, text)
         for name, item in members(value, "query").items()
         for text in scalars(item, f"query parameter {name!r}")
     ]
 
 
 def members(value: Json, what: str) -> JsonObject:
+    """*value* as an object, empty for null; a configuration fault names *what* is none."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -139,4 +138,5 @@ def members(value: Json, what: str) -> JsonObject:
 
 
 def shown(value: Json) -> str:
+    """A wrong argument for a message: a string as it is, as far as it is short, else what kind it is."""
     return repr(value[:100]) if isinstance(value, str) else kind(value)

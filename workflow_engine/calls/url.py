@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from yarl import URL
 
@@ -36,15 +36,19 @@ def parse_url(text: str) -> URL:
     )
 
 
-def add_query(url: URL, pairs: Sequence[tuple[str, str]]) -> URL:
-    """*url* with *pairs* after the query it has, which is left as it is."""
-    if not pairs:
+def add_query(url: URL, pieces: Sequence[str]) -> URL:
+    """*url* with *pieces*, each an encoded ``name=value``, after the query it has."""
+    if not pieces:
         return url
-    added = urlencode(pairs, quote_via=quote, safe="")
-    query = f"{url.raw_query_string}&{added}" if url.raw_query_string else added
+    query = "&".join([url.raw_query_string, *pieces] if url.raw_query_string else pieces)
     return URL.build(
         scheme=url.scheme, authority=url.raw_authority, path=url.raw_path, query_string=query, encoded=True
     )
+
+
+def query_piece(name: str, value: str) -> str:
+    """One ``name=value`` of a query, percent-encoded."""
+    return f"{quote(name, safe='')}={quote(value, safe='')}"
 
 
 def shown_url(url: URL) -> str:
