@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from math import isinf
 
-from workflow_engine.dsl.tree import TreeBuilder, shown
+from workflow_engine.dsl.tree import TreeBuilder
+from workflow_engine.dsl.wording import shown
 from workflow_engine.values import Json
 
 _WORDS: dict[str, bool | None] = {

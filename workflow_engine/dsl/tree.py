@@ -6,16 +6,12 @@ from dataclasses import dataclass, field
 from json import dumps
 from typing import Literal, NamedTuple, TypeAlias
 
+from workflow_engine.dsl.wording import shown
 from workflow_engine.errors import Problem
 from workflow_engine.values import Json, pointer
 
 MAX_PROBLEMS = 100
 Children: TypeAlias = "dict[str, Place] | list[Place] | None"
-
-
-def shown(text: str) -> str:
-    """*text* as messages quote it: in quotes, and shortened."""
-    return dumps(text if len(text) <= 60 else text[:57] + "...", ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from workflow_engine.dsl.scalars import plain
-from workflow_engine.dsl.tree import TooMuch, TreeBuilder, shown
+from workflow_engine.dsl.tree import TooMuch, TreeBuilder
+from workflow_engine.dsl.wording import shown
 from workflow_engine.values import Json
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -1,0 +1,93 @@
+"""A workflow document: text that was read, in a dialect, and valid by that dialect's schema."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, TypeAlias
+
+from dsl_schemas import schema
+from workflow_engine.dsl.report import Full, Report
+from workflow_engine.dsl.rules import compile_rules
+from workflow_engine.dsl.scalar_rules import Check
+from workflow_engine.dsl.source import Limits, Positions, Source, load
+from workflow_engine.dsl.wording import kind
+from workflow_engine.errors import InvalidDocument, Problem
+from workflow_engine.values import JsonObject
+
+__all__ = ["Dialect", "Document", "Limits", "parse"]
+
+Dialect: TypeAlias = Literal["1.0", "0.8"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What an author wrote, valid by the schema of its *dialect*.
+
+    *data* is shared and not to be changed. *warnings* are what the schema check found worth saying.
+    """
+
+    dialect: Dialect
+    data: JsonObject
+    positions: Positions
+    name: str
+    text: str
+    warnings: tuple[Problem, ...] = ()
+
+    def problem(self, code: str, message: str, pointer: str, severity: str = "error") -> Problem:
+        """A problem of the value at *pointer*, placed at its key (at the value itself for an item of a list)."""
+        line, column = self.positions.key(pointer)
+        return Problem(code, message, pointer, line, column, severity)
+
+
+def parse(text: str | bytes, *, name: str = "<text>", limits: Limits = Limits()) -> Document:  # noqa: B008 - frozen
+    """Read a workflow in DSL 1.0 or 0.8, written in YAML or JSON; *name* is what errors call it.
+
+    Raises `InvalidDocument` with every problem of the text, or else every problem by the schema, in document
+    order; references and expressions are left to the compiler.
+    """
+    source = load(text, name=name, limits=limits)
+    report = Report(source)
+    dialect = _dialect(source, report)
+    if dialect is not None:
+        with suppress(Full):  # the report says that there may be more
+            _rules(dialect)(source.data, None, report)
+    problems = report.problems()
+    if dialect is None or any(problem.severity == "error" for problem in problems):
+        raise InvalidDocument(problems, name=name)
+    assert isinstance(source.data, dict)
+    return Document(dialect, source.data, source.positions, name, source.text, tuple(problems))
+
+
+@cache
+def _rules(dialect: Dialect) -> Check:
+    return compile_rules(schema(f"serverless-workflow-{dialect}"))
+
+
+def _dialect(source: Source, report: Report) -> Dialect | None:
+    """By ``document`` for 1.0, by ``specVersion`` or ``states`` for 0.8; None if that cannot be told."""
+    data = source.data
+    if not isinstance(data, dict):
+        report.add("wrong-type", f"expected a workflow, which is an object, got {kind(data)}", None)
+        return None
+    newer = "document" in data or ("do" in data and "states" not in data)
+    older = "specVersion" in data or "states" in data
+    if newer and not older:
+        return "1.0"
+    if older and not newer:
+        if "specVersion" not in data:
+            message = "no `specVersion` says which version of the DSL this is; write specVersion: '0.8'"
+            report.add("missing-version", message, None, severity="warning")
+        return "0.8"
+    if newer:
+        message = (
+            "this has both `document` (DSL 1.0) and `specVersion` or `states` (DSL 0.8); keep one of them"
+        )
+    else:
+        message = (
+            "nothing says which DSL this is; write `document: {dsl: '1.0.3', namespace: ..., name: ..., version: ...}` "
+            "and `do`, or for DSL 0.8 `id`, `specVersion: '0.8'` and `states`"
+        )
+    report.add("unknown-dialect", message, None)
+    return None
