@@ -132,8 +132,8 @@ def _mermaid_line(line: str) -> str:
 # --- Graphviz -------------------------------------------------------------------------------------------------
 
 _DOT_SHAPES = {
-    "start": "oval",
-    "finish": "oval",
+    "start": "box",
+    "finish": "box",
     "join": "circle",
     "if": "diamond",
     "missing": "box",
@@ -145,7 +145,7 @@ _DOT_SHAPES = {
     "for-each": "hexagon",
     "assign": "note",
     "emit": "cds",
-    "sleep": "circle",
+    "sleep": "ellipse",
     "raise": "octagon",
     "try": "invtrapezium",
     "sub-flow": "component",
@@ -170,15 +170,18 @@ def dot(graph: StateGraph) -> str:
 def _dot_item(item: Item, indent: str) -> Iterator[str]:
     match item:
         case Node(id, kind, lines):
+            style = ["rounded"] if kind in {"start", "finish"} else []
             color = ""
             if kind in _CLASS:
+                style.append("filled")
                 fill, stroke = _COLORS[_CLASS[kind]]
-                color = f', style=filled, fillcolor="{fill}", color="{stroke}"'
-            yield f"{indent}{id} [shape={_DOT_SHAPES[kind]}, label={_dot_text(lines)}{color}]"
+                color = f', fillcolor="{fill}", color="{stroke}"'
+            drawn = f', style="{",".join(style)}"' if style else ""
+            yield f"{indent}{id} [shape={_DOT_SHAPES[kind]}, label={_dot_text(lines)}{drawn}{color}]"
         case Box(id, kind, title, contents):
             yield f"{indent}subgraph cluster_{id} {{"
-            style = "rounded" if kind == "sequence" else "dashed"
-            yield f"{indent}  graph [label={_dot_text((title,))}, style={style}]"
+            border = "rounded" if kind == "sequence" else "dashed"
+            yield f"{indent}  graph [label={_dot_text((title,))}, style={border}]"
             for inner in contents:
                 yield from _dot_item(inner, indent + "  ")
             yield indent + "}"
