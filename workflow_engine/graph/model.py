@@ -62,7 +62,7 @@ class Validate:
 class Transform:
     """The data becomes what the template yields (DSL 1.0 ``input.from``, ``output.as``, ``with``)."""
 
-    template: Template
+    template: Template | Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Select:
 class Export:
     """The context becomes what the template yields; the data stays as it is (DSL 1.0 ``export.as``)."""
 
-    template: Template
+    template: Template | Expression
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,10 +76,9 @@ def seconds(timing: Timing, value: Json, scope: Mapping[str, Json], run: Run) ->
 def enter(run: Run, state: State, frame: Frame) -> Json:
     """What the action of *state* sees of the frame's raw data."""
     data = frame.data
-    if state.enter:
-        scope = state_scope(run, state, frame)
-        for step in state.enter:
-            data = apply(step, data, frame, scope)
+    for step in state.enter:
+        # Only the arguments of a function may name `$input`: what ``input.from`` made (checked when compiled).
+        data = apply(step, data, frame, state_scope(run, state, frame, input=data))
     return data
 
 

@@ -145,7 +145,7 @@ async def _take(run: Run, action: Event, frame: Frame, event: JsonObject, number
     each = action.each
     if each is None:
         return item
-    bound: JsonObject = {each.item: item, each.index: number, "event": event}
+    bound: JsonObject = {each.item: item, each.index: number}
     output = item
     if each.body is not None:
         child = frame.child("foreach", each.body.id, frame.input, bound)

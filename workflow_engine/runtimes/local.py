@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from workflow_engine import filters
+from workflow_engine.calls import CallContext, Caller, Egress
 from workflow_engine.errors import Error, Fault, fault
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
@@ -30,6 +31,7 @@ from workflow_engine.interpreter.effects import (
 from workflow_engine.interpreter.listening import read, specify
 from workflow_engine.interpreter.run import Run
 from workflow_engine.interpreter.scope import Scope
+from workflow_engine.runtimes.arguments import complete
 from workflow_engine.runtimes.scheduler import Promise, Scheduler, Stalled
 from workflow_engine.values import Json, JsonObject
 
@@ -231,6 +233,38 @@ class LocalRun:
 
     def note(self, progress: Progress) -> None:
         self.progress.append(progress)
+
+
+def real_calls(egress: Egress, callers: Mapping[str, Caller]) -> PerformCall:
+    """Perform calls with *callers*, through *egress*; what they publish goes to the run's own channels."""
+
+    async def perform(local: LocalRun, call: Call, place: Place) -> Json:
+        if call.kind not in callers:
+            raise fault("configuration", f"there is no caller for {call.kind!r}")
+        name = local.graph.name
+        context = CallContext(
+            idempotency_key=f"{local.run_id}{place.id}",
+            run_id=local.run_id,
+            state=place.state,
+            source=f"/{name.namespace}/{name.name}/{name.version}",
+            resources=call.resources,  # type: ignore[arg-type]
+            events=_Channels(local),
+            egress=egress,
+            now=local.now(),
+            timeout=60.0 if call.timeout is None else call.timeout,
+        )
+        return await callers[call.kind](complete(call.kind, call.arguments, call.resources), context)
+
+    return perform
+
+
+@dataclass(frozen=True, slots=True)
+class _Channels:
+    local: LocalRun
+
+    async def publish(self, channel: str, events: list[JsonObject]) -> None:
+        for event in events:
+            self.local.store(channel, event)
 
 
 async def _coroutine(work: Awaitable[T]) -> T:

@@ -1,0 +1,87 @@
+"""What a run is pinned to: a document and every external thing it needs, known by the digest of both.
+
+A bundle travels in the start arguments of a run, so that its history is whole and a new deployment cannot
+change it. The bytes are JSON, keys in document order, compressed; a worker keeps what it compiled by digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import orjson
+
+from workflow_engine import dsl
+from workflow_engine.dsl.document import Document
+from workflow_engine.dsl.tree import Place, Positions
+from workflow_engine.errors import Rejected
+from workflow_engine.graph.model import StateGraph
+from workflow_engine.values import Json
+
+MAX_BYTES = 16 * 1024 * 1024
+"""The largest bundle, uncompressed; a compressed one must also fit a payload (2 MB by default)."""
+MAX_COMPRESSED = 1_900_000
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A document and its resources, as compressed bytes, and the sha256 of the bytes before compression."""
+
+    digest: str
+    data: bytes
+
+    @classmethod
+    def of(cls, document: Document, resources: Mapping[str, Json]) -> Bundle:
+        """Bundle *document*; `Rejected` when it is too large to travel."""
+        content = {
+            "format": FORMAT,
+            "dialect": document.dialect,
+            "document": document.data,
+            "resources": dict(resources),
+        }
+        plain = orjson.dumps(content)
+        packed = zlib.compress(plain, 6)
+        if len(plain) > MAX_BYTES or len(packed) > MAX_COMPRESSED:
+            raise Rejected(
+                "bundle-too-large",
+                f"the document with its resources is {len(plain):,} bytes ({len(packed):,} compressed); at most "
+                f"{MAX_BYTES:,} ({MAX_COMPRESSED:,}) can travel with a run",
+                status=413,
+            )
+        return cls(hashlib.sha256(plain).hexdigest(), packed)
+
+    def graph(self) -> StateGraph:
+        """The compiled graph, from memory when this process has seen the bundle before."""
+        return _graph(self.digest, self.data)
+
+    def open(self) -> tuple[Document, dict[str, Json]]:
+        """The document, without places, and the resources."""
+        unpacker = zlib.decompressobj()
+        plain = unpacker.decompress(self.data, MAX_BYTES + 1)
+        if len(plain) > MAX_BYTES:
+            raise Rejected(
+                "bundle-too-large", f"the bundle {self.digest[:12]} unpacks to over {MAX_BYTES:,} bytes"
+            )
+        if hashlib.sha256(plain).hexdigest() != self.digest:
+            raise Rejected(
+                "bundle-damaged", f"the bundle {self.digest[:12]} does not have the content it says"
+            )
+        content = json.loads(plain)
+        if content.get("format") != FORMAT:
+            raise Rejected(
+                "bundle-format", f"bundle format {content.get('format')!r} is not known to this version"
+            )
+        nowhere = Positions(Place(0, 0, 0, 0))
+        document = Document(content["dialect"], content["document"], nowhere, self.digest[:12], "")
+        return document, content["resources"]
+
+
+@lru_cache(maxsize=256)
+def _graph(digest: str, data: bytes) -> StateGraph:
+    document, resources = Bundle(digest, data).open()
+    return dsl.compile(document, resources)

@@ -1,0 +1,140 @@
+"""What the front-ends of both DSLs share: compiling expressions, durations and schemas, collecting problems.
+
+Lowering goes on after a problem, so that an author sees all of them at once; what could not be compiled is
+replaced by something harmless, and the graph is thrown away in the end.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable
+
+from workflow_engine import expressions
+from workflow_engine.dsl.document import Document
+from workflow_engine.errors import InvalidDocument, Problem
+from workflow_engine.expressions import Expression, ExpressionError, Template
+from workflow_engine.expressions.schemas import Schema
+from workflow_engine.graph.model import Timing
+from workflow_engine.values import Duration, Json, JsonObject
+
+UNSUPPORTED_VARIABLES = {
+    "secrets": "secrets are not supported yet",
+    "secret": "secrets are not supported yet",
+    "SECRETS": "secrets are not supported yet",
+    "SECRET": "secrets are not supported yet",
+    "authorization": "`$authorization` is not supported yet",
+}
+
+
+class Lowering:
+    """One document on its way to a graph; *problems* grow as it goes."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+
+    @property
+    def data(self) -> JsonObject:
+        """The document as JSON; the schema has seen to its shape."""
+        assert isinstance(self.document.data, dict)
+        return self.document.data
+
+    def problem(self, code: str, message: str, pointer: str) -> None:
+        self.problems.append(self.document.problem(code, message, pointer))
+
+    def warning(self, code: str, message: str, pointer: str) -> None:
+        self.problems.append(self.document.problem(code, message, pointer, severity="warning"))
+
+    def unsupported(self, what: str, pointer: str) -> None:
+        """Refuse what the specification has and this engine has not; never skip it."""
+        self.problem(
+            "unsupported", f"{what} is not supported yet; the workflow cannot run without it", pointer
+        )
+
+    def raise_problems(self) -> None:
+        """Raise `InvalidDocument` if anything is wrong; warnings alone do not count."""
+        if any(problem.severity == "error" for problem in self.problems):
+            raise InvalidDocument(in_order(self.problems), name=self.document.name)
+
+    def expression(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
+        """Compile the expression slot *text* (bare or in ``${}``)."""
+        if isinstance(text, bool):
+            text = "true" if text else "false"
+        try:
+            return expressions.expression_slot(str(text), variables=variables)
+        except ExpressionError as error:
+            self._expression_problem(error, str(text), pointer)
+        return expressions.compile("null", variables=())
+
+    def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
+        """Compile the value slot *value*: only ``${}`` in it is evaluated."""
+        try:
+            return expressions.template(value, variables=variables)
+        except ExpressionError as error:
+            self._expression_problem(error, error.source, pointer + (error.pointer or ""))
+        return expressions.template(None, variables=())
+
+    def slot(self, value: Json, variables: Collection[str], pointer: str) -> Expression | Template:
+        """Compile a slot that is an expression when it is text, else a template (``input.from``)."""
+        if isinstance(value, str):
+            return self.expression(value, variables, pointer)
+        return self.template(value, variables, pointer)
+
+    def _expression_problem(self, error: ExpressionError, source: str, pointer: str) -> None:
+        for name, reason in UNSUPPORTED_VARIABLES.items():
+            if f"${name}" in source and f"${name}" in error.message:
+                self.problem("unsupported", f"{reason}, in `{source.strip()}`", pointer)
+                return
+        where = f", at character {error.position + 1}" if error.position is not None else ""
+        self.problem(
+            "invalid-expression", f"{error.message}{where} of `{_short(error.source or source)}`", pointer
+        )
+
+    def timing(self, value: Json, variables: Collection[str], pointer: str) -> Timing:
+        """Compile a duration: an object of parts, ISO 8601 text, or an expression that yields such text."""
+        if isinstance(value, dict):
+            parts = {key: part for key, part in value.items() if isinstance(part, int | float)}
+            return Duration.of(parts)
+        text = str(value)
+        if "${" in text:
+            return self.expression(text, variables, pointer)
+        try:
+            return Duration.parse(text)
+        except ValueError as error:
+            self.problem("invalid-duration", str(error), pointer)
+        return Duration()
+
+    def optional_expression(self, text: Json, variables: Collection[str], pointer: str) -> Expression | None:
+        """Like `expression`; None where nothing is written."""
+        return None if text is None else self.expression(text, variables, pointer)
+
+    def optional_timing(self, value: Json, variables: Collection[str], pointer: str) -> Timing | None:
+        """Like `timing`; None where nothing is written."""
+        return None if value is None else self.timing(value, variables, pointer)
+
+    def schema(self, value: Json, pointer: str) -> Schema:
+        """Compile a JSON Schema; it can never fetch another one."""
+        try:
+            return Schema(value)
+        except ValueError as error:
+            self.problem("invalid-schema", f"this is not a usable JSON Schema: {error}", pointer)
+        return Schema(True)
+
+    def unknown(
+        self, code: str, kind: str, name: str, known: Iterable[str], pointer: str, *, hint: str = ""
+    ) -> None:
+        """Report that there is no *kind* called *name*, with what may have been meant."""
+        close = difflib.get_close_matches(name, list(known), n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        self.problem(code, f"there is no {kind} {name!r}{meant}{hint}", pointer)
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems in document order, each once."""
+    unique = dict.fromkeys(problems)
+    return sorted(unique, key=lambda problem: (problem.line, problem.column, problem.pointer))
+
+
+def _short(text: str, limit: int = 120) -> str:
+    stripped = " ".join(text.split())
+    return stripped if len(stripped) <= limit else stripped[: limit - 1] + "…"

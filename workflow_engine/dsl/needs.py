@@ -1,0 +1,83 @@
+"""What a document needs from outside before it can run, found without compiling it.
+
+The engine resolves every need when a workflow is deployed and pins the answers in its bundle, under the
+same key under which the graph asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from workflow_engine.values import Json, JsonObject, pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One external thing: an AsyncAPI operation.
+
+    *reference* is looked up in the catalog (``file://paymentapp.yaml#sendPayment``); with a *document* it is
+    the operation or channel in that document. *pointer* is where the workflow asks for it.
+    """
+
+    key: str
+    pointer: str
+    reference: str
+    document: str | None = None
+    channel: bool = False
+
+
+def asyncapi_key(given: JsonObject) -> str | None:
+    """Under which key the operation of an asyncapi call is pinned; None where none is named."""
+    document = document_uri(given)
+    for name in ("operation", "channel"):
+        value = given.get(name)
+        if isinstance(value, str) and value:
+            if document is None and name == "channel":
+                return None
+            return value if document is None else f"{document}#{name}:{value}"
+    return None
+
+
+def document_uri(given: JsonObject) -> str | None:
+    """The address in ``document: {endpoint}``, as text or ``{uri}``."""
+    document = given.get("document")
+    endpoint = document.get("endpoint") if isinstance(document, dict) else None
+    if isinstance(endpoint, dict):
+        endpoint = endpoint.get("uri")
+    return endpoint if isinstance(endpoint, str) else None
+
+
+def needs(data: Json) -> list[Need]:
+    """Every need of a schema-valid document, each key once, in document order."""
+    found: dict[str, Need] = {}
+    walker = _v1 if isinstance(data, dict) and "document" in data else _v0_8
+    for need in walker(data):
+        found.setdefault(need.key, need)
+    return list(found.values())
+
+
+def _v1(data: Json, at: str = "") -> Iterator[Need]:
+    """Each ``call: asyncapi``, wherever it stands."""
+    if isinstance(data, list):
+        for number, item in enumerate(data):
+            yield from _v1(item, f"{at}/{number}")
+    if not isinstance(data, dict):
+        return
+    given = data.get("with")
+    if data.get("call") == "asyncapi" and isinstance(given, dict):
+        key = asyncapi_key(given)
+        if key is not None:
+            name = "operation" if isinstance(given.get("operation"), str) else "channel"
+            yield Need(key, f"{at}/with/{name}", str(given[name]), document_uri(given), name == "channel")
+    for name, value in data.items():
+        yield from _v1(value, at + pointer(name))
+
+
+def _v0_8(data: Json) -> Iterator[Need]:
+    """Each function of type asyncapi."""
+    functions = data.get("functions") if isinstance(data, dict) else None
+    for number, function in enumerate(functions if isinstance(functions, list) else []):
+        if isinstance(function, dict) and function.get("type") == "asyncapi":
+            operation = str(function.get("operation"))
+            yield Need(operation, f"/functions/{number}/operation", operation)

@@ -1,0 +1,112 @@
+"""Lower what waits for events and what publishes them: ``listen``, ``emit``, ``schedule.on``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from workflow_engine import expressions, filters
+from workflow_engine.dsl.v1.scope import TASK, Task
+from workflow_engine.expressions import Expression
+from workflow_engine.graph.model import Action, EachEvent, Emit, Event, EventFilter, Strategy
+from workflow_engine.values import Json, JsonObject, pointer
+
+if TYPE_CHECKING:
+    from workflow_engine.dsl.v1.workflow import WorkflowLowering
+
+
+def channel_of(task: Task) -> str:
+    """The router's channel for *task*: ``metadata.channel``, or ``default``."""
+    return str(task.object("metadata").get("channel", "default"))
+
+
+def emit(lowering: WorkflowLowering, task: Task) -> Action:
+    event = task.part("emit", "event", "with")
+    return Emit(lowering.template(event, task.variables, task.at("emit", "event", "with")), channel_of(task))
+
+
+def listen(lowering: WorkflowLowering, task: Task) -> Action:
+    to = task.part("listen", "to")
+    wanted = strategy(lowering, to, task.at("listen", "to"), task.variables, task.scope.lexical)
+    read = str(task.part("listen", "read") or "data")
+    each = task.part("foreach")
+    return Event(
+        strategy=wanted,
+        channel=channel_of(task),
+        read=read,
+        each=_each(lowering, task, each) if isinstance(each, dict) else None,
+    )
+
+
+def _each(lowering: WorkflowLowering, task: Task, each: JsonObject) -> EachEvent:
+    item = lowering.reserved(str(each.get("item") or "item"), task.at("foreach", "item"))
+    index = lowering.reserved(str(each.get("at") or "index"), task.at("foreach", "at"))
+    scope = task.scope.bind(item, index)
+    body = each.get("do")
+    variables = scope.variables(TASK) - {"task"}
+    leave = lowering.output_steps(each.get("output"), task.at("foreach", "output"), variables)
+    leave += lowering.export_steps(each.get("export"), task.at("foreach", "export"), variables | {"output"})
+    return EachEvent(
+        item,
+        index,
+        None if body is None else lowering.region(body, task.at("foreach", "do"), scope, loop=True),
+        leave,
+    )
+
+
+def strategy(
+    lowering: WorkflowLowering, value: Json, at: str, variables: Collection[str], lexical: Collection[str]
+) -> Strategy:
+    """A consumption strategy (dsl.md §1.17): exactly one of ``one``, ``any`` and ``all``."""
+    assert isinstance(value, dict)
+    mode = next(key for key in ("one", "any", "all") if key in value)
+    listed = value[mode]
+    items = [listed] if mode == "one" else listed
+    used: set[str] = set()
+    wanted: list[EventFilter] = []
+    for number, item in enumerate(items if isinstance(items, list) else []):
+        assert isinstance(item, dict)
+        place = f"{at}/{mode}" + ("" if mode == "one" else f"/{number}")
+        wanted.append(_filter(lowering, item, place, variables, used))
+    if mode == "any" and not wanted:
+        wanted.append(EventFilter({}))  # an empty `any` takes every event
+    until_value = value.get("until")
+    until: Expression | Strategy | None = None
+    if isinstance(until_value, dict):
+        until = strategy(lowering, until_value, f"{at}/until", variables, lexical)
+        used |= set(until.variables)
+    elif until_value is not None:
+        until = lowering.expression(until_value, variables, f"{at}/until")
+    if until is not None and mode != "any":
+        message = f"`until` goes with `any`, not with `{mode}`"
+        lowering.problem("misplaced-until", message, f"{at}/until")
+    return Strategy(mode, tuple(wanted), until, tuple(sorted(used)))
+
+
+def _filter(
+    lowering: WorkflowLowering, item: JsonObject, at: str, variables: Collection[str], used: set[str]
+) -> EventFilter:
+    attributes: JsonObject = {}
+    with_ = item.get("with")
+    for name, literal in (with_ if isinstance(with_, dict) else {}).items():
+        place = f"{at}/with" + pointer(name)
+        source = expressions.unwrap(literal) if isinstance(literal, str) else None
+        if source is not None:
+            compiled = lowering.expression(source, {*variables, "event"}, place)
+            used |= compiled.variables - {"event"}
+            attributes[name] = {"expression": source}
+            continue
+        if not lowering.template(literal, variables, place).constant:
+            message = "write the whole value as one `${ }`: it sees the attribute as `.`"
+            lowering.problem("mixed-filter", message, place)
+        attributes[name] = filters.attribute_test(literal)
+    correlate = []
+    keys = item.get("correlate")
+    for name, rule in (keys if isinstance(keys, dict) else {}).items():
+        assert isinstance(rule, dict)
+        place = f"{at}/correlate" + pointer(name)
+        source = lowering.expression(rule.get("from"), (), place + "/from").source
+        expected = rule.get("expect")
+        known = None if expected is None else lowering.template(expected, variables, place + "/expect")
+        correlate.append((name, source, known))
+    return EventFilter(attributes, tuple(correlate))

@@ -1,0 +1,253 @@
+"""One function for each task keyword of DSL 1.0; `LOWERINGS` is the whole language on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from workflow_engine.dsl.v1 import calls, events
+from workflow_engine.dsl.v1.scope import Task
+from workflow_engine.graph.model import (
+    Action,
+    Assign,
+    Case,
+    Catch,
+    DataStep,
+    Exit,
+    ForEach,
+    GoTo,
+    Parallel,
+    Raise,
+    Region,
+    Retry,
+    Sequence,
+    Sleep,
+    SubFlow,
+    Switch,
+    Try,
+)
+from workflow_engine.values import Json, JsonObject, pointer
+
+if TYPE_CHECKING:
+    from workflow_engine.dsl.v1.workflow import WorkflowLowering
+
+Lowered: TypeAlias = "tuple[Action, tuple[DataStep, ...]]"
+"""What a task does, and what happens to its input after ``input.from`` and before that."""
+
+DEFAULT_RETRIES = 10
+"""How often a retry policy without a limit tries again; the specification sets no bound (dsl.md §7)."""
+
+
+def do(lowering: WorkflowLowering, task: Task) -> Action:
+    return Sequence(lowering.region(task.body["do"], task.at("do"), task.scope))
+
+
+def set_(lowering: WorkflowLowering, task: Task) -> Action:
+    return Assign(lowering.template(task.body["set"], task.variables, task.at("set")))
+
+
+def for_(lowering: WorkflowLowering, task: Task) -> Action:
+    each = lowering.reserved(str(task.part("for", "each") or "item"), task.at("for", "each"))
+    index = lowering.reserved(str(task.part("for", "at") or "index"), task.at("for", "at"))
+    items = task.part("for", "in")
+    inner = task.scope.bind(each, index)
+    condition = lowering.optional_expression(
+        task.part("while"), task.variables | {each, index}, task.at("while")
+    )
+    return ForEach(
+        items=lowering.slot(items, task.variables, task.at("for", "in")),
+        item=each,
+        index=index,
+        body=lowering.region(task.body["do"], task.at("do"), inner, loop=True, name=each),
+        condition=condition,
+    )
+
+
+def fork(lowering: WorkflowLowering, task: Task) -> Action:
+    branches = []
+    listed = task.part("fork", "branches")
+    for number, item in enumerate(listed if isinstance(listed, list) else []):
+        assert isinstance(item, dict)
+        for name, body in item.items():
+            assert isinstance(body, dict)
+            # A branch is a scope of its own: its task has no siblings to go to (decision A19).
+            id = task.at("fork", "branches", number, name)
+            scope = type(task.scope)(task.scope.lexical, {name: id}, False, task.scope.functions)
+            state = lowering.state(Task(name, body, id, scope), Exit())
+            branches.append(Region(task.at("fork", "branches", number), GoTo(id), {id: state}, name))
+    return Parallel(tuple(branches), race=task.part("fork", "compete") is True)
+
+
+def switch(lowering: WorkflowLowering, task: Task) -> Action:
+    cases: list[Case] = []
+    listed = task.body["switch"]
+    following = Exit()
+    for number, item in enumerate(listed if isinstance(listed, list) else []):
+        assert isinstance(item, dict)
+        for name, body in item.items():
+            assert isinstance(body, dict)
+            at = task.at("switch", number, name)
+            when = body.get("when")
+            condition = None if when is None else lowering.expression(when, task.variables, at + "/when")
+            if condition is None and any(case.when is None for case in cases):
+                message = f"{name!r} is a second case without `when`; a switch has one default (decision A20)"
+                lowering.problem("two-defaults", message, at)
+            then = lowering.transition(
+                body.get("then"), at + "/then", _following(lowering, task) or following, task.scope
+            )
+            cases.append(Case(name, condition, then))
+    # The default is tried last, wherever it stands in the list.
+    return Switch(tuple(sorted(cases, key=lambda case: case.when is None)))
+
+
+def _following(lowering: WorkflowLowering, task: Task) -> GoTo | None:
+    """The next task of the list that *task* is in: what ``then: continue`` of a case means."""
+    ids = list(task.scope.siblings.values())
+    position = ids.index(task.id) if task.id in ids else len(ids)
+    return GoTo(ids[position + 1]) if position + 1 < len(ids) else None
+
+
+def raise_(lowering: WorkflowLowering, task: Task) -> Action:
+    error, at = task.part("raise", "error"), task.at("raise", "error")
+    if isinstance(error, str):
+        named = lowering.use.get("errors")
+        known = named if isinstance(named, dict) else {}
+        if error not in known:
+            lowering.unknown("unknown-error", "error", error, known, at)
+            return Raise(lowering.template(None, (), at))
+        at = "/use/errors" + pointer(error)
+        error = known[error]
+    return Raise(lowering.template(error, task.variables, at))
+
+
+def wait(lowering: WorkflowLowering, task: Task) -> Action:
+    return Sleep(lowering.timing(task.body["wait"], task.variables, task.at("wait")))
+
+
+def try_(lowering: WorkflowLowering, task: Task) -> Action:
+    body = lowering.region(task.body["try"], task.at("try"), task.scope)
+    catch = task.object("catch")
+    variable = lowering.reserved(str(catch.get("as") or "error"), task.at("catch", "as"))
+    inner = task.scope.bind(variable)
+    variables = task.variables | {variable}
+    errors = catch.get("errors")
+    wanted = errors.get("with") if isinstance(errors, dict) else None
+    handler = catch.get("do")
+    then = catch.get("then")
+
+    with_at = task.at("catch", "errors", "with")
+    when = lowering.optional_expression(catch.get("when"), variables, task.at("catch", "when"))
+    except_when = lowering.optional_expression(
+        catch.get("exceptWhen"), variables, task.at("catch", "exceptWhen")
+    )
+    following = _following(lowering, task) or Exit()
+    return Try(
+        body,
+        Catch(
+            with_=None if wanted is None else lowering.template(wanted, variables, with_at),
+            variable=variable,
+            when=when,
+            except_when=except_when,
+            retry=_retry(lowering, task, catch.get("retry"), variables),
+            body=None
+            if handler is None
+            else lowering.region(handler, task.at("catch", "do"), inner, name="catch"),
+            then=None
+            if then is None
+            else lowering.transition(then, task.at("catch", "then"), following, task.scope),
+        ),
+    )
+
+
+def _retry(lowering: WorkflowLowering, task: Task, policy: Json, variables: frozenset[str]) -> Retry | None:
+    """A retry policy, inline or by its name in ``use.retries`` (dsl.md §1.11)."""
+    at = task.at("catch", "retry")
+    if isinstance(policy, str):
+        named = lowering.use.get("retries")
+        known = named if isinstance(named, dict) else {}
+        if policy not in known:
+            lowering.unknown("unknown-retry", "retry policy", policy, known, at)
+            return None
+        at = "/use/retries" + pointer(policy)
+        policy = known[policy]
+    if not isinstance(policy, dict):
+        return None
+    backoff = policy.get("backoff")
+    kind, shape = next(iter(backoff.items())) if isinstance(backoff, dict) and backoff else ("constant", None)
+    extra: JsonObject = shape if isinstance(shape, dict) else {}
+    limit = policy.get("limit")
+    limits: JsonObject = limit if isinstance(limit, dict) else {}
+    attempt = limits.get("attempt")
+    attempts: JsonObject = attempt if isinstance(attempt, dict) else {}
+    count = attempts.get("count")
+    if count is None and "duration" not in limits:
+        message = f"the policy has no limit; it stops after {DEFAULT_RETRIES} retries"
+        lowering.warning("unbounded-retry", message, at)
+        count = DEFAULT_RETRIES
+    jitter = policy.get("jitter")
+    factor = extra.get("multiplier", 2.0)
+
+    edges = None
+    if isinstance(jitter, dict):
+        edges = (
+            lowering.timing(jitter.get("from"), variables, at + "/jitter/from"),
+            lowering.timing(jitter.get("to"), variables, at + "/jitter/to"),
+        )
+    grows = f"{at}/backoff/{kind}"
+    return Retry(
+        when=lowering.optional_expression(policy.get("when"), variables, f"{at}/when"),
+        except_when=lowering.optional_expression(policy.get("exceptWhen"), variables, f"{at}/exceptWhen"),
+        delay=lowering.optional_timing(policy.get("delay"), variables, f"{at}/delay"),
+        backoff=kind,
+        factor=float(factor) if isinstance(factor, int | float) else 2.0,
+        increment=lowering.optional_timing(extra.get("increment"), variables, f"{grows}/increment"),
+        max_delay=lowering.optional_timing(extra.get("maxDelay"), variables, f"{grows}/maxDelay"),
+        jitter=edges,
+        limit=count if isinstance(count, int) else None,
+        attempt_timeout=lowering.optional_timing(
+            attempts.get("duration"), variables, f"{at}/limit/attempt/duration"
+        ),
+        budget=lowering.optional_timing(limits.get("duration"), variables, f"{at}/limit/duration"),
+    )
+
+
+def run(lowering: WorkflowLowering, task: Task) -> Action:
+    settings = task.object("run")
+    for kind in ("container", "script", "shell"):
+        if kind in settings:
+            lowering.unsupported(f"`run.{kind}`", task.at("run", kind))
+    flow = settings.get("workflow")
+    flow = flow if isinstance(flow, dict) else {}
+    version = flow.get("version")
+    return SubFlow(
+        namespace=str(flow.get("namespace", "")),
+        name=str(flow.get("name", "")),
+        version=None if version in {None, "latest"} else str(version),
+        input=lowering.template(flow.get("input", {}), task.variables, task.at("run", "workflow", "input")),
+        wait=settings.get("await") is not False,
+    )
+
+
+LOWERINGS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {
+    "do": do,
+    "emit": events.emit,
+    "for": for_,
+    "fork": fork,
+    "listen": events.listen,
+    "raise": raise_,
+    "run": run,
+    "set": set_,
+    "switch": switch,
+    "try": try_,
+    "wait": wait,
+}
+
+
+def action(lowering: WorkflowLowering, task: Task) -> Lowered:
+    """What *task* does, by its keyword; a ``for`` has a ``do`` beside it, so it is looked for first."""
+    if "call" in task.body:
+        return calls.call(lowering, task)
+    for keyword in ("for", "try", "listen", *LOWERINGS):
+        if keyword in task.body:
+            return LOWERINGS[keyword](lowering, task), ()
+    raise AssertionError(f"the schema lets no task without a keyword through: {task.id}")

@@ -1,0 +1,225 @@
+"""Lower a whole DSL 1.0 document: its regions, its data flow, its flow directives, its trigger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from workflow_engine.dsl.document import Document
+from workflow_engine.dsl.lowering import Lowering
+from workflow_engine.dsl.v1 import events, tasks
+from workflow_engine.dsl.v1.scope import EXPORT, RESERVED, RUN, STATE, TASK, Scope, Task
+from workflow_engine.graph.model import (
+    DataStep,
+    End,
+    Exit,
+    Export,
+    GoTo,
+    Region,
+    State,
+    StateGraph,
+    Timing,
+    Transform,
+    Transition,
+    Trigger,
+    Validate,
+    WorkflowName,
+)
+from workflow_engine.values import Json, JsonObject, pointer
+
+
+class WorkflowLowering(Lowering):
+    """A DSL 1.0 document on its way to a graph."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(document)
+        use = self.data.get("use")
+        self.use: JsonObject = use if isinstance(use, dict) else {}
+
+    def lower(self) -> StateGraph:
+        """The graph; what is wrong is in `problems`."""
+        header = self.data["document"]
+        assert isinstance(header, dict)
+        self._refuse()
+        root = self.region(self.data.get("do"), "/do", Scope())
+        return StateGraph(
+            name=WorkflowName(str(header["namespace"]), str(header["name"]), str(header["version"])),
+            dialect="1.0",
+            root=root,
+            source=self.data,
+            enter=self._input(self.data.get("input"), "/input", RUN),
+            leave=self._output(self.data.get("output"), "/output", RUN | {"context"}),
+            timeout=self.timeout(self.data.get("timeout"), "/timeout", RUN),
+            trigger=self._trigger(),
+            title=str(header.get("title") or ""),
+            summary=str(header.get("summary") or ""),
+        )
+
+    def _refuse(self) -> None:
+        """Refuse what is in the document and cannot be done yet."""
+        for name, what in (
+            ("extensions", "extensions"),
+            ("catalogs", "function catalogs"),
+            ("secrets", "secrets"),
+        ):
+            if self.use.get(name):
+                self.unsupported(f"`use.{name}` ({what})", f"/use/{name}")
+        evaluate = self.data.get("evaluate")
+        if isinstance(evaluate, dict):
+            if evaluate.get("language", "jq") != "jq":
+                self.unsupported(f"the expression language {evaluate['language']!r}", "/evaluate/language")
+            if evaluate.get("mode", "strict") != "strict":
+                self.unsupported("`evaluate.mode: loose`", "/evaluate/mode")
+        schedule = self.data.get("schedule")
+        if isinstance(schedule, dict):
+            for key in ("every", "cron", "after"):
+                if key in schedule:
+                    self.unsupported(f"`schedule.{key}`", f"/schedule/{key}")
+
+    def _trigger(self) -> Trigger | None:
+        schedule = self.data.get("schedule")
+        if not isinstance(schedule, dict) or "on" not in schedule:
+            return None
+        strategy = events.strategy(self, schedule["on"], "/schedule/on", frozenset(), frozenset())
+        if strategy.until is not None:
+            self.unsupported("`until` in `schedule.on`", "/schedule/on/until")
+        read = schedule.get("read", "envelope")
+        metadata = self.data["document"]
+        channel = metadata.get("metadata", {}) if isinstance(metadata, dict) else {}
+        name = channel.get("channel", "default") if isinstance(channel, dict) else "default"
+        return Trigger(strategy, str(name), str(read), None)
+
+    # --- regions and tasks --------------------------------------------------------------------------------
+
+    def region(self, items: Json, at: str, scope: Scope, *, loop: bool = False, name: str = "") -> Region:
+        """A list of named tasks; each goes on with the next, the last one completes the region."""
+        entries: list[tuple[str, JsonObject, str]] = []
+        for number, item in enumerate(items if isinstance(items, list) else []):
+            assert isinstance(item, dict)
+            for task_name, body in item.items():
+                assert isinstance(body, dict)
+                entries.append((task_name, body, at + pointer(number, task_name)))
+        siblings: dict[str, str] = {}
+        for task_name, _, id in entries:
+            if task_name in siblings:
+                message = f"two tasks of this list are called {task_name!r}; `then` could not tell them apart"
+                self.problem("duplicate-task", message, id)
+            siblings.setdefault(task_name, id)
+            if task_name in {"continue", "exit", "end"}:
+                message = f"`then: {task_name}` is a directive and never means this task"
+                self.warning("directive-name", message, id)
+        inner = replace(scope, siblings=siblings, loop=loop)
+        states: dict[str, State] = {}
+        for number, (task_name, body, id) in enumerate(entries):
+            following: Transition = GoTo(entries[number + 1][2]) if number + 1 < len(entries) else Exit()
+            states[id] = self.state(Task(task_name, body, id, inner), following)
+        return Region(at, GoTo(entries[0][2]) if entries else Exit(), states, name)
+
+    def state(self, task: Task, following: Transition) -> State:
+        """One task: its data flow around what it does."""
+        body, scope = task.body, task.scope
+        outside = scope.variables(STATE)
+        enter = self._input(body.get("input"), task.at("input"), outside)
+        action, before = tasks.action(self, task)
+        leave = self._output(body.get("output"), task.at("output"), scope.variables(TASK))
+        leave += self._export(body.get("export"), task.at("export"), scope.variables(EXPORT))
+        metadata = body.get("metadata")
+        return State(
+            id=task.id,
+            name=task.name,
+            action=action,
+            next=self.transition(body.get("then"), task.at("then"), following, scope),
+            otherwise=following,
+            when=self.optional_expression(body.get("if"), outside, task.at("if")),
+            enter=enter + before,
+            leave=leave,
+            timeout=self.timeout(body.get("timeout"), task.at("timeout"), task.variables),
+            metadata=metadata if isinstance(metadata, dict) else {},
+        )
+
+    def transition(self, directive: Json, at: str, following: Transition, scope: Scope) -> Transition:
+        """Where *directive* goes: continue, exit, end, or a task of the same list (decisions A17-A19)."""
+        match directive:
+            case None | "continue":
+                return following
+            case "exit":
+                return Exit(breaks=scope.loop)
+            case "end":
+                return End()
+            case str(name) if name in scope.siblings:
+                return GoTo(scope.siblings[name])
+            case _:
+                hint = " in this list (`then` cannot leave the list that its task is in)"
+                self.unknown("unknown-task-name", "task", str(directive), scope.siblings, at, hint=hint)
+                return following
+
+    # --- data flow ----------------------------------------------------------------------------------------
+
+    def _input(self, value: Json, at: str, variables: frozenset[str]) -> tuple[DataStep, ...]:
+        steps: list[DataStep] = []
+        if isinstance(value, dict):
+            steps += self._validation(value.get("schema"), at + "/schema", "input")
+            if value.get("from") is not None:
+                steps.append(Transform(self.slot(value["from"], variables, at + "/from")))
+        return tuple(steps)
+
+    def _output(self, value: Json, at: str, variables: frozenset[str]) -> tuple[DataStep, ...]:
+        steps: list[DataStep] = []
+        if isinstance(value, dict):
+            if value.get("as") is not None:
+                steps.append(Transform(self.slot(value["as"], variables, at + "/as")))
+            steps += self._validation(value.get("schema"), at + "/schema", "output")
+        return tuple(steps)
+
+    def _export(self, value: Json, at: str, variables: frozenset[str]) -> tuple[DataStep, ...]:
+        steps: list[DataStep] = []
+        if isinstance(value, dict) and value.get("as") is not None:
+            steps.append(Export(self.slot(value["as"], variables, at + "/as")))
+        if isinstance(value, dict) and value.get("schema") is not None:
+            self.unsupported("`export.schema`", at + "/schema")
+        return tuple(steps)
+
+    def _validation(self, value: Json, at: str, what: str) -> list[DataStep]:
+        if not isinstance(value, dict):
+            return []
+        if str(value.get("format", "json")).split(":")[0] != "json":
+            self.unsupported(f"the schema format {value['format']!r}", at + "/format")
+        if "resource" in value:
+            self.unsupported("a schema from an external resource", at + "/resource")
+            return []
+        return [Validate(self.schema(value.get("document"), at + "/document"), what)]
+
+    def output_steps(self, value: Json, at: str, variables: frozenset[str]) -> tuple[DataStep, ...]:
+        """The steps of an ``output`` that is not a task's own (``listen.foreach``)."""
+        return self._output(value, at, variables)
+
+    def export_steps(self, value: Json, at: str, variables: frozenset[str]) -> tuple[DataStep, ...]:
+        """The steps of an ``export`` that is not a task's own (``listen.foreach``)."""
+        return self._export(value, at, variables)
+
+    def timeout(self, value: Json, at: str, variables: frozenset[str]) -> Timing | None:
+        """A timeout, inline or by its name in ``use.timeouts`` (decision A32)."""
+        if value is None:
+            return None
+        if isinstance(value, str):
+            named = self.use.get("timeouts")
+            known = named if isinstance(named, dict) else {}
+            if value not in known:
+                hint = "; a duration is written `timeout: {after: PT5S}`" if value.startswith("P") else ""
+                self.unknown("unknown-timeout", "timeout", value, known, at, hint=hint)
+                return None
+            at = "/use/timeouts" + pointer(value)
+            value = known[value]
+        assert isinstance(value, dict)
+        return self.timing(value.get("after"), variables, at + "/after")
+
+    def reserved(self, name: str, at: str) -> str:
+        """Check that *name* may be bound as a variable."""
+        if name in RESERVED:
+            self.problem("reserved-variable", f"`${name}` has a meaning of its own; choose another name", at)
+        return name
+
+
+def lower(document: Document) -> tuple[StateGraph, WorkflowLowering]:
+    """The graph of *document*, and the lowering with the problems it found."""
+    lowering = WorkflowLowering(document)
+    return lowering.lower(), lowering

@@ -1,0 +1,1 @@
+"""The application: deploy workflows, start runs, follow and control them."""

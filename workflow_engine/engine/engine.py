@@ -1,0 +1,235 @@
+"""`Engine`: what the HTTP API and the command line both call."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from workflow_engine import dsl
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.dsl.document import Document
+from workflow_engine.dsl.needs import Need, needs
+from workflow_engine.engine.runtime import RunDescription, RunPage, RunQuery, Runtime, Start
+from workflow_engine.engine.store import Definition, DefinitionStore
+from workflow_engine.engine.triggers import Triggers
+from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Problem, Rejected
+from workflow_engine.graph.model import StateGraph
+from workflow_engine.interpreter.listening import read
+from workflow_engine.values import Json, JsonObject
+
+Resolve = Callable[[Need], Awaitable[Json]]
+"""Finds an external thing; `NotFound` when it is not there, with a hint where it should be."""
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+~-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A deployment: *created* is False when the same text was there already."""
+
+    definition: Definition
+    created: bool
+    warnings: Sequence[Problem]
+
+    def to_json(self) -> JsonObject:
+        name = self.definition.workflow
+        return {
+            "namespace": name.namespace,
+            "name": name.name,
+            "version": name.version,
+            "digest": self.definition.bundle.digest,
+            "dsl": self.definition.dialect,
+            "warnings": [problem.to_json() for problem in self.warnings],
+        }
+
+
+class Engine:
+    """Deploys, starts and follows workflows. It owns nothing: stores and runtimes are given to it."""
+
+    def __init__(
+        self, store: DefinitionStore, runtime: Runtime, *, resolve: Resolve, triggers: Triggers | None = None
+    ) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._resolve = resolve
+        self._triggers = triggers
+
+    # --- workflows ----------------------------------------------------------------------------------------
+
+    async def deploy(
+        self, text: str, *, name: str = "<text>", resources: Mapping[str, Json] | None = None
+    ) -> Deployed:
+        """Check, bundle and keep a workflow, and let its events start it from now on.
+
+        *resources* are answers to needs that the author sends along, by key. `InvalidDocument` has every
+        problem; `Conflict` when another text has that version. Nothing is kept of a workflow that fails.
+        """
+        document, warnings = await self._check(text, name)
+        graph = dsl.compile(document)
+        present = await self._present(graph)
+        if present is not None:
+            if present.text != text and present.bundle.open()[0].data != document.data:
+                raise Conflict(
+                    f"version {graph.name.version} of {graph.name.namespace}/{graph.name.name} is deployed with "
+                    "another text; give the new text a new version"
+                )
+            return Deployed(present, False, warnings)
+        bundle = await self._bundle(document, resources or {})
+        title = graph.title or graph.name.name
+        definition = Definition(graph.name, document.dialect, text, bundle, title, datetime.now(UTC))
+        kept = await self._store.add(definition)
+        if kept.text != text:
+            raise Conflict(
+                f"version {graph.name.version} of {graph.name} was deployed just now with another text"
+            )
+        await self._trigger(await self._store.get(graph.name.namespace, graph.name.name, None))
+        return Deployed(kept, True, warnings)
+
+    async def _check(self, text: str, name: str) -> tuple[Document, list[Problem]]:
+        document = dsl.parse(text, name=name)
+        problems = dsl.check(document)
+        if any(problem.severity == "error" for problem in problems):
+            raise InvalidDocument(problems, name=name)
+        return document, problems
+
+    async def _present(self, graph: StateGraph) -> Definition | None:
+        try:
+            return await self._store.get(graph.name.namespace, graph.name.name, graph.name.version)
+        except NotFound:
+            return None
+
+    async def _bundle(self, document: Document, given: Mapping[str, Json]) -> Bundle:
+        """Resolve every need; those that fail are problems of the document, all at once."""
+        resources: dict[str, Json] = {}
+        problems: list[Problem] = []
+        for need in needs(document.data):
+            if need.key in given:
+                resources[need.key] = given[need.key]
+                continue
+            try:
+                resources[need.key] = await self._resolve(need)
+            except (NotFound, Rejected) as missing:
+                problems.append(document.problem("unresolved-operation", str(missing), need.pointer))
+        if problems:
+            raise InvalidDocument(problems, name=document.name)
+        return Bundle.of(document, resources)
+
+    async def _trigger(self, latest: Definition) -> None:
+        if self._triggers is not None:
+            await self._triggers.set(latest.bundle.graph())
+
+    async def restore_triggers(self) -> None:
+        """After a start of the process: let every deployed workflow be started by its events."""
+        for definition in await self._store.list():
+            await self._trigger(definition)
+
+    async def definition(self, namespace: str, name: str, version: str | None = None) -> Definition:
+        """A deployed workflow; *version* None or ``latest`` is the latest."""
+        return await self._store.get(namespace, name, None if version == "latest" else version)
+
+    async def versions(self, namespace: str, name: str) -> Sequence[Definition]:
+        """Every version of a workflow, latest first; `NotFound` when there is none."""
+        found = await self._store.versions(namespace, name)
+        if not found:
+            raise NotFound("workflow", f"{namespace}/{name}")
+        return found
+
+    async def definitions(self) -> Sequence[Definition]:
+        """The latest version of every workflow."""
+        return await self._store.list()
+
+    async def find_bundle(self, namespace: str | None, name: str, version: str | None) -> Bundle:
+        """The bundle that a name stands for: ``name`` alone must be unique among the namespaces."""
+        if namespace is not None:
+            return (await self.definition(namespace, name, version)).bundle
+        found = await self._store.find(name)
+        if len(found) != 1:
+            names = ", ".join(str(definition.workflow) for definition in found)
+            raise NotFound(
+                "workflow", name, f"it is in several namespaces: {names}" if names else "deploy it first"
+            )
+        return found[0].bundle
+
+    # --- runs ---------------------------------------------------------------------------------------------
+
+    async def start(
+        self, namespace: str, name: str, version: str | None, input: Json, *, run_id: str | None = None
+    ) -> str:
+        """Start a run and return its id; `Conflict` when *run_id* is taken."""
+        definition = await self.definition(namespace, name, version)
+        return await self._start(definition.bundle, input, run_id)
+
+    async def run_once(
+        self,
+        text: str,
+        input: Json,
+        *,
+        run_id: str | None = None,
+        resources: Mapping[str, Json] | None = None,
+    ) -> str:
+        """Run a document without deploying it."""
+        document, _ = await self._check(text, "<text>")
+        return await self._start(await self._bundle(document, resources or {}), input, run_id)
+
+    async def _start(self, bundle: Bundle, input: Json, run_id: str | None) -> str:
+        graph = bundle.graph()
+        if run_id is not None and not _RUN_ID.fullmatch(run_id):
+            message = "a run id is letters, digits and ._:@+~- (not at the start), 200 characters at most"
+            raise Rejected("invalid-run-id", message)
+        id = run_id or f"{_safe(graph.name.name)}-{uuid.uuid4()}"
+        if not await self._runtime.start(_start_of(id, bundle, graph, input, ())):
+            raise Conflict(f"a run {id!r} exists already; choose another id, or look at it")
+        return id
+
+    async def start_by_events(
+        self, namespace: str, name: str, identity: str, events: Sequence[JsonObject]
+    ) -> str:
+        """Start the run that *events* trigger; the same *identity* starts at most one (router.md §6.7)."""
+        definition = await self.definition(namespace, name, None)
+        graph = definition.bundle.graph()
+        id = f"{_safe(graph.name.name)}-{identity}"
+        trigger = graph.trigger
+        if trigger is None:
+            raise NotFound("trigger", f"{namespace}/{name}", "the latest version is not started by events")
+        by_state = trigger.state is not None
+        given: Json = {} if by_state else [read(event, trigger.read) for event in events]
+        await self._runtime.start(_start_of(id, definition.bundle, graph, given, events if by_state else ()))
+        return id
+
+    async def describe(self, run_id: str) -> RunDescription:
+        """The run as it is now."""
+        return await self._runtime.describe(run_id)
+
+    async def wait(self, run_id: str, seconds: float) -> RunDescription:
+        """The run once it has ended, or as it is after *seconds*."""
+        return await self._runtime.wait(run_id, seconds)
+
+    async def runs(self, query: RunQuery) -> RunPage:
+        """Runs, newest first."""
+        return await self._runtime.list(query)
+
+    async def control(self, run_id: str, command: str, reason: str = "") -> None:
+        """Do *command* (cancel, terminate, suspend, resume) to a run."""
+        match command:
+            case "cancel":
+                await self._runtime.cancel(run_id)
+            case "terminate":
+                await self._runtime.terminate(run_id, reason or "terminated over the API")
+            case "suspend":
+                await self._runtime.suspend(run_id)
+            case "resume":
+                await self._runtime.resume(run_id)
+            case _:
+                raise NotFound("command", command, "use cancel, terminate, suspend or resume")
+
+
+def _start_of(id: str, bundle: Bundle, graph: StateGraph, input: Json, seeds: Sequence[JsonObject]) -> Start:
+    return Start(id, graph.name, bundle, input, graph.title or graph.name.name, graph.summary, seeds)
+
+
+def _safe(name: str) -> str:
+    """*name* as the beginning of a run id: what an address cannot carry becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:100] or "run"

@@ -1,0 +1,136 @@
+"""The port to where runs live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.graph.model import WorkflowName
+from workflow_engine.values import Json, JsonObject, rfc3339
+
+STATUSES = ("pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed")
+"""Every status of a run, as the specification names them (dsl.md §1.13)."""
+ENDED = frozenset({"cancelled", "faulted", "completed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A run to be started: *seeds* are the events that started it, for a 0.8 event state."""
+
+    run_id: str
+    workflow: WorkflowName
+    bundle: Bundle
+    input: Json
+    title: str = ""
+    summary: str = ""
+    seeds: Sequence[JsonObject] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateDescription:
+    """A state at which a run stands: *doing* says in words what it does or waits for there."""
+
+    id: str
+    name: str
+    doing: str | None
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunDescription:
+    """A run as it is now. *error* is RFC 9457 data when it is faulted; *workflow* may be unknown."""
+
+    id: str
+    workflow: WorkflowName | None
+    status: str
+    input: Json = None
+    output: Json = None
+    error: JsonObject | None = None
+    states: Sequence[StateDescription] = field(default_factory=tuple)
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    temporal_url: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    def to_json(self) -> JsonObject:
+        name = self.workflow
+        workflow: Json = None
+        if name is not None:
+            workflow = {"namespace": name.namespace, "name": name.name, "version": name.version}
+        return {
+            "id": self.id,
+            "workflow": workflow,
+            "status": self.status,
+            "input": self.input,
+            "output": self.output,
+            "error": self.error,
+            "states": [
+                {
+                    "id": state.id,
+                    "name": state.name,
+                    "doing": state.doing,
+                    "since": None if state.since is None else rfc3339(state.since),
+                }
+                for state in self.states
+            ],
+            "started_at": None if self.started_at is None else rfc3339(self.started_at),
+            "ended_at": None if self.ended_at is None else rfc3339(self.ended_at),
+            "temporal_url": self.temporal_url,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs to list; *cursor* continues an earlier list. *limit* is from 1 to 200."""
+
+    namespace: str | None = None
+    name: str | None = None
+    version: str | None = None
+    status: str | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Runs, newest first, without input and output; *cursor* is None on the last page."""
+
+    runs: Sequence[RunDescription]
+    cursor: str | None
+
+
+class Runtime(Protocol):
+    """Runs live here. Every method raises `Unavailable` when the place cannot be reached."""
+
+    async def start(self, start: Start) -> bool:
+        """Start a run; False, and nothing done, when a run has or had that id."""
+
+    async def describe(self, run_id: str) -> RunDescription:
+        """The run as it is now; `NotFound` when there is none."""
+
+    async def wait(self, run_id: str, seconds: float) -> RunDescription:
+        """The run once it has ended, or as it is after *seconds*."""
+
+    async def list(self, query: RunQuery) -> RunPage:
+        """The runs that *query* asks for; `Rejected` for a cursor or status that means nothing."""
+
+    async def cancel(self, run_id: str) -> None:
+        """Ask the run to end; states that wait or call are interrupted. No-op on an ended run."""
+
+    async def terminate(self, run_id: str, reason: str) -> None:
+        """End the run at once, without giving it a chance to do anything. No-op on an ended run."""
+
+    async def suspend(self, run_id: str) -> None:
+        """Let the run stop before its next state; `Conflict` when it has ended."""
+
+    async def resume(self, run_id: str) -> None:
+        """Let a suspended run go on; `Conflict` when it has ended."""
+
+    async def deliver(self, run_id: str, listen_id: str, message: JsonObject) -> bool:
+        """Give the run an event for one of its listeners; False when the run is over."""

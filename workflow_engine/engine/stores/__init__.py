@@ -1,0 +1,18 @@
+"""Implementations of the definition store, by the scheme of their URL."""
+
+from __future__ import annotations
+
+from workflow_engine.engine.store import DefinitionStore
+from workflow_engine.engine.stores.memory import MemoryDefinitions
+from workflow_engine.engine.stores.sqlite import SqliteDefinitions
+from workflow_engine.errors import Rejected
+
+
+async def open_definitions(url: str) -> DefinitionStore:
+    """Open the store at *url*: ``memory:`` or ``sqlite:///path``."""
+    scheme, _, rest = url.partition(":")
+    if scheme == "memory":
+        return MemoryDefinitions()
+    if scheme == "sqlite" and rest.startswith("///"):
+        return await SqliteDefinitions.open(rest.removeprefix("///"))
+    raise Rejected("unknown-store", f"{url!r} names no definition store; use memory: or sqlite:///path")

@@ -1,0 +1,140 @@
+"""Activities: thin shells over the callers and the router, named by what they do.
+
+An activity that is lost with its worker is made again, on another one, as soon as its heartbeat is missed.
+A fault is final; anything else is a bug of ours and is tried again, with growing pauses, until it is fixed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from temporalio import activity
+
+from workflow_engine.calls import CallContext, Caller, Egress
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.errors import Fault, NotFound, fault
+from workflow_engine.runtimes.arguments import complete
+from workflow_engine.runtimes.temporal.failures import failure_of
+from workflow_engine.values import Json, JsonObject
+
+HEARTBEAT_SECONDS = 3.0
+
+
+class Events(Protocol):
+    """What activities ask of the router."""
+
+    async def publish(self, channel: str, events: list[JsonObject]) -> Any:
+        """Store events durably; those that are there already are accepted and stored once."""
+
+    async def listen(
+        self, run_id: str, listen_id: str, spec: JsonObject, *, since: datetime, channel: str
+    ) -> None:
+        """Deliver to the run what matches, from *since* on; again is harmless."""
+
+    async def unlisten(self, run_id: str, listen_id: str) -> None:
+        """Deliver no more to this listener."""
+
+    async def forget_run(self, run_id: str) -> None:
+        """The run has ended; nothing of it needs to be remembered."""
+
+
+FindBundle = Callable[[str | None, str, str | None], Awaitable[Bundle]]
+"""Finds the bundle of a deployed workflow by namespace, name and version; `NotFound` when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activities:
+    """The activities of one worker, with what they need."""
+
+    callers: Mapping[str, Caller]
+    events: Events
+    find: FindBundle
+    egress: Egress
+
+    def all(self) -> list[Callable[..., Any]]:
+        """Every activity, each under its own type."""
+        calls = [self._call_activity(kind, caller) for kind, caller in self.callers.items()]
+        return [*calls, self.publish, self.listen, self.unlisten, self.forget, self.resolve]
+
+    def _call_activity(self, kind: str, caller: Caller) -> Callable[..., Any]:
+        @activity.defn(name=f"call.{kind}")
+        async def call(arguments: dict[str, Any], about: dict[str, Any]) -> Any:
+            info = activity.info()
+            context = CallContext(
+                idempotency_key=f"{info.workflow_id}{about['place']}",
+                run_id=str(info.workflow_id),
+                state=about["state"],
+                source=about["source"],
+                resources=about["resources"],
+                events=self.events,
+                egress=self.egress,
+                now=datetime.now(UTC),
+                timeout=about["timeout"],
+            )
+            async with _heartbeat():
+                return await _faults(caller(complete(kind, arguments, about["resources"]), context))
+
+        return call
+
+    @activity.defn(name="event.publish")
+    async def publish(self, event: dict[str, Any], channel: str) -> None:
+        """Publish *event*; its id comes from the run and the state, so a retry never doubles it."""
+        async with _heartbeat():
+            await self.events.publish(channel, [event])
+
+    @activity.defn(name="event.listen")
+    async def listen(self, about: dict[str, Any]) -> None:
+        """Register a listener with the router."""
+        await self.events.listen(
+            about["run_id"],
+            about["listen_id"],
+            about["spec"],
+            since=datetime.fromisoformat(about["since"]),
+            channel=about["channel"],
+        )
+
+    @activity.defn(name="event.unlisten")
+    async def unlisten(self, run_id: str, listen_id: str) -> None:
+        """End a listener."""
+        await self.events.unlisten(run_id, listen_id)
+
+    @activity.defn(name="event.forget")
+    async def forget(self, run_id: str) -> None:
+        """Tell the router that the run has ended."""
+        await self.events.forget_run(run_id)
+
+    @activity.defn(name="workflow.resolve")
+    async def resolve(self, namespace: str | None, name: str, version: str | None) -> Bundle:
+        """Find what a run that was started by name is to run; the answer is in its history."""
+        try:
+            return await self.find(namespace, name, version)
+        except NotFound as missing:
+            raise failure_of(fault("configuration", str(missing), status=404)) from None
+
+
+async def _faults(work: Awaitable[Json]) -> Json:
+    try:
+        return await work
+    except Fault as raised:
+        raise failure_of(raised) from None
+
+
+@contextlib.asynccontextmanager
+async def _heartbeat() -> AsyncIterator[None]:
+    """Tell the server now and then that this worker lives."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            activity.heartbeat()
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()

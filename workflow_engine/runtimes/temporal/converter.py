@@ -1,0 +1,83 @@
+"""How values travel through Temporal: JSON with the order of keys kept, and bundles as they are.
+
+JSON payloads say ``json/plain``, as every SDK's do, so the UI, the command line and other languages read
+them. The stock converter sorts keys, which jq's ``keys_unsorted`` and ``to_entries`` would notice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import (
+    BinaryNullPayloadConverter,
+    BinaryPlainPayloadConverter,
+    BinaryProtoPayloadConverter,
+    CompositePayloadConverter,
+    DataConverter,
+    EncodingPayloadConverter,
+    JSONPlainPayloadConverter,
+    JSONProtoPayloadConverter,
+)
+
+from workflow_engine.dsl.bundle import Bundle
+
+BUNDLE_ENCODING = "binary/wfe-bundle"
+
+
+class BundleConverter(EncodingPayloadConverter):
+    """A `Bundle` as its own bytes; the digest is in the payload's metadata, where it costs nothing to read."""
+
+    @property
+    def encoding(self) -> str:
+        return BUNDLE_ENCODING
+
+    def to_payload(self, value: Any) -> Payload | None:
+        if not isinstance(value, Bundle):
+            return None
+        metadata = {"encoding": BUNDLE_ENCODING.encode(), "digest": value.digest.encode()}
+        return Payload(metadata=metadata, data=value.data)
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        return Bundle(payload.metadata["digest"].decode(), payload.data)
+
+
+class OrderedJsonConverter(EncodingPayloadConverter):
+    """JSON by orjson. What orjson cannot write (an integer beyond 64 bits), the stock converter writes."""
+
+    @property
+    def encoding(self) -> str:
+        return "json/plain"
+
+    def to_payload(self, value: Any) -> Payload | None:
+        try:
+            data = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+        except (TypeError, orjson.JSONEncodeError):
+            return _STOCK.to_payload(value)
+        return Payload(metadata={"encoding": b"json/plain"}, data=data)
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        if type_hint in {None, Any, object, dict, list}:
+            return orjson.loads(payload.data)
+        return _STOCK.from_payload(payload, type_hint)
+
+
+_STOCK = JSONPlainPayloadConverter()
+
+
+class EngineConverter(CompositePayloadConverter):
+    """The converters above, before the stock ones."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            BinaryNullPayloadConverter(),
+            BundleConverter(),
+            BinaryPlainPayloadConverter(),
+            JSONProtoPayloadConverter(),
+            BinaryProtoPayloadConverter(),
+            OrderedJsonConverter(),
+        )
+
+
+DATA_CONVERTER = DataConverter(payload_converter_class=EngineConverter)

@@ -1,0 +1,253 @@
+"""`Effects` under Temporal: sleeps are timers, calls are activities, waits are signals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ChildWorkflowError, is_cancelled_exception
+from temporalio.workflow import ParentClosePolicy
+
+from workflow_engine.errors import Fault
+from workflow_engine.graph.model import StateGraph
+from workflow_engine.interpreter.effects import (
+    Arrival,
+    Call,
+    Expired,
+    Listener,
+    Place,
+    Progress,
+    SubRun,
+    Thunk,
+)
+from workflow_engine.runtimes.temporal.failures import reraise
+from workflow_engine.values import Json, JsonObject, rfc3339
+
+T = TypeVar("T")
+
+CALL_SECONDS = 60.0
+"""How long one call may take when neither the document nor the caller says otherwise."""
+GRACE = timedelta(seconds=30)
+HEARTBEAT = timedelta(seconds=12)
+UNTIL_IT_WORKS = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
+)
+"""For what must happen: a fault is not retried, a lost worker or an unreachable router is waited for."""
+SUMMARY_BYTES = 200
+
+
+class TemporalEffects:
+    """The effects of one run, called from inside its workflow."""
+
+    def __init__(self, graph: StateGraph) -> None:
+        name = graph.name
+        self._source = f"/{name.namespace}/{name.name}/{name.version}"
+        self._inbox: dict[str, list[Arrival]] = {}
+        self._received: dict[str, int] = {}
+        self._listened = False
+        self.suspended = False
+        self.graph = graph
+
+    @property
+    def run_id(self) -> str:
+        return workflow.info().workflow_id
+
+    def now(self) -> datetime:
+        return workflow.now()
+
+    def random(self) -> float:
+        return workflow.random().random()
+
+    async def sleep(self, seconds: float, place: Place) -> None:
+        self._show(place, f"waiting {seconds:g} s")
+        await workflow.sleep(seconds, summary=summary(place.label))
+
+    async def call(self, call: Call, place: Place) -> Json:
+        self._show(place, f"calling {call.kind}")
+        seconds = call.timeout if call.timeout is not None else CALL_SECONDS
+        about = {
+            "place": place.id,
+            "state": place.state,
+            "source": self._source,
+            "resources": dict(call.resources),
+            "timeout": max(seconds, 0.001),
+        }
+        try:
+            return await workflow.execute_activity(  # type: ignore[no-any-return]
+                f"call.{call.kind}",
+                args=[call.arguments, about],
+                activity_id=place.id,
+                summary=summary(place.label),
+                start_to_close_timeout=timedelta(seconds=seconds) + GRACE,
+                schedule_to_close_timeout=None
+                if call.timeout is None
+                else timedelta(seconds=max(call.timeout, 0.001)),
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=UNTIL_IT_WORKS,
+            )
+        except ActivityError as failure:
+            raise _cancelled_or(failure) from None
+
+    async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
+        self._show(place, f"publishing {event.get('type')}")
+        try:
+            await workflow.execute_activity(
+                "event.publish",
+                args=[event, channel],
+                activity_id=place.id,
+                summary=summary(f"{place.label}: {event.get('type')}"),
+                start_to_close_timeout=timedelta(seconds=CALL_SECONDS),
+                heartbeat_timeout=HEARTBEAT,
+                retry_policy=UNTIL_IT_WORKS,
+            )
+        except ActivityError as failure:
+            raise _cancelled_or(failure) from None
+
+    async def listen(self, listener: Listener, place: Place) -> None:
+        self._listened = True
+        about = {
+            "run_id": self.run_id,
+            "listen_id": place.id,
+            "spec": listener.spec,
+            "channel": listener.channel,
+            "since": workflow.info().workflow_start_time.isoformat(),
+        }
+        await self._tell_router("event.listen", [about], place)
+        self._show(place, "listening for events")
+
+    async def next_event(self, place: Place) -> Arrival:
+        inbox = self._inbox.setdefault(place.id, [])
+        await workflow.wait_condition(lambda: bool(inbox))
+        return inbox.pop(0)
+
+    async def stop_listening(self, place: Place) -> None:
+        await self._tell_router("event.unlisten", [self.run_id, place.id], place)
+
+    async def ended(self) -> None:
+        """The run is over: a run that listened is forgotten by the router."""
+        if self._listened:
+            await self._tell_router("event.forget", [self.run_id], Place("/end", "", "end"))
+
+    async def _tell_router(self, kind: str, args: list[Any], place: Place) -> None:
+        """A short local activity: one event in history, and tried until the router answers."""
+        await workflow.execute_local_activity(
+            kind,
+            args=args,
+            activity_id=f"{kind}:{place.id}",
+            summary=summary(place.label),
+            start_to_close_timeout=timedelta(seconds=10),
+            retry_policy=UNTIL_IT_WORKS,
+            local_retry_threshold=timedelta(seconds=5),
+        )
+
+    def arrived(self, listen_id: str, message: Mapping[str, Any]) -> bool:
+        """Take an event that the router has signalled; False for one that was taken before."""
+        expected = self._received.get(listen_id, 0)
+        if message["seq"] != expected:
+            return False
+        self._received[listen_id] = expected + 1
+        arrival = Arrival(
+            message["event"],
+            message.get("index") or 0,
+            bool(message.get("complete")),
+            bool(message.get("ends")),
+        )
+        self._inbox.setdefault(listen_id, []).append(arrival)
+        return True
+
+    async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:
+        self._show(place, f"running {sub_run.namespace}/{sub_run.name}")
+        reference = {"namespace": sub_run.namespace, "name": sub_run.name, "version": sub_run.version}
+        options: dict[str, Any] = {
+            "args": [sub_run.input, reference],
+            "id": self.run_id + place.id.replace("/", "."),
+            "static_summary": summary(place.label),
+        }
+        try:
+            if sub_run.wait:
+                return await workflow.execute_child_workflow(sub_run.name, **options)  # type: ignore[no-any-return]
+            await workflow.start_child_workflow(
+                sub_run.name, parent_close_policy=ParentClosePolicy.ABANDON, **options
+            )
+        except ChildWorkflowError as failure:
+            raise _cancelled_or(failure) from None
+        return None
+
+    async def join(self, branches: Sequence[Thunk[T]], *, need: int, tolerant: bool) -> Mapping[int, T]:
+        tasks = [asyncio.create_task(_run(branch)) for branch in branches]
+        try:
+            while True:
+                done = [task for task in tasks if task.done()]
+                errors = [_error(task) for task in done]
+                fatal = [error for error in errors if error and not (tolerant and isinstance(error, Fault))]
+                good = sum(error is None for error in errors)
+                if fatal:
+                    raise fatal[0]
+                if good >= need:
+                    break
+                if good + len(tasks) - len(done) < need:
+                    raise next(error for error in errors if error is not None)
+                await workflow.wait(
+                    [task for task in tasks if not task.done()], return_when=asyncio.FIRST_COMPLETED
+                )
+        finally:
+            pending = [task for task in tasks if not task.done()]
+            for task in pending:
+                task.cancel()
+            if pending:
+                await workflow.wait(pending)
+                for task in pending:
+                    if not task.cancelled():
+                        task.exception()
+        won = {
+            number: task.result()
+            for number, task in enumerate(tasks)
+            if task not in pending and _error(task) is None
+        }
+        return dict(list(won.items())[:need])
+
+    async def within(self, seconds: float, work: Thunk[T], place: Place) -> T:
+        async def timer() -> Any:
+            await workflow.sleep(max(seconds, 0.001), summary=summary(place.label))
+            raise Expired
+
+        first = await self.join([work, timer], need=1, tolerant=False)
+        return first[0]
+
+    async def gate(self) -> None:
+        if self.suspended:
+            await workflow.wait_condition(lambda: not self.suspended)
+
+    def note(self, progress: Progress) -> None:
+        """Lifecycle events come later; where a run is, its frames tell."""
+
+    def _show(self, place: Place, doing: str) -> None:
+        """What the Temporal UI shows as the current details of the run."""
+        title = self.graph.title or self.graph.name.name
+        workflow.set_current_details(
+            f"**{title}**\n\n- at `{place.state}` **{place.label}**\n- {doing}\n- since {rfc3339(workflow.now())}"
+        )
+
+
+async def _run(branch: Thunk[T]) -> T:
+    return await branch()
+
+
+def _error(task: asyncio.Task[Any]) -> BaseException | None:
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
+
+
+def _cancelled_or(failure: ActivityError | ChildWorkflowError) -> BaseException:
+    return asyncio.CancelledError() if is_cancelled_exception(failure) else reraise(failure)
+
+
+def summary(text: str) -> str:
+    """*text* cut to what Temporal keeps of a summary, 200 bytes."""
+    encoded = text.encode()
+    return (
+        text if len(encoded) <= SUMMARY_BYTES else encoded[: SUMMARY_BYTES - 3].decode(errors="ignore") + "…"
+    )

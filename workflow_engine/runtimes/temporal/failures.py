@@ -1,0 +1,51 @@
+"""`Fault` and Temporal's failures, both ways, in one place."""
+
+from __future__ import annotations
+
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    TimeoutError,
+    TimeoutType,
+)
+
+from workflow_engine.errors import Error, Fault, fault
+from workflow_engine.interpreter.effects import Expired
+
+FAULT = "wfe.fault"
+"""The category mark in an application error's details: its second detail says that the first is a fault."""
+
+
+def failure_of(raised: Fault) -> ApplicationError:
+    """*raised* as a failure that Temporal shows by its type and never retries by itself."""
+    error = raised.error
+    return ApplicationError(str(raised), error.to_json(), FAULT, type=error.type, non_retryable=True)
+
+
+def fault_of(failure: BaseException | None) -> Fault | None:
+    """The fault that *failure* or one of its causes carries; None when it is no fault of the workflow."""
+    while failure is not None:
+        if (
+            isinstance(failure, ApplicationError)
+            and len(failure.details) == 2
+            and failure.details[1] == FAULT
+        ):
+            return Fault(Error.from_json(failure.details[0]))
+        failure = getattr(failure, "cause", None) or failure.__cause__
+    return None
+
+
+def reraise(failure: ActivityError | ChildWorkflowError) -> Exception:
+    """What the interpreter is to see of *failure*: a `Fault`, `Expired`, or the failure itself."""
+    raised = fault_of(failure)
+    if raised is not None:
+        return raised
+    cause = failure.cause
+    if isinstance(cause, TimeoutError):
+        if cause.type == TimeoutType.SCHEDULE_TO_CLOSE:
+            return Expired()
+        return fault("timeout", f"no worker finished it in time ({cause})")
+    if isinstance(failure, ChildWorkflowError):
+        return fault("runtime", f"the run {failure.workflow_id} ended without a result: {cause}")
+    return failure

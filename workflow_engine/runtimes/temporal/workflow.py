@@ -1,0 +1,127 @@
+"""The one Temporal workflow: whatever its type is called, it runs the graph that came with it.
+
+Start arguments are ``[input, bundle]``, and the events that started it as a third. Started by name from the
+Temporal UI or command line, without a bundle, it looks the name up first; a sub-workflow does the same.
+It runs unsandboxed: no code of a user runs here, and import contracts, a purity test and recorded histories
+keep the interpreter deterministic.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+from temporalio.exceptions import ActivityError
+
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.errors import Fault
+from workflow_engine.graph.model import walk
+from workflow_engine.interpreter.run import Run
+from workflow_engine.runtimes.temporal.converter import BUNDLE_ENCODING
+from workflow_engine.runtimes.temporal.effects import UNTIL_IT_WORKS, TemporalEffects
+from workflow_engine.runtimes.temporal.failures import failure_of, reraise
+
+
+@workflow.defn(dynamic=True)
+class ServerlessWorkflow:
+    """A run of any deployed workflow."""
+
+    def __init__(self) -> None:
+        self._effects: TemporalEffects | None = None
+        self._run: Run | None = None
+        self._early: list[tuple[str, dict[str, Any]]] = []
+        self._suspended = False
+
+    @workflow.run
+    async def run(self, args: collections.abc.Sequence[RawValue]) -> Any:
+        """Run to the end; the output is the workflow's result, a fault its failure."""
+        payloads = [arg.payload for arg in args]
+        converter = workflow.payload_converter()
+        input = converter.from_payload(payloads[0]) if payloads else None
+        try:
+            bundle = await self._bundle(payloads[1] if len(payloads) > 1 else None)
+            graph = bundle.graph()
+            seeds = converter.from_payload(payloads[2]) if len(payloads) > 2 else []
+            effects = self._effects = TemporalEffects(graph)
+            effects.suspended = self._suspended
+            for listen_id, message in self._early:
+                effects.arrived(listen_id, message)
+            if input is None and not payloads:
+                input = {}
+            self._run = Run(graph, input, effects, seeds=seeds)
+            try:
+                return await self._run.execute()
+            finally:
+                await effects.ended()
+        except Fault as raised:
+            raise failure_of(raised) from None
+
+    async def _bundle(self, payload: Payload | None) -> Bundle:
+        """The bundle that came along, or the one that the name stands for now."""
+        namespace, name, version = None, workflow.info().workflow_type, None
+        if payload is not None:
+            value = workflow.payload_converter().from_payload(payload)
+            if payload.metadata["encoding"].decode() == BUNDLE_ENCODING:
+                assert isinstance(value, Bundle)
+                return value
+            if isinstance(value, dict):
+                namespace, name, version = (
+                    value.get("namespace"),
+                    value.get("name", name),
+                    value.get("version"),
+                )
+        try:
+            return await workflow.execute_local_activity(  # type: ignore[no-any-return]
+                "workflow.resolve",
+                args=[namespace, name, version],
+                summary=f"looking up {name}",
+                result_type=Bundle,
+                start_to_close_timeout=timedelta(seconds=10),
+                retry_policy=UNTIL_IT_WORKS,
+                local_retry_threshold=timedelta(seconds=5),
+            )
+        except ActivityError as failure:
+            raise reraise(failure) from None
+
+    @workflow.signal(dynamic=True)
+    def received(self, name: str, args: collections.abc.Sequence[RawValue]) -> None:
+        """Take an event from the router; the signal's name is the listener's place."""
+        if not name.startswith("/") or not args:
+            workflow.logger.warning("signal %r is not for this workflow", name)
+            return
+        message = workflow.payload_converter().from_payload(args[0].payload)
+        if self._effects is None:
+            self._early.append((name, message))
+        else:
+            self._effects.arrived(name, message)
+
+    @workflow.signal
+    def suspend(self) -> None:
+        """Stop before the next state."""
+        self._suspended = True
+        if self._effects is not None:
+            self._effects.suspended = True
+
+    @workflow.signal
+    def resume(self) -> None:
+        """Go on."""
+        self._suspended = False
+        if self._effects is not None:
+            self._effects.suspended = False
+
+    @workflow.query
+    def state(self) -> dict[str, Any]:
+        """Where the run is: the states it stands at, and what it does there."""
+        run = self._run
+        if run is None:
+            return {"suspended": self._suspended, "states": []}
+        names = {state.id: state.name for state in walk(run.graph.root)}
+        states = [
+            {"id": leaf.state, "name": names.get(str(leaf.state)), "doing": leaf.doing, "since": leaf.started}
+            for leaf in run.root.leaves()
+        ]
+        return {"suspended": self._suspended, "states": states}

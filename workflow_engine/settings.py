@@ -1,0 +1,122 @@
+"""Settings: one frozen value, made from an environment that is passed in.
+
+Every setting is a variable named ``WFE_`` and the field in capitals (``WFE_PORT=9000``); lists are separated
+by commas. Command-line options override them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from workflow_engine.errors import Rejected
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _setting(default: Any, description: str) -> Any:
+    return field(default=default, metadata={"description": description})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the parts of the engine find each other, and what workflows may reach."""
+
+    data: Path = _setting(Path(".wfe"), "folder for everything that is kept")
+    host: str = _setting("127.0.0.1", "address the API listens on; any but loopback needs an API token")
+    port: int = _setting(8080, "port the API listens on")
+    api_token: str | None = _setting(None, "token that every call of the API must carry (Bearer)")
+    api_url: str = _setting("http://127.0.0.1:8080", "where workers and the command line find the API")
+    temporal_address: str = _setting("127.0.0.1:7233", "host:port of the Temporal server")
+    temporal_namespace: str = _setting("default", "Temporal namespace")
+    temporal_profile: str | None = _setting(
+        None, "profile of the Temporal client configuration file (TLS, API key)"
+    )
+    temporal_ui: str = _setting("http://127.0.0.1:8233", "address of the Temporal UI, for links")
+    task_queue: str = _setting("wfe", "task queue that workers serve")
+    search_attributes: bool = _setting(
+        True, "set the search attributes WfeNamespace, WfeDefinition, WfeVersion"
+    )
+    events_store: str | None = _setting(
+        None, "URL of the router's store; default: a SQLite file in the data folder"
+    )
+    definitions_store: str | None = _setting(
+        None, "URL of the definition store; default: a SQLite file likewise"
+    )
+    catalog_store: str | None = _setting(None, "URL of the catalog's store; default: a SQLite file likewise")
+    allowed_hosts: tuple[str, ...] = _setting(
+        (), "hosts that workflows may call (exact, or *.example.com); empty: all"
+    )
+    allow_link_local: bool = _setting(False, "let workflows call link-local and cloud metadata addresses")
+    allow_private: bool = _setting(True, "let workflows call loopback and private addresses")
+    connect_to: tuple[str, ...] = _setting(
+        (), "connect elsewhere: host:port=host:port, TLS verified for the former"
+    )
+    ca_file: Path | None = _setting(None, "certificates to trust besides those of the system")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read every setting that *environ* has; `Rejected` names the variable that cannot be understood."""
+        values: dict[str, Any] = {}
+        for item in dataclasses.fields(cls):
+            variable = f"WFE_{item.name.upper()}"
+            text = environ.get(variable)
+            if text is None or text == "":
+                continue
+            try:
+                values[item.name] = _READERS[str(item.type)](text)
+            except ValueError as error:
+                raise Rejected("invalid-setting", f"{variable}={text!r}: {error}") from None
+        return cls(**values).checked()
+
+    def checked(self) -> Self:
+        """These settings; `Rejected` when they contradict each other."""
+        if self.host not in LOOPBACK and not self.api_token:
+            raise Rejected(
+                "token-needed",
+                f"listening on {self.host} lets others in: set WFE_API_TOKEN to a secret that callers must send",
+            )
+        for pair in self.connect_to:
+            if pair.count("=") != 1 or pair.count(":") < 2:
+                raise Rejected("invalid-setting", f"WFE_CONNECT_TO: {pair!r} is not host:port=host:port")
+        return self
+
+    @property
+    def events_url(self) -> str:
+        return self.events_store or f"sqlite:///{self.data.absolute()}/events.db"
+
+    @property
+    def definitions_url(self) -> str:
+        return self.definitions_store or f"sqlite:///{self.data.absolute()}/definitions.db"
+
+    @property
+    def catalog_url(self) -> str:
+        return self.catalog_store or f"sqlite:///{self.data.absolute()}/catalog.db"
+
+
+def _boolean(text: str) -> bool:
+    match text.lower():
+        case "1" | "true" | "yes" | "on":
+            return True
+        case "0" | "false" | "no" | "off":
+            return False
+        case _:
+            raise ValueError("use true or false")
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "Path": Path,
+    "Path | None": Path,
+    "str": str,
+    "str | None": str,
+    "int": int,
+    "bool": _boolean,
+    "tuple[str, ...]": _list,
+}
