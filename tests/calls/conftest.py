@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
 import pytest
 
+from tests.calls.openapi_documents import URI
 from tests.standins import httpbin
 from tests.standins.internet import Internet, internet_thread
 from tests.standins.server import Server, serve
@@ -47,3 +49,18 @@ def make_context(egress, **changes) -> CallContext:
         "timeout": 20.0,
     }
     return CallContext(**{**values, **changes})
+
+
+@pytest.fixture
+def pinned(egress, bin_server):
+    """A context whose bundle pins *document* under URI, with the stand-in as its only server."""
+
+    def make(document: dict | str):
+        if isinstance(document, dict) and "openapi" in document:
+            document.setdefault("servers", [{"url": f"{bin_server.url}/anything"}])
+        if isinstance(document, dict) and "swagger" in document:
+            document = {"host": bin_server.address, "schemes": ["http"], "basePath": "/anything"} | document
+        text = document if isinstance(document, str) else json.dumps(document)
+        return make_context(egress, resources={URI: {"content": text}})
+
+    return make
