@@ -12,7 +12,8 @@ from workflow_engine.errors import Fault, fault
 
 Address: TypeAlias = IPv4Address | IPv6Address
 
-_NAT64 = IPv6Network("64:ff9b::/96")
+# Networks whose last 32 bits are an IPv4 address: NAT64 (RFC 6052, RFC 8215) and SIIT (RFC 2765).
+_TRANSLATED = tuple(IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96"))
 _COMPATIBLE = IPv6Network("::/96")
 _METADATA = frozenset(
     ip_address(text)
@@ -68,7 +69,7 @@ def literal_address(host: str) -> Address | None:
 
 
 def embedded_address(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for (mapped, compatible, 6to4, NAT64), else itself."""
+    """The IPv4 address that an IPv6 address stands for (mapped, compatible, translated, 6to4, Teredo), else itself."""
     if isinstance(address, IPv4Address):
         return address
     if address.ipv4_mapped is not None:
@@ -77,7 +78,7 @@ def embedded_address(address: Address) -> Address:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+    if any(address in network for network in _TRANSLATED) or (address in _COMPATIBLE and int(address) > 1):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address
 

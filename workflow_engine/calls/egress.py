@@ -116,7 +116,7 @@ class Egress:
         return url
 
     async def __aenter__(self) -> Self:
-        context = await asyncio.to_thread(_tls_context, self._ca_file)
+        context = await asyncio.to_thread(_tls_context, self._ca_file) if self._ca_file else True
         connector = aiohttp.TCPConnector(
             resolver=_PolicyResolver(self.policy, self._connect_to), ssl=context, ttl_dns_cache=10
         )
@@ -184,8 +184,7 @@ def _endpoint(text: str) -> tuple[str, int]:
     return host_key(host), int(port)
 
 
-def _tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
+def _tls_context(ca_file: str | Path) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    if ca_file is not None:
-        context.load_verify_locations(cafile=str(ca_file))
+    context.load_verify_locations(cafile=str(ca_file))
     return context
