@@ -169,7 +169,7 @@ def lasting(timing: Timing) -> str:
     hours, rest = divmod(rest, 3600)
     minutes, seconds = divmod(rest, 60)
     parts = [
-        f"{amount:g} {unit}{'s' if amount != 1 and len(unit) > 3 else ''}"
+        f"{amount:g} {unit}{'s' if amount != 1 and unit not in {'h', 'min'} else ''}"
         for amount, unit in (
             (years, "year"),
             (months, "month"),
