@@ -19,3 +19,7 @@ async def has_gone(*pids: int, within: float = 20) -> None:
     async with asyncio.timeout(within):
         while not all(gone(pid) for pid in pids):  # noqa: ASYNC110 - nothing tells us of others' children
             await asyncio.sleep(0.01)
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -16,7 +16,7 @@ from workflow_engine.runtimes.processes import guard
 
 DEFAULT_GRACE = 10.0
 _GUARD_START_BOUND = 30.0
-_GUARD_END_BOUND = 5.0
+_GUARD_END_BOUND = guard.SWEEP_BOUND + 1.0
 
 
 class GuardedProcess:
@@ -72,7 +72,9 @@ class GuardedProcess:
             theirs.close()
             greeting = await _greeting(ours, process)
         except BaseException:
-            ours.close()  # what the guard has started ends with this
+            with contextlib.suppress(OSError):
+                ours.send(b"K")
+            ours.close()  # what the guard has started, or is about to start, ends with this
             theirs.close()
             if process is not None:
                 await _drained(process)

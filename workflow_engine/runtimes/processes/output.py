@@ -12,21 +12,42 @@ _CHUNK = 65536
 _LINE_BOUND = 2000
 
 
-class Tail:
-    """The last *lines* lines of a stream of bytes, each at most 2,000 bytes long."""
+class Lines:
+    """Cuts a stream of bytes into lines for *take*; of a long line only the first 2,000 bytes."""
 
-    def __init__(self, lines: int = 20) -> None:
-        self._lines: deque[str] = deque(maxlen=lines)
+    def __init__(self, take: Callable[[str], None]) -> None:
+        self._take = take
         self._open = b""
 
     def write(self, data: bytes) -> None:
         *whole, rest = (self._open + data).split(b"\n")
-        self._lines.extend(line[:_LINE_BOUND].decode(errors="replace").rstrip() for line in whole)
+        for line in whole:
+            self._take(_text(line))
         self._open = rest[:_LINE_BOUND]
 
+    @property
+    def unfinished(self) -> str:
+        """What came since the last line's end."""
+        return _text(self._open)
+
+
+class Tail:
+    """The last *lines* lines of a stream of bytes."""
+
+    def __init__(self, lines: int = 20) -> None:
+        self._kept: deque[str] = deque(maxlen=lines)
+        self._lines = Lines(self._kept.append)
+
+    def write(self, data: bytes) -> None:
+        self._lines.write(data)
+
     def lines(self) -> list[str]:
-        unfinished = [self._open.decode(errors="replace").rstrip()] if self._open else []
-        return [*self._lines, *unfinished]
+        rest = self._lines.unfinished
+        return [*self._kept, rest] if rest else list(self._kept)
+
+
+def _text(line: bytes) -> str:
+    return line[:_LINE_BOUND].decode(errors="replace").rstrip()
 
 
 class RotatingLog:
