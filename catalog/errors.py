@@ -6,6 +6,7 @@
     For the caller                 NotFound(LookupError)          nothing has this name
                                    Conflict(ValueError)           it contradicts what is already there
                                    InvalidReference(ValueError)   it cannot be read as a reference
+                                   InvalidMessage(ValueError)     a message lacks what its operation needs
                                    Denied(PermissionError)        the token is missing or wrong
                                    Unavailable(ConnectionError)   the catalog cannot be reached
 """
@@ -74,6 +75,10 @@ class Conflict(ValueError):
 
 class InvalidReference(ValueError):
     """Text that should name an operation and does not; the message says how to write one."""
+
+
+class InvalidMessage(ValueError):
+    """A message, or a parameter of its address, lacks what its operation needs."""
 
 
 class Denied(PermissionError):

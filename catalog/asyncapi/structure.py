@@ -13,19 +13,11 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT7
 
 from catalog.errors import Problem, did_you_mean
+from catalog.rules import rule_in_words
 from catalog.schemas import structure
 from catalog.values import Json, escape
 
 _EXTENSION = re.compile(r"x-[\w.-]+")
-_NOUNS = {
-    "object": "an object",
-    "array": "a list",
-    "string": "text",
-    "number": "a number",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "null": "null",
-}
 
 
 def structure_problems(data: Json, version: str) -> Iterator[Problem]:
@@ -71,32 +63,8 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
             else:
                 yield from _problems(inner)
         case _:
-            yield Problem("invalid-value", f"{_name(pointer)} {_rule(error)}", pointer)
-
-
-def _rule(error: ValidationError) -> str:
-    rule: Any = error.validator_value
-    match error.validator:
-        case "type":
-            kinds = [rule] if isinstance(rule, str) else list(rule)
-            wanted = " or ".join(_NOUNS.get(kind, kind) for kind in kinds)
-            quote = (
-                "; quote it" if kinds == ["string"] and isinstance(error.instance, bool | int | float) else ""
-            )
-            return f"must be {wanted}{quote}"
-        case "enum":
-            return f"must be one of {', '.join(map(str, rule))}"
-        case "const":
-            return f"must be {rule!r}"
-        case "pattern":
-            return f"must match {rule}"
-        case "uniqueItems":
-            return "must not have the same element twice"
-        case "minItems" | "minLength" | "minProperties":
-            return "must not be empty"
-        case _:
-            text = error.message
-            return f"is wrong: {text[:200]}{'…' if len(text) > 200 else ''}"
+            quote = "; quote it" if rule == "string" and isinstance(instance, bool | int | float) else ""
+            yield Problem("invalid-value", f"{_name(pointer)} {rule_in_words(error)}{quote}", pointer)
 
 
 def _name(pointer: str) -> str:

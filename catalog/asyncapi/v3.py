@@ -10,7 +10,7 @@ from catalog.asyncapi.pinning import pin_schema
 from catalog.asyncapi.reading import Cursor
 from catalog.description import Description
 from catalog.model import Action, Channel, Message, Operation, Parameter, Reply, Security, Server, Service
-from catalog.values import Json, JsonObject, merge_patch, unescape
+from catalog.values import JsonObject, merge_patch, unescape
 
 
 def describe(document: Cursor, service_name: str | None, digest: str) -> Description:
@@ -169,13 +169,13 @@ def _messages(document: Cursor, owner: Cursor) -> Iterator[Message]:
             yield _message(document, cursor, name)
         return
     names = {cursor.pointer: name for name, cursor in of_channel.items()}
-    written: Json = owner.written("messages").value
-    for index, cursor in enumerate(owner.get("messages").elements()):
+    listed = owner.get("messages")
+    for index, cursor in enumerate(listed.elements()):
         if cursor.pointer in names:
             yield _message(document, cursor, names[cursor.pointer])
-        elif isinstance(written, list) and cursor.value:
+        elif cursor.pointer != f"{listed.pointer}/{index}":  # a reference that leads somewhere
             text = "the message is not one of the messages of the operation's channel"
-            owner.get("messages").problem("message-not-in-channel", text, at=str(index))
+            listed.problem("message-not-in-channel", text, at=str(index))
 
 
 def _message(document: Cursor, written: Cursor, name: str) -> Message:

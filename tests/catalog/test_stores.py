@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from catalog import Unavailable, describe_document, open_store
+from catalog.model import Spec
+from tests.catalog.documents import LIGHTS, ORDERS
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+OPERATIONS = describe_document(ORDERS).operations
+
+
+def spec(name="orders", version="1.0.0", text=ORDERS, digest="sha256:1", age=0):
+    moment = NOW - timedelta(seconds=age)
+    return Spec(name, version, "title", "2.6.0", None, digest, moment, len(OPERATIONS), text)
+
+
+class StoreContract:
+    """What every store does."""
+
+    async def test_what_was_added_is_there_with_its_operations(self, store):
+        assert await store.add(spec(), OPERATIONS) is None
+        assert await store.get("orders", "1.0.0") == spec()
+        assert tuple(await store.operations("orders", "1.0.0")) == OPERATIONS
+
+    async def test_what_is_not_there_is_none(self, store):
+        assert await store.get("orders", "1.0.0") is None
+        assert list(await store.operations("orders", "1.0.0")) == []
+        assert list(await store.specs()) == []
+        assert await store.remove("orders") == 0
+
+    async def test_what_was_there_stays_unless_it_shall_be_replaced(self, store):
+        await store.add(spec(), OPERATIONS)
+        other = spec(text="other", digest="sha256:2")
+        assert await store.add(other, ()) == spec()
+        assert await store.get("orders", "1.0.0") == spec()
+        assert await store.add(other, OPERATIONS[:1], replace=True) == spec()
+        assert await store.get("orders", "1.0.0") == other
+        assert tuple(await store.operations("orders", "1.0.0")) == OPERATIONS[:1]
+
+    async def test_the_same_digest_is_never_written_again(self, store):
+        await store.add(spec(age=5), OPERATIONS)
+        assert await store.add(spec(), (), replace=True) == spec(age=5)
+        assert await store.get("orders", "1.0.0") == spec(age=5)
+        assert tuple(await store.operations("orders", "1.0.0")) == OPERATIONS
+
+    async def test_listings_have_no_texts_and_are_in_order(self, store):
+        await store.add(spec("b", "1", age=1), ())
+        await store.add(spec("b", "0", age=0), ())
+        await store.add(spec("a", "9", age=0), ())
+        assert [(item.name, item.version, item.text) for item in await store.specs()] == [
+            ("a", "9", ""),
+            ("b", "1", ""),
+            ("b", "0", ""),
+        ]
+        assert [item.version for item in await store.specs("b")] == ["1", "0"]
+
+    async def test_one_version_or_all_can_be_removed(self, store):
+        for version in ("1", "2", "3"):
+            await store.add(spec(version=version), OPERATIONS)
+        await store.add(spec("lights", text=LIGHTS), ())
+        assert await store.remove("orders", "2") == 1
+        assert list(await store.operations("orders", "2")) == []
+        assert await store.remove("orders") == 2
+        assert [item.name for item in await store.specs()] == ["lights"]
+
+    async def test_of_many_who_add_the_same_at_once_one_is_first(self, store):
+        added = await asyncio.gather(*(store.add(spec(digest=f"sha256:{n}"), OPERATIONS) for n in range(20)))
+        assert [before for before in added if before is None] == [None]
+        kept = await store.get("orders", "1.0.0")
+        assert {before.digest for before in added if before} == {kept.digest}
+
+    async def test_texts_come_back_as_they_were(self, store):
+        text = "a: é 😀 \u2028\r\n'; DROP TABLE spec; --\x00"
+        await store.add(spec(text=text), ())
+        assert (await store.get("orders", "1.0.0")).text == text
+
+
+class TestMemory(StoreContract):
+    @pytest.fixture
+    async def store(self):
+        store = await open_store("memory:")
+        yield store
+        await store.close()
+
+
+class TestSqlite(StoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path):
+        store = await open_store(f"sqlite:///{tmp_path}/made/catalog.db")
+        yield store
+        await store.close()
+
+    async def test_documents_survive_that_the_store_is_opened_again(self, tmp_path):
+        url = f"sqlite:///{tmp_path}/catalog.db"
+        store = await open_store(url)
+        await store.add(spec(), OPERATIONS)
+        await store.close()
+        again = await open_store(url)
+        assert await again.get("orders", "1.0.0") == spec()
+        assert tuple(await again.operations("orders", "1.0.0")) == OPERATIONS
+        await again.close()
+
+    async def test_documents_survive_that_nobody_closed_the_store(self, tmp_path):
+        url = f"sqlite:///{tmp_path}/catalog.db"
+        first, second = await open_store(url), await open_store(url)
+        await first.add(spec(), OPERATIONS)
+        assert await second.get("orders", "1.0.0") == spec()
+        await first.close()
+        await second.close()
+
+    async def test_a_file_that_is_no_store_is_refused(self, tmp_path):
+        (tmp_path / "catalog.db").write_text("not a database, but long enough to be taken for one" * 50)
+        with pytest.raises(Unavailable, match="cannot be opened"):
+            await open_store(f"sqlite:///{tmp_path}/catalog.db")
+        with pytest.raises(Unavailable, match="cannot be opened"):
+            await open_store(f"sqlite:///{tmp_path}/catalog.db/inside/it.db")
+
+    async def test_a_file_of_a_later_format_is_left_alone(self, tmp_path):
+        connection = sqlite3.connect(tmp_path / "catalog.db")
+        connection.execute("PRAGMA user_version = 99")
+        connection.close()
+        with pytest.raises(Unavailable, match="format 99"):
+            await open_store(f"sqlite:///{tmp_path}/catalog.db")
+
+    async def test_a_store_that_was_closed_says_so(self, tmp_path):
+        store = await open_store(f"sqlite:///{tmp_path}/catalog.db")
+        await store.close()
+        with pytest.raises(Unavailable, match="closed"):
+            await store.specs()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "memory:x", "postgresql://x", "sqlite:", "sqlite:///", "sqlite://catalog.db"]
+)
+async def test_a_url_that_names_no_store_is_refused(url):
+    with pytest.raises(ValueError, match="names no store"):
+        await open_store(url)
