@@ -61,6 +61,6 @@ def pinned(egress, bin_server):
         if isinstance(document, dict) and "swagger" in document:
             document = {"host": bin_server.address, "schemes": ["http"], "basePath": "/anything"} | document
         text = document if isinstance(document, str) else json.dumps(document)
-        return make_context(egress, resources={URI: {"content": text}})
+        return make_context(egress, resources={URI: {"uri": URI, "content": text}})
 
     return make

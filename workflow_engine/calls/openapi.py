@@ -13,17 +13,16 @@ from yarl import URL
 
 from workflow_engine.calls.content import JSON, encode
 from workflow_engine.calls.context import CallContext
-from workflow_engine.calls.exchange import Request, deadline, exchange, send
+from workflow_engine.calls.documents import fetch
+from workflow_engine.calls.exchange import Request, exchange
 from workflow_engine.calls.http import answer_options, endpoint, members, merge_headers, shown, target
 from workflow_engine.calls.openapi_document import Body, OpenApiDocument, Operation, suggestion
 from workflow_engine.calls.openapi_parameters import cookie_pieces, header_value, path_segment, query_pieces
 from workflow_engine.calls.structured_text import read
 from workflow_engine.calls.uri_template import expand
-from workflow_engine.calls.url import add_query, bounded, shown_url
+from workflow_engine.calls.url import add_query, bounded
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
-
-MAX_DOCUMENT = 4 * 1024 * 1024
 
 _ARGUMENTS = frozenset({"document", "operationId", "parameters", "authentication", "output", "redirect"})
 _VARIABLE = re.compile(r"\{([^{}]+)\}")
@@ -57,32 +56,16 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
 async def _document(arguments: JsonObject, context: CallContext) -> tuple[str, str]:
     """The URI of the document, for what is relative to it, and its text."""
     uri, policy = endpoint(members(arguments.get("document"), "document").get("endpoint"))
-    pinned = context.resources.get(uri)
-    if pinned is not None:
-        return uri, str(pinned.get("content", ""))
+    for pinned in context.resources.values():
+        if pinned.get("uri") == uri:
+            return str(pinned.get("base", uri)), str(pinned["content"])
     if "$uri_variables" in arguments:
         uri = expand(uri, arguments["$uri_variables"])
     if policy is None:
         remembered = context.egress.texts.get(uri)
         if remembered is not None:
             return remembered
-    if not uri.startswith(("http://", "https://")):
-        raise fault(
-            "configuration",
-            f"the OpenAPI document {bounded(uri, 200)} is neither in the bundle nor on the web",
-        )
-    url, headers = await target(uri, policy, context.egress)
-    what = f"the OpenAPI document {shown_url(url)}"
-    headers["Accept"] = "application/json, application/yaml, */*;q=0.8"
-    async with deadline(context.timeout, what):
-        response = await send(Request("GET", url, headers), context.egress, redirect=True, limit=MAX_DOCUMENT)
-    if response.status != 200:
-        raise fault("communication", f"{what}: the server answered {response.status}", status=response.status)
-    try:
-        text = response.body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise fault("configuration", f"{what} is not UTF-8") from None
-    found = str(response.request.url), text
+    found = await fetch(uri, policy, context.egress, seconds=context.timeout, kind="OpenAPI document")
     if policy is None:
         context.egress.texts.put(uri, found)
     return found

@@ -14,12 +14,14 @@ from workflow_engine.values import Json, JsonObject, pointer
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One external thing: an AsyncAPI operation.
+    """One external thing: an operation of an AsyncAPI or OpenAPI document.
 
-    *reference* is looked up in the catalog (``file://paymentapp.yaml#sendPayment``); with a *document* it is
-    the operation or channel in that document. *pointer* is where the workflow asks for it.
+    *reference* is the operation; without a *document* it is looked up in the catalog
+    (``file://paymentapp.yaml#sendPayment``), with one it is the operation, or the *channel*, in that document.
+    *key* is what the graph asks for it by, *pointer* where the workflow names it.
     """
 
+    kind: str
     key: str
     pointer: str
     reference: str
@@ -37,6 +39,17 @@ def asyncapi_key(given: JsonObject) -> str | None:
                 return None
             return value if document is None else f"{document}#{name}:{value}"
     return None
+
+
+def openapi_key(given: JsonObject) -> str | None:
+    """Under which key the operation of an openapi call is pinned; None where its address is not known yet.
+
+    A document whose address is an expression, or a template, is fetched by the call itself.
+    """
+    document, operation = document_uri(given), given.get("operationId")
+    if document is None or "{" in document or not isinstance(operation, str) or "${" in operation:
+        return None
+    return f"{document}#{operation}"
 
 
 def document_uri(given: JsonObject) -> str | None:
@@ -65,19 +78,36 @@ def _v1(data: Json, at: str = "") -> Iterator[Need]:
     if not isinstance(data, dict):
         return
     given = data.get("with")
-    if data.get("call") == "asyncapi" and isinstance(given, dict):
-        key = asyncapi_key(given)
-        if key is not None:
-            name = "operation" if isinstance(given.get("operation"), str) else "channel"
-            yield Need(key, f"{at}/with/{name}", str(given[name]), document_uri(given), name == "channel")
+    if isinstance(given, dict):
+        yield from _called(data.get("call"), given, at)
     for name, value in data.items():
         yield from _v1(value, at + pointer(name))
 
 
+def _called(call: Json, given: JsonObject, at: str) -> Iterator[Need]:
+    if call == "asyncapi":
+        key = asyncapi_key(given)
+        if key is not None:
+            name = "operation" if isinstance(given.get("operation"), str) else "channel"
+            place = f"{at}/with/{name}"
+            yield Need("asyncapi", key, place, str(given[name]), document_uri(given), name == "channel")
+    elif call == "openapi":
+        key = openapi_key(given)
+        if key is not None:
+            yield Need(
+                "openapi", key, f"{at}/with/operationId", str(given["operationId"]), document_uri(given)
+            )
+
+
 def _v0_8(data: Json) -> Iterator[Need]:
-    """Each function of type asyncapi."""
+    """Each function of type asyncapi or rest."""
     functions = data.get("functions") if isinstance(data, dict) else None
     for number, function in enumerate(functions if isinstance(functions, list) else []):
-        if isinstance(function, dict) and function.get("type") == "asyncapi":
-            operation = str(function.get("operation"))
-            yield Need(operation, f"/functions/{number}/operation", operation)
+        if not isinstance(function, dict):
+            continue
+        operation, place = str(function.get("operation")), f"/functions/{number}/operation"
+        if function.get("type") == "asyncapi":
+            yield Need("asyncapi", operation, place, operation)
+        elif function.get("type", "rest") == "rest":
+            document, _, name = operation.rpartition("#")
+            yield Need("openapi", operation, place, name, document)

@@ -112,7 +112,7 @@ class Engine:
             try:
                 resources[need.key] = await self._resolve(need)
             except (NotFound, Rejected) as missing:
-                problems.append(document.problem("unresolved-operation", str(missing), need.pointer))
+                problems.append(document.problem("unresolved", str(missing), need.pointer))
         if problems:
             raise InvalidDocument(problems, name=document.name)
         return Bundle.of(document, resources)

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import quote
 
+from workflow_engine.events.subscriptions import RetryPolicy, Subscription
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.listening import specify
 from workflow_engine.interpreter.scope import Scope
-from workflow_engine.values import JsonObject
+
+OWN = "workflow:"
+"""How the subscriptions of deployed workflows begin; they are not for others to change."""
+UNTIL_STARTED = RetryPolicy(max_attempts=None, max_age=None, initial=0.2, max_delay=30.0)
+"""An event that starts a run is never given up while Temporal cannot be reached."""
 
 
-class Triggers(Protocol):
-    """Where a workflow's trigger is set; the latest version's is the one that counts."""
+class Subscriptions(Protocol):
+    """What the router offers."""
+
+    async def put_subscription(self, subscription: Subscription) -> Any:
+        """Keep it; one with that id keeps its place in the channel."""
+
+    async def delete_subscription(self, id: str) -> Any:
+        """Forget it."""
+
+
+class Triggers:
+    """Sets the trigger of a workflow: that of its latest version."""
+
+    def __init__(self, router: Subscriptions) -> None:
+        self._router = router
 
     async def set(self, graph: StateGraph) -> None:
-        """Let events start *graph*'s workflow as its trigger says, or no longer, when it has none."""
-
-
-def subscription_id(graph: StateGraph) -> str:
-    """The router's subscription for a workflow: the same for all its versions, so that none is missed."""
-    return f"workflow:{graph.name.namespace}/{graph.name.name}"
-
-
-def trigger_spec(graph: StateGraph) -> JsonObject | None:
-    """What a workflow is started by, in the JSON form of `filters`."""
-    if graph.trigger is None:
-        return None
-    return specify(graph.trigger.strategy, None, Scope({}, {}))
+        """Let events start *graph*'s workflow from now on, or no longer, when it has no trigger."""
+        name = graph.name
+        id = f"{OWN}{quote(name.namespace)}/{quote(name.name)}"
+        if graph.trigger is None:
+            await self._router.delete_subscription(id)
+            return
+        await self._router.put_subscription(
+            Subscription(
+                id=id,
+                channel=graph.trigger.channel,
+                strategy=specify(graph.trigger.strategy, None, Scope({}, {})),
+                target={"kind": "workflow", "namespace": name.namespace, "name": name.name},
+                retry=UNTIL_STARTED,
+            )
+        )

@@ -31,7 +31,6 @@ from workflow_engine.interpreter.effects import (
 from workflow_engine.interpreter.listening import read, specify
 from workflow_engine.interpreter.run import Run
 from workflow_engine.interpreter.scope import Scope
-from workflow_engine.runtimes.arguments import complete
 from workflow_engine.runtimes.scheduler import Promise, Scheduler, Stalled
 from workflow_engine.values import Json, JsonObject
 
@@ -253,7 +252,7 @@ def real_calls(egress: Egress, callers: Mapping[str, Caller]) -> PerformCall:
             now=local.now(),
             timeout=60.0 if call.timeout is None else call.timeout,
         )
-        return await callers[call.kind](complete(call.kind, call.arguments, call.resources), context)
+        return await callers[call.kind](call.arguments, context)
 
     return perform
 

@@ -211,7 +211,7 @@ def _target(
                 "operationId": operation_id,
                 "parameters": arguments or {},
             }
-            return Operation("openapi", lowering.template(call, variables, where)), True
+            return Operation("openapi", lowering.template(call, variables, where), (operation,)), True
         case kind:
             lowering.unsupported(f"functions of type `{kind}`", f"{place}/type")
             return Sequence(Region(at, Exit(), {})), False

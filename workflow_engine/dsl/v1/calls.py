@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from workflow_engine.dsl.needs import asyncapi_key
+from workflow_engine.dsl.needs import asyncapi_key, document_uri, openapi_key
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.graph.model import Action, DataStep, Exit, GoTo, Operation, Region, Sequence, Transform
 from workflow_engine.values import Json, JsonObject, pointer
@@ -67,19 +67,26 @@ def http(lowering: WorkflowLowering, task: Task) -> Action:
         given["endpoint"] = endpoint = dict(endpoint)
         _authenticate(lowering, task, endpoint, ("with", "endpoint"))
         address = endpoint.get("uri")
-    if isinstance(address, str) and "${" not in address:
-        names = list(dict.fromkeys(_URI_VARIABLE.findall(address)))
-        if names:
-            # A level 1 template (RFC 6570) reads the top level of the task's input (decision A63).
-            given["$uri_variables"] = {name: f'${{ .["{name}"]? }}' for name in names}
+    if isinstance(address, str) and "{" in address and "${" not in address:
+        given["$uri_variables"] = _uri_variables(address)
     return Operation("http", lowering.template(given, task.variables, task.at("with")))
+
+
+def _uri_variables(address: str) -> JsonObject:
+    """What the URI template *address* reads of the task's input: members of its top level (decision A63)."""
+    names = dict.fromkeys(_URI_VARIABLE.findall(address))
+    return {name: f'${{ .["{name}"]? }}' for name in names}
 
 
 def openapi(lowering: WorkflowLowering, task: Task) -> Action:
     given = dict(task.object("with"))
     _authenticate(lowering, task, given, ("with",))
-    _document(lowering, task)
-    return Operation("openapi", lowering.template(given, task.variables, task.at("with")))
+    key = openapi_key(given)
+    document = document_uri(given)
+    if key is None and document is not None and "${" not in document:
+        given["$uri_variables"] = _uri_variables(document)
+    template = lowering.template(given, task.variables, task.at("with"))
+    return Operation("openapi", template, () if key is None else (key,))
 
 
 def asyncapi(lowering: WorkflowLowering, task: Task) -> Action:
@@ -115,7 +122,7 @@ def _document(lowering: WorkflowLowering, task: Task) -> None:
             at = task.at("with", "document", "endpoint", "authentication")
             lowering.unsupported("authentication to fetch a document", at)
         endpoint = endpoint.get("uri")
-    if isinstance(endpoint, str) and "${" in endpoint and task.body.get("call") == "asyncapi":
+    if isinstance(endpoint, str) and "${" in endpoint:
         at = task.at("with", "document", "endpoint")
         lowering.unsupported("the address of an AsyncAPI document as an expression", at)
 

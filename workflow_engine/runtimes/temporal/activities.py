@@ -18,7 +18,6 @@ from temporalio import activity
 from workflow_engine.calls import CallContext, Caller, Egress
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault, NotFound, fault
-from workflow_engine.runtimes.arguments import complete
 from workflow_engine.runtimes.temporal.failures import failure_of
 from workflow_engine.values import Json, JsonObject
 
@@ -77,7 +76,7 @@ class Activities:
                 timeout=about["timeout"],
             )
             async with _heartbeat():
-                return await _faults(caller(complete(kind, arguments, about["resources"]), context))
+                return await _faults(caller(arguments, context))
 
         return call
 
@@ -114,14 +113,14 @@ class Activities:
         try:
             return await self.find(namespace, name, version)
         except NotFound as missing:
-            raise failure_of(fault("configuration", str(missing), status=404)) from None
+            raise failure_of(fault("configuration", str(missing), status=404), of_call=True) from None
 
 
 async def _faults(work: Awaitable[Json]) -> Json:
     try:
         return await work
     except Fault as raised:
-        raise failure_of(raised) from None
+        raise failure_of(raised, of_call=True) from None
 
 
 @contextlib.asynccontextmanager

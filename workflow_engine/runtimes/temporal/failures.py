@@ -17,10 +17,16 @@ FAULT = "wfe.fault"
 """The category mark in an application error's details: its second detail says that the first is a fault."""
 
 
-def failure_of(raised: Fault) -> ApplicationError:
-    """*raised* as a failure that Temporal shows by its type and never retries by itself."""
+def failure_of(raised: Fault, *, of_call: bool = False) -> ApplicationError:
+    """*raised* as a failure that Temporal shows by its type and never retries by itself.
+
+    That of a call is benign: a document may expect it, so workers do not log it as an error.
+    """
     error = raised.error
-    return ApplicationError(str(raised), error.to_json(), FAULT, type=error.type, non_retryable=True)
+    category = ApplicationErrorCategory.BENIGN if of_call else ApplicationErrorCategory.UNSPECIFIED
+    return ApplicationError(
+        str(raised), error.to_json(), FAULT, type=error.type, non_retryable=True, category=category
+    )
 
 
 def fault_of(failure: BaseException | None) -> Fault | None:

@@ -1,0 +1,157 @@
+"""Run documents on either runtime: the fixture `run` gives the same answers from both."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+
+from tests.standins.internet import Internet, internet_thread
+from workflow_engine import dsl
+from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.engine.runtime import Start
+from workflow_engine.errors import NotFound
+from workflow_engine.graph.model import StateGraph
+from workflow_engine.interpreter.effects import Progress, SubRun
+from workflow_engine.runtimes.local import LocalRun, real_calls
+from workflow_engine.runtimes.temporal.activities import Activities
+from workflow_engine.runtimes.temporal.connection import connect
+from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
+from workflow_engine.runtimes.temporal.worker import worker
+from workflow_engine.values import Json, JsonObject
+
+
+@dataclass
+class Ended:
+    status: str
+    output: Json = None
+    error: JsonObject | None = None
+    progress: list[Progress] = field(default_factory=list)
+    run_id: str = ""
+    channels: dict[str, list[JsonObject]] = field(default_factory=dict)
+
+    @property
+    def order(self) -> list[str]:
+        """The names of the states, in the order in which they started."""
+        return [step.name for step in self.progress if step.phase == "started"]
+
+
+class LocalRunner:
+    name = "local"
+
+    def __init__(self, egress: Egress) -> None:
+        self._perform = real_calls(egress, CALLERS)
+
+    async def __call__(
+        self,
+        text: str,
+        input: Json = None,
+        *,
+        events: Sequence[JsonObject] = (),
+        resources: Mapping[str, Json] | None = None,
+        others: Sequence[str] = (),
+    ) -> Ended:
+        graph = dsl.compile(dsl.parse(text), resources or {})
+        known = {other.name.name: other for other in (dsl.compile(dsl.parse(item)) for item in others)}
+
+        async def find(sub_run: SubRun) -> StateGraph:
+            return known[sub_run.name]
+
+        local = LocalRun(graph, perform=self._perform, find=find)
+        outcome = await local.execute({} if input is None else input, events)
+        error = None if outcome.error is None else outcome.error.to_json()
+        return Ended(outcome.status, outcome.output, error, local.progress, local.run_id, local.channels)
+
+
+class TemporalRunner:
+    name = "temporal"
+
+    def __init__(self, client: Client, queue: str, router: Any, recorded: dict[str, list[Progress]]) -> None:
+        self.client = client
+        self.queue = queue
+        self.router = router
+        self.recorded = recorded
+        self.runtime = TemporalRuntime(client, queue, search_attributes=False)
+        self.bundles: dict[str, Bundle] = {}
+
+    async def find(self, namespace: str | None, name: str, version: str | None) -> Bundle:
+        if name not in self.bundles:
+            raise NotFound("workflow", name)
+        return self.bundles[name]
+
+    async def __call__(
+        self,
+        text: str,
+        input: Json = None,
+        *,
+        events: Sequence[JsonObject] = (),
+        resources: Mapping[str, Json] | None = None,
+        others: Sequence[str] = (),
+    ) -> Ended:
+        document = dsl.parse(text)
+        bundle = Bundle.of(document, resources or {})
+        graph = bundle.graph()
+        for other in others:
+            packed = Bundle.of(dsl.parse(other), {})
+            self.bundles[packed.graph().name.name] = packed
+        run_id = f"{graph.name.name}-{uuid.uuid4()}".replace(" ", "-")
+        given = {} if input is None else input
+        await self.runtime.start(Start(run_id, graph.name, bundle, given))
+        if events:
+            # An identity of their own, for the router is shared and takes an event once.
+            await self.router.publish(
+                "default", [{**event, "id": f"{event['id']}-{uuid.uuid4()}"} for event in events]
+            )
+        run = await self.runtime.wait(run_id, 30)
+        return Ended(run.status, run.output, run.error, self.recorded.get(run_id, []), run_id)
+
+    async def history(self, run_id: str) -> list[Any]:
+        handle = self.client.get_workflow_handle(run_id)
+        return [event async for event in handle.fetch_history_events()]
+
+
+@pytest.fixture(scope="session")
+def internet() -> Any:
+    with internet_thread() as net:
+        yield net
+
+
+@contextlib.asynccontextmanager
+async def temporal_runner(address: str, net: Internet) -> AsyncIterator[TemporalRunner]:
+    from workflow_engine.engine.targets import RunTarget
+    from workflow_engine.events.router import Router
+    from workflow_engine.events.stores import open_store
+
+    client = await connect(address, "default")
+    queue = f"test-{uuid.uuid4()}"
+    store = open_store("memory:")
+    async with contextlib.AsyncExitStack() as stack:
+        egress = await stack.enter_async_context(Egress(**net.egress))
+        runtime = TemporalRuntime(client, queue, search_attributes=False)
+        router = Router(store, targets={"run": RunTarget(runtime)})
+        await router.start()
+        stack.push_async_callback(router.stop)
+        recorded: dict[str, list[Progress]] = {}
+        runner = TemporalRunner(client, queue, router, recorded)
+        activities = Activities(CALLERS, router, runner.find, egress)
+        await stack.enter_async_context(worker(client, queue, activities))
+        yield runner
+
+
+@pytest.fixture(params=["local", pytest.param("temporal", marks=pytest.mark.temporal)])
+async def run(request: pytest.FixtureRequest, internet: Internet) -> AsyncIterator[Any]:
+    """Run a document to its end, on each runtime in turn."""
+    if request.param == "local":
+        async with Egress(**internet.egress) as egress:
+            yield LocalRunner(egress)
+        return
+    address = request.getfixturevalue("temporal_address")
+    async with temporal_runner(address, internet) as runner:
+        yield runner
+

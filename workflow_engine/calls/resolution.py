@@ -1,0 +1,171 @@
+"""Find what a workflow needs from outside when it is deployed, small enough to travel with each run."""
+
+from __future__ import annotations
+
+import json
+from typing import Protocol
+
+import catalog
+from workflow_engine.calls.documents import fetch
+from workflow_engine.calls.egress import Egress
+from workflow_engine.calls.structured_text import read
+from workflow_engine.dsl.needs import Need
+from workflow_engine.errors import Fault, NotFound, Rejected, Unavailable
+from workflow_engine.values import Json, JsonObject, pointer, resolve_pointer
+
+SECONDS = 30.0
+_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+
+class Operations(Protocol):
+    """The catalog, in this process or over HTTP."""
+
+    async def resolve(self, reference: str) -> catalog.Operation:
+        """The operation that *reference* names."""
+
+
+class Resolution:
+    """Resolves needs: AsyncAPI operations through the catalog or a document, OpenAPI operations by theirs.
+
+    *texts* are documents that are at hand, by their address as the workflow writes it: local files, which a
+    server never reads by itself.
+    """
+
+    def __init__(self, operations: Operations, egress: Egress, texts: dict[str, str] | None = None) -> None:
+        self._operations = operations
+        self._egress = egress
+        self._texts = texts or {}
+
+    async def __call__(self, need: Need) -> Json:
+        """What *need* asks for; `NotFound` or `Rejected` say why it cannot be had."""
+        try:
+            if need.kind == "openapi":
+                return await self._openapi(need)
+            if need.document is not None:
+                return await self._described(need)
+            return (await self._operations.resolve(need.reference)).to_json()
+        except catalog.NotFound as missing:
+            raise NotFound("AsyncAPI operation", need.reference, str(missing)) from None
+        except (catalog.Conflict, catalog.InvalidReference) as error:
+            raise Rejected("unresolved", str(error)) from None
+        except catalog.InvalidSpec as invalid:
+            raise Rejected(
+                "unresolved", f"{need.document} is not a usable AsyncAPI document: {invalid}"
+            ) from None
+        except catalog.Unavailable as error:
+            raise Unavailable(str(error)) from None
+        except Fault as raised:
+            raise Rejected("unresolved", raised.error.detail or str(raised)) from None
+
+    async def _text(self, uri: str, kind: str) -> tuple[str, str]:
+        if uri in self._texts:
+            return uri, self._texts[uri]
+        if not uri.startswith(("http://", "https://")):
+            raise Rejected(
+                "unresolved",
+                f"the {kind} {uri!r} is a local file; `wfe deploy` sends it along with the workflow",
+            )
+        return await fetch(uri, None, self._egress, seconds=SECONDS, kind=kind)
+
+    async def _described(self, need: Need) -> Json:
+        assert need.document is not None
+        _, text = await self._text(need.document, "AsyncAPI document")
+        description = catalog.describe_document(text)
+        if need.channel:
+            return description.find(channel=need.reference, workflow_may="publish").to_json()
+        return description.find(operation=need.reference).to_json()
+
+    async def _openapi(self, need: Need) -> Json:
+        assert need.document is not None
+        base, text = await self._text(need.document, "OpenAPI document")
+        try:
+            document = read(text)
+        except ValueError as error:
+            raise Rejected(
+                "unresolved", f"the OpenAPI document {need.document} cannot be read: {error}"
+            ) from None
+        pruned = prune(document, need.reference)
+        content = json.dumps(pruned, separators=(",", ":"), ensure_ascii=False)
+        return {"uri": need.document, "base": base, "content": content}
+
+
+def prune(document: Json, operation_id: str) -> JsonObject:
+    """The part of an OpenAPI *document* that one operation needs: its path, and what that refers to.
+
+    `NotFound` when no operation has that id.
+    """
+    paths = document.get("paths") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(paths, dict):
+        raise Rejected("unresolved", "the document has no `paths`; it is no OpenAPI document")
+    for path, item in paths.items():
+        for method in _METHODS:
+            operation = item.get(method) if isinstance(item, dict) else None
+            if isinstance(operation, dict) and operation.get("operationId") == operation_id:
+                assert isinstance(item, dict)
+                shared = {key: value for key, value in item.items() if key not in _METHODS}
+                kept: JsonObject = {
+                    key: value
+                    for key, value in document.items()
+                    if key not in {"paths", "components", "definitions", "parameters", "responses", "tags"}
+                }
+                kept["paths"] = {path: {**shared, method: _without_responses(operation)}}
+                _add_references(document, kept, kept["paths"])
+                return kept
+    raise NotFound("operation", operation_id, "the OpenAPI document has no such operationId")
+
+
+def _without_responses(operation: JsonObject) -> JsonObject:
+    """A call never looks at what the answers are declared to be, and they are most of a document."""
+    trimmed = {
+        key: value for key, value in operation.items() if key not in {"description", "callbacks", "tags"}
+    }
+    answers = operation.get("responses")
+    if isinstance(answers, dict):
+        trimmed["responses"] = {status: {"description": ""} for status in answers}
+        produced: JsonObject = {}
+        for answer in answers.values():
+            content = answer.get("content") if isinstance(answer, dict) else None
+            for media_type in content if isinstance(content, dict) else {}:
+                produced[media_type] = {}
+        if produced:
+            trimmed["responses"] = {"200": {"description": "", "content": produced}}
+    return trimmed
+
+
+def _add_references(document: JsonObject, kept: JsonObject, part: Json) -> None:
+    """Copy into *kept* every local definition that *part* refers to, and what those refer to."""
+    waiting: list[Json] = [part]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            reference = value.get("$ref")
+            if isinstance(reference, str) and reference.startswith("#/"):
+                found = _copy(document, kept, reference[1:])
+                if found is not None:
+                    waiting.append(found)
+            waiting += value.values()
+
+
+def _copy(document: JsonObject, kept: JsonObject, path: str) -> Json:
+    """Put the value at *path* of *document* at the same place of *kept*; None if it is there already."""
+    try:
+        resolve_pointer(kept, path)
+    except LookupError:
+        pass
+    else:
+        return None
+    try:
+        found = resolve_pointer(document, path)
+    except LookupError:
+        return None
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
+    holder = kept
+    for part in parts[:-1]:
+        inner = holder.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise Rejected("unresolved", f"the reference #{pointer(*parts)} cannot be followed")
+        holder = inner
+    holder[parts[-1]] = found
+    return found

@@ -1,0 +1,64 @@
+"""Connect to Temporal: the embedded dev server, a cluster, or Temporal Cloud."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfig
+from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
+
+from workflow_engine.errors import NotFound, Unavailable
+from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER
+
+
+async def connect(address: str, namespace: str, *, profile: str | None = None, lazy: bool = False) -> Client:
+    """Connect to the server at *address* (``host:port``).
+
+    TLS and API keys come from the variables and the configuration file that every Temporal client reads
+    (``TEMPORAL_TLS``, ``TEMPORAL_API_KEY``, …); the file is read only when *profile* names a part of it.
+    *lazy* puts the connection off until it is used. Raises `Unavailable`.
+    """
+    options: dict[str, Any] = dict(
+        ClientConfig.load_client_connect_config(profile, disable_file=profile is None)
+    )
+    if profile is None or address:
+        options["target_host"] = address or options.get("target_host")
+    options["namespace"] = namespace
+    try:
+        return await Client.connect(
+            **options,
+            data_converter=DATA_CONVERTER,
+            lazy=lazy,
+            grpc_compression=GrpcCompression.NONE,
+        )
+    except RuntimeError as error:
+        raise Unavailable(f"Temporal does not answer at {address}: {error}") from None
+
+
+@contextlib.contextmanager
+def translated(run_id: str | None = None, *, address: str = "") -> Iterator[None]:
+    """Turn the SDK's errors about *run_id* into the engine's own."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND and run_id is not None:
+            raise NotFound("run", run_id) from None
+        if error.status in {
+            RPCStatusCode.UNAVAILABLE,
+            RPCStatusCode.DEADLINE_EXCEEDED,
+            RPCStatusCode.CANCELLED,
+            RPCStatusCode.RESOURCE_EXHAUSTED,
+        }:
+            raise Unavailable(
+                f"Temporal does not answer{f' at {address}' if address else ''}: {error}"
+            ) from None
+        raise
+    except RuntimeError as error:
+        if "connect" in str(error).lower():
+            raise Unavailable(
+                f"Temporal does not answer{f' at {address}' if address else ''}: {error}"
+            ) from None
+        raise

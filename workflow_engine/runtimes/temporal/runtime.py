@@ -1,0 +1,298 @@
+"""`Runtime` on Temporal: start, follow and control runs."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from temporalio.api.common.v1 import WorkflowExecution as ExecutionId
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+)
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflow_engine.engine.runtime import (
+    RunDescription,
+    RunPage,
+    RunQuery,
+    Start,
+    StateDescription,
+)
+from workflow_engine.errors import ERRORS, Conflict, Error, Rejected
+from workflow_engine.graph.model import WorkflowName
+from workflow_engine.runtimes.temporal.connection import translated
+from workflow_engine.runtimes.temporal.effects import summary
+from workflow_engine.runtimes.temporal.failures import fault_of
+from workflow_engine.values import Json, JsonObject
+
+NAMESPACE = SearchAttributeKey.for_keyword("WfeNamespace")
+DEFINITION = SearchAttributeKey.for_keyword("WfeDefinition")
+VERSION = SearchAttributeKey.for_keyword("WfeVersion")
+
+QUERY_TIMEOUT = timedelta(seconds=3)
+_STATUS = {
+    WorkflowExecutionStatus.RUNNING: "running",
+    WorkflowExecutionStatus.CONTINUED_AS_NEW: "running",
+    WorkflowExecutionStatus.COMPLETED: "completed",
+    WorkflowExecutionStatus.FAILED: "faulted",
+    WorkflowExecutionStatus.TIMED_OUT: "faulted",
+    WorkflowExecutionStatus.CANCELED: "cancelled",
+    WorkflowExecutionStatus.TERMINATED: "cancelled",
+}
+_VISIBLE = {
+    "completed": "ExecutionStatus = 'Completed'",
+    "faulted": "ExecutionStatus IN ('Failed', 'TimedOut')",
+    "cancelled": "ExecutionStatus IN ('Canceled', 'Terminated')",
+    "running": "ExecutionStatus = 'Running'",
+}
+_PASSIVE = ("listening", "waiting")
+
+
+class TemporalRuntime:
+    """Runs are Temporal workflows: the type is the definition's name, the id the run's."""
+
+    def __init__(
+        self, client: Client, task_queue: str, *, ui: str = "", search_attributes: bool = True
+    ) -> None:
+        self._client = client
+        self._queue = task_queue
+        self._ui = ui.rstrip("/")
+        self._search = search_attributes
+
+    async def start(self, start: Start) -> bool:
+        name = start.workflow
+        args: list[Any] = [start.input, start.bundle]
+        if start.seeds:
+            args.append(list(start.seeds))
+        with translated():
+            try:
+                await self._client.start_workflow(
+                    name.name,
+                    args=args,
+                    id=start.run_id,
+                    task_queue=self._queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    memo={"namespace": name.namespace, "name": name.name, "version": name.version},
+                    search_attributes=self._attributes(name),
+                    static_summary=summary(start.title),
+                    static_details=start.summary[:18_000] or None,
+                )
+            except WorkflowAlreadyStartedError:
+                return False
+        return True
+
+    def _attributes(self, name: WorkflowName) -> TypedSearchAttributes | None:
+        if not self._search:
+            return None
+        return TypedSearchAttributes(
+            [
+                SearchAttributePair(NAMESPACE, name.namespace),
+                SearchAttributePair(DEFINITION, name.name),
+                SearchAttributePair(VERSION, name.version),
+            ]
+        )
+
+    async def describe(self, run_id: str) -> RunDescription:
+        handle = self._client.get_workflow_handle(run_id)
+        with translated(run_id):
+            description = await handle.describe()
+            status = _STATUS[description.status or WorkflowExecutionStatus.RUNNING]
+            states: Sequence[StateDescription] = ()
+            output: Json = None
+            error: JsonObject | None = None
+            if status == "running":
+                status, states = await self._position(handle, description)
+            elif status != "cancelled":
+                output, error = await _outcome(handle)
+            return RunDescription(
+                id=run_id,
+                workflow=_name(await description.memo(), description.workflow_type),
+                status=status,
+                input=await self._input(run_id, description.run_id),
+                output=output,
+                error=error,
+                states=states,
+                started_at=description.start_time,
+                ended_at=description.close_time,
+                temporal_url=self._url(run_id, description.run_id),
+            )
+
+    async def _position(
+        self, handle: WorkflowHandle[Any, Any], description: WorkflowExecutionDescription
+    ) -> tuple[str, Sequence[StateDescription]]:
+        """Where a running run is; without a worker that answers, only that it runs."""
+        if description.history_length <= 2:
+            return "pending", ()
+        try:
+            answer: Mapping[str, Any] = await handle.query("state", rpc_timeout=QUERY_TIMEOUT)
+        except (WorkflowQueryFailedError, RPCError):
+            return "running", ()
+        states = [
+            StateDescription(
+                id=str(state["id"]),
+                name=str(state["name"]),
+                doing=state["doing"],
+                since=datetime.fromtimestamp(state["since"], UTC) if state["since"] else None,
+            )
+            for state in answer["states"]
+        ]
+        if answer["suspended"]:
+            return "suspended", states
+        passive = bool(states) and all((state.doing or "").startswith(_PASSIVE) for state in states)
+        return ("waiting" if passive else "running"), states
+
+    async def _input(self, run_id: str, execution: str) -> Json:
+        """The input that the run was started with: the first payload of its first event."""
+        response = await self._client.workflow_service.get_workflow_execution_history(
+            GetWorkflowExecutionHistoryRequest(
+                namespace=self._client.namespace,
+                execution=ExecutionId(workflow_id=run_id, run_id=execution),
+                maximum_page_size=1,
+            )
+        )
+        for event in response.history.events:
+            payloads = event.workflow_execution_started_event_attributes.input.payloads
+            if payloads:
+                values = await self._client.data_converter.decode(payloads[:1])
+                return values[0]  # type: ignore[no-any-return]
+        return None
+
+    def _url(self, run_id: str, execution: str | None) -> str | None:
+        if not self._ui:
+            return None
+        place = f"{self._ui}/namespaces/{quote(self._client.namespace)}/workflows/{quote(run_id, safe='')}"
+        return f"{place}/{execution}/timeline" if execution else place
+
+    async def wait(self, run_id: str, seconds: float) -> RunDescription:
+        handle = self._client.get_workflow_handle(run_id)
+        with translated(run_id), contextlib.suppress(TimeoutError, WorkflowFailureError):
+            await asyncio.wait_for(handle.result(), seconds)
+        return await self.describe(run_id)
+
+    async def list(self, query: RunQuery) -> RunPage:
+        try:
+            token = base64.urlsafe_b64decode(query.cursor) if query.cursor else None
+        except (binascii.Error, ValueError):
+            raise Rejected("invalid-cursor", f"{query.cursor!r} is no cursor of an earlier list") from None
+        with translated():
+            try:
+                found = self._client.list_workflows(
+                    self._condition(query), page_size=max(1, min(query.limit, 200)), next_page_token=token
+                )
+                await found.fetch_next_page()
+            except RPCError as error:
+                if error.status == RPCStatusCode.INVALID_ARGUMENT:
+                    raise Rejected(
+                        "invalid-query", f"the runs cannot be listed so: {error.message}"
+                    ) from None
+                raise
+            runs = [await self._brief(execution) for execution in found.current_page or []]
+        following = found.next_page_token
+        return RunPage(runs, base64.urlsafe_b64encode(following).decode() if following else None)
+
+    def _condition(self, query: RunQuery) -> str:
+        parts = [f"TaskQueue = {_quoted(self._queue)}"]
+        if query.namespace is not None and self._search:
+            parts.append(f"WfeNamespace = {_quoted(query.namespace)}")
+        if query.name is not None:
+            parts.append(f"WorkflowType = {_quoted(query.name)}")
+        if query.version is not None and self._search:
+            parts.append(f"WfeVersion = {_quoted(query.version)}")
+        if query.status is not None:
+            if query.status not in _VISIBLE:
+                known = ", ".join(_VISIBLE)
+                raise Rejected("invalid-status", f"{query.status!r} cannot be listed by; use one of {known}")
+            parts.append(_VISIBLE[query.status])
+        return " AND ".join(parts)
+
+    async def _brief(self, execution: WorkflowExecution) -> RunDescription:
+        return RunDescription(
+            id=execution.id,
+            workflow=_name(await execution.memo(), execution.workflow_type),
+            status=_STATUS[execution.status or WorkflowExecutionStatus.RUNNING],
+            started_at=execution.start_time,
+            ended_at=execution.close_time,
+            temporal_url=self._url(execution.id, execution.run_id),
+        )
+
+    async def cancel(self, run_id: str) -> None:
+        with translated(run_id):
+            if await self._runs(run_id):
+                await self._client.get_workflow_handle(run_id).cancel()
+
+    async def terminate(self, run_id: str, reason: str) -> None:
+        with translated(run_id):
+            if await self._runs(run_id):
+                await self._client.get_workflow_handle(run_id).terminate(reason=reason)
+
+    async def suspend(self, run_id: str) -> None:
+        await self._signal(run_id, "suspend")
+
+    async def resume(self, run_id: str) -> None:
+        await self._signal(run_id, "resume")
+
+    async def _signal(self, run_id: str, name: str) -> None:
+        with translated(run_id):
+            if not await self._runs(run_id):
+                raise Conflict(f"the run {run_id!r} has ended; there is nothing to {name}")
+            await self._client.get_workflow_handle(run_id).signal(name)
+
+    async def _runs(self, run_id: str) -> bool:
+        description = await self._client.get_workflow_handle(run_id).describe()
+        return description.status == WorkflowExecutionStatus.RUNNING
+
+    async def deliver(self, run_id: str, listen_id: str, message: JsonObject) -> bool:
+        try:
+            with translated():
+                await self._client.get_workflow_handle(run_id).signal(listen_id, message)
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return True
+
+
+async def _outcome(handle: WorkflowHandle[Any, Any]) -> tuple[Json, JsonObject | None]:
+    """The output or the error of a run that has ended."""
+    try:
+        return await handle.result(), None
+    except WorkflowFailureError as failure:
+        raised = fault_of(failure.cause)
+        if raised is not None:
+            return None, raised.error.to_json()
+        cause = failure.cause
+        title = cause.type if isinstance(cause, ApplicationError) and cause.type else "Runtime Error"
+        return None, Error(ERRORS + "runtime", 500, title, str(cause)).to_json()
+
+
+def _name(memo: Mapping[str, Any], type: str) -> WorkflowName | None:
+    if {"namespace", "name", "version"} <= memo.keys():
+        return WorkflowName(str(memo["namespace"]), str(memo["name"]), str(memo["version"]))
+    return WorkflowName("", type, "") if type else None
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,30 @@
+"""A worker: runs workflows and makes their calls, until it is told to stop."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from workflow_engine.runtimes.temporal.activities import Activities
+from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
+
+GRACEFUL = timedelta(seconds=10)
+
+
+def worker(client: Client, task_queue: str, activities: Activities) -> Worker:
+    """Make a worker that serves *task_queue*.
+
+    Use it as an async context manager, or call ``run``. It runs unsandboxed: see `ServerlessWorkflow`.
+    When it stops it finishes what it does, for at most ten seconds.
+    """
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[ServerlessWorkflow],
+        activities=activities.all(),
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        graceful_shutdown_timeout=GRACEFUL,
+        max_cached_workflows=1000,
+    )
