@@ -50,6 +50,8 @@ _DOCUMENT: dict[str, Any] = {
     }
 }
 
+_SCHEME = HTTPBearer(auto_error=False, description="The token the catalog was started with")
+
 Name = Annotated[str, Path(description="What the document is registered as", max_length=200)]
 Version = Annotated[str | None, Query(description="`info.version`; the latest if absent", max_length=200)]
 
@@ -251,9 +253,7 @@ class _ProblemRoute(APIRoute):
 
 
 def _bearer(token: str) -> Callable[..., None]:
-    scheme = HTTPBearer(auto_error=False, description="The token the catalog was started with")
-
-    def check(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(scheme)]) -> None:
+    def check(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)]) -> None:
         if credentials is None or not secrets.compare_digest(
             credentials.credentials.encode(), token.encode()
         ):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -11,14 +10,12 @@ from catalog.asyncapi import describe_document
 from catalog.description import Description
 from catalog.errors import Conflict, InvalidSpec, NotFound, Problem, did_you_mean
 from catalog.model import Direction, Operation, Registration, Spec, latest
-from catalog.reference import Reference
+from catalog.reference import NAME, Reference, check_name
 from catalog.source import Limits
 from catalog.store import Store
 
 LATEST = "latest"
 """Instead of a version: the highest one (see `catalog.model.latest`)."""
-
-_NAME = re.compile(r"[^\x00-\x1f\x7f/@#?%\\]{1,200}")
 
 
 class Catalog:
@@ -41,7 +38,7 @@ class Catalog:
         The same text again changes nothing. Another text under a version that is there is a `Conflict`,
         unless *replace*. Raises `InvalidSpec` with every problem; then nothing is stored.
         """
-        _check_name(name)
+        check_name(name)
         description = await asyncio.to_thread(describe_document, text, service=name, limits=self.limits)
         service = description.service
         _check_version(service.version)
@@ -191,17 +188,8 @@ def _mentions(operation: Operation, words: Sequence[str]) -> bool:
     return all(word in text for word in words)
 
 
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name) or name.strip(" .") != name:
-        text = (
-            f"{name!r} cannot be the name of a document: 1 to 200 characters, none of / @ # ? % \\ "
-            "or control characters, no space or dot at either end"
-        )
-        raise InvalidSpec([Problem("invalid-name", text)])
-
-
 def _check_version(version: str) -> None:
-    if not _NAME.fullmatch(version) or version == LATEST:
+    if not NAME.fullmatch(version) or version == LATEST:
         text = (
             f"{version!r} cannot be a version: 1 to 200 characters, none of / @ # ? % \\, and not {LATEST!r}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any, NoReturn, Self
 from urllib.parse import quote, urlsplit
 
@@ -15,7 +16,7 @@ from catalog.asyncapi import describe_document
 from catalog.description import Description
 from catalog.errors import Conflict, Denied, InvalidSpec, NotFound, Problem, Unavailable
 from catalog.model import Direction, Operation, Registration, Spec
-from catalog.reference import Reference
+from catalog.reference import Reference, check_name
 
 _PAGE = 200
 _MOST_BYTES = 64 * 1024 * 1024
@@ -55,6 +56,7 @@ class HttpCatalog:
 
     async def register(self, name: str, text: str, *, replace: bool = False) -> Registration:
         """Register a document, as `catalog.Catalog.register` does. The spec has *text* if it is what is kept."""
+        check_name(name)
         query = {"replace": "true"} if replace else {}
         body = await self._json(
             "PUT", f"specs/{_quoted(name)}", query, data=text.encode(errors="surrogatepass")
@@ -123,9 +125,10 @@ class HttpCatalog:
     ) -> bytes:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
+        body = None if data is None else BytesIO(data)
         url = URL(f"{self.base_url}/v1/catalog/{path}", encoded=True).update_query(query)
         try:
-            async with self._session.request(method, url, data=data, allow_redirects=False) as response:
+            async with self._session.request(method, url, data=body, allow_redirects=False) as response:
                 content = bytearray()
                 async for chunk in response.content.iter_chunked(65536):
                     content += chunk

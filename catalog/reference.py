@@ -6,9 +6,12 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from catalog.errors import InvalidReference
+from catalog.errors import InvalidReference, InvalidSpec, Problem
 
 _FORMS = "file://<title>.yaml#<operation>, catalog://<service>[@version]#<operation> or <service>#<operation>"
+NAME = re.compile(r"[^\x00-\x1f\x7f/@#?%\\]{1,200}")
+"""What names and versions are made of, so that each fits into a reference."""
+
 _FILE = re.compile(r"(?:.*/)?([^/]+)\.(?:yaml|yml|json)", re.IGNORECASE)
 _NAMED = re.compile(r"([^/@]+)(?:@([^/]+))?")
 
@@ -42,3 +45,13 @@ class Reference:
         if scheme == "catalog" and (match := _NAMED.fullmatch(rest)):
             return cls(unquote(match[1]), operation, unquote(match[2]) if match[2] else None)
         raise InvalidReference(f"{text!r} is not a reference to an operation; write {_FORMS}")
+
+
+def check_name(name: str) -> None:
+    """Raise `InvalidSpec` if a document cannot be registered as *name*."""
+    if not NAME.fullmatch(name) or name.strip(" .") != name:
+        text = (
+            f"{name!r} cannot be the name of a document: 1 to 200 characters, none of / @ # ? % \\ "
+            "or control characters, no space or dot at either end"
+        )
+        raise InvalidSpec([Problem("invalid-name", text)])
