@@ -6,6 +6,7 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -72,11 +73,10 @@ class LocalRunner:
 class TemporalRunner:
     name = "temporal"
 
-    def __init__(self, client: Client, queue: str, router: Any, recorded: dict[str, list[Progress]]) -> None:
+    def __init__(self, client: Client, queue: str, router: Any) -> None:
         self.client = client
         self.queue = queue
         self.router = router
-        self.recorded = recorded
         self.runtime = TemporalRuntime(client, queue, search_attributes=False)
         self.bundles: dict[str, Bundle] = {}
 
@@ -109,7 +109,12 @@ class TemporalRunner:
                 "default", [{**event, "id": f"{event['id']}-{uuid.uuid4()}"} for event in events]
             )
         run = await self.runtime.wait(run_id, 30)
-        return Ended(run.status, run.output, run.error, self.recorded.get(run_id, []), run_id)
+        recent = await self.client.get_workflow_handle(run_id).query("recent")
+        progress = [
+            Progress(step["phase"], step["state"], step["name"], datetime.fromtimestamp(step["at"], UTC))
+            for step in recent
+        ]
+        return Ended(run.status, run.output, run.error, progress, run_id)
 
     async def history(self, run_id: str) -> list[Any]:
         handle = self.client.get_workflow_handle(run_id)
@@ -137,8 +142,7 @@ async def temporal_runner(address: str, net: Internet) -> AsyncIterator[Temporal
         router = Router(store, targets={"run": RunTarget(runtime)})
         await router.start()
         stack.push_async_callback(router.stop)
-        recorded: dict[str, list[Progress]] = {}
-        runner = TemporalRunner(client, queue, router, recorded)
+        runner = TemporalRunner(client, queue, router)
         activities = Activities(CALLERS, router, runner.find, egress)
         await stack.enter_async_context(worker(client, queue, activities))
         yield runner
@@ -154,4 +158,3 @@ async def run(request: pytest.FixtureRequest, internet: Internet) -> AsyncIterat
     address = request.getfixturevalue("temporal_address")
     async with temporal_runner(address, internet) as runner:
         yield runner
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -38,6 +39,8 @@ UNTIL_IT_WORKS = RetryPolicy(
 )
 """For what must happen: a fault is not retried, a lost worker or an unreachable router is waited for."""
 SUMMARY_BYTES = 200
+RECENT = 500
+"""How much of what happened last a run can tell."""
 
 
 class TemporalEffects:
@@ -51,6 +54,7 @@ class TemporalEffects:
         self._listened = False
         self.suspended = False
         self.graph = graph
+        self.recent: deque[Progress] = deque(maxlen=RECENT)
 
     @property
     def run_id(self) -> str:
@@ -223,7 +227,7 @@ class TemporalEffects:
             await workflow.wait_condition(lambda: not self.suspended)
 
     def note(self, progress: Progress) -> None:
-        """Lifecycle events come later; where a run is, its frames tell."""
+        self.recent.append(progress)
 
     def _show(self, place: Place, doing: str) -> None:
         """What the Temporal UI shows as the current details of the run."""

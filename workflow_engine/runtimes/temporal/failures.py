@@ -5,6 +5,7 @@ from __future__ import annotations
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
+    ApplicationErrorCategory,
     ChildWorkflowError,
     TimeoutError,
     TimeoutType,

@@ -125,3 +125,12 @@ class ServerlessWorkflow:
             for leaf in run.root.leaves()
         ]
         return {"suspended": self._suspended, "states": states}
+
+    @workflow.query
+    def recent(self) -> list[dict[str, Any]]:
+        """What the states of the run did last, oldest first; also after it has ended."""
+        noted = () if self._effects is None else self._effects.recent
+        return [
+            {"phase": step.phase, "state": step.state, "name": step.name, "at": step.at.timestamp()}
+            for step in noted
+        ]

@@ -1,0 +1,287 @@
+"""Put the parts together: the only module that chooses implementations."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+import catalog
+from workflow_engine import dsl
+from workflow_engine.api.app import create_app
+from workflow_engine.api.client import HttpApi
+from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.calls.resolution import Resolution
+from workflow_engine.dsl.needs import needs
+from workflow_engine.engine.engine import Engine
+from workflow_engine.engine.runtime import RunDescription
+from workflow_engine.engine.stores import open_definitions
+from workflow_engine.engine.stores.memory import MemoryDefinitions
+from workflow_engine.engine.targets import RunTarget, WorkflowTarget
+from workflow_engine.engine.triggers import Triggers
+from workflow_engine.errors import InvalidDocument, NotFound, Rejected, Unavailable
+from workflow_engine.events.router import Router
+from workflow_engine.events.stores import open_store
+from workflow_engine.events.targets import Target
+from workflow_engine.graph.model import StateGraph
+from workflow_engine.interpreter.effects import SubRun
+from workflow_engine.runtimes.local import LocalRun, Outcome, real_calls
+from workflow_engine.runtimes.temporal.activities import Activities
+from workflow_engine.runtimes.temporal.connection import connect
+from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
+from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server, wait_ready
+from workflow_engine.runtimes.temporal.worker import worker
+from workflow_engine.settings import LOOPBACK, Settings
+from workflow_engine.values import Json, JsonObject
+
+
+def open_egress(settings: Settings) -> Egress:
+    """The outgoing side of calls, with what the settings allow."""
+    pairs = (pair.partition("=") for pair in settings.connect_to)
+    return Egress(
+        allowed_hosts=settings.allowed_hosts or None,
+        allow_link_local=settings.allow_link_local,
+        allow_private=settings.allow_private,
+        connect_to={there: here for there, _, here in pairs},
+        ca_file=settings.ca_file,
+    )
+
+
+def open_client(settings: Settings) -> HttpApi:
+    """A client of the API at ``api_url``; use it in ``async with``."""
+    return HttpApi(settings.api_url, settings.api_token)
+
+
+# --- the API process ------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The API with the engine, the router and the catalog behind it; stores are opened and closed with it."""
+    settings.checked()
+    settings.data.mkdir(parents=True, exist_ok=True)
+    async with contextlib.AsyncExitStack() as stack:
+        egress = await stack.enter_async_context(open_egress(settings))
+        definitions = await open_definitions(settings.definitions_url)
+        stack.push_async_callback(definitions.close)
+        specs = catalog.Catalog(await catalog.open_store(settings.catalog_url))
+        stack.push_async_callback(specs.close)
+        client = await connect(
+            settings.temporal_address,
+            settings.temporal_namespace,
+            profile=settings.temporal_profile,
+            lazy=True,
+        )
+        runtime = TemporalRuntime(
+            client,
+            settings.task_queue,
+            ui=settings.temporal_ui,
+            search_attributes=settings.search_attributes,
+        )
+        targets: dict[str, Target] = {"run": RunTarget(runtime)}
+        router = Router(open_store(settings.events_url), targets=targets)
+        engine = Engine(definitions, runtime, resolve=Resolution(specs, egress), triggers=Triggers(router))
+        targets["workflow"] = WorkflowTarget(engine)
+        await router.start()
+        stack.push_async_callback(router.stop)
+        await engine.restore_triggers()
+
+        async def ready() -> dict[str, bool]:
+            try:
+                there = await asyncio.wait_for(client.service_client.check_health(), 2)
+            except Exception:  # noqa: BLE001 - whatever is wrong with it, it is not ready
+                there = False
+            return {"temporal": there, "events": True, "definitions": True, "catalog": True}
+
+        from catalog.api import create_router
+
+        yield create_app(
+            engine,
+            router,
+            catalog_router=create_router(specs),
+            token=settings.api_token,
+            ready=ready,
+            loopback_only=settings.host in LOOPBACK and not settings.api_token,
+        )
+
+
+async def serve_api(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
+    """Serve the API until the process is told to stop; `Unavailable` when the port is taken."""
+    settings.checked()
+    listening = _listen(settings.host, settings.port)
+    async with open_app(settings) as app:
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=10,
+            h11_max_incomplete_event_size=64 * 1024,
+            limit_concurrency=1000,
+        )
+        server = _Server(config, ready)
+        await server.serve(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, saying when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._ready is not None and self.started:
+            self._ready()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, so that a taken port is known before anything is opened."""
+    try:
+        return socket.create_server((host, port), backlog=512, reuse_port=False)
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+
+
+# --- the worker process ---------------------------------------------------------------------------------------
+
+
+async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
+    """Work until the process is told to stop, then finish what is under way, for at most ten seconds."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await wait_ready(settings.temporal_address, 60)
+    client = await connect(
+        settings.temporal_address, settings.temporal_namespace, profile=settings.temporal_profile
+    )
+    async with open_client(settings) as api, open_egress(settings) as egress:
+        activities = Activities(CALLERS, api, api.bundle, egress)
+        async with worker(client, settings.task_queue, activities):
+            if ready is not None:
+                ready()
+            await stop.wait()
+
+
+# --- one run, without servers of one's own --------------------------------------------------------------------
+
+
+async def resolve_needs(
+    document: dsl.Document, resolution: Resolution, given: Mapping[str, Json] | None = None
+) -> dict[str, Json]:
+    """Everything *document* needs from outside; `InvalidDocument` with each thing that cannot be had."""
+    found: dict[str, Json] = dict(given or {})
+    problems = []
+    for need in needs(document.data):
+        if need.key not in found:
+            try:
+                found[need.key] = await resolution(need)
+            except (NotFound, Rejected) as missing:
+                problems.append(document.problem("unresolved", str(missing), need.pointer))
+    if problems:
+        raise InvalidDocument(problems, name=document.name)
+    return found
+
+
+async def run_embedded(
+    text: str,
+    input: Json,
+    *,
+    settings: Settings,
+    name: str = "<text>",
+    events: Sequence[JsonObject] = (),
+    resources: Mapping[str, Json] | None = None,
+    others: Sequence[str] = (),
+    timeout: float = 300.0,
+    progress: Callable[[str], None] | None = None,
+) -> RunDescription:
+    """Run one document on a Temporal server of its own, in memory, and stop the server again.
+
+    *events* are published once the run has started, or start it when its trigger takes them. *others* are
+    documents that it may run as sub-workflows. The run is described as it is after *timeout* seconds.
+    """
+    say = progress or (lambda _: None)
+    async with contextlib.AsyncExitStack() as stack:
+        egress = await stack.enter_async_context(open_egress(settings))
+        say("starting Temporal")
+        server = await stack.enter_async_context(dev_server(ServerOptions(headless=True, log_level="error")))
+        client = await connect(server.address, "default")
+        runtime = TemporalRuntime(client, settings.task_queue)
+        targets: dict[str, Target] = {"run": RunTarget(runtime)}
+        router = Router(open_store("memory:"), targets=targets)
+        specs = catalog.Catalog(await catalog.open_store("memory:"))
+        engine = Engine(
+            MemoryDefinitions(), runtime, resolve=Resolution(specs, egress), triggers=Triggers(router)
+        )
+        targets["workflow"] = WorkflowTarget(engine)
+        await router.start()
+        stack.push_async_callback(router.stop)
+        activities = Activities(CALLERS, router, engine.find_bundle, egress)
+        await stack.enter_async_context(worker(client, settings.task_queue, activities))
+        for other in others:
+            await engine.deploy(other)
+        deployed = await engine.deploy(text, name=name, resources=resources)
+        graph = deployed.definition.bundle.graph()
+        say(f"running {graph.name}")
+        if graph.trigger is not None and events:
+            await router.publish(graph.trigger.channel, list(events))
+            run_id = await _triggered(engine, graph, timeout)
+        else:
+            run_id = await engine.start(graph.name.namespace, graph.name.name, None, input)
+            if events:
+                await router.publish("default", list(events))
+        return await engine.wait(run_id, timeout)
+
+
+async def _triggered(engine: Engine, graph: StateGraph, timeout: float) -> str:
+    """The id of the run that the events have started, once there is one."""
+    from workflow_engine.engine.runtime import RunQuery
+
+    deadline = asyncio.get_running_loop().time() + timeout
+    while asyncio.get_running_loop().time() < deadline:
+        page = await engine.runs(RunQuery(name=graph.name.name, limit=1))
+        if page.runs:
+            return page.runs[0].id
+        await asyncio.sleep(0.05)
+    raise Rejected("not-triggered", f"the events did not start {graph.name}; do they match its trigger?")
+
+
+async def run_local(
+    text: str,
+    input: Json,
+    *,
+    settings: Settings,
+    name: str = "<text>",
+    events: Sequence[JsonObject] = (),
+    resources: Mapping[str, Json] | None = None,
+    others: Sequence[str] = (),
+) -> tuple[Outcome, LocalRun]:
+    """Run one document in this process on a virtual clock; waiting takes no time, calls are real."""
+    graphs: dict[str, StateGraph] = {}
+
+    async def find(sub_run: SubRun) -> StateGraph:
+        if sub_run.name not in graphs:
+            raise NotFound("workflow", f"{sub_run.namespace}/{sub_run.name}", "give its file along")
+        return graphs[sub_run.name]
+
+    async with open_egress(settings) as egress:
+        specs = catalog.Catalog(await catalog.open_store("memory:"))
+        resolution = Resolution(specs, egress)
+        document = dsl.parse(text, name=name)
+        graph = dsl.compile(document)  # problems of the text come before those of what it needs
+        graph = dsl.compile(document, await resolve_needs(document, resolution, resources))
+        for other in (dsl.parse(item) for item in others):
+            compiled = dsl.compile(other, await resolve_needs(other, resolution, resources))
+            graphs[compiled.name.name] = compiled
+        local = LocalRun(
+            graph, run_id=f"local-{uuid.uuid4()}", perform=real_calls(egress, CALLERS), find=find
+        )
+        return await local.execute(input, events), local
