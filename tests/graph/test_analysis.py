@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.graph.build import case, catch, graph, http, jq, json, listen, on, put, region, state
 from workflow_engine.graph.analysis import Finding, analyse
 from workflow_engine.graph.model import (
@@ -202,6 +204,14 @@ def test_in_dsl_0_8_a_wait_for_events_needs_a_timeout():
     assert waits(dialect="1.0") == []
     assert found(graph(state("/states/0", listen("a")), dialect="0.8", timeout=SECOND)) == []
     assert waits(trigger=on("a", state="/states/0")) == []
+
+
+def test_what_comes_of_a_timeout_that_is_not_there_is_unreachable():
+    listening = replace(listen("a"), expired=GoTo("/states/1"))
+    given = graph(state("/states/0", listening, End()), state("/states/1", http()))
+    assert found(given) == [("unreachable-state", "warning", "/states/1")]
+    timed = graph(state("/states/0", replace(listening, timeout=SECOND), End()), state("/states/1", http()))
+    assert found(timed) == []
 
 
 def test_findings_come_in_document_order_and_each_once():

@@ -40,8 +40,10 @@ from workflow_engine.values import Duration
         ("http", {"method": "post", "endpoint": "https://a.io/x"}, "http POST https://a.io/x"),
         ("http", {"method": "get", "endpoint": {"uri": "https://a.io/{id}"}}, "http GET https://a.io/{id}"),
         ("http", {"method": "get", "endpoint": "${ .url }"}, "http GET ${ .url }"),
+        ("http", {"method": "get", "endpoint": "https://me:secret@a.io/@x"}, "http GET https://a.io/@x"),
         ("asyncapi", {"operation": "file://paymentapp.yaml#sendPayment"}, "asyncapi paymentapp#sendPayment"),
         ("asyncapi", {"operation": "paymentapp#sendPayment"}, "asyncapi paymentapp#sendPayment"),
+        ("asyncapi", {}, "asyncapi"),
         (
             "asyncapi",
             {"document": {"endpoint": "https://a.io/docs/asyncapi.json"}, "operation": "pay"},
@@ -71,6 +73,17 @@ from workflow_engine.values import Duration
 )
 def test_an_operation_says_what_it_calls(kind, arguments, caption):
     assert summary(Operation(kind, json(arguments))) == caption
+
+
+@pytest.mark.parametrize(
+    ("key", "caption"),
+    [
+        ("file://paymentapp.yaml#sendPayment", "asyncapi paymentapp#sendPayment"),
+        ("https://a.io/apps/paymentapp.yaml#operation:pay", "asyncapi paymentapp#pay"),
+    ],
+)
+def test_an_operation_of_the_catalog_is_known_by_what_the_bundle_pins(key, caption):
+    assert summary(Operation("asyncapi", json({"message": {"payload": "${ . }"}}), (key,))) == caption
 
 
 @pytest.mark.parametrize(
@@ -142,6 +155,12 @@ def test_a_duration_is_told_in_words(duration, words):
 def test_a_filter_is_known_by_its_type_or_by_what_it_asks_for(attributes, words):
     assert event_type(EventFilter(attributes, name="NewOrder")) == words
     assert event_type(EventFilter({})) == "any event"
+
+
+def test_a_list_shows_what_fits_and_counts_the_rest():
+    types = tuple(f"com.example.hospital.vitals.measurements.{number}" for number in range(6))
+    assert wanted(Strategy("all", tuple(map(filter, types)))) == f"all of {types[0]} and 5 more"
+    assert wanted(Strategy("any", tuple(map(filter, "abcdef")))) == "any of a, b, c, d and 2 more"
 
 
 def test_a_listener_says_until_when_it_listens():

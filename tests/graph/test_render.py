@@ -253,6 +253,18 @@ def test_an_event_state_goes_where_its_handlers_and_its_timeout_say():
     }
 
 
+def test_an_event_state_with_one_handler_needs_no_words_on_its_arrow():
+    action = Event(
+        Strategy("any", (filter("order.paid"),)),
+        "default",
+        handlers=(Handler((0,), True, None, (), region(state("/states/0/a", http()), id="h")),),
+        expired=End(),
+    )
+    drawing = drawn(graph(state("/states/0", action, "/states/1"), state("/states/1", http(), "/states/0")))
+    assert drawing.boxes == {"r1": "on order.paid"}
+    assert drawing.ways() == {("start", "", "0"), ("0", "", "a"), ("a", "", "1"), ("1", "", "0")}
+
+
 def test_an_end_deep_inside_leads_to_the_end_of_the_run():
     body = region(state("/do/0/do/0/stop", http(), End()), id="b")
     given = graph(state("/do/0/outer", Sequence(body), "/do/1/z"), state("/do/1/z", http()))

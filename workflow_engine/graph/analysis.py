@@ -281,10 +281,14 @@ class _Analysis:
 
 
 def _transitions(state: State) -> Iterable[Transition]:
-    """Everywhere *state* can go; the cases of a switch that can never be chosen left out."""
-    if isinstance(state.action, Switch):
-        possible = Switch(tuple(_until_default(state.action)))
-        return transitions_of(replace(state, action=possible))
+    """Everywhere *state* can go; without cases of a switch that can never be chosen, and without what comes
+    of a timeout that is not there.
+    """
+    action = state.action
+    if isinstance(action, Switch):
+        state = replace(state, action=Switch(tuple(_until_default(action))))
+    elif isinstance(action, Event) and action.timeout is None and action.expired is not None:
+        state = replace(state, action=replace(action, expired=None))
     return transitions_of(state)
 
 

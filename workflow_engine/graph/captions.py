@@ -40,7 +40,7 @@ from workflow_engine.values import Json, JsonObject
 
 NAME = 60
 """How many characters of a name are shown."""
-SUMMARY = 80
+SUMMARY = 100
 """How many characters of what a state does are shown."""
 CONDITION = 50
 """How many characters of a condition, a collection or another expression are shown."""
@@ -104,8 +104,8 @@ def summary(action: Action) -> str:
 
 def _summary(action: Action) -> str:
     match action:
-        case Operation(kind, arguments):
-            return f"{kind} {_target(kind, arguments.source)}".rstrip()
+        case Operation():
+            return f"{action.kind} {_target(action)}".rstrip()
         case Event(strategy):
             return "wait for " + wanted(strategy)
         case Switch():
@@ -279,17 +279,19 @@ def _retry(retry: Retry) -> str:
 # --- operations -----------------------------------------------------------------------------------------------
 
 
-def _target(kind: str, arguments: Json) -> str:
-    """What a call of *kind* goes to, as far as its arguments say so; *arguments* are not evaluated yet."""
+def _target(action: Operation) -> str:
+    """What a call goes to, as far as its arguments, before evaluation, and the pinned resources say so."""
+    arguments = action.arguments.source
     if not isinstance(arguments, dict):
         return _text(arguments)
-    match kind:
+    match action.kind:
         case "http":
             return f"{_text(arguments.get('method', '')).upper()} {_endpoint(arguments.get('endpoint'))}"
         case "openapi":
             return _member_of(arguments.get("document"), arguments.get("operationId"))
         case "asyncapi":
-            operation = arguments.get("operation", arguments.get("channel"))
+            pinned = action.resources[0] if action.resources else None
+            operation = arguments.get("operation", arguments.get("channel", pinned))
             prefix = "subscribe " if "subscription" in arguments else ""
             return prefix + _member_of(arguments.get("document"), operation)
         case "grpc":
@@ -321,10 +323,10 @@ def _remote_method(arguments: JsonObject) -> str:
 
 
 def _endpoint(value: Json) -> str:
-    """The URI of an endpoint or external resource in either of its forms."""
+    """The URI of an endpoint or external resource in either of its forms, without credentials in it."""
     if isinstance(value, dict):
         return _endpoint(value.get("uri", value.get("endpoint")))
-    return "" if value is None else _text(value)
+    return "" if value is None else re.sub(r"(?<=://)[^/\s@]*@", "", _text(value))
 
 
 def _member_of(document: Json, member: Json) -> str:
@@ -335,6 +337,7 @@ def _member_of(document: Json, member: Json) -> str:
     place, name = _endpoint(document), "" if member is None else _text(member)
     if "#" in name:
         place, _, name = name.partition("#")
+        name = name.removeprefix("operation:").removeprefix("channel:")
     if place.startswith("${"):
         return f"{place}#{name}"
     scheme, _, rest = place.partition("?")[0].rpartition("://")
@@ -368,7 +371,10 @@ def _attribute(template: Template, name: str) -> str:
 
 
 def _several(words: Several[str], separator: str = ", ") -> str:
+    """The first of *words*, as many as fit, and how many there are beside them."""
     shown = [clip(word, CONDITION) for word in words[:LISTED]]
+    while len(shown) > 1 and len(separator.join(shown)) > SUMMARY - 30:
+        shown.pop()
     rest = len(words) - len(shown)
     return separator.join(shown) + (f" and {rest} more" if rest else "")
 

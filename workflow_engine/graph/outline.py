@@ -83,7 +83,7 @@ def parts(state: State) -> tuple[Part, ...]:
                     Part(
                         "handler",
                         _handled(state.action, handler),
-                        handler.body.name or f"on {_handled(state.action, handler)}",
+                        handler.body.name or f"on {_types(state.action, handler)}",
                         handler.body,
                         handler.then if handler.then is not None else state.next,
                     )
@@ -115,9 +115,8 @@ def ways(state: State) -> tuple[Way, ...]:
             ]
             if not handlers:
                 found.append(Way("next", "", state.next))
-            if expired is not None:
-                after = f"after {lasting(timeout)}" if timeout is not None else "when no event comes"
-                found.append(Way("expired", after, expired))
+            if expired is not None and timeout is not None:
+                found.append(Way("expired", f"after {lasting(timeout)}", expired))
         case Try(catch=Catch(body=None, retry=None, then=then) as catch):
             found.append(Way("caught", caught(catch), then if then is not None else state.next))
         case ForEach():
@@ -140,6 +139,11 @@ def _case(case: Case) -> str:
 
 
 def _handled(action: Event, handler: Handler) -> str:
+    """Which events lead to *handler*; nothing where there is but one."""
+    return _types(action, handler) if len(action.handlers) > 1 else ""
+
+
+def _types(action: Event, handler: Handler) -> str:
     types = [event_type(action.strategy.filters[number]) for number in handler.filters[:4]]
     more = len(handler.filters) - len(types)
     word = " or " if action.strategy.mode == "any" else ", "
