@@ -1,0 +1,306 @@
+"""The API from elsewhere: what workers and the command line ask of the engine and the router over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
+from urllib.parse import quote
+
+import orjson
+
+from workflow_engine.api.connection import Connection
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.engine.runtime import ENDED, RunQuery
+from workflow_engine.errors import Unavailable
+from workflow_engine.events.ports import Published
+from workflow_engine.values import Json, JsonObject, rfc3339
+
+PACKAGE = "application/vnd.wfe.package+json"
+"""A document with the local files that it refers to: ``{document, name?, resources?}``."""
+BATCH = "application/cloudevents-batch+json"
+MAX_WAIT = 60.0
+"""How many seconds one request may wait for a run; this client asks again for longer waits."""
+
+
+class HttpApi:
+    """The API at *base_url*, such as ``http://127.0.0.1:8080``; use it in ``async with``, or `close` it.
+
+    Answers are JSON as the API documents it. Errors are those of the engine in the same process:
+    `InvalidDocument`, `NotFound`, `Conflict`, `Rejected` (a wrong token is one, with status 401), and
+    `Unavailable`, naming the URL, when nothing answers there in time or what answers fails.
+    """
+
+    def __init__(self, base_url: str, token: str | None = None, *, timeout: float = 30.0) -> None:
+        self._connection = Connection(base_url, token, timeout=timeout)
+
+    @property
+    def base_url(self) -> str:
+        return self._connection.base_url
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; the next call would open new ones."""
+        await self._connection.close()
+
+    # --- workflows ----------------------------------------------------------------------------------------
+
+    async def deploy(
+        self, text: str, *, name: str = "<text>", resources: Mapping[str, Json] | None = None
+    ) -> JsonObject:
+        """Deploy a document: ``{namespace, name, version, digest, dsl, warnings, created}``."""
+        answer = await self._connection.request(
+            "POST",
+            "/v1/workflows",
+            body=_package(text, name, resources),
+            content_type=PACKAGE,
+            problems_of=name,
+        )
+        return {**answer.json(), "created": answer.status == 201}
+
+    async def validate(
+        self, text: str, *, name: str = "<text>", resources: Mapping[str, Json] | None = None
+    ) -> JsonObject:
+        """Everything wrong with a document: ``{valid, problems}``. Nothing is stored."""
+        body = _package(text, name, resources)
+        return await self._object("POST", "/v1/workflows/validate", body=body, content_type=PACKAGE)
+
+    async def workflows(self) -> list[JsonObject]:
+        """The latest version of every workflow."""
+        return _objects(await self._object("GET", "/v1/workflows"), "workflows")
+
+    async def versions(self, namespace: str, name: str) -> list[JsonObject]:
+        """Every version of a workflow, latest first."""
+        return _objects(await self._object("GET", _path("workflows", namespace, name)), "versions")
+
+    async def workflow(self, namespace: str, name: str, version: str = "latest") -> JsonObject:
+        """One version with its text."""
+        return await self._object("GET", _path("workflows", namespace, name, version))
+
+    async def graph(
+        self, namespace: str, name: str, version: str = "latest", *, format: str = "mermaid"
+    ) -> str:
+        """The graph as ``mermaid``, ``dot`` or ``json`` text."""
+        path = _path("workflows", namespace, name, version, "graph")
+        return (await self._connection.request("GET", path, query={"format": format})).text()
+
+    async def bundle(self, namespace: str | None, name: str, version: str | None) -> Bundle:
+        """What a run of that workflow is pinned to; without a *namespace* the name alone must be unique."""
+        query = _present(namespace=namespace, name=name, version=version)
+        answer = await self._connection.request("GET", "/v1/bundles", query=query)
+        digest = answer.headers.get("wfe-digest")
+        if digest is None:
+            raise Unavailable(f"what answers at {self.base_url} is not this engine: it sent no wfe-digest")
+        return Bundle(digest, answer.body)
+
+    # --- runs ---------------------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        namespace: str,
+        name: str,
+        version: str | None,
+        input: Json,
+        *,
+        run_id: str | None = None,
+        wait: float = 0.0,
+    ) -> JsonObject:
+        """Start a run; the `Run` as it is once it has ended, or after *wait* seconds, however many."""
+        path = _path("workflows", namespace, name, version or "latest", "runs")
+        query = _present(id=run_id, wait=_seconds(wait))
+        return await self._started(path, query, input, wait)
+
+    async def run_once(
+        self,
+        text: str,
+        input: Json,
+        *,
+        run_id: str | None = None,
+        resources: Mapping[str, Json] | None = None,
+        wait: float = 0.0,
+    ) -> JsonObject:
+        """Run a document without deploying it; *wait* as for `start`."""
+        body: JsonObject = {"document": text, "input": input, "resources": dict(resources or {})}
+        return await self._started("/v1/runs", _present(id=run_id, wait=_seconds(wait)), body, wait)
+
+    async def _started(self, path: str, query: Mapping[str, str], body: Json, wait: float) -> JsonObject:
+        deadline = asyncio.get_running_loop().time() + wait
+        run = await self._object("POST", path, query=query, body=_dumps(body), seconds=min(wait, MAX_WAIT))
+        left = deadline - asyncio.get_running_loop().time()
+        return run if run["status"] in ENDED or left <= 0 else await self.run(str(run["id"]), wait=left)
+
+    async def run(self, run_id: str, *, wait: float = 0.0) -> JsonObject:
+        """A run as it is once it has ended, or after *wait* seconds, however many."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + wait
+        while True:
+            left = max(0.0, deadline - clock())
+            query = _present(wait=_seconds(left))
+            run = await self._object("GET", _path("runs", run_id), query=query, seconds=min(left, MAX_WAIT))
+            if run["status"] in ENDED or left <= MAX_WAIT:
+                return run
+
+    async def runs(self, query: RunQuery = RunQuery()) -> JsonObject:  # noqa: B008 - frozen
+        """Runs, newest first, without input and output: ``{runs, cursor}``."""
+        parameters = _present(
+            namespace=query.namespace,
+            workflow=query.name,
+            version=query.version,
+            status=query.status,
+            limit=str(query.limit),
+            cursor=query.cursor,
+        )
+        return await self._object("GET", "/v1/runs", query=parameters)
+
+    async def control(self, run_id: str, command: str, reason: str = "") -> JsonObject:
+        """Do *command* (cancel, terminate, suspend, resume) to a run; the run as it is then."""
+        return await self._object(
+            "POST", _path("runs", run_id, command), query=_present(reason=reason or None)
+        )
+
+    # --- events -------------------------------------------------------------------------------------------
+
+    async def publish(self, channel: str, events: Sequence[Json]) -> list[Published]:
+        """Store events durably, in order, all or nothing."""
+        answer = await self._object(
+            "POST", "/v1/events", query={"channel": channel}, body=_dumps(list(events)), content_type=BATCH
+        )
+        return [
+            Published(item["id"], item["position"], item["duplicate"])
+            for item in _objects(answer, "accepted")
+        ]
+
+    async def events(
+        self,
+        *,
+        channel: str | None = None,
+        type: str | None = None,
+        source: str | None = None,
+        subject: str | None = None,
+        id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> JsonObject:
+        """Stored events, newest first: ``{events, cursor}``. Received from *since* on and before *until*."""
+        query = _present(
+            channel=channel,
+            type=type,
+            source=source,
+            subject=subject,
+            id=id,
+            cursor=cursor,
+            limit=None if limit is None else str(limit),
+        )
+        if since is not None:
+            query["from"] = rfc3339(since)
+        if until is not None:
+            query["to"] = rfc3339(until)
+        return await self._object("GET", "/v1/events", query=query)
+
+    async def trace(self, event_id: str, *, channel: str | None = None) -> list[JsonObject]:
+        """What became of every event with that id, newest first: ``{event, state, recipients, …}``."""
+        path = _path("events", event_id, "trace")
+        return _objects(await self._object("GET", path, query=_present(channel=channel)), "traces")
+
+    async def channels(self) -> list[JsonObject]:
+        """Every channel, with how far it goes."""
+        return _objects(await self._object("GET", "/v1/channels"), "channels")
+
+    async def redrive(self, position: str) -> None:
+        """Deliver the dead letter at *position* of its channel again."""
+        await self._connection.request("POST", _path("dead-letters", position, "redrive"))
+
+    async def subscriptions(self) -> list[JsonObject]:
+        """Every subscription, those of workflows included."""
+        return _objects(await self._object("GET", "/v1/subscriptions"), "subscriptions")
+
+    async def subscription(self, id: str) -> JsonObject:
+        return await self._object("GET", _path("subscriptions", id))
+
+    async def put_subscription(self, id: str, subscription: JsonObject) -> JsonObject:
+        """Create or replace a subscription; one that is replaced keeps its place in the channel."""
+        return await self._object("PUT", _path("subscriptions", id), body=_dumps(subscription))
+
+    async def delete_subscription(self, id: str) -> None:
+        await self._connection.request("DELETE", _path("subscriptions", id))
+
+    async def test_filters(self, strategy: JsonObject, event: JsonObject) -> JsonObject:
+        """Whether *event* satisfies a filter of *strategy*: ``{matches, filters, errors}``."""
+        body = _dumps({"strategy": strategy, "event": event})
+        return await self._object("POST", "/v1/subscriptions/test", body=body)
+
+    # --- for workers --------------------------------------------------------------------------------------
+
+    async def listen(
+        self, run_id: str, listen_id: str, spec: JsonObject, *, since: datetime, channel: str = "default"
+    ) -> None:
+        """Deliver to the run what matches *spec*, from *since* on; again is harmless."""
+        body: JsonObject = {
+            "run_id": run_id,
+            "listen_id": listen_id,
+            "spec": spec,
+            "since": since.isoformat(),
+            "channel": channel,
+        }
+        await self._connection.request("PUT", "/v1/listeners", body=_dumps(body))
+
+    async def unlisten(self, run_id: str, listen_id: str, *, used: int | None = None) -> None:
+        """Deliver no more to this listener; events with ``seq >= used`` are free for others of the run."""
+        query = _present(listen_id=listen_id, used=None if used is None else str(used))
+        await self._connection.request("DELETE", _path("listeners", run_id), query=query)
+
+    async def forget_run(self, run_id: str) -> None:
+        """The run has ended; nothing of it needs to be remembered."""
+        await self._connection.request("DELETE", _path("listeners", run_id))
+
+    async def ready(self) -> JsonObject:
+        """Which parts of the system work; `Unavailable` unless all do."""
+        return await self._object("GET", "/readyz")
+
+    async def _object(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        seconds: float = 0.0,
+    ) -> JsonObject:
+        answer = await self._connection.request(
+            method, path, query=query, body=body, content_type=content_type, seconds=seconds
+        )
+        return answer.json()
+
+
+def _path(*parts: str) -> str:
+    return "/v1/" + "/".join(quote(part, safe=":@+~") for part in parts)
+
+
+def _present(**parameters: str | None) -> dict[str, str]:
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _seconds(wait: float) -> str | None:
+    return f"{min(wait, MAX_WAIT):.3f}" if wait > 0 else None
+
+
+def _package(text: str, name: str, resources: Mapping[str, Json] | None) -> bytes:
+    return _dumps({"document": text, "name": name, "resources": dict(resources or {})})
+
+
+def _dumps(value: Json) -> bytes:
+    return orjson.dumps(value)
+
+
+def _objects(answer: JsonObject, name: str) -> list[Any]:
+    items = answer.get(name)
+    return items if isinstance(items, list) else []

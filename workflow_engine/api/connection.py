@@ -1,0 +1,125 @@
+"""Requests to the API: bounded, over connections that are kept, with problems turned into errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from workflow_engine.api.problems import restore
+from workflow_engine.errors import InvalidDocument, Rejected, Unavailable
+from workflow_engine.values import JsonObject
+
+CONNECT_SECONDS = 5.0
+KEPT_SECONDS = 3.0
+"""How long an idle connection is kept: less than the server keeps it, so that none is closed under a request."""
+MAX_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of success; *url* is where it came from."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+    def json(self) -> JsonObject:
+        """The body as an object; `Unavailable` when it is none: then something else answers there."""
+        try:
+            members = orjson.loads(self.body)
+        except ValueError:
+            members = None
+        if not isinstance(members, dict):
+            raise Unavailable(f"what answers at {self.url} is not this engine: it sent no JSON object")
+        return members
+
+    def text(self) -> str:
+        return self.body.decode(errors="replace")
+
+
+class Connection:
+    """Requests to the server at *base_url*, an http or https URL; *timeout* is in seconds, for one answer."""
+
+    def __init__(self, base_url: str, token: str | None, *, timeout: float) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise Rejected(
+                "api-url", f"{base_url!r} is not an http or https URL such as http://127.0.0.1:8080"
+            )
+        self.base_url = base_url.rstrip("/")
+        self._headers = {"Accept": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._timeout = timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(keepalive_timeout=KEPT_SECONDS)
+            self._session = aiohttp.ClientSession(
+                connector=connector, headers=self._headers, cookie_jar=aiohttp.DummyCookieJar()
+            )
+        return self._session
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        seconds: float = 0.0,
+        problems_of: str = "<text>",
+    ) -> Answer:
+        """Ask once. *seconds* is how long the server was asked to wait, which is added to the timeout.
+
+        *problems_of* is what `InvalidDocument` calls the document.
+        """
+        url = URL(self.base_url + path, encoded=True)
+        if query:
+            url = url.update_query(query)
+        headers = {} if body is None else {"Content-Type": content_type}
+        timeout = aiohttp.ClientTimeout(total=self._timeout + seconds, sock_connect=CONNECT_SECONDS)
+        try:
+            async with self._open().request(
+                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                content = bytearray()
+                async for chunk in response.content.iter_chunked(65536):
+                    content += chunk
+                    if len(content) > MAX_BYTES:
+                        raise Unavailable(f"{self.base_url} sent more than {MAX_BYTES:,} bytes")
+                answer = Answer(response.status, response.headers, bytes(content), self.base_url)
+        except TimeoutError:
+            raise Unavailable(f"the API at {self.base_url} did not answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, Unavailable):
+                raise
+            raise Unavailable(f"the API at {self.base_url} cannot be reached: {error}") from None
+        if 200 <= answer.status < 300:
+            return answer
+        raise self._error(answer, problems_of)
+
+    def _error(self, answer: Answer, name: str) -> Exception:
+        try:
+            members = orjson.loads(answer.body)
+        except ValueError:
+            members = None
+        if not isinstance(members, dict):
+            return Unavailable(f"what answers at {self.base_url} is not this engine (status {answer.status})")
+        error = restore(answer.status, members, self.base_url)
+        if isinstance(error, InvalidDocument):
+            return InvalidDocument(error.problems, name=name)
+        return error
