@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
 
@@ -96,6 +97,19 @@ class PartitionStats:
 
 Start: TypeAlias = Literal["earliest", "latest"] | int
 """From where to read: the oldest record kept, what comes next, or a time in microseconds."""
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def microseconds(moment: datetime) -> int:
+    """*moment*, which has a zone, in whole microseconds since 1970 (UTC)."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(time_us: int) -> datetime:
+    """The inverse of `microseconds`."""
+    return _EPOCH + timedelta(microseconds=time_us)
 
 
 def partition_of(key: str, partitions: int) -> int:

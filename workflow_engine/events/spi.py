@@ -289,10 +289,11 @@ class DeliveryStore(Protocol):
         limit: int,
         lease_us: int,
         per_group: int,
-        exclude: Collection[str] = (),
+        room: Mapping[str, int] | None = None,
     ) -> list[Parked]:
-        """Lease what is due to *owner* until ``now_us + lease_us``: at most *per_group* of each group, none
-        of the groups *exclude*. What was leased and not settled in time is due again.
+        """Lease what is due to *owner* until ``now_us + lease_us``: at most *per_group* of each group, or what
+        *room* says for it. Groups take turns where *limit* is too small for all. What was leased and not
+        settled in time is due again.
         """
 
     async def next_due(self, exclude: Collection[str] = ()) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from workflow_engine.events.spi import Again, Attempt, Done, Hit, Parked, Position, Query
@@ -93,7 +93,7 @@ class MemoryDeliveries(MemoryLog):
         limit: int,
         lease_us: int,
         per_group: int,
-        exclude: Collection[str] = (),
+        room: Mapping[str, int] | None = None,
     ) -> list[Parked]:
         self._use()
         groups = sorted(self._queues)
@@ -102,7 +102,7 @@ class MemoryDeliveries(MemoryLog):
         leased: list[Parked] = []
         for group in turn:
             queue = self._queues[group]
-            for _ in range(0 if group in exclude else per_group):
+            for _ in range((room or {}).get(group, per_group)):
                 head = queue.head()
                 if head is None or head.due_us > now_us or len(leased) == limit:
                     break

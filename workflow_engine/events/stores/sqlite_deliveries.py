@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -60,17 +60,18 @@ class SqliteDeliveries(SqliteLog):
         limit: int,
         lease_us: int,
         per_group: int,
-        exclude: Collection[str] = (),
+        room: Mapping[str, int] | None = None,
     ) -> list[Parked]:
         def work(db: sqlite3.Connection) -> list[Parked]:
             leased: list[Parked] = []
             for group in _groups_after(db, self._last_group):
-                if group in exclude:
+                most = (room or {}).get(group, per_group)
+                if most <= 0:
                     continue
                 rows = db.execute(
                     f"SELECT {_PARKED} FROM parked WHERE grp = ? AND NOT blocked AND due_us <= ?"
                     " ORDER BY due_us, seq LIMIT ?",
-                    (group, now_us, min(per_group, limit - len(leased))),
+                    (group, now_us, min(most, limit - len(leased))),
                 ).fetchall()
                 for row in rows:
                     leased.append(replace(self._item(row), owner=owner, due_us=now_us + lease_us))

@@ -1,0 +1,448 @@
+"""Publishing, subscribing and delivering."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.events.conftest import (
+    QUICK,
+    all_of,
+    event,
+    eventually,
+    every,
+    quiet,
+    running,
+    subscription,
+)
+from workflow_engine.errors import Conflict, NotFound, Rejected
+from workflow_engine.events.letters import DEAD_LETTERS
+from workflow_engine.events.targets import Delivered, Drop, Gone, Retry
+
+
+class TestPublishing:
+    async def test_an_event_published_twice_is_stored_once(self, router):
+        (first,) = await router.publish("c", [event("1", data="first")])
+        again = await router.publish("c", [event("1", data="second"), event("2")])
+        assert [(p.id, p.position, p.duplicate) for p in again] == [
+            ("1", first.position, True),
+            ("2", "0:1", False),
+        ]
+        page = await router.events("c", id="1")
+        assert [found["event"]["data"] for found in page.events] == ["first"]
+
+    async def test_a_batch_with_one_bad_event_is_refused_whole(self, router):
+        with pytest.raises(Rejected) as caught:
+            await router.publish("c", [event("1"), event("2", source="")])
+        assert caught.value.pointer == "/1/source"
+        assert await router.channels() == []
+
+    async def test_an_event_that_is_too_large_is_refused(self, url):
+        async with running(url, {}, max_event_bytes=1000) as router:
+            with pytest.raises(Rejected) as caught:
+                await router.publish("c", [event("1", data="x" * 1000)])
+            assert (caught.value.code, caught.value.status, caught.value.pointer) == (
+                "event-too-large",
+                413,
+                "/0",
+            )
+
+    @pytest.mark.parametrize("name", ["", "a b", "x" * 201, "ä"])
+    async def test_a_name_that_no_channel_can_have_is_refused(self, router, name):
+        with pytest.raises(Rejected):
+            await router.publish(name, [event("1")])
+
+    async def test_nobody_publishes_to_the_dead_letters(self, router):
+        with pytest.raises(Rejected):
+            await router.publish(DEAD_LETTERS, [event("1")])
+
+    async def test_duplicates_are_found_within_the_window_of_the_channel(self, router):
+        await router.create_channel("w", dedupe=0)
+        await router.publish("w", [event("1")])
+        assert [p.duplicate for p in await router.publish("w", [event("1")])] == [False]
+
+
+class TestSubscriptions:
+    async def test_every_subscription_gets_what_it_wants(self, router, workflows):
+        await router.put_subscription(subscription("a", every("x", "y")))
+        await router.put_subscription(subscription("b", every("y")))
+        await router.publish("c", [event("1", "x"), event("2", "y"), event("3", "z")])
+        await quiet(router)
+        got = sorted((d.subscription, d.event["id"]) for d in workflows.got)
+        assert got == [("a", "1"), ("a", "2"), ("b", "2")]
+
+    async def test_a_delivery_carries_what_a_target_needs(self, router, workflows):
+        await router.put_subscription(subscription(target={"kind": "workflow", "name": "w"}))
+        await router.publish("c", [event("1", data={"n": 1})])
+        await workflows.until(1)
+        (delivery,) = workflows.got
+        assert delivery.events == (event("1", data={"n": 1}),)
+        assert (delivery.positions, delivery.attempt, delivery.channel) == (("0:0",), 1, "c")
+        assert delivery.target == {"kind": "workflow", "name": "w"}
+        assert len(delivery.identity) == 32
+
+    async def test_latest_begins_with_what_comes_and_earliest_with_what_is_there(self, router, workflows):
+        await router.publish("c", [event(str(n)) for n in range(250)])
+        await router.put_subscription(subscription("late"))
+        await router.put_subscription(subscription("early", start="earliest"))
+        await router.publish("c", [event("new")])
+        await quiet(router)
+        await eventually(lambda: len(workflows.got) >= 252)
+        early = [d.event["id"] for d in workflows.got if d.subscription == "early"]
+        assert sorted(early) == sorted([*map(str, range(250)), "new"])
+        assert [d.event["id"] for d in workflows.got if d.subscription == "late"] == ["new"]
+
+    async def test_a_timestamp_begins_with_what_was_received_then(self, url, workflows):
+        now = 1_800_000_000.0
+        async with running(url, {"workflow": workflows}, clock=lambda: now) as router:
+            await router.publish("c", [event("1")])
+            now += 60
+            await router.publish("c", [event("2")])
+            start = datetime.fromtimestamp(now, UTC).isoformat()
+            await router.put_subscription(subscription(start=start))
+            assert await workflows.until(1) == ["2"]
+
+    async def test_a_paused_subscription_keeps_its_place(self, router, workflows):
+        await router.put_subscription(subscription())
+        await router.publish("c", [event("1")])
+        await workflows.until(1)
+        await router.put_subscription(subscription(enabled=False))
+        await router.publish("c", [event("2"), event("3")])
+        await quiet(router)
+        assert workflows.ids() == ["1"]
+        await router.put_subscription(subscription())
+        await router.publish("c", [event("4")])
+        await quiet(router)
+        await eventually(lambda: len(workflows.got) >= 4)
+        assert sorted(workflows.ids()) == ["1", "2", "3", "4"]
+
+    async def test_putting_it_again_keeps_its_place_and_takes_the_new_target(self, router, workflows):
+        await router.put_subscription(subscription(start="earliest"))
+        await router.publish("c", [event("1")])
+        await workflows.until(1)
+        changed = subscription(start="earliest", target={"kind": "workflow", "v": 2})
+        await router.put_subscription(changed)
+        await router.publish("c", [event("2")])
+        await workflows.until(2)
+        assert [d.target.get("v") for d in workflows.got] == [None, 2]
+        assert router.get_subscription("s") == changed
+        assert router.subscriptions() == [changed]
+
+    async def test_a_deleted_subscription_gets_nothing_more(self, router, workflows):
+        workflows.answer = lambda _: Retry()
+        await router.put_subscription(subscription(retry=replace(QUICK, initial=60)))
+        await router.publish("c", [event("1")])
+        await workflows.until(1)
+        await router.delete_subscription("s")
+        await router.publish("c", [event("2")])
+        await quiet(router)
+        assert workflows.ids() == ["1"]
+        with pytest.raises(NotFound):
+            router.get_subscription("s")
+        with pytest.raises(NotFound):
+            await router.delete_subscription("s")
+
+    async def test_what_makes_no_sense_is_refused_with_its_place(self, router):
+        for bad, pointer in [
+            (subscription(target={"kind": "carrier-pigeon"}), "/target/kind"),
+            (subscription(strategy={"mode": "all", "filters": []}), "/strategy/filters"),
+            (subscription(strategy={"mode": "any", "filters": [], "open": True}), "/strategy/open"),
+            (subscription(start="yesterday"), "/start"),
+            (subscription(id="a b"), "/id"),
+        ]:
+            with pytest.raises(Rejected) as caught:
+                await router.put_subscription(bad)
+            assert caught.value.pointer == pointer
+        await router.put_subscription(subscription())
+        with pytest.raises(Conflict):
+            await router.put_subscription(subscription(channel="elsewhere"))
+
+    async def test_partitions_keep_the_order_of_a_key(self, router, workflows):
+        await router.create_channel("c", partitions=4)
+        await router.put_subscription(subscription(max_in_flight=1))
+        ids = [f"{key}-{n}" for n in range(10) for key in "abcde"]
+        await router.publish("c", [event(id, subject=id[0]) for id in ids])
+        await workflows.until(50)
+        assert len({p.split(":")[0] for d in workflows.got for p in d.positions}) > 1
+        for key in "abcde":
+            assert [id for id in workflows.ids() if id[0] == key] == [f"{key}-{n}" for n in range(10)]
+
+    async def test_events_go_on_to_another_channel_but_not_in_circles(self, router, workflows):
+        await router.put_subscription(
+            subscription("there", channel="c", target={"kind": "channel", "channel": "d"})
+        )
+        await router.put_subscription(
+            subscription("back", channel="d", target={"kind": "channel", "channel": "c"})
+        )
+        await router.put_subscription(subscription("end", channel="d"))
+        await router.publish("c", [event("1")])
+        await workflows.until(1)
+        await quiet(router)
+        assert workflows.got[0].event["routerhops"] == 1
+
+
+class TestStrategies:
+    async def test_all_is_one_delivery_of_every_event_and_begins_anew(self, router, workflows):
+        await router.put_subscription(subscription(strategy=all_of("a", "b")))
+        ids = [event("1", "a"), event("2", "a"), event("3", "b"), event("4", "b"), event("5", "a")]
+        await router.publish("c", ids)
+        await workflows.until(2)
+        assert [[e["id"] for e in d.events] for d in workflows.got] == [["1", "3"], ["4", "5"]]
+        assert [d.positions for d in workflows.got] == [("0:0", "0:2"), ("0:3", "0:4")]
+
+    async def test_correlations_are_followed_side_by_side(self, router, workflows):
+        await router.put_subscription(subscription(strategy=all_of("a", "b", key=".subject")))
+        for id, type, subject in [
+            ("1", "a", "x"),
+            ("2", "a", "y"),
+            ("3", "a", "x"),
+            ("4", "b", "y"),
+            ("5", "b", "x"),
+        ]:
+            await router.publish("c", [event(id, type, subject=subject)])
+        await workflows.until(2)
+        assert sorted([e["id"] for e in d.events] for d in workflows.got) == [["1", "5"], ["2", "4"]]
+
+    async def test_until_collects_and_does_not_deliver_its_own_event(self, router, workflows):
+        strategy = every("a") | {"until": every("stop")}
+        await router.put_subscription(subscription(strategy=strategy))
+        await router.publish("c", [event("0", "stop"), event("1", "a"), event("2", "a"), event("3", "stop")])
+        await workflows.until(1)
+        assert [e["id"] for e in workflows.got[0].events] == ["1", "2"]
+
+    async def test_half_a_strategy_survives_a_restart_and_a_pause(self, disk, workflows):
+        targets = {"workflow": workflows}
+        async with running(disk, targets) as router:
+            await router.put_subscription(subscription(strategy=all_of("a", "b")))
+            await router.publish("c", [event("1", "a")])
+            await quiet(router)
+        async with running(disk, targets) as router:
+            await router.put_subscription(subscription(strategy=all_of("a", "b"), enabled=False))
+        async with running(disk, targets) as router:
+            await router.publish("c", [event("2", "b")])
+            await router.put_subscription(subscription(strategy=all_of("a", "b")))
+            await workflows.until(1)
+        assert [e["id"] for e in workflows.got[0].events] == ["1", "2"]
+
+    async def test_another_strategy_lets_go_of_what_the_old_one_held(self, router, workflows):
+        await router.put_subscription(subscription(strategy=all_of("a", "b")))
+        await router.publish("c", [event("1", "a")])
+        await quiet(router)
+        await router.put_subscription(subscription(strategy=all_of("b", "x")))
+        await router.publish("c", [event("2", "b"), event("3", "x")])
+        await workflows.until(1)
+        assert [e["id"] for e in workflows.got[0].events] == ["2", "3"]
+
+    async def test_a_filter_that_fails_matches_nothing_and_is_traced(self, router, workflows):
+        broken = {"mode": "one", "filters": [{"attributes": {"data": {"expression": ".n + {}"}}}]}
+        await router.put_subscription(subscription("broken", broken))
+        await router.put_subscription(subscription("fine"))
+        await router.publish("c", [event("1", data={"n": 1})])
+        await quiet(router)
+        assert [d.subscription for d in workflows.got] == ["fine"]
+        (trace,) = await router.trace("1")
+        by_id = {r["subscription"]: r for r in trace["recipients"]}
+        assert by_id["broken"]["notes"][0]["status"] == "filter-error"
+        assert by_id["broken"]["state"] == "none"
+
+
+class TestRetries:
+    async def test_a_delivery_is_tried_again_until_it_works_and_each_attempt_is_traced(
+        self, router, workflows
+    ):
+        answers = iter([Retry("busy", code="503"), OSError("refused"), Delivered("200", "fine", "run-1")])
+        workflows.answer = lambda _: next(answers)
+        await router.put_subscription(subscription())
+        await router.publish("c", [event("1")])
+        await workflows.until(3)
+        assert [d.attempt for d in workflows.got] == [1, 2, 3]
+        assert len({(d.id, d.identity) for d in workflows.got}) == 1
+        await quiet(router)
+        (trace,) = await router.trace("1")
+        assert trace["state"] == "delivered"
+        (recipient,) = trace["recipients"]
+        told = [(a["n"], a["status"], a["code"], a["reference"]) for a in recipient["attempts"]]
+        assert told == [
+            (1, "retry", "503", ""),
+            (2, "retry", "OSError", ""),
+            (3, "delivered", "200", "run-1"),
+        ]
+
+    async def test_a_delivery_that_fails_for_good_becomes_a_dead_letter(self, router, workflows):
+        workflows.answer = lambda _: Retry("busy", code="503")
+        await router.put_subscription(subscription())
+        await router.publish("c", [event("1", data={"n": 1})])
+        await workflows.until(3)
+        await quiet(router)
+        (found,) = (await router.events(DEAD_LETTERS)).events
+        letter = found["event"]
+        assert {name: letter[name] for name in event("1")} == event("1")
+        assert letter["data"] == {"n": 1}
+        assert (letter["dlqchannel"], letter["dlqposition"], letter["dlqsubscription"]) == ("c", "0:0", "s")
+        assert (letter["dlqcode"], letter["dlqreason"], letter["dlqattempts"]) == ("503", "busy", 3)
+        (trace,) = await router.trace("1", "c")
+        assert trace["state"] == "dead"
+
+    async def test_drop_is_a_dead_letter_at_once_for_each_subscription(self, router, workflows):
+        workflows.answer = lambda _: Drop("no such workflow", code="404")
+        await router.put_subscription(subscription("a"))
+        await router.put_subscription(subscription("b"))
+        await router.publish("c", [event("1")])
+        await quiet(router)
+        letters = (await router.events(DEAD_LETTERS)).events
+        assert sorted(found["event"]["dlqsubscription"] for found in letters) == ["a", "b"]
+
+    async def test_a_dead_letter_is_tried_again_on_request(self, router, workflows):
+        workflows.answer = lambda _: Drop("not yet")
+        await router.put_subscription(subscription(strategy=all_of("a", "b")))
+        await router.publish("c", [event("1", "a"), event("2", "b")])
+        await workflows.until(1)
+        await quiet(router)
+        letters = (await router.events(DEAD_LETTERS)).events
+        assert len(letters) == 2
+        workflows.answer = lambda _: None
+        await router.redrive(letters[0]["position"])
+        await workflows.until(2)
+        first, second = workflows.got
+        assert (first.identity, first.events) == (second.identity, second.events)
+        with pytest.raises(NotFound):
+            await router.redrive("0:99")
+        with pytest.raises(Rejected):
+            await router.redrive("nowhere")
+
+    async def test_a_dead_letter_that_dies_again_is_not_buried_twice(self, router, workflows):
+        workflows.answer = lambda _: Drop("no")
+        await router.put_subscription(subscription())
+        await router.put_subscription(subscription("graves", channel=DEAD_LETTERS))
+        await router.publish("c", [event("1")])
+        await workflows.until(2)
+        await quiet(router)
+        assert len((await router.events(DEAD_LETTERS)).events) == 1
+
+    async def test_a_target_that_is_gone_disables_its_subscription(self, router, workflows):
+        workflows.answer = lambda _: Gone()
+        await router.put_subscription(subscription())
+        await router.publish("c", [event("1")])
+        await eventually(lambda: not router.get_subscription("s").enabled)
+        await router.publish("c", [event("2")])
+        await quiet(router)
+        assert workflows.ids() == ["1"]
+
+    async def test_an_answer_that_takes_too_long_is_a_failure(self, router, workflows):
+        workflows.answer = lambda d: asyncio.sleep(60) if d.attempt == 1 else None
+        await router.put_subscription(subscription(retry=replace(QUICK, timeout=0.01)))
+        await router.publish("c", [event("1")])
+        await workflows.until(2)
+        await quiet(router)
+        (trace,) = await router.trace("1")
+        assert trace["recipients"][0]["attempts"][0]["code"] == "timeout"
+
+    async def test_a_target_says_itself_how_long_to_wait(self, router, workflows):
+        workflows.answer = lambda d: Retry(after=0) if d.attempt == 1 else None
+        await router.put_subscription(subscription(retry=replace(QUICK, initial=3600)))
+        await router.publish("c", [event("1")])
+        await workflows.until(2)
+
+    async def test_a_dead_target_does_not_starve_the_others(self, router, workflows):
+        async def hang(delivery):
+            if delivery.subscription == "slow":
+                await asyncio.sleep(60)
+
+        workflows.answer = hang
+        await router.put_subscription(subscription("slow", max_in_flight=3))
+        await router.put_subscription(subscription("fine"))
+        await router.publish("c", [event(str(n)) for n in range(400)])
+        await eventually(lambda: sum(d.subscription == "fine" for d in workflows.got) == 400)
+        assert sum(d.subscription == "slow" for d in workflows.got) == 3
+
+    async def test_deliveries_that_wait_survive_a_restart(self, disk, workflows):
+        workflows.answer = lambda _: Retry()
+        async with running(disk, {"workflow": workflows}) as router:
+            await router.put_subscription(subscription(retry=replace(QUICK, initial=0.05, max_attempts=None)))
+            await router.publish("c", [event("1")])
+            await workflows.until(1)
+        workflows.answer = lambda _: None
+        async with running(disk, {"workflow": workflows}) as router:
+            await eventually(lambda: workflows.got[-1].attempt > 1)
+            await quiet(router)
+        assert len(workflows.got) == 2
+
+
+class TestLooking:
+    async def test_events_are_found_page_by_page(self, router):
+        await router.publish("c", [event(str(n), "ab"[n % 2], subject=f"s{n}") for n in range(6)])
+        page = await router.events("c", type="b", limit=2)
+        assert [found["event"]["id"] for found in page.events] == ["5", "3"]
+        page = await router.events("c", type="b", limit=2, cursor=page.cursor)
+        assert [found["event"]["id"] for found in page.events] == ["1"]
+        assert page.cursor is None
+        assert [found["position"] for found in (await router.events(subject="s4")).events] == ["0:4"]
+        soon = datetime.now(UTC) + timedelta(hours=1)
+        assert (await router.events(from_=soon)).events == []
+        assert len((await router.events(to=soon, source="/test")).events) == 6
+        for bad in ({"limit": 0}, {"cursor": "x"}):
+            with pytest.raises(Rejected):
+                await router.events(**bad)
+
+    async def test_a_trace_tells_what_is_pending_and_held(self, router, workflows):
+        workflows.answer = lambda _: Retry()
+        await router.put_subscription(subscription("late", every("a"), retry=replace(QUICK, initial=60)))
+        await router.put_subscription(subscription("half", all_of("a", "b")))
+        await router.publish("c", [event("1", "a"), event("2", "z")])
+        await workflows.until(1)
+        await eventually(lambda: _attempts(router, "1"))
+        (trace,) = await router.trace("1")
+        assert trace["state"] == "pending"
+        states = {r["subscription"]: r["state"] for r in trace["recipients"]}
+        assert states == {"late": "pending", "half": "held"}
+        assert (await router.trace("2"))[0]["state"] == "none"
+        with pytest.raises(NotFound):
+            await router.trace("3")
+
+    async def test_channels_are_told_in_numbers(self, router):
+        await router.put_subscription(subscription())
+        await router.publish("c", [event("1")])
+        await quiet(router)
+        (channel,) = await router.channels()
+        told = {
+            name: channel[name]
+            for name in ("name", "partitions", "events", "lag", "subscriptions", "listeners")
+        }
+        assert told == {
+            "name": "c",
+            "partitions": 1,
+            "events": 1,
+            "lag": 0,
+            "subscriptions": 1,
+            "listeners": 0,
+        }
+
+    async def test_a_strategy_is_tried_on_an_event(self, router):
+        spec = {
+            "mode": "any",
+            "filters": [*every("x")["filters"], {"attributes": {"data": {"expression": ".n > 1"}}}],
+        }
+        assert router.test(spec, event("1", data={"n": 2})) == {"matches": True, "filters": [1], "errors": []}
+        assert router.test(spec, event("1"))["matches"] is False
+        with pytest.raises(Rejected) as caught:
+            router.test({"mode": "one", "filters": [{"x": 1}]}, event("1"))
+        assert caught.value.pointer == "/spec/filters/0/x"
+
+    async def test_old_events_are_forgotten_as_far_as_nothing_needs_them(self, router, workflows):
+        await router.put_subscription(subscription(strategy=all_of("a", "b")))
+        await router.publish("c", [event("1", "z"), event("2", "a"), event("3", "z")])
+        await quiet(router)
+        assert await router.trim("c", datetime.now(UTC) + timedelta(hours=1)) == 1
+        await router.publish("c", [event("4", "b")])
+        await workflows.until(1)
+        assert [e["id"] for e in workflows.got[0].events] == ["2", "4"]
+        await quiet(router)
+        assert await router.trim("c", datetime.now(UTC) + timedelta(hours=1)) == 3
+
+
+async def _attempts(router, id):
+    (trace,) = await router.trace(id)
+    return any(recipient["attempts"] for recipient in trace["recipients"])

@@ -1,0 +1,288 @@
+"""Takes parked deliveries to their targets, and settles what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from workflow_engine.errors import NotFound, Unavailable
+from workflow_engine.events.cloudevents import decode
+from workflow_engine.events.records import Position
+from workflow_engine.events.spi import Again, Attempt, Done, Parked, Store
+from workflow_engine.events.subscriptions import FOREVER, MAX_TIMEOUT, RetryPolicy, Subscription
+from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Listening, Retry, Target
+from workflow_engine.values import JsonObject
+
+PER_GROUP = 8
+"""How many deliveries of one group are fetched at a time."""
+MAX_IN_FLIGHT = 256
+"""How many deliveries are with their targets at a time, over all groups."""
+RUN_IN_FLIGHT = 32
+"""How many of one run; its listeners get theirs one by one."""
+LEASE_US = int((MAX_TIMEOUT + 60) * 1_000_000)
+MAX_RETRY_AFTER = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class Recipients(Protocol):
+    """Who deliveries are for, and what else has to happen; the router."""
+
+    def subscription(self, id: str) -> Subscription | None:
+        """The subscription, or ``None`` if it was deleted."""
+
+    def limits(self) -> Mapping[str, int]:
+        """How many deliveries of each subscription's group may be under way; 0 where it is not enabled."""
+
+    def state_of(self, run_id: str, listen_id: str) -> str:
+        """``listening``, ``closing`` or ``unknown``."""
+
+    async def gone(self, delivery: Delivery) -> None:
+        """The target is no more: forget the run, or disable the subscription."""
+
+    async def bury(self, delivery: Delivery, item: Parked, code: str, reason: str) -> None:
+        """Publish dead letters of a delivery that is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    status: str
+    code: str = ""
+    detail: str = ""
+    reference: str = ""
+    after: float | None = None
+
+
+class Deliverer:
+    """Hands out what is due, fairly to all groups, and sleeps while there is nothing to do."""
+
+    def __init__(
+        self,
+        store: Store,
+        targets: Mapping[str, Target],
+        recipients: Recipients,
+        *,
+        owner: str,
+        now_us: Callable[[], int],
+    ) -> None:
+        self._store, self._targets, self._recipients = store, targets, recipients
+        self._owner, self._now_us = owner, now_us
+        self._woken = asyncio.Event()
+        self._in_flight: dict[asyncio.Task[None], Parked] = {}
+        self._per_group: Counter[str] = Counter()
+        self._pump: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._woken.set()
+
+    def start(self) -> None:
+        self._stopping = False
+        self._pump = asyncio.create_task(self._run(), name="deliveries")
+
+    async def stop(self, grace: float) -> None:
+        """Hand out nothing more, wait *grace* seconds for what is under way, and put the rest back."""
+        self._stopping = True
+        self._woken.set()
+        if self._pump is not None:
+            await self._pump
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=grace)
+        for task in list(self._in_flight):
+            task.cancel()
+        await asyncio.gather(*self._in_flight, return_exceptions=True)
+
+    async def settled(self, group: str, key: str) -> None:
+        """Wait until no delivery of *key* is under way; the caller sees to it that none begins."""
+        while tasks := [
+            task for task, item in self._in_flight.items() if (item.group, item.key) == (group, key)
+        ]:
+            await asyncio.wait(tasks)
+
+    def _room(self) -> dict[str, int]:
+        """How many more of each group may be handed out, where that is not `PER_GROUP`."""
+        limits = self._recipients.limits()
+        room = {group: limit for group, limit in limits.items() if limit < PER_GROUP}
+        for group, running in self._per_group.items():
+            room[group] = min(PER_GROUP, limits.get(group, RUN_IN_FLIGHT) - running)
+        return room
+
+    async def _run(self) -> None:
+        pause = 0.05
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                wait = await self._hand_out()
+                pause = 0.05
+            except Unavailable as error:
+                _log.warning("deliveries wait for the store: %s", error)
+                wait, pause = pause, min(pause * 2, 5.0)
+            if wait is None or wait > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), wait)
+
+    async def _hand_out(self) -> float | None:
+        """Begin what is due; how many seconds to wait for more, ``None`` for until something happens."""
+        free = MAX_IN_FLIGHT - len(self._in_flight)
+        if free <= 0:
+            return None
+        room, now_us = self._room(), self._now_us()
+        items = await self._store.due(
+            self._owner, now_us, limit=free, lease_us=LEASE_US, per_group=PER_GROUP, room=room
+        )
+        for item in items:
+            task = asyncio.create_task(self._work(item), name=f"deliver {item.id}")
+            self._in_flight[task] = item
+            self._per_group[item.group] += 1
+            task.add_done_callback(self._finished)
+        if items:
+            return 0.0
+        due_us = await self._store.next_due({group for group, left in room.items() if left <= 0})
+        return None if due_us is None else max(0.001, (due_us - self._now_us()) / 1e6)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        item = self._in_flight.pop(task)
+        self._per_group[item.group] -= 1
+        if not self._per_group[item.group]:
+            del self._per_group[item.group]
+        self._woken.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("delivery %s stays leased: %s", item.id, error, exc_info=error)
+
+    async def _work(self, item: Parked) -> None:
+        try:
+            await self._attempt(item)
+        except asyncio.CancelledError:
+            await self._store.settle(item, Again(self._now_us(), "the router stopped"))
+            raise
+        except (Unavailable, NotFound) as error:
+            _log.warning("delivery %s cannot be settled, its lease has to run out: %s", item.id, error)
+
+    async def _attempt(self, item: Parked) -> None:
+        payload = orjson.loads(item.payload)
+        policy = FOREVER
+        if "run" in payload:
+            state = self._recipients.state_of(payload["run"], payload["listen"])
+            if state == "closing":
+                await self._store.settle(item, Again(self._now_us() + 50_000, "the listener is being closed"))
+                return
+            target: JsonObject = {"kind": "run"}
+            kind, gone = "run", state == "unknown"
+        else:
+            subscription = self._recipients.subscription(item.group.partition(":")[2])
+            gone = subscription is None
+            target = {} if subscription is None else subscription.target
+            kind = str(target.get("kind"))
+            policy = policy if subscription is None else subscription.retry
+        if gone:
+            verdict = _Verdict("dropped", "unwanted", "nobody waits for it any more")
+            await self._close(item, self._rows(item, payload, verdict, 0.0), Done())
+            return
+        positions = [Position.parse(text) for text in payload["events"]]
+        found = await self._store.fetch(item.channel, positions)
+        events = tuple(decode(stored.record.body) for stored in found if stored is not None)
+        delivery = _delivery(item, payload, target, events)
+        started = self._now_us()
+        if len(events) < len(positions):
+            verdict = _Verdict("dead", "trimmed", "the event is not in the log any more")
+        else:
+            verdict = await self._call(kind, delivery, policy)
+        verdict = self._give_up(item, verdict, policy, started)
+        rows = self._rows(item, payload, verdict, (self._now_us() - started) / 1000)
+        if verdict.status == "retry":
+            wait = (
+                policy.delay(item.attempt + 1)
+                if verdict.after is None
+                else min(verdict.after, MAX_RETRY_AFTER)
+            )
+            due_us = self._now_us() + int(max(0.0, wait) * 1e6)
+            await self._close(item, rows, Again(due_us, f"{verdict.code}: {verdict.detail}"[:1024]))
+            return
+        if verdict.status == "dead" or (verdict.status == "gone" and delivery.listening is None):
+            await self._recipients.bury(delivery, item, verdict.code, verdict.detail)
+        if verdict.status == "gone":
+            await self._recipients.gone(delivery)
+        await self._close(item, rows, Done())
+
+    async def _call(self, kind: str, delivery: Delivery, policy: RetryPolicy) -> _Verdict:
+        target = self._targets.get(kind)
+        if target is None:
+            return _Verdict("retry", "no-target", f"this router has no target of kind {kind!r}")
+        try:
+            async with asyncio.timeout(policy.timeout):
+                answer: Delivered = await target.deliver(delivery)
+        except Retry as error:
+            return _Verdict("retry", error.code, str(error), after=error.after)
+        except Drop as error:
+            return _Verdict("dead", error.code, str(error))
+        except Gone as error:
+            return _Verdict("gone", "gone", str(error))
+        except TimeoutError:
+            return _Verdict("retry", "timeout", f"no answer within {policy.timeout:g} s")
+        except Exception as error:  # noqa: BLE001  whatever a target raises is one failed attempt
+            return _Verdict("retry", type(error).__name__, str(error))
+        return _Verdict("delivered", answer.code, answer.detail, answer.reference)
+
+    def _give_up(self, item: Parked, verdict: _Verdict, policy: RetryPolicy, now_us: int) -> _Verdict:
+        if verdict.status != "retry":
+            return verdict
+        attempts = policy.max_attempts is not None and item.attempt + 1 >= policy.max_attempts
+        aged = policy.max_age is not None and now_us - item.first_us >= policy.max_age * 1e6
+        return _Verdict("dead", verdict.code, verdict.detail) if attempts or aged else verdict
+
+    async def _close(self, item: Parked, rows: list[Attempt], outcome: Done | Again) -> None:
+        """Write the attempt and its outcome, which share a commit."""
+        await asyncio.gather(self._store.log_attempts(rows), self._store.settle(item, outcome))
+
+    def _rows(self, item: Parked, payload: dict[str, Any], verdict: _Verdict, ms: float) -> list[Attempt]:
+        return [
+            Attempt(
+                channel=item.channel,
+                position=Position.parse(text),
+                group=item.group,
+                delivery=item.id,
+                status=verdict.status,
+                at_us=self._now_us(),
+                n=item.attempt + 1,
+                ms=round(ms, 3),
+                code=verdict.code,
+                detail=verdict.detail[:1024],
+                reference=verdict.reference[:1024],
+            )
+            for text in payload["events"]
+        ]
+
+
+def _delivery(
+    item: Parked, payload: dict[str, Any], target: dict[str, Any], events: tuple[dict[str, Any], ...]
+) -> Delivery:
+    listening = None
+    if "run" in payload:
+        listening = Listening(
+            payload["run"],
+            payload["listen"],
+            payload["seq"],
+            payload["index"],
+            payload["ends"],
+            payload["complete"],
+        )
+    kind, _, id = item.group.partition(":")
+    return Delivery(
+        id=item.id,
+        identity=payload["identity"],
+        channel=item.channel,
+        target=target,
+        events=events,
+        positions=tuple(payload["events"]),
+        attempt=item.attempt + 1,
+        subscription=id if kind == "sub" else None,
+        listening=listening,
+    )

@@ -1,0 +1,179 @@
+"""The dispatcher of one channel: it reads the log once, and offers every event to all who may want it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+
+from workflow_engine.errors import NotFound, Unavailable
+from workflow_engine.events.cloudevents import decode
+from workflow_engine.events.index import InterestIndex
+from workflow_engine.events.joining import CENTURY_US, Subscribers
+from workflow_engine.events.listeners import Listener, Step, Subscriber, Waiter
+from workflow_engine.events.spi import Assignment, ChannelSpec, Fenced, Store, StoredRecord
+from workflow_engine.events.subscriptions import Subscription
+from workflow_engine.events.waiting import Waiters
+
+GROUP = "router"
+"""The consumer group whose cursor says how far a channel is dispatched."""
+BATCH = 100
+"""How many events are dispatched with one commit at most."""
+IDLE = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Moves the cursor of a channel; what follows from an event is committed together with the cursor.
+
+    So nothing is lost or done twice when the process dies: the next one goes on from the last commit. *wake* is
+    called when there are new deliveries.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        spec: ChannelSpec,
+        *,
+        member: str,
+        now_us: Callable[[], int],
+        wake: Callable[[], None],
+    ) -> None:
+        self.store, self.spec, self.name, self.member = store, spec, spec.name, member
+        self.now_us, self.wake = now_us, wake
+        self.lock = asyncio.Lock()
+        """Held while the cursor or the set of listeners changes."""
+        self.index: InterestIndex[Listener] = InterestIndex()
+        self.cursor: dict[int, int] = {}
+        self.subscribers = Subscribers(self)
+        self.waiters = Waiters(self)
+        self._held: Assignment | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, subscriptions: Mapping[str, tuple[Subscription, dict[int, int]]]) -> None:
+        """Take up the work where the store says, for *subscriptions* with the offsets that they began at."""
+        await self._join()
+        state = await self.store.states(self.name, GROUP)
+        async with self.lock:
+            self.waiters.load(state)
+            await self.subscribers.load(state, subscriptions)
+        self._tasks = [
+            asyncio.create_task(self._run(partition), name=f"dispatch {self.name}:{partition}")
+            for partition in range(self.spec.partitions)
+        ]
+
+    async def stop(self) -> None:
+        """Stop after the commit that is under way."""
+        async with self.lock:
+            for task in self._tasks:
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.subscribers.stop()
+
+    async def _join(self) -> None:
+        self._held = await self.store.join(self.name, GROUP, self.member, self.now_us(), CENTURY_US)
+        committed = await self.store.committed(self.name, GROUP)
+        self.cursor = {partition: committed.get(partition, 0) for partition in range(self.spec.partitions)}
+
+    async def _run(self, partition: int) -> None:
+        pause = 0.05
+        while True:
+            try:
+                batch = await self.store.read(
+                    self.name, partition, self.cursor[partition], limit=BATCH, wait=IDLE
+                )
+                if batch:
+                    await self._dispatch(partition, batch)
+                pause = 0.05
+            except NotFound:
+                return  # the channel was dropped
+            except Fenced:
+                async with self.lock:
+                    await self._join()
+            except Unavailable as error:
+                _log.warning("channel %s waits for its store: %s", self.name, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+    async def _dispatch(self, partition: int, batch: list[StoredRecord]) -> None:
+        async with self.lock:
+            if batch[0].position.offset < self.cursor[partition]:
+                return
+            step = Step(self.name, self.now_us())
+            for stored in batch:
+                if listeners := self.index.candidates(stored.record.type, stored.record.source):
+                    await self.offer(stored, listeners, step)
+            await self.commit(step, {partition: batch[-1].position.offset + 1}, sync=False)
+
+    async def offer(self, stored: StoredRecord, listeners: list[Listener], step: Step) -> None:
+        """Offer one event to *listeners*, in their order. A listener that fails takes nothing (fail closed)."""
+        event = decode(stored.record.body)
+        for listener in listeners:
+            match listener:
+                case Subscriber() if not self.subscribers.wants(listener, stored.position):
+                    continue
+                case Waiter() if self.waiters.has_consumed(listener.run_id, stored.position, step):
+                    continue
+            try:
+                listener.offer(event, stored, step)
+            except Exception as error:  # noqa: BLE001  one bad listener must not stop the channel
+                _log.exception("%s cannot judge %s of channel %s", listener.group, stored.position, self.name)
+                step.note(stored.position, listener.group, "filter-error", f"{type(error).__name__}: {error}")
+        await asyncio.sleep(0)
+
+    async def commit(
+        self,
+        step: Step,
+        offsets: Mapping[int, int] | None = None,
+        *,
+        state: Mapping[str, bytes | None] | None = None,
+        sync: bool = True,
+    ) -> None:
+        """Make *step* true, in the store and then here. The lock is held."""
+        assert self._held is not None
+        await self.store.commit(
+            self._held,
+            offsets or {},
+            outbox=step.outbox,
+            state={**step.state, **(state or {})},
+            ledger=step.ledger,
+            sync=sync,
+        )
+        self.cursor |= offsets or {}
+        for listener, progress in step.progress.items():
+            match listener, progress:
+                case Subscriber(), dict():
+                    listener.collections = progress
+                case Waiter(), _ if not isinstance(progress, dict):
+                    listener.waited = progress
+                    if progress.complete:
+                        self.index.remove(listener)
+        self.waiters.consume(step)
+        if step.outbox:
+            self.wake()
+
+    async def history(
+        self, at: dict[int, int], bounds: Mapping[int, int], types: frozenset[str] | None = None
+    ) -> AsyncGenerator[StoredRecord]:
+        """The records from *at* up to *bounds*, in the order of being received; *at* moves along.
+
+        With *types*, records of others may be left out. In the end *at* has reached *bounds*.
+        """
+        ahead: dict[int, list[StoredRecord]] = {}
+        open_partitions = {partition for partition in at if at[partition] < bounds[partition]}
+        while open_partitions:
+            for partition in [number for number in open_partitions if not ahead.get(number)]:
+                found = await self.store.read(self.name, partition, at[partition], limit=BATCH, types=types)
+                ahead[partition] = [
+                    stored for stored in reversed(found) if stored.position.offset < bounds[partition]
+                ]
+                if not ahead[partition]:
+                    at[partition] = bounds[partition]
+                    open_partitions.discard(partition)
+            heads = [ahead[partition][-1] for partition in open_partitions]
+            if heads:
+                first = min(heads, key=lambda stored: (stored.time_us, stored.position))
+                ahead[first.position.partition].pop()
+                at[first.position.partition] = first.position.offset + 1
+                yield first

@@ -1,0 +1,73 @@
+"""Dead letters: deliveries that were given up, kept as events that say why, and how to try them again."""
+
+from __future__ import annotations
+
+import orjson
+
+from workflow_engine.errors import Rejected
+from workflow_engine.events.records import Position, Record, moment
+from workflow_engine.events.spi import Parked
+from workflow_engine.events.targets import Delivery
+from workflow_engine.values import JsonObject, rfc3339
+
+DEAD_LETTERS = "dead-letters"
+"""The channel that dead letters are in. What is not delivered from there is not buried a second time."""
+MAX_ERROR = 1024
+
+
+def letters(delivery: Delivery, item: Parked, code: str, reason: str, now_us: int) -> list[Record]:
+    """Each event of the delivery as it is, with extension attributes that say why.
+
+    They are ``dlqchannel``, ``dlqposition`` (where it is), ``dlqsubscription`` (its id, or ``run:…``), ``dlqcode``
+    and ``dlqreason`` (the last answer), ``dlqattempts``, ``dlqfirst`` and ``dlqlast`` (times), and ``dlqdelivery``,
+    which `revived` reads.
+    """
+    buried = []
+    for position, event in zip(delivery.positions, delivery.events, strict=False):
+        letter: JsonObject = {
+            **event,
+            "dlqchannel": delivery.channel,
+            "dlqposition": position,
+            "dlqsubscription": delivery.subscription or item.group,
+            "dlqcode": code[:MAX_ERROR],
+            "dlqreason": reason[:MAX_ERROR] or code[:MAX_ERROR],
+            "dlqattempts": delivery.attempt,
+            "dlqfirst": rfc3339(moment(item.first_us)),
+            "dlqlast": rfc3339(moment(now_us)),
+            "dlqdelivery": orjson.dumps([item.group, item.key, item.payload.decode()]).decode(),
+        }
+        subject = event.get("subject")
+        buried.append(
+            Record(
+                source=str(event["source"]),
+                id=str(event["id"]),
+                type=str(event["type"]),
+                subject=subject if isinstance(subject, str) else None,
+                key=delivery.subscription or item.group,
+                time_us=now_us,
+                body=orjson.dumps(letter),
+                identity=f"{item.id} {item.first_us} {position}",
+            )
+        )
+    return buried
+
+
+def revived(letter: JsonObject, now_us: int) -> Parked:
+    """The delivery of a dead letter, new and due at once. Reviving it twice before it is settled is once."""
+    try:
+        group, key, payload = orjson.loads(str(letter["dlqdelivery"]))
+        positions = [Position.parse(text) for text in orjson.loads(payload)["events"]]
+        identity = orjson.loads(payload)["identity"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise Rejected("not-a-dead-letter", f"it does not say what to deliver: {error}") from error
+    return Parked(
+        id=f"{identity}-{positions[-1]}-again",
+        channel=str(letter["dlqchannel"]),
+        group=group,
+        position=positions[-1],
+        due_us=now_us,
+        payload=payload.encode(),
+        key=key,
+        first_us=now_us,
+        reason="redriven",
+    )

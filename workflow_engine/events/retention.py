@@ -1,0 +1,26 @@
+"""Forgetting events that are old enough and that nothing needs any more."""
+
+from __future__ import annotations
+
+import orjson
+
+from workflow_engine.events.dispatch import Dispatcher
+from workflow_engine.events.records import Position
+from workflow_engine.events.spi import Store
+
+
+async def trim(store: Store, dispatcher: Dispatcher, before_us: int) -> int:
+    """Remove events received before; how many. Kept is everything from the first event on that the dispatcher,
+    a subscription that is paused or catches up, a strategy half way, or a delivery still needs.
+    """
+    async with dispatcher.lock:
+        needed = await dispatcher.subscribers.needed()
+        for item in await store.parked():
+            if item.channel == dispatcher.name:
+                needed += [Position.parse(text) for text in orjson.loads(item.payload)["events"]]
+        removed = 0
+        for partition, cursor in dispatcher.cursor.items():
+            offsets = [at.offset for at in needed if at.partition == partition]
+            old = await store.offset_at(dispatcher.name, partition, before_us)
+            removed += await store.trim(dispatcher.name, partition, min([old, cursor, *offsets]))
+        return removed

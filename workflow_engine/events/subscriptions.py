@@ -1,0 +1,175 @@
+"""Who wants which events: subscriptions, and how deliveries are tried again."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+
+from workflow_engine.errors import Rejected
+from workflow_engine.events.records import Start, microseconds
+from workflow_engine.filters import machine
+from workflow_engine.values import Json, JsonObject, pointer
+
+_ID = re.compile(r"[\x21-\x7e]{1,200}")
+_CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
+MAX_TIMEOUT = 300.0
+"""How many seconds one attempt may take at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a delivery that failed is tried again, and when it becomes a dead letter. Times are in seconds.
+
+    The n-th retry comes after ``initial * factor**(n-1)``, at most *max_delay*; with full *jitter* after a
+    random part of that. ``None`` for *max_attempts* or *max_age* is no limit. *timeout* is for one attempt.
+    """
+
+    max_attempts: int | None = 10
+    max_age: float | None = 86_400.0
+    initial: float = 1.0
+    factor: float = 2.0
+    max_delay: float = 600.0
+    jitter: bool = True
+    timeout: float = 30.0
+
+    def delay(self, attempt: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
+        """How long to wait after *attempt* (from 1) failed."""
+        growth = self.factor ** min(attempt - 1, 64)
+        longest = min(self.max_delay, self.initial * growth)
+        return uniform(0.0, longest) if self.jitter else longest
+
+    @classmethod
+    def from_json(cls, members: Json, *path: str | int) -> RetryPolicy:
+        """Read a policy; members that are absent have their default. `Rejected` for what makes no sense."""
+        known = {item.name for item in fields(cls)}
+        if not isinstance(members, dict):
+            raise Rejected("retry-invalid", "expected an object", pointer=pointer(*path))
+        for name, value in members.items():
+            place = pointer(*path, name)
+            if name not in known:
+                raise Rejected("retry-invalid", f"expected one of {', '.join(sorted(known))}", pointer=place)
+            if name == "jitter":
+                fits = isinstance(value, bool)
+            elif value is None:
+                fits = name in ("max_attempts", "max_age")
+            else:
+                number = isinstance(value, int | float) and not isinstance(value, bool)
+                fits = number and 0 <= float(value) <= 1e9 and not (name == "timeout" and value > MAX_TIMEOUT)  # type: ignore[arg-type,operator]
+                fits = fits and not (name in ("max_attempts", "timeout", "factor") and value == 0)
+                fits = fits and not (name == "max_attempts" and not isinstance(value, int))
+            if not fits:
+                raise Rejected("retry-invalid", f"{value!r} is out of range", pointer=place)
+        return cls(**members)  # type: ignore[arg-type]
+
+
+FOREVER = RetryPolicy(max_attempts=None, max_age=None, initial=0.2, max_delay=60.0)
+"""For runs that listen: an event that they were promised is never given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Events of *channel* that satisfy *strategy* (see `workflow_engine.filters`) go to *target*.
+
+    Every time the strategy is complete it is one delivery of the events that it took, and begins anew.
+    *target* has a ``kind``, the rest is the kind's. *start* is ``latest``, ``earliest`` or an RFC 3339
+    timestamp: where a new subscription begins. One that is not *enabled* keeps its place and its deliveries.
+    *max_in_flight* deliveries at most are with the target at a time.
+    """
+
+    id: str
+    channel: str
+    strategy: JsonObject
+    target: JsonObject
+    start: str = "latest"
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    enabled: bool = True
+    max_in_flight: int = 16
+
+    def check(self) -> None:
+        """Raise `Rejected` for what is wrong with it."""
+        if not _ID.fullmatch(self.id):
+            raise Rejected("subscription-id", "1 to 200 printable ASCII characters, no spaces", pointer="/id")
+        check_channel(self.channel, "channel")
+        check_strategy(self.strategy, "strategy")
+        if self.strategy.get("open"):
+            raise Rejected("strategy-open", "an open strategy is never complete", pointer="/strategy/open")
+        kind = self.target.get("kind")
+        if not isinstance(kind, str) or not kind:
+            raise Rejected("target-kind", "a target has a kind", pointer="/target/kind")
+        start_us(self.start)
+        if not 1 <= self.max_in_flight <= 1000:
+            raise Rejected("max-in-flight", "from 1 to 1000", pointer="/max_in_flight")
+
+    def to_json(self) -> JsonObject:
+        members: JsonObject = asdict(self)
+        return members
+
+    @classmethod
+    def from_json(cls, members: Json) -> Subscription:
+        """Read and check a subscription; `Rejected` names the place."""
+        if not isinstance(members, dict):
+            raise Rejected("subscription-invalid", "expected an object")
+        types = {
+            "id": str,
+            "channel": str,
+            "strategy": dict,
+            "target": dict,
+            "start": str,
+            "retry": dict,
+            "enabled": bool,
+            "max_in_flight": int,
+        }
+        for name, value in members.items():
+            if name not in types:
+                raise Rejected(
+                    "subscription-invalid", f"expected one of {', '.join(types)}", pointer=pointer(name)
+                )
+            if not isinstance(value, types[name]) or (name == "max_in_flight" and isinstance(value, bool)):
+                raise Rejected(
+                    "subscription-invalid", f"expected {types[name].__name__}", pointer=pointer(name)
+                )
+        for name in ("id", "channel", "strategy", "target"):
+            if name not in members:
+                raise Rejected("subscription-invalid", f"{name} is required", pointer=pointer(name))
+        given = dict(members)
+        if "retry" in given:
+            given["retry"] = RetryPolicy.from_json(given["retry"], "retry")  # type: ignore[assignment]
+        subscription = cls(**given)  # type: ignore[arg-type]
+        subscription.check()
+        return subscription
+
+
+def check_channel(name: str, *path: str | int) -> None:
+    """Raise `Rejected` for a name that no channel can have."""
+    if not _CHANNEL.fullmatch(name):
+        raise Rejected(
+            "channel-name", f"{name[:80]!r}: 1 to 200 of a-z A-Z 0-9 . _ / -", pointer=pointer(*path)
+        )
+
+
+def check_strategy(spec: JsonObject, *path: str | int) -> None:
+    """Raise `Rejected`, with the place, for a strategy that cannot be run."""
+    try:
+        machine(spec).check()
+    except ValueError as error:
+        place, _, message = str(error).partition(": ")
+        raise Rejected("strategy-invalid", message, pointer=pointer(*path) + place.rstrip("/")) from error
+
+
+def start_us(start: str) -> Start:
+    """``earliest`` and ``latest`` as they are, a timestamp in microseconds; `Rejected` for anything else."""
+    if start == "earliest":
+        return "earliest"
+    if start == "latest":
+        return "latest"
+    try:
+        return microseconds(datetime.fromisoformat(start))
+    except (ValueError, TypeError):
+        raise Rejected(
+            "start-invalid",
+            "expected latest, earliest or an RFC 3339 timestamp with its zone",
+            pointer="/start",
+        ) from None

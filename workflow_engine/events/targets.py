@@ -1,0 +1,90 @@
+"""Where deliveries go, and how a target says what became of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from workflow_engine.values import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The part of a delivery that is for a run that listens.
+
+    *seq* counts the deliveries of this listener from 0, without a gap. *index* is the filter that the event
+    satisfied. *ends*: the event satisfied ``until``; it is not part of the output, and *index* is ``None``.
+    *complete*: this is the last one.
+    """
+
+    run_id: str
+    listen_id: str
+    seq: int
+    index: int | None
+    ends: bool
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Events on loan to one target, in the order of being received; a target must bear to get it twice.
+
+    *id* is the same in every attempt. *identity* is 32 hexadecimal digits made of the subscription, the channel
+    and the source and id of the last event: equal for the same cause, whatever happens to the store. *attempt*
+    counts from 1. *target* is what the subscription says. Positions are ``partition:offset``.
+    """
+
+    id: str
+    identity: str
+    channel: str
+    target: JsonObject
+    events: tuple[JsonObject, ...]
+    positions: tuple[str, ...]
+    attempt: int
+    subscription: str | None = None
+    listening: Listening | None = None
+
+    @property
+    def event(self) -> JsonObject:
+        """The last event: the one that caused the delivery."""
+        return self.events[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The target has it. *code* is its answer, *reference* what came of it, such as the id of a run."""
+
+    code: str = "ok"
+    detail: str = ""
+    reference: str = ""
+
+
+class Retry(Exception):
+    """The target may take it later; *after* is how many seconds it asks for."""
+
+    def __init__(self, reason: str = "", *, after: float | None = None, code: str = "retry") -> None:
+        super().__init__(reason or code)
+        self.after, self.code = after, code
+
+
+class Drop(Exception):
+    """The target will never take it: it becomes a dead letter."""
+
+    def __init__(self, reason: str, *, code: str = "rejected") -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Gone(Exception):
+    """The target is not there any more: a run is forgotten, a subscription disabled."""
+
+
+class Target(Protocol):
+    """One kind of place that deliveries go to."""
+
+    async def deliver(self, delivery: Delivery) -> Delivered:
+        """Hand it over. Raises `Retry`, `Drop` or `Gone`; any other exception is tried again like `Retry`.
+
+        It is cancelled when it takes longer than the timeout of the retry policy, which counts as a failure.
+        Deliveries to one listener come one at a time in the order of `seq`; others come concurrently.
+        """

@@ -1,0 +1,174 @@
+"""Finding events, and what became of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import orjson
+
+from workflow_engine.errors import NotFound, Rejected
+from workflow_engine.events.cloudevents import decode
+from workflow_engine.events.records import microseconds, moment
+from workflow_engine.events.spi import Attempt, Hit, Parked, Query, Store
+from workflow_engine.values import Json, JsonObject, rfc3339
+
+if TYPE_CHECKING:
+    from workflow_engine.events.dispatch import Dispatcher
+
+MAX_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events that were found: ``{channel, position, received, event}`` each. *cursor* asks for the next page;
+    ``None`` at the end.
+    """
+
+    events: list[JsonObject]
+    cursor: str | None
+
+    def to_json(self) -> JsonObject:
+        return {"events": [*self.events], "cursor": self.cursor}
+
+
+async def search(
+    store: Store,
+    *,
+    channel: str | None,
+    type: str | None,
+    source: str | None,
+    subject: str | None,
+    id: str | None,
+    from_: datetime | None,
+    to: datetime | None,
+    limit: int,
+    cursor: str | None,
+) -> Page:
+    """The newest events that fit, newest first."""
+    if not 1 <= limit <= MAX_PAGE:
+        raise Rejected("limit", f"from 1 to {MAX_PAGE}", pointer="/limit")
+    if cursor is not None and not (cursor.isdecimal() and len(cursor) < 20):
+        raise Rejected("cursor", "expected the cursor of a page before", pointer="/cursor")
+    hits = await store.search(
+        Query(
+            channel=channel,
+            type=type,
+            source=source,
+            subject=subject,
+            id=id,
+            from_us=None if from_ is None else microseconds(from_),
+            to_us=None if to is None else microseconds(to),
+            limit=limit,
+            cursor=cursor,
+        )
+    )
+    return Page([_found(hit) for hit in hits], hits[-1].cursor if len(hits) == limit else None)
+
+
+def _found(hit: Hit) -> JsonObject:
+    return {
+        "channel": hit.channel,
+        "position": str(hit.stored.position),
+        "received": rfc3339(moment(hit.stored.time_us)),
+        "event": decode(hit.stored.record.body),
+    }
+
+
+async def trace(store: Store, event_id: str, channel: str | None) -> list[JsonObject]:
+    """For each event with this id, newest first: the event as in `Page`, its *state* and its *recipients*.
+
+    The state of an event is the first of ``dead``, ``pending``, ``delivered`` that one of its recipients has, or
+    ``none`` if nobody wanted it. A recipient is a subscription or a listener of a run: ``{subscription | run_id,
+    state, due?, attempts, notes}``. Its state may also be ``held`` (taken towards a strategy that is not
+    complete) and ``dropped`` (deleted meanwhile). An attempt has ``{n, at, status, ms, code, detail, reference,
+    delivery}``; notes tell of filters that failed and of events that were held.
+    """
+    hits = await store.search(Query(channel=channel, id=event_id, limit=MAX_PAGE))
+    if not hits:
+        raise NotFound("event", event_id)
+    traces: list[JsonObject] = []
+    for hit in hits:
+        rows = await store.attempts(hit.channel, hit.stored.position)
+        parked = await store.parked(at=(hit.channel, hit.stored.position))
+        groups = dict.fromkeys([*(row.group for row in rows), *(item.group for item in parked)])
+        recipients = [
+            _recipient(
+                group,
+                [row for row in rows if row.group == group],
+                [item for item in parked if item.group == group],
+            )
+            for group in groups
+        ]
+        states = {str(recipient["state"]) for recipient in recipients}
+        states = {"pending" if state == "held" else state for state in states}
+        state = next((name for name in ("dead", "pending", "delivered") if name in states), "none")
+        traces.append({**_found(hit), "state": state, "recipients": [*recipients]})
+    return traces
+
+
+_STATES = {
+    "delivered": "delivered",
+    "dead": "dead",
+    "gone": "dead",
+    "dropped": "dropped",
+    "given-up": "dropped",
+}
+
+
+def _recipient(group: str, rows: list[Attempt], parked: list[Parked]) -> JsonObject:
+    kind, _, id = group.partition(":")
+    attempts: list[Json] = []
+    notes: list[Json] = []
+    state = "none"
+    for row in rows:
+        at = rfc3339(moment(row.at_us))
+        if row.n == 0:
+            notes.append({"at": at, "status": row.status, "detail": row.detail})
+            if row.status in ("held", "queued", "given-up"):
+                state = {"held": "held", "queued": "pending"}.get(row.status, "dropped")
+            continue
+        attempts.append(
+            {
+                "n": row.n,
+                "at": at,
+                "status": row.status,
+                "ms": row.ms,
+                "code": row.code,
+                "detail": row.detail,
+                "reference": row.reference,
+                "delivery": row.delivery,
+            }
+        )
+        state = _STATES.get(row.status, "pending")
+    recipient: JsonObject = {
+        ("subscription" if kind == "sub" else "run_id"): id,
+        "state": "pending" if parked else state,
+        "attempts": attempts,
+        "notes": notes,
+    }
+    if parked:
+        recipient["due"] = rfc3339(moment(min(item.due_us for item in parked)))
+        listen_id = orjson.loads(parked[0].payload).get("listen")
+        if listen_id is not None:
+            recipient["listen_id"] = listen_id
+    return recipient
+
+
+async def describe(store: Store, dispatcher: Dispatcher) -> JsonObject:
+    """A channel in numbers."""
+    spec, stats = dispatcher.spec, await store.stats(dispatcher.name)
+    oldest = [item.oldest_us for item in stats if item.oldest_us is not None]
+    return {
+        "name": spec.name,
+        "partitions": spec.partitions,
+        "dedupe_seconds": None if spec.dedupe_us is None else spec.dedupe_us / 1e6,
+        "events": sum(item.count for item in stats),
+        "bytes": sum(item.bytes for item in stats),
+        "oldest": rfc3339(moment(min(oldest))) if oldest else None,
+        "lag": sum(max(0, item.next - dispatcher.cursor[item.partition]) for item in stats),
+        "subscriptions": len(dispatcher.subscribers),
+        "catching_up": dispatcher.subscribers.catching_up,
+        "listeners": sum(not waiter.waited.complete for waiter in dispatcher.waiters.all()),
+    }
