@@ -1,0 +1,93 @@
+"""Answers: JSON, and problem details for every error that leaves an endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from workflow_engine.api.problems import MEDIA_TYPE, Details, details
+from workflow_engine.errors import (
+    Conflict,
+    Fault,
+    InvalidDocument,
+    NotFound,
+    Problem,
+    Rejected,
+    Unavailable,
+)
+from workflow_engine.values import Json, JsonObject, pointer
+
+_PATH = 2000
+
+
+class JsonAnswer(Response):
+    """A JSON value, keys in their order; NaN and infinity become null, as jq prints them."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        try:
+            return orjson.dumps(content)
+        except TypeError:  # integers beyond 64 bits, nesting beyond 250 levels
+            return json.dumps(content, ensure_ascii=False).encode(errors="replace")
+
+
+def problem_answer(
+    told: Details, path: str, *, headers: Mapping[str, str] | None = None, **members: Json
+) -> JsonAnswer:
+    """*told* as the answer to a request for *path*."""
+    body: JsonObject = {**told.to_json(path[:_PATH]), **members}
+    return JsonAnswer(body, told.status, media_type=MEDIA_TYPE, headers={**told.headers, **(headers or {})})
+
+
+def answer_problems(app: FastAPI) -> None:
+    """Let *app* answer every error of the tree, and those of the framework, as problem details."""
+
+    async def ours(request: Request, error: Exception) -> Response:
+        told = details(error)
+        assert told is not None
+        return problem_answer(told, request.url.path)
+
+    for kind in (InvalidDocument, Rejected, NotFound, Conflict, Unavailable, Fault):
+        app.add_exception_handler(kind, ours)
+
+    async def parameters(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return problem_answer(_parameters(error), request.url.path)
+
+    app.add_exception_handler(RequestValidationError, parameters)
+
+    async def routing(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return problem_answer(_routing(request, error), request.url.path, headers=error.headers)
+
+    app.add_exception_handler(HTTPException, routing)
+
+
+def _parameters(error: RequestValidationError) -> Details:
+    problems = []
+    for item in error.errors():
+        where, *path = item["loc"]
+        name = ".".join(map(str, path))
+        problems.append(Problem(str(item["type"]), f"{where} {name}: {item['msg']}", pointer(where, *path)))
+    members: JsonObject = {"problems": [problem.to_json() for problem in problems]}
+    return Details(400, "invalid-request", "; ".join(problem.message for problem in problems)[:2000], members)
+
+
+def _routing(request: Request, error: HTTPException) -> Details:
+    match error.status_code:
+        case 404:
+            return Details(
+                404, "unknown-route", "there is nothing at this address; /docs lists what there is"
+            )
+        case 405:
+            allowed = (error.headers or {}).get("Allow", "")
+            return Details(405, "method-not-allowed", f"{request.method} is not possible here; use {allowed}")
+        case status:
+            return Details(status, "invalid-request" if status < 500 else "failed", str(error.detail))

@@ -1,0 +1,113 @@
+"""The application: every route of the API, its errors and its documentation."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Security
+from fastapi.openapi.utils import get_openapi
+from fastapi.security import HTTPBearer
+
+from workflow_engine.api import events, health, internal, runs, subscriptions, workflows
+from workflow_engine.api.answers import JsonAnswer, answer_problems
+from workflow_engine.api.gate import Gate
+from workflow_engine.api.health import Ready
+from workflow_engine.api.metrics import Metrics
+from workflow_engine.api.problems import MEDIA_TYPE
+from workflow_engine.api.wire import ProblemAnswerModel
+from workflow_engine.engine.engine import Engine
+from workflow_engine.events.router import Router
+
+_DESCRIPTION = """\
+Deploy workflows (Serverless Workflow DSL 1.0 and 0.8), start and follow their runs, and publish the events that
+start and feed them.
+
+Every error is `application/problem+json` (RFC 9457); its `type` is `urn:wfe:problem:` and a code. Bodies are
+bounded: what is too large is refused with 413. Times are RFC 3339.
+"""
+_TAGS = [
+    {"name": "workflows", "description": "Deploy, validate, show and draw workflows"},
+    {"name": "runs", "description": "Start, follow and control runs"},
+    {"name": "events", "description": "Publish, find and trace events; say where they go"},
+    {"name": "catalog", "description": "What services can send and receive, from their AsyncAPI documents"},
+    {"name": "health", "description": "For who operates the server"},
+    {"name": "internal", "description": "For workers"},
+]
+_PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {"model": ProblemAnswerModel, "description": "What is wrong, in which place, and what to do"}
+}
+
+
+def create_app(
+    engine: Engine,
+    router: Router,
+    *,
+    catalog_router: APIRouter | None = None,
+    token: str | None = None,
+    ready: Ready | None = None,
+    loopback_only: bool = True,
+) -> FastAPI:
+    """The API over *engine* and *router*, which stay the caller's to start and stop.
+
+    With a *token*, every request but ``/livez`` must carry it. *loopback_only* refuses requests that are not
+    addressed to this machine by a loopback name, and writes from pages of other sites: right without a token.
+    *ready* says which parts work.
+    """
+    app = FastAPI(
+        title="Serverless workflow engine",
+        summary="Durable workflows, an event router and an AsyncAPI catalog",
+        description=_DESCRIPTION,
+        version=_version(),
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_tags=_TAGS,
+        default_response_class=JsonAnswer,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: f"{route.tags[0] if route.tags else 'other'}-{route.name}",
+    )
+    metrics = Metrics()
+    answer_problems(app)
+    bearer = HTTPBearer(auto_error=False, description="The token that the server was started with")
+    guarded: list[Any] = [] if token is None else [Security(bearer)]  # shown only: the gate checks it
+    for routes in (
+        workflows.create_routes(engine),
+        runs.create_routes(engine),
+        events.create_routes(router, metrics),
+        subscriptions.create_routes(engine, router),
+        internal.create_routes(engine, router),
+    ):
+        app.include_router(routes, dependencies=guarded, responses=_PROBLEM)
+    if catalog_router is not None:
+        app.include_router(catalog_router, dependencies=guarded)
+    app.include_router(health.create_routes(router, metrics, ready), responses=_PROBLEM)
+    app.add_middleware(Gate, token=token, loopback_only=loopback_only, metrics=metrics)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("serverless-workflow-engine")
+    except PackageNotFoundError:  # run from a source tree
+        return "0"
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, in which problems have their media type."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            summary=app.summary,
+            description=app.description,
+            version=app.version,
+            license_info=app.license_info,
+            tags=app.openapi_tags,
+            routes=app.routes,
+        )
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                content = operation["responses"].get("default", {}).get("content", {})
+                if "application/json" in content:
+                    content[MEDIA_TYPE] = content.pop("application/json")
+        app.openapi_schema = document
+    return app.openapi_schema

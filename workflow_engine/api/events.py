@@ -1,0 +1,112 @@
+"""Events: publish, find, trace; the channels that they are in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import AwareDatetime
+
+from workflow_engine.api.answers import JsonAnswer
+from workflow_engine.api.bodies import MAX_PACKAGE, read
+from workflow_engine.api.metrics import Metrics
+from workflow_engine.api.parameters import decoded
+from workflow_engine.api.wire import AcceptedModel, ChannelsModel, EventsModel, TracesModel
+from workflow_engine.events.cloudevents import MAX_EVENT
+from workflow_engine.events.router import Router
+
+ChannelName = Annotated[str, Query(max_length=200, description="Which log; made by the first who names it")]
+Filter = Annotated[str | None, Query(max_length=4096)]
+EventId = Annotated[str, Path(max_length=4096, description="`id` of the event"), decoded]
+_TIMES = "RFC 3339 with its zone"
+
+_EVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.placed", "data": {"order": 4711}}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "CloudEvents 1.0: binary (`ce-` headers and the data as body), structured or batched",
+        "content": {
+            "application/cloudevents+json": {"schema": {"type": "object"}, "example": _EVENT},
+            "application/cloudevents-batch+json": {
+                "schema": {"type": "array", "items": {"type": "object"}},
+                "example": [_EVENT],
+            },
+            "*/*": {"schema": {}},
+        },
+    }
+}
+
+
+def create_routes(router: Router, metrics: Metrics) -> APIRouter:
+    """The routes under ``/v1/events``, ``/v1/channels`` and ``/v1/dead-letters``."""
+    routes = APIRouter(prefix="/v1", tags=["events"])
+
+    @routes.post("/events", status_code=202, response_model=AcceptedModel, openapi_extra=_BODY)
+    async def publish(request: Request, channel: ChannelName = "default") -> Response:
+        """Store events, in order, all or nothing; when this answers they are durable.
+
+        An event with the `source` and `id` of one that is there is a duplicate and is stored once. Events may
+        have 1 MiB each, a batch 1,000 events and 8 MiB.
+        """
+        body = await read(request, MAX_PACKAGE)
+        from workflow_engine.events.http import parse  # type: ignore[import-not-found]
+
+        events = parse(request.headers, body, max_bytes=MAX_EVENT)
+        accepted = await router.publish(channel, events)
+        for event in accepted:
+            metrics.published(channel, event.duplicate)
+        return JsonAnswer({"accepted": [event.to_json() for event in accepted]}, 202)
+
+    @routes.get("/events", response_model=EventsModel)
+    async def events(
+        channel: Annotated[str | None, Query(max_length=200, description="All if absent")] = None,
+        type: Filter = None,
+        source: Filter = None,
+        subject: Filter = None,
+        id: Filter = None,
+        since: Annotated[
+            AwareDatetime | None, Query(alias="from", description=f"Received then or later; {_TIMES}")
+        ] = None,
+        until: Annotated[
+            AwareDatetime | None, Query(alias="to", description=f"Received before; {_TIMES}")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[str | None, Query(max_length=100, description="Of the page before")] = None,
+    ) -> Response:
+        """The newest events that fit, newest first."""
+        page = await router.events(
+            channel,
+            type=type,
+            source=source,
+            subject=subject,
+            id=id,
+            from_=since,
+            to=until,
+            limit=limit,
+            cursor=cursor,
+        )
+        return JsonAnswer(page.to_json())
+
+    @routes.get("/events/{event_id:path}/trace", response_model=TracesModel)
+    async def trace(
+        event_id: EventId, channel: Annotated[str | None, Query(max_length=200)] = None
+    ) -> Response:
+        """What became of the events with this id: who got them, at which attempt, with which answer."""
+        return JsonAnswer({"traces": await router.trace(event_id, channel)})
+
+    @routes.get("/channels", response_model=ChannelsModel)
+    async def channels() -> Response:
+        """Every channel, with how many events are in it and how many are not dispatched yet."""
+        return JsonAnswer({"channels": await router.channels()})
+
+    @routes.post("/dead-letters/{position}/redrive", status_code=202, response_class=Response)
+    async def redrive(
+        position: Annotated[
+            str, Path(max_length=40, description="Of the letter in channel `dead-letters`", examples=["0:7"])
+        ],
+    ) -> Response:
+        """Try the delivery of a dead letter again, as if it were new. The letter stays where it is."""
+        await router.redrive(position)
+        return Response(status_code=202)
+
+    return routes

@@ -1,0 +1,152 @@
+"""What every request passes: identification, the checks of who may ask, and the last resort for our own bugs."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+import time
+import uuid
+from urllib.parse import unquote, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from workflow_engine.api.answers import problem_answer
+from workflow_engine.api.bodies import MAX_PACKAGE
+from workflow_engine.api.metrics import Metrics
+from workflow_engine.api.problems import Details
+
+SLASH = "\x00"
+"""Stands for an encoded slash in a path, so that a name with a slash is one segment; see `parameters.py`."""
+MAX_BODY = 4 * MAX_PACKAGE
+"""The most bytes of a body that anything here reads, whatever the endpoint."""
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+_CATALOG = "/v1/catalog/"
+
+_log = logging.getLogger(__name__)
+
+
+class Gate:
+    """ASGI middleware around the application.
+
+    With a *token*, every request but ``/livez`` must carry it. With *loopback_only*, requests must be
+    addressed to this machine by a loopback name, and not come from a page of another site: without a token
+    nothing else keeps a web page from having a browser call a server on its own machine (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str | None, loopback_only: bool, metrics: Metrics) -> None:
+        self._app = app
+        self._token = None if token is None else token.encode()
+        self._loopback_only = loopback_only
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        began, status, started = time.monotonic(), 500, False
+
+        async def answer(message: Message) -> None:
+            nonlocal status, started
+            if message["type"] == "http.response.start":
+                status, started = message["status"], True
+                added = MutableHeaders(scope=message)
+                added["x-request-id"] = request_id
+                added["x-content-type-options"] = "nosniff"
+                added.setdefault("cache-control", "no-store")
+            await send(message)
+
+        self._metrics.in_flight += 1
+        try:
+            refusal = self._refuse(scope, headers)
+            if refusal is not None:
+                await problem_answer(refusal, scope["path"])(scope, receive, answer)
+                return
+            _keep_slashes(scope)
+            await self._app(scope, _bounded(receive), answer)
+        except ClientDisconnect:
+            status = 499  # nobody is left to be answered
+        except Exception:
+            _log.exception("request %s: %s %s failed", request_id, scope["method"], scope["path"])
+            if started:
+                raise
+            told = Details(500, "internal-error", "the server failed; this is not your mistake")
+            await problem_answer(told, scope["path"], request_id=request_id)(scope, receive, answer)
+        finally:
+            self._metrics.in_flight -= 1
+            self._metrics.answered(_method(scope), _route(scope), status, time.monotonic() - began)
+
+    def _refuse(self, scope: Scope, headers: Headers) -> Details | None:
+        """Why the request is not let in, if it is not."""
+        if "\x00" in scope["path"]:
+            return Details(400, "invalid-path", "the path has a NUL character")
+        if self._loopback_only:
+            host = headers.get("host", "")
+            if not _is_loopback(f"//{host}"):
+                detail = f"Host {host[:200]!r}: this server answers to localhost, 127.0.0.1 and [::1] alone"
+                return Details(403, "host-refused", f"{detail}; set an API token to open it to others")
+            origin = headers.get("origin")
+            if origin is not None and scope["method"] not in _SAFE and not _is_loopback(origin):
+                detail = f"Origin {origin[:200]!r}: pages of other sites may not change anything here"
+                return Details(403, "origin-refused", detail)
+        if self._token is not None and scope["path"] != "/livez":
+            scheme, _, credentials = headers.get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer":
+                return _unauthorized("this server wants its token: Authorization: Bearer …")
+            if not hmac.compare_digest(credentials.strip().encode(), self._token):
+                return _unauthorized("this is not the token of this server")
+        return None
+
+
+def _unauthorized(detail: str) -> Details:
+    return Details(401, "unauthorized", detail, headers={"WWW-Authenticate": 'Bearer realm="wfe"'})
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        return urlsplit(url).hostname in _LOOPBACK
+    except ValueError:
+        return False
+
+
+def _bounded(receive: Receive) -> Receive:
+    """*receive* until the body has `MAX_BODY` bytes, for endpoints that do not count by themselves."""
+    received = 0
+
+    async def bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > MAX_BODY:
+                raise HTTPException(413, f"the body has more than {MAX_BODY:,} bytes")
+        return message
+
+    return bounded
+
+
+def _keep_slashes(scope: Scope) -> None:
+    """Let ``%2F`` in a path be part of a name. The catalog has no names with slashes, but paths at the end."""
+    raw = scope.get("raw_path") or b""
+    if b"%2f" in raw.lower() and not scope["path"].startswith(_CATALOG):
+        text = re.sub("%2f", "%00", raw.decode("latin-1"), flags=re.IGNORECASE)
+        scope["path"] = unquote(text, errors="replace")
+
+
+def _method(scope: Scope) -> str:
+    """The method, if it is one that is used here: a label must not have any number of values."""
+    method = str(scope["method"])
+    return method if method in {"GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH"} else "other"
+
+
+def _route(scope: Scope) -> str:
+    """The template of the path, or ``unknown``."""
+    return str(getattr(scope.get("route"), "path", "unknown"))

@@ -1,0 +1,43 @@
+"""Parameters of paths and queries, as several endpoints have them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Query
+from pydantic import AfterValidator
+
+from workflow_engine.api.gate import SLASH
+
+MAX_WAIT = 60.0
+
+decoded = AfterValidator(lambda text: text.replace(SLASH, "/"))
+"""Gives a parameter of a path the slashes back that were encoded in it."""
+
+Namespace = Annotated[
+    str, Path(description="Namespace of the workflow; `default` for DSL 0.8", max_length=500), decoded
+]
+Name = Annotated[str, Path(description="Name of the workflow; for DSL 0.8 its `id`", max_length=500), decoded]
+Version = Annotated[str, Path(description="Version of the workflow, or `latest`", max_length=500), decoded]
+RunId = Annotated[
+    str, Path(description="Id of the run", max_length=1000, examples=["order-5f0c4d5e"]), decoded
+]
+Wait = Annotated[
+    float | None,
+    Query(
+        ge=0,
+        le=MAX_WAIT,
+        allow_inf_nan=False,
+        description="How many seconds to wait for the run to end before answering",
+        examples=[10],
+    ),
+]
+NewRunId = Annotated[
+    str | None,
+    Query(
+        alias="id",
+        max_length=1000,
+        description="Id of the new run, for starting it once however often this is sent; by default a new one",
+        examples=["order-4711"],
+    ),
+]

@@ -1,0 +1,145 @@
+"""Runs: start, follow, list, control."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.requests import ClientDisconnect
+
+from workflow_engine.api.answers import JsonAnswer
+from workflow_engine.api.bodies import (
+    JSON_TYPES,
+    MAX_DOCUMENT,
+    MAX_PACKAGE,
+    check_type,
+    read_json,
+    read_object,
+)
+from workflow_engine.api.parameters import Name, Namespace, NewRunId, RunId, Version, Wait
+from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatus
+from workflow_engine.api.workflows import document_of, resources_of
+from workflow_engine.engine.engine import Engine
+from workflow_engine.engine.runtime import RunDescription, RunQuery
+
+T = TypeVar("T")
+
+_FINISHED: dict[int | str, dict[str, Any]] = {
+    200: {"model": RunModel, "description": "It was waited for, and the run has ended"}
+}
+_INPUT: dict[str, Any] = {
+    "requestBody": {
+        "description": "Input of the run; nothing is `{}`",
+        "content": {"application/json": {"schema": {}, "example": {"order": 4711}}},
+    }
+}
+_ONCE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": RunOnceModel.model_json_schema()}},
+    }
+}
+
+
+def create_routes(engine: Engine) -> APIRouter:
+    """The routes under ``/v1/runs``, and the one that starts runs of a deployed workflow."""
+    routes = APIRouter(prefix="/v1", tags=["runs"])
+
+    @routes.post(
+        "/workflows/{namespace}/{name}/{version}/runs",
+        status_code=201,
+        response_model=RunModel,
+        responses=_FINISHED,
+        openapi_extra=_INPUT,
+    )
+    async def start(
+        request: Request,
+        namespace: Namespace,
+        name: Name,
+        version: Version,
+        wait: Wait = None,
+        run_id: NewRunId = None,
+    ) -> Response:
+        """Start a run of a deployed workflow; 409 when a run has or had its id."""
+        check_type(request, JSON_TYPES)
+        given = await read_json(request, MAX_DOCUMENT, empty={})
+        id = await engine.start(namespace, name, version, given, run_id=run_id)
+        return await _started(request, engine, id, wait)
+
+    @routes.post("/runs", status_code=201, response_model=RunModel, responses=_FINISHED, openapi_extra=_ONCE)
+    async def run_once(request: Request, wait: Wait = None, run_id: NewRunId = None) -> Response:
+        """Run a document without deploying it."""
+        body = await read_object(request, MAX_PACKAGE, {"document", "input", "resources"})
+        id = await engine.run_once(
+            document_of(body), body.get("input", {}), run_id=run_id, resources=resources_of(body)
+        )
+        return await _started(request, engine, id, wait)
+
+    @routes.get("/runs", response_model=RunsModel)
+    async def runs(
+        namespace: Annotated[str | None, Query(max_length=500)] = None,
+        workflow: Annotated[str | None, Query(max_length=500, description="Name of the workflow")] = None,
+        version: Annotated[str | None, Query(max_length=500)] = None,
+        status: RunStatus | None = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: Annotated[str | None, Query(max_length=4000, description="Of the page before")] = None,
+    ) -> Response:
+        """Runs, newest first, without input and output."""
+        page = await engine.runs(RunQuery(namespace, workflow, version, status, limit, cursor))
+        return JsonAnswer({"runs": [run.to_json() for run in page.runs], "cursor": page.cursor})
+
+    @routes.get("/runs/{run_id:path}", response_model=RunModel)
+    async def run(request: Request, run_id: RunId, wait: Wait = None) -> Response:
+        """A run as it is now, or once it has ended; whichever comes first."""
+        return JsonAnswer((await _described(request, engine, run_id, wait)).to_json())
+
+    @routes.post("/runs/{run_id:path}/{command}", status_code=202, response_model=RunModel)
+    async def control(
+        run_id: RunId,
+        command: str,
+        reason: Annotated[str, Query(max_length=1000, description="For who looks at the run later")] = "",
+    ) -> Response:
+        """Do `cancel`, `terminate`, `suspend` or `resume` to a run.
+
+        `cancel` lets the run end where it is; `terminate` ends it at once. Both leave an ended run as it
+        is. `suspend` stops it before its next state, until `resume`; both are refused once it has ended.
+        """
+        await engine.control(run_id, command, reason)
+        return JsonAnswer((await engine.describe(run_id)).to_json(), 202)
+
+    return routes
+
+
+async def _started(request: Request, engine: Engine, id: str, wait: float | None) -> Response:
+    run = await _described(request, engine, id, wait)
+    location = {"Location": f"/v1/runs/{quote(id, safe=':@+~')}"}
+    return JsonAnswer(run.to_json(), 200 if wait and run.ended else 201, headers=location)
+
+
+async def _described(request: Request, engine: Engine, id: str, wait: float | None) -> RunDescription:
+    if not wait:
+        return await engine.describe(id)
+    return await _while_connected(request, engine.wait(id, wait))
+
+
+async def _while_connected(request: Request, work: Awaitable[T]) -> T:
+    """What *work* gives; when the caller hangs up first, *work* is cancelled and `ClientDisconnect` raised."""
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.gather(working, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,124 @@
+"""Subscriptions: which events of a channel go where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Request, Response
+
+from workflow_engine.api.answers import JsonAnswer
+from workflow_engine.api.bodies import MAX_DOCUMENT, read_object
+from workflow_engine.api.parameters import decoded
+from workflow_engine.api.wire import FilterTestModel, MatchesModel, SubscriptionModel, SubscriptionsModel
+from workflow_engine.engine.engine import Engine
+from workflow_engine.errors import Conflict, NotFound, Rejected
+from workflow_engine.events.router import Router
+from workflow_engine.events.subscriptions import Subscription
+from workflow_engine.values import Json, JsonObject, pointer
+
+RESERVED = "workflow:"
+"""Ids that begin so are the engine's own: one for each workflow that events start."""
+
+SubscriptionId = Annotated[
+    str, Path(max_length=200, description="1 to 200 printable ASCII characters"), decoded
+]
+_MEMBERS = frozenset(SubscriptionModel.model_fields)
+
+
+def _body(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model}}}}
+
+
+def create_routes(engine: Engine, router: Router) -> APIRouter:
+    """The routes under ``/v1/subscriptions``."""
+    routes = APIRouter(prefix="/v1/subscriptions", tags=["events"])
+
+    @routes.get("", response_model=SubscriptionsModel)
+    async def subscriptions() -> Response:
+        """Every subscription; those whose id begins with `workflow:` are made by deploying."""
+        return JsonAnswer({"subscriptions": [found.to_json() for found in router.subscriptions()]})
+
+    @routes.post(
+        "/test", response_model=MatchesModel, openapi_extra=_body(FilterTestModel.model_json_schema())
+    )
+    async def test(request: Request) -> Response:
+        """Whether an event satisfies a filter. Nothing is stored."""
+        body = await read_object(request, 2 * MAX_DOCUMENT, {"filter", "filters", "strategy", "event"})
+        if "event" not in body:
+            raise Rejected("event-missing", "give the event to test", pointer="/event")
+        return JsonAnswer(router.test(_strategy(body), body["event"]))
+
+    @routes.get("/{id:path}", response_model=SubscriptionModel)
+    async def subscription(id: SubscriptionId) -> Response:
+        """One subscription."""
+        return JsonAnswer(router.get_subscription(id).to_json())
+
+    @routes.put(
+        "/{id:path}",
+        response_model=SubscriptionModel,
+        responses={201: {"model": SubscriptionModel, "description": "A new subscription"}},
+        openapi_extra=_body({"$ref": "#/components/schemas/SubscriptionModel"}),
+    )
+    async def put(request: Request, id: SubscriptionId) -> Response:
+        """Create a subscription, or change one, which keeps its place in the channel."""
+        _check_id(id)
+        body = await read_object(request, MAX_DOCUMENT, _MEMBERS)
+        if body.get("id", id) != id:
+            raise Rejected("subscription-id", f"the address says {id!r}", pointer="/id")
+        wanted = Subscription.from_json({"channel": "default", **body, "id": id})
+        await _check_target(engine, wanted.target)
+        known = any(found.id == id for found in router.subscriptions())
+        await router.put_subscription(wanted)
+        headers = {} if known else {"Location": f"/v1/subscriptions/{quote(id, safe=':@+~')}"}
+        return JsonAnswer(wanted.to_json(), 200 if known else 201, headers=headers)
+
+    @routes.delete("/{id:path}", status_code=204, response_class=Response)
+    async def delete(id: SubscriptionId) -> Response:
+        """Delete a subscription with its place and the deliveries that wait."""
+        _check_id(id)
+        await router.delete_subscription(id)
+        return Response(status_code=204)
+
+    return routes
+
+
+def _check_id(id: str) -> None:
+    if id.startswith(RESERVED):
+        raise Conflict(f"{id} belongs to its workflow: deploy a version with another trigger to change it")
+    if id == "test":
+        raise Rejected("subscription-id", "`test` is taken by the address that tests filters")
+
+
+def _strategy(body: JsonObject) -> JsonObject:
+    """The strategy of a test, which may be given as one filter or a list of them."""
+    given = [name for name in ("filter", "filters", "strategy") if name in body]
+    if len(given) != 1:
+        raise Rejected("filter-missing", "give one of `filter`, `filters` and `strategy`")
+    value = body[given[0]]
+    if given[0] == "strategy":
+        if not isinstance(value, dict):
+            raise Rejected("strategy-invalid", "expected an object", pointer="/strategy")
+        return value
+    filters: Json = [value] if given[0] == "filter" else value
+    return {"mode": "any", "filters": filters}
+
+
+async def _check_target(engine: Engine, target: JsonObject) -> None:
+    """`Rejected` for a target that lacks what its kind needs, or has what it does not know."""
+    members = {"workflow": ("namespace", "name"), "channel": ("channel",)}.get(str(target.get("kind")))
+    if members is None:
+        return  # the router knows which other kinds there are
+    for name in target:
+        if name not in ("kind", *members):
+            known = ", ".join(members)
+            raise Rejected("target-invalid", f"expected {known} alone", pointer=pointer("target", name))
+    for name in members:
+        if not isinstance(target.get(name), str):
+            raise Rejected("target-invalid", f"{name} is required", pointer=pointer("target", name))
+    if target["kind"] == "workflow":
+        definition = await engine.definition(str(target["namespace"]), str(target["name"]))
+        if definition.bundle.graph().trigger is None:
+            known = f"{target['namespace']}/{target['name']}"
+            raise NotFound("trigger", known, "the latest version is not started by events")

@@ -1,0 +1,340 @@
+"""What goes over HTTP: the shapes of requests and answers, which the OpenAPI document shows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+RunStatus = Literal["pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed"]
+
+_NAMESPACE = Field(description="`default` for DSL 0.8", examples=["shop"])
+_NAME = Field(description="For DSL 0.8 its `id`", examples=["order"])
+_VERSION = Field(examples=["1.0.0"])
+_TIME = "RFC 3339, in UTC"
+
+
+class DocumentProblemModel(BaseModel):
+    """One thing wrong with a document or a parameter."""
+
+    code: str = Field(examples=["unknown-transition"])
+    message: str = Field(examples=["there is no state 'ship'; did you mean 'shipping'?"])
+    pointer: str = Field(description="RFC 6901 pointer into what was sent", examples=["/do/0/reserve/then"])
+    line: int = Field(description="From 1; 0 where there is no place", examples=[12])
+    column: int = Field(description="From 1; 0 where there is no place", examples=[7])
+    severity: Literal["error", "warning"]
+
+
+class ProblemAnswerModel(BaseModel):
+    """RFC 9457 problem details: the body of every answer of status 400 and above."""
+
+    type: str = Field(
+        description="`urn:wfe:problem:` and a code that never changes",
+        examples=["urn:wfe:problem:invalid-document"],
+    )
+    title: str = Field(examples=["Invalid document"])
+    status: int = Field(examples=[400])
+    detail: str = Field(description="What is wrong, and what to do")
+    instance: str = Field(description="The path of the request", examples=["/v1/workflows"])
+    problems: list[DocumentProblemModel] | None = Field(
+        None, description="Everything wrong, in document order"
+    )
+    pointer: str | None = Field(None, description="RFC 6901 pointer into the body of the request")
+    kind: str | None = Field(None, description="What kind of thing was not found")
+    id: str | None = Field(None, description="What was not found")
+    hint: str | None = Field(None, description="Where it may be instead")
+    request_id: str | None = Field(None, description="What to look for in the log of the server")
+
+
+class DeployedModel(BaseModel):
+    """A workflow that is deployed."""
+
+    namespace: str = _NAMESPACE
+    name: str = _NAME
+    version: str = _VERSION
+    digest: str = Field(description="sha256 of the document with everything that it needs")
+    dsl: Literal["1.0", "0.8"] = Field(description="Which DSL it is written in")
+    warnings: list[DocumentProblemModel]
+
+
+class WorkflowModel(BaseModel):
+    """One version of a deployed workflow."""
+
+    namespace: str = _NAMESPACE
+    name: str = _NAME
+    version: str = _VERSION
+    title: str = Field(examples=["Order"])
+    dsl: Literal["1.0", "0.8"]
+    digest: str = Field(description="sha256 of the document with everything that it needs")
+    deployed_at: str = Field(description=_TIME, examples=["2026-01-31T12:00:00.000Z"])
+
+
+class WorkflowsModel(BaseModel):
+    """The latest version of every workflow, by namespace and name."""
+
+    workflows: list[WorkflowModel]
+
+
+class VersionsModel(BaseModel):
+    """Every version of a workflow, latest first."""
+
+    namespace: str = _NAMESPACE
+    name: str = _NAME
+    versions: list[WorkflowModel]
+
+
+class WorkflowTextModel(WorkflowModel):
+    """One version of a workflow with its text, as the author wrote it."""
+
+    text: str
+
+
+class CheckedModel(BaseModel):
+    """What deploying a document would complain of; with warnings alone it is valid."""
+
+    valid: bool
+    problems: list[DocumentProblemModel]
+
+
+class PackageModel(BaseModel):
+    """A document with the things that it refers to and that the server cannot reach."""
+
+    document: str = Field(description="The workflow, as YAML or JSON text")
+    name: str = Field("<text>", description="Name of the file, for messages")
+    resources: dict[str, Any] = Field(default={}, description="What the document needs, by key")
+
+
+class RunOnceModel(BaseModel):
+    """A document to be run once."""
+
+    document: str | dict[str, Any] = Field(description="The workflow, as YAML or JSON text or as an object")
+    input: Any = Field(default={}, description="Input of the run")
+    resources: dict[str, Any] = Field(default={}, description="What the document needs, by key")
+
+
+class WorkflowNameModel(BaseModel):
+    namespace: str = _NAMESPACE
+    name: str = _NAME
+    version: str = _VERSION
+
+
+class StateModel(BaseModel):
+    """A state at which a run stands."""
+
+    id: str = Field(description="RFC 6901 pointer into the document", examples=["/do/0/reserve"])
+    name: str = Field(examples=["reserve"])
+    doing: str | None = Field(description="What it does or waits for", examples=["sleeping"])
+    since: str | None = Field(description=_TIME)
+
+
+class FaultModel(BaseModel):
+    """Why a run faulted: RFC 9457 data of the specification."""
+
+    type: str = Field(examples=["https://serverlessworkflow.io/spec/1.0.0/errors/communication"])
+    status: int = Field(examples=[503])
+    title: str | None = None
+    detail: str | None = None
+    instance: str | None = Field(None, description="Pointer of the state that raised it")
+
+
+class RunModel(BaseModel):
+    """A run as it is now."""
+
+    id: str = Field(examples=["order-5f0c4d5e"])
+    workflow: WorkflowNameModel | None
+    status: RunStatus
+    input: Any
+    output: Any = Field(description="Once it is completed")
+    error: FaultModel | None = Field(description="Once it is faulted")
+    states: list[StateModel] = Field(description="Where it is now; several in a fork")
+    started_at: str | None = Field(description=_TIME)
+    ended_at: str | None = Field(description=_TIME)
+    temporal_url: str | None = Field(description="The run in the Temporal UI")
+
+
+class RunsModel(BaseModel):
+    """Runs, newest first, without input and output."""
+
+    runs: list[RunModel]
+    cursor: str | None = Field(description="Send it to get the next page; null on the last")
+
+
+class PublishedModel(BaseModel):
+    """An event that is stored."""
+
+    id: str = Field(description="The event's `id`", examples=["b1946ac9"])
+    position: str = Field(description="Where it is in its channel: `partition:offset`", examples=["0:42"])
+    duplicate: bool = Field(description="It was there already; the position is that of the first")
+
+
+class AcceptedModel(BaseModel):
+    """The events of the request, in order; each is durable."""
+
+    accepted: list[PublishedModel]
+
+
+class FoundModel(BaseModel):
+    """An event in its channel."""
+
+    channel: str = Field(examples=["default"])
+    position: str = Field(examples=["0:42"])
+    received: str = Field(description=_TIME)
+    event: dict[str, Any] = Field(description="CloudEvent 1.0 in its JSON format")
+
+
+class EventsModel(BaseModel):
+    """Events, newest first."""
+
+    events: list[FoundModel]
+    cursor: str | None = Field(description="Send it to get the next page; null on the last")
+
+
+class AttemptModel(BaseModel):
+    """One attempt to deliver an event."""
+
+    n: int = Field(description="From 1")
+    at: str = Field(description=_TIME)
+    status: str
+    ms: float = Field(description="How long it took")
+    code: str = Field(description="The answer of the target")
+    detail: str
+    reference: str = Field(description="What came of it, such as the id of a run")
+    delivery: str
+
+
+class NoteModel(BaseModel):
+    at: str = Field(description=_TIME)
+    status: str
+    detail: str
+
+
+class RecipientModel(BaseModel):
+    """What became of an event for one subscription, or one run that listens."""
+
+    subscription: str | None = None
+    run_id: str | None = None
+    listen_id: str | None = None
+    state: str = Field(description="pending, delivered, dead, held, dropped or none")
+    due: str | None = Field(None, description="When the next attempt is made")
+    attempts: list[AttemptModel]
+    notes: list[NoteModel] = Field(description="Filters that failed, and why an event was held")
+
+
+class TraceModel(FoundModel):
+    """What became of an event."""
+
+    state: str = Field(description="dead, pending or delivered; none if nobody wanted it")
+    recipients: list[RecipientModel]
+
+
+class TracesModel(BaseModel):
+    """Every event of that id, newest first: sources may use the same."""
+
+    traces: list[TraceModel]
+
+
+class EventChannelModel(BaseModel):
+    """A named log of events."""
+
+    name: str = Field(examples=["default"])
+    partitions: int = Field(description="Dispatched in parallel; a key keeps its order")
+    dedupe_seconds: float | None = Field(description="How long duplicates are found; null is for ever")
+    events: int
+    bytes: int
+    oldest: str | None = Field(description=f"When the oldest event was received; {_TIME}")
+    lag: int = Field(description="Events that are not dispatched yet")
+    subscriptions: int
+    listeners: int = Field(description="Waiting runs")
+
+
+class ChannelsModel(BaseModel):
+    channels: list[EventChannelModel]
+
+
+class RetryModel(BaseModel):
+    """When a delivery that failed is made again. Times are in seconds; null is no limit."""
+
+    max_attempts: int | None = 10
+    max_age: float | None = 86400.0
+    initial: float = 1.0
+    factor: float = 2.0
+    max_delay: float = 600.0
+    jitter: bool = True
+    timeout: float = Field(default=30.0, description="For one attempt")
+
+
+class SubscriptionModel(BaseModel):
+    """Who gets which events of a channel."""
+
+    id: str | None = Field(None, description="As in the address", examples=["orders-to-audit"])
+    channel: str = Field("default", examples=["default"])
+    strategy: dict[str, Any] = Field(
+        description="Which events: `mode` is `one`, `any` or `all` of `filters`",
+        examples=[{"mode": "any", "filters": [{"attributes": {"type": {"equals": "order.placed"}}}]}],
+    )
+    target: dict[str, Any] = Field(
+        description="Where they go: `kind` is `workflow` (with `namespace` and `name`) or `channel` (with `channel`)",
+        examples=[{"kind": "workflow", "namespace": "shop", "name": "order"}],
+    )
+    start: str = Field("latest", description="`latest`, `earliest` or an RFC 3339 timestamp")
+    retry: RetryModel = Field(default_factory=RetryModel)
+    enabled: bool = Field(True, description="When not, it keeps its place and its deliveries")
+    max_in_flight: int = Field(16, description="Deliveries with the target at a time")
+
+
+class SubscriptionsModel(BaseModel):
+    subscriptions: list[SubscriptionModel]
+
+
+class FilterTestModel(BaseModel):
+    """One of `filter`, `filters` and `strategy`, and an event."""
+
+    filter: dict[str, Any] | None = Field(
+        None, examples=[{"attributes": {"type": {"equals": "order.placed"}}}]
+    )
+    filters: list[dict[str, Any]] | None = None
+    strategy: dict[str, Any] | None = None
+    event: dict[str, Any] = Field(
+        examples=[{"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.placed"}]
+    )
+
+
+class MatchesModel(BaseModel):
+    matches: bool
+    filters: list[int] = Field(description="Which filters it satisfies, from 0")
+    errors: list[str] = Field(description="Tests that could not be evaluated, which do not match")
+
+
+class ListenModel(BaseModel):
+    """A run that listens."""
+
+    run_id: str
+    listen_id: str = Field(description="Names the listener within the run", examples=["/do/2/wait/0"])
+    spec: dict[str, Any] = Field(description="A strategy, as in a subscription")
+    since: str = Field(description="RFC 3339: events received from then on count")
+    channel: str = "default"
+
+
+class ListenerModel(BaseModel):
+    run_id: str
+    listen_id: str
+    channel: str
+    delivered: int
+    complete: bool
+
+
+class ListenersModel(BaseModel):
+    listeners: list[ListenerModel]
+
+
+class LiveModel(BaseModel):
+    status: Literal["ok"]
+
+
+class ReadyModel(BaseModel):
+    """Whether requests can be served, and which part is missing if not."""
+
+    status: Literal["ready", "not ready"]
+    parts: dict[str, bool] = Field(
+        examples=[{"temporal": True, "events": True, "catalog": True, "definitions": True}]
+    )

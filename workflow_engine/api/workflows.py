@@ -1,0 +1,219 @@
+"""Workflows: deploy, validate, list, show, draw."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response
+
+from workflow_engine import dsl
+from workflow_engine.api.answers import JsonAnswer
+from workflow_engine.api.bodies import (
+    MAX_DOCUMENT,
+    MAX_PACKAGE,
+    check_type,
+    parse,
+    read,
+    read_text,
+    unknown_members,
+)
+from workflow_engine.api.parameters import Name, Namespace, Version
+from workflow_engine.api.wire import (
+    DeployedModel,
+    PackageModel,
+    CheckedModel,
+    VersionsModel,
+    WorkflowsModel,
+    WorkflowTextModel,
+)
+from workflow_engine.engine.engine import Engine
+from workflow_engine.engine.store import Definition
+from workflow_engine.errors import InvalidDocument, Problem, Rejected
+from workflow_engine.graph import render
+from workflow_engine.values import Json, JsonObject, rfc3339
+
+PACKAGE = "application/vnd.wfe.package+json"
+_YAML = frozenset({"application/yaml", "text/yaml", "application/x-yaml", "text/x-yaml"})
+_TEXTS = _YAML | {"application/json", "text/plain"}
+_DOCUMENT: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "A workflow in DSL 1.0 or 0.8, in UTF-8, at most 1 MiB; or a package",
+        "content": {
+            "application/yaml": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"type": "object"}},
+            PACKAGE: {"schema": PackageModel.model_json_schema()},
+        },
+    }
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A document as it was sent: its *text*, the *name* of its file, and what it needs, by key."""
+
+    text: str
+    name: str = "<text>"
+    resources: Mapping[str, Json] | None = None
+
+
+def create_routes(engine: Engine) -> APIRouter:
+    """The routes under ``/v1/workflows``, but for those that start runs."""
+    routes = APIRouter(prefix="/v1/workflows", tags=["workflows"])
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=DeployedModel,
+        responses={200: {"model": DeployedModel, "description": "The same text was deployed already"}},
+        openapi_extra=_DOCUMENT,
+    )
+    async def deploy(request: Request) -> Response:
+        """Deploy a workflow: from now on it can be started, and its events start it.
+
+        The same text again changes nothing; another text under the same version is refused with 409.
+        """
+        package = await _package(request)
+        deployed = await engine.deploy(package.text, name=package.name, resources=package.resources)
+        location = {"Location": _address(deployed.definition)}
+        return JsonAnswer(deployed.to_json(), 201 if deployed.created else 200, headers=location)
+
+    @routes.post("/validate", response_model=CheckedModel, openapi_extra=_DOCUMENT)
+    async def validate(request: Request) -> Response:
+        """Everything wrong or doubtful about a document. Nothing is stored, and nothing is looked up."""
+        package = await _package(request)
+        problems = await asyncio.to_thread(_problems, package)
+        valid = not any(problem.severity == "error" for problem in problems)
+        return JsonAnswer({"valid": valid, "problems": [problem.to_json() for problem in problems]})
+
+    @routes.get("", response_model=WorkflowsModel)
+    async def workflows() -> Response:
+        """The latest version of every workflow."""
+        return JsonAnswer({"workflows": [_describe(found) for found in await engine.definitions()]})
+
+    @routes.get("/{namespace}/{name}", response_model=VersionsModel)
+    async def versions(namespace: Namespace, name: Name) -> Response:
+        """Every version of a workflow, latest first."""
+        found = await engine.versions(namespace, name)
+        listed = [_describe(definition) for definition in found]
+        return JsonAnswer({"namespace": namespace, "name": name, "versions": listed})
+
+    @routes.get(
+        "/{namespace}/{name}/{version}",
+        response_model=WorkflowTextModel,
+        responses={200: {"content": {"application/yaml": {"schema": {"type": "string"}}}}},
+    )
+    async def workflow(request: Request, namespace: Namespace, name: Name, version: Version) -> Response:
+        """One version with its text; the text alone for who accepts `application/yaml`."""
+        definition = await engine.definition(namespace, name, version)
+        if _wants_yaml(request.headers.get("accept", "")):
+            headers = {"Vary": "Accept", "Content-Location": _address(definition)}
+            return Response(definition.text.encode(), media_type="application/yaml", headers=headers)
+        body: JsonObject = {**_describe(definition), "text": definition.text}
+        return JsonAnswer(body, headers={"Vary": "Accept"})
+
+    @routes.get(
+        "/{namespace}/{name}/{version}/graph",
+        response_class=Response,
+        responses={200: {"content": {"application/json": {}, "text/plain": {}}}},
+    )
+    async def graph(
+        namespace: Namespace,
+        name: Name,
+        version: Version,
+        format: Annotated[Literal["json", "mermaid", "dot"], Query(description="Form of the graph")] = "json",
+    ) -> Response:
+        """The compiled workflow: states and the transitions between them, as data or as a picture's text."""
+        compiled = (await engine.definition(namespace, name, version)).bundle.graph()
+        match format:
+            case "json":
+                return JsonAnswer(render.to_json(compiled))
+            case "mermaid":
+                return Response(render.mermaid(compiled), media_type="text/plain")
+            case "dot":
+                return Response(render.dot(compiled), media_type="text/plain")
+
+    return routes
+
+
+async def _package(request: Request) -> Package:
+    if check_type(request, _TEXTS | {PACKAGE}) != PACKAGE:
+        return Package(await read_text(request, MAX_DOCUMENT))
+    body = parse(await read(request, MAX_PACKAGE))
+    if not isinstance(body, dict):
+        raise Rejected("wrong-type", "a package is a JSON object")
+    unknown_members(body, {"document", "name", "resources"})
+    name = body.get("name", "<text>")
+    if not isinstance(name, str) or len(name) > 1000:
+        raise Rejected("wrong-type", "expected the name of a file, 1,000 characters at most", pointer="/name")
+    return Package(document_of(body), name, resources_of(body))
+
+
+def document_of(body: JsonObject) -> str:
+    """The text of a request's ``document``, which may be an object too; `Rejected` where it is neither."""
+    document = body.get("document")
+    if isinstance(document, dict):
+        document = bytes(JsonAnswer(document).body).decode()
+    if not isinstance(document, str):
+        raise Rejected("wrong-type", "expected a workflow, as text or as an object", pointer="/document")
+    if len(document.encode()) > MAX_DOCUMENT:
+        message = f"the document has more than {MAX_DOCUMENT:,} bytes, which is the most"
+        raise Rejected("too-large", message, pointer="/document", status=413)
+    return document
+
+
+def resources_of(body: JsonObject) -> Mapping[str, Json] | None:
+    """A request's ``resources``; `Rejected` where they are no object."""
+    resources = body.get("resources")
+    if resources is not None and not isinstance(resources, dict):
+        raise Rejected("wrong-type", "expected an object of resources by key", pointer="/resources")
+    return resources
+
+
+def _problems(package: Package) -> list[Problem]:
+    try:
+        return dsl.check(dsl.parse(package.text, name=package.name))
+    except InvalidDocument as invalid:
+        return list(invalid.problems)
+
+
+def _wants_yaml(accept: str) -> bool:
+    """Whether *accept* prefers YAML to JSON."""
+    best = {"yaml": 0.0, "json": 0.0}
+    for item in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in item.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    weight = float(parameter[2:])
+                except ValueError:
+                    weight = 0.0
+        form = "yaml" if kind in _YAML else "json" if kind == "application/json" else ""
+        if form:
+            best[form] = max(best[form], weight)
+    return best["yaml"] > best["json"]
+
+
+def _describe(definition: Definition) -> JsonObject:
+    name = definition.workflow
+    return {
+        "namespace": name.namespace,
+        "name": name.name,
+        "version": name.version,
+        "title": definition.title,
+        "dsl": definition.dialect,
+        "digest": definition.bundle.digest,
+        "deployed_at": rfc3339(definition.deployed_at),
+    }
+
+
+def _address(definition: Definition) -> str:
+    name = definition.workflow
+    return "/v1/workflows/" + "/".join(
+        quote(part, safe="") for part in (name.namespace, name.name, name.version)
+    )
