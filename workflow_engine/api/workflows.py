@@ -23,9 +23,9 @@ from workflow_engine.api.bodies import (
 )
 from workflow_engine.api.parameters import Name, Namespace, Version
 from workflow_engine.api.wire import (
+    CheckedModel,
     DeployedModel,
     PackageModel,
-    CheckedModel,
     VersionsModel,
     WorkflowsModel,
     WorkflowTextModel,
