@@ -1,8 +1,9 @@
 """The compiled workflow: regions of states, and the transitions between them.
 
-Everything here, in `graph.flow` and in `graph.actions` is frozen data in document order. Functions over it (run, render, analyse) match on the
-closed union `Action`, and end in ``assert_never``, so that mypy names each of them when an action is added.
-Both DSLs lower into these shapes; where they differ in meaning, the difference is a field, never a guess.
+Everything here, in `graph.flow` and in `graph.actions` is frozen data in document order. Functions over it
+(run, render, analyse) match on the closed union `Action`, and end in ``assert_never``, so that mypy names each
+of them when an action is added. Both DSLs lower into these shapes; where they differ in meaning, the
+difference is a field, never a guess.
 """
 
 from __future__ import annotations
