@@ -13,13 +13,15 @@ import pytest
 from temporalio.client import Client
 
 from tests.standins.internet import Internet, internet_thread
-from workflow_engine import dsl
+from workflow_engine import dsl, filters
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
 from workflow_engine.errors import NotFound
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import Progress, SubRun
+from workflow_engine.interpreter.listening import read, specify
+from workflow_engine.interpreter.scope import Scope
 from workflow_engine.runtimes.local import LocalRun, real_calls
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.connection import connect
@@ -101,8 +103,11 @@ class TemporalRunner:
             packed = Bundle.of(dsl.parse(other), {})
             self.bundles[packed.graph().name.name] = packed
         run_id = f"{graph.name.name}-{uuid.uuid4()}".replace(" ", "-")
-        given = {} if input is None else input
-        await self.runtime.start(Start(run_id, graph.name, bundle, given))
+        given: Json = {} if input is None else input
+        seeds, events = triggered(graph, events)
+        if seeds and graph.trigger is not None and graph.trigger.state is None:
+            given, seeds = [read(seed, graph.trigger.read) for seed in seeds], []
+        await self.runtime.start(Start(run_id, graph.name, bundle, given, seeds=seeds))
         if events:
             # An identity of their own, for the router is shared and takes an event once.
             await self.router.publish(
@@ -119,6 +124,25 @@ class TemporalRunner:
     async def history(self, run_id: str) -> list[Any]:
         handle = self.client.get_workflow_handle(run_id)
         return [event async for event in handle.fetch_history_events()]
+
+
+def triggered(
+    graph: StateGraph, events: Sequence[JsonObject]
+) -> tuple[list[JsonObject], Sequence[JsonObject]]:
+    """The events that the trigger of *graph* takes, and those that are left."""
+    if graph.trigger is None:
+        return [], events
+    machine = filters.machine(specify(graph.trigger.strategy, None, Scope({}, {})))
+    state, taken = machine.initial(), []
+    for number, event in enumerate(events):
+        accepted = machine.accept(state, event)
+        if accepted is not None:
+            state = accepted.state
+            taken.append(number)
+            if accepted.complete:
+                left = [event for position, event in enumerate(events) if position not in taken]
+                return [events[position] for position in taken], left
+    return [], events
 
 
 @pytest.fixture(scope="session")
