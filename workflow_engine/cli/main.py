@@ -1,0 +1,263 @@
+"""`wfe`: the table of its commands, and what becomes of their errors.
+
+A command is imported when it is asked for, so that ``wfe --help`` and ``wfe validate`` start fast. Results are
+on stdout, everything else on stderr. What every exit code means is in `PAGE_END`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from workflow_engine.cli.terminal import FAILED, FINE, INTERRUPTED, UNREACHABLE, USAGE, print_error_json, say
+
+BROKEN_PIPE = 141
+BUG = 70
+PAGE_END = """\
+`wfe COMMAND --help` tells more about one. Settings are options or variables of the environment, such as
+--api-url or WFE_API_URL; an option wins.
+
+Exit codes: 0 fine; 1 the document is invalid, the run did not complete, or what was asked for is not there;
+2 wrong usage; 3 a server could not be reached; 70 a bug in wfe.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: *configure* is ``module:function``, which adds its arguments to a parser and sets ``work``."""
+
+    name: str
+    summary: str
+    example: str
+    configure: str
+
+    def load(self) -> Callable[[argparse.ArgumentParser], None]:
+        """Import what adds the arguments."""
+        module, _, function = self.configure.partition(":")
+        loaded: Callable[[argparse.ArgumentParser], None] = getattr(
+            importlib.import_module(f"workflow_engine.cli.{module}"), function
+        )
+        return loaded
+
+
+GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
+    (
+        "Begin",
+        (
+            Command(
+                "demo", "watch an order go through the engine, in ten seconds", "wfe demo", "demo:configure"
+            ),
+            Command("dev", "run everything on this machine, with web UI", "wfe dev", "dev:configure"),
+        ),
+    ),
+    (
+        "Write workflows",
+        (
+            Command(
+                "validate",
+                "find what is wrong with documents",
+                "wfe validate order.yaml",
+                "validate:configure_validate",
+            ),
+            Command(
+                "explain",
+                "what a problem code means",
+                "wfe explain unknown-task",
+                "validate:configure_explain",
+            ),
+            Command(
+                "graph", "draw a workflow", "wfe graph order.yaml --format dot | dot -Tsvg", "graph:configure"
+            ),
+            Command(
+                "run",
+                "run one document and print its output",
+                """wfe run order.yaml --input '{"id": 7}'""",
+                "run:configure",
+            ),
+        ),
+    ),
+    (
+        "Use a server",
+        (
+            Command("deploy", "deploy workflows", "wfe deploy order.yaml", "deploy:configure_deploy"),
+            Command(
+                "workflows", "what is deployed", "wfe workflows show shop/order", "deploy:configure_workflows"
+            ),
+            Command(
+                "start",
+                "start a run of a deployed workflow",
+                "wfe start shop/order --wait",
+                "runs:configure_start",
+            ),
+            Command("runs", "follow and control runs", "wfe runs show RUN", "runs:configure_runs"),
+            Command(
+                "events",
+                "publish and find events",
+                "wfe events publish --type order.placed --source shop",
+                "events:configure",
+            ),
+            Command(
+                "catalog", "register AsyncAPI documents", "wfe catalog add orderapp.yaml", "catalog:configure"
+            ),
+        ),
+    ),
+    (
+        "Run a server in production",
+        (
+            Command(
+                "api",
+                "serve the API, with router and catalog",
+                "wfe api --port 8080",
+                "serve:configure_api",
+            ),
+            Command(
+                "worker",
+                "run workflows and make their calls",
+                "wfe worker --api-url http://api:8080",
+                "serve:configure_worker",
+            ),
+        ),
+    ),
+)
+COMMANDS = {command.name: command for _, commands in GROUPS for command in commands}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what *arguments* ask for; the exit code. Without them, those of the process, which it may end."""
+    code = _main(list(sys.argv[1:] if arguments is None else arguments))
+    if arguments is None and "temporalio" in sys.modules:
+        # Threads of the Temporal SDK may call into an interpreter that is being taken down, which aborts.
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _main(given: list[str]) -> int:
+    debug = False
+    while given and given[0].startswith("-"):
+        match option := given.pop(0):
+            case "-h" | "--help":
+                return _page()
+            case "--version":
+                return _version()
+            case "--debug":
+                debug = True
+            case _:
+                say(f"wfe: error: unknown option {option}; try wfe --help")
+                return USAGE
+    if not given:
+        say("\n".join(_lines()))
+        return USAGE
+    if given[0] == "help":
+        if len(given) == 1:
+            return _page()
+        given = [given[1], "--help"]
+    command = COMMANDS.get(given[0])
+    if command is None:
+        close = get_close_matches(given[0], COMMANDS, n=1)
+        hint = f"did you mean `wfe {close[0]}`?" if close else "try wfe --help"
+        say(f"wfe: error: there is no command {given[0]!r}; {hint}")
+        return USAGE
+    return _guarded(command, given[1:], debug=debug)
+
+
+def _guarded(command: Command, given: Sequence[str], *, debug: bool) -> int:
+    """Run *command*; its errors become messages on stderr and exit codes, and never a traceback."""
+    try:
+        parsed = _parser(command).parse_args(given)
+        debug = debug or parsed.debug
+        work: Callable[[argparse.Namespace], int] = parsed.work
+        code = work(parsed)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough; nor may the interpreter complain as it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        return _complain(command, error, debug=debug)
+    return code
+
+
+def _parser(command: Command) -> argparse.ArgumentParser:
+    summary = command.summary[0].upper() + command.summary[1:] + "."
+    parser = argparse.ArgumentParser(
+        prog=f"wfe {command.name}",
+        description=summary,
+        epilog=f"example: {command.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an unexpected error")
+    command.load()(parser)
+    return parser
+
+
+def _complain(command: Command, error: Exception, *, debug: bool) -> int:
+    from workflow_engine.errors import Conflict, Fault, InvalidDocument, NotFound, Rejected, Unavailable
+
+    match error:
+        case InvalidDocument():
+            for problem in error.problems:
+                say(problem.render(error.name))
+            return FAILED
+        case Fault():
+            print_error_json(error.error.to_json())
+            return FAILED
+        case NotFound() | Conflict():
+            say(f"wfe {command.name}: {error}")
+            return FAILED
+        case Rejected():
+            say(f"wfe {command.name}: error: {error}")
+            return USAGE
+        case Unavailable():
+            say(f"wfe {command.name}: {error}")
+            if "the API at" in str(error):
+                say("Start one with `wfe dev`, or name another with --api-url or WFE_API_URL.")
+            return UNREACHABLE
+        case _:
+            if debug:
+                traceback.print_exception(error)
+            say(f"wfe {command.name}: this is a bug in wfe: {type(error).__name__}: {error}")
+            if not debug:
+                say(f"`wfe --debug {command.name} …` shows where it happened; please report that.")
+            return BUG
+
+
+def _page() -> int:
+    print("\n".join(_lines()))
+    return FINE
+
+
+def _lines() -> Iterator[str]:
+    yield "usage: wfe COMMAND [ARGUMENTS]\n"
+    yield "Runs serverless workflows, written in the Serverless Workflow DSL 1.0 or 0.8, durably on Temporal."
+    width = max(map(len, COMMANDS))
+    for title, commands in GROUPS:
+        yield f"\n{title}:"
+        for command in commands:
+            yield f"  {command.name:<{width}}  {command.summary}"
+            yield f"  {'':<{width}}    {command.example}"
+    yield f"\n{PAGE_END}"
+    yield "Options: -h, --help; --version; --debug (tracebacks of unexpected errors)"
+
+
+def _version() -> int:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        print(f"wfe {version('serverless-workflow-engine')}")
+    except PackageNotFoundError:
+        print("wfe (not installed)")
+    return FINE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Options that several commands have: settings, and where input comes from."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Mapping
+
+from workflow_engine.settings import Settings
+
+CLIENT = ("api_url", "api_token")
+SERVER = ("data", "host", "port", "api_token", "events_store", "definitions_store", "catalog_store")
+TEMPORAL = (
+    "temporal_address",
+    "temporal_namespace",
+    "temporal_profile",
+    "temporal_ui",
+    "task_queue",
+    "search_attributes",
+)
+EGRESS = ("allowed_hosts", "allow_link_local", "allow_private", "connect_to", "ca_file")
+"""What workflows may reach."""
+
+_FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+_PREFIX = "setting_"
+_METAVAR = {
+    "data": "DIR",
+    "api_url": "URL",
+    "api_token": "TOKEN",
+    "temporal_address": "HOST:PORT",
+    "temporal_ui": "URL",
+    "events_store": "URL",
+    "definitions_store": "URL",
+    "catalog_store": "URL",
+    "allowed_hosts": "HOST,…",
+    "connect_to": "FROM=TO,…",
+    "ca_file": "FILE",
+}
+
+
+def add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add an option for each of the settings *names*; read them with `settings`."""
+    group = parser.add_argument_group(
+        "settings", "Each is a variable of the environment too; an option wins."
+    )
+    for name in names:
+        field = _FIELDS[name]
+        option = "--" + name.replace("_", "-")
+        default = field.default
+        shown = "" if default in (None, ()) else f"; default {_shown(default)}"
+        text = f"{field.metadata['description']} (WFE_{name.upper()}{shown})".replace("%", "%%")
+        if field.type == "bool":
+            group.add_argument(option, dest=_PREFIX + name, action=argparse.BooleanOptionalAction, help=text)
+        else:
+            reader = port if name == "port" else str
+            metavar = _METAVAR.get(name, name.rpartition("_")[2].upper())
+            group.add_argument(option, dest=_PREFIX + name, type=reader, metavar=metavar, help=text)
+
+
+def _shown(default: object) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def settings(arguments: argparse.Namespace, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of *environ* (default: the process's), with those of the options over them."""
+    environment = dict(os.environ if environ is None else environ)
+    for name in _FIELDS:
+        value = getattr(arguments, _PREFIX + name, None)
+        if value is not None:
+            environment[variable(name)] = str(value)
+    return Settings.from_env(environment)
+
+
+def given(arguments: argparse.Namespace, name: str) -> bool:
+    """Whether somebody chose the setting *name*, by option or environment."""
+    return getattr(arguments, _PREFIX + name, None) is not None or bool(os.environ.get(variable(name)))
+
+
+def variable(name: str) -> str:
+    """The variable of the environment for the setting *name*."""
+    return f"WFE_{name.upper()}"
+
+
+def port(text: str) -> int:
+    """A port for argparse; 0 is a free one."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (0 to 65535)")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A length of time for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value
+
+
+def count(text: str) -> int:
+    """A positive number for argparse."""
+    if not text.isdecimal() or not 0 < int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100000")
+    return int(text)

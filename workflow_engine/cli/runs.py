@@ -1,0 +1,262 @@
+"""``wfe start`` and ``wfe runs``: start, follow and control runs on a server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from workflow_engine.cli.inputs import read_json
+from workflow_engine.cli.options import count, seconds
+from workflow_engine.cli.remote import NAME, add_connection, find_workflow, parts_of, with_api
+from workflow_engine.cli.terminal import (
+    FAILED,
+    FINE,
+    print_error_json,
+    print_json,
+    print_table,
+    printable,
+    result,
+    say,
+)
+from workflow_engine.values import Json, JsonObject
+
+if TYPE_CHECKING:
+    from workflow_engine.api.client import HttpApi
+
+STATUSES = ("pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed")
+_COMMANDS = {
+    "cancel": "ask runs to end; states that wait or call are interrupted",
+    "terminate": "end runs at once",
+    "suspend": "let runs stop before their next state",
+    "resume": "let suspended runs go on",
+}
+_PAGE = 200
+
+
+def configure_start(parser: argparse.ArgumentParser) -> None:
+    """Add what ``wfe start`` takes."""
+    parser.usage = f"wfe start {NAME} [OPTIONS]"
+    parser.description = (
+        "Start a run of a deployed workflow, the latest version unless one is named; prints the run."
+    )
+    parser.add_argument("workflow", metavar=NAME, help="NAME alone is enough where it is the only one")
+    parser.add_argument("--input", metavar="JSON|@FILE|-", help="its input (default: {})")
+    parser.add_argument("--id", metavar="ID", help="the id of the run; a second run with it is refused")
+    _add_wait(parser)
+    add_connection(parser, json=False)
+    parser.set_defaults(work=_start)
+
+
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        nargs="?",
+        type=seconds,
+        const=math.inf,
+        default=0.0,
+        metavar="S",
+        help="wait until the run has ended, for S seconds at most; exit code 1 unless it completed",
+    )
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    given: Json = {} if arguments.input is None else read_json(arguments.input, "--input")
+
+    async def work(api: HttpApi) -> int:
+        namespace, name, version = await find_workflow(api, arguments.workflow)
+        run = await api.start(namespace, name, version, given, run_id=arguments.id, wait=arguments.wait)
+        print_json(run)
+        return _judged(run, arguments.wait)
+
+    return with_api(arguments, work)
+
+
+def _judged(run: Mapping[str, Json], waited: float) -> int:
+    """The exit code for a run that was waited for; what is wrong with it goes to stderr."""
+    if not waited or run["status"] == "completed":
+        return FINE
+    if run["status"] == "faulted":
+        print_error_json(run["error"])
+    elif run["status"] == "cancelled":
+        say(f"The run {run['id']} was cancelled.")
+    else:
+        say(f"The run {run['id']} has not ended after {waited:g} s; it is {run['status']}.")
+    return FAILED
+
+
+def configure_runs(parser: argparse.ArgumentParser) -> None:
+    """Add what ``wfe runs`` takes."""
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    listing = commands.add_parser("list", help="runs, newest first", description="List runs, newest first.")
+    listing.add_argument("--workflow", metavar=NAME, help="of this workflow; NAME alone is any namespace's")
+    listing.add_argument("--status", choices=STATUSES, help="with this status")
+    listing.add_argument(
+        "--limit", type=count, default=20, metavar="N", help="at most N (default: %(default)s)"
+    )
+    add_connection(listing)
+    listing.set_defaults(work=_list)
+
+    show = commands.add_parser(
+        "show",
+        help="one run",
+        description="Show where a run is, what it waits for, its input, output and error.",
+    )
+    show.add_argument("id", metavar="ID")
+    add_connection(show)
+    show.set_defaults(work=_show)
+
+    wait = commands.add_parser(
+        "wait",
+        help="wait until a run has ended",
+        description="Wait until a run has ended; prints its output.",
+    )
+    wait.add_argument("id", metavar="ID")
+    wait.add_argument(
+        "--timeout", type=seconds, default=math.inf, metavar="S", help="give up after S seconds"
+    )
+    add_connection(wait)
+    wait.set_defaults(work=_wait)
+
+    for command, help in _COMMANDS.items():
+        each = commands.add_parser(command, help=help, description=help[0].upper() + help[1:] + ".")
+        each.add_argument("ids", nargs="+", metavar="ID")
+        if command == "terminate":
+            each.add_argument("--reason", default="", help="for who looks at the run later")
+        add_connection(each)
+        each.set_defaults(work=_control, command=command, reason="")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from workflow_engine.engine.runtime import RunQuery
+
+    namespace, name, version = parts_of(arguments.workflow) if arguments.workflow else (None, None, None)
+
+    async def work(api: HttpApi) -> int:
+        runs: list[Any] = []
+        cursor: str | None = None
+        while len(runs) < arguments.limit:
+            limit = min(_PAGE, arguments.limit - len(runs))
+            page: dict[str, Any] = await api.runs(
+                RunQuery(namespace, name, version, arguments.status, limit, cursor)
+            )
+            runs += page["runs"]
+            cursor = page["cursor"]
+            if cursor is None:
+                break
+        if arguments.json:
+            print_json(runs)
+        else:
+            print_table(
+                ("RUN", "WORKFLOW", "STATUS", "STARTED", "TOOK"),
+                [
+                    (run["id"], workflow_of(run), run["status"], run["started_at"] or "", _took(run))
+                    for run in runs
+                ],
+            )
+            if not runs:
+                say("There are no such runs.")
+        return FINE
+
+    return with_api(arguments, work)
+
+
+def workflow_of(run: Mapping[str, Any]) -> str:
+    """``namespace/name/version`` of a run, as far as it is known."""
+    name = run["workflow"] or {}
+    return "/".join(name[part] for part in ("namespace", "name", "version") if name.get(part))
+
+
+def _took(run: Mapping[str, Any]) -> str:
+    if not run["started_at"]:
+        return ""
+    ended = datetime.fromisoformat(run["ended_at"]) if run["ended_at"] else datetime.now(UTC)
+    passed = (ended - datetime.fromisoformat(run["started_at"])).total_seconds()
+    return _span(max(0.0, passed)) + ("" if run["ended_at"] else " so far")
+
+
+def _span(passed: float) -> str:
+    """A length of time in its two largest units."""
+    if passed < 60:
+        return f"{passed:.1f} s"
+    minutes, rest = divmod(int(passed), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    async def work(api: HttpApi) -> int:
+        run = await api.run(arguments.id)
+        if arguments.json:
+            print_json(run)
+        else:
+            for line in description(run):
+                result(line)
+        return FINE
+
+    return with_api(arguments, work)
+
+
+def description(run: Mapping[str, Any]) -> list[str]:
+    """*run* for people."""
+    lines = [
+        f"run       {run['id']}",
+        f"workflow  {workflow_of(run)}",
+        f"status    {run['status']}",
+        f"started   {run['started_at'] or '-'}",
+        f"ended     {run['ended_at'] or '-'}  ({_took(run)})",
+    ]
+    label = "at"
+    for state in run["states"]:
+        since = f", since {state['since']}" if state["since"] else ""
+        lines.append(f"{label:<9} {state['name']}: {state['doing'] or 'running'}{since}  ({state['id']})")
+        label = ""
+    for member in ("input", "output", "error"):
+        if run[member] is not None or (member == "output" and run["status"] == "completed"):
+            lines += _block(member, run[member])
+    if run["temporal_url"]:
+        lines.append(f"Temporal  {run['temporal_url']}")
+    return [printable(line, keep="\n") for line in lines]
+
+
+def _block(label: str, value: Json) -> Sequence[str]:
+    """JSON beside its *label*: on one line if it fits."""
+    short = json.dumps(value, ensure_ascii=False)
+    if len(short) <= 90:
+        return [f"{label:<9} {short}"]
+    first, *others = json.dumps(value, indent=2, ensure_ascii=False).splitlines()
+    return [f"{label:<9} {first}", *(f"{'':<9} {line}" for line in others)]
+
+
+def _wait(arguments: argparse.Namespace) -> int:
+    async def work(api: HttpApi) -> int:
+        run = await api.run(arguments.id, wait=arguments.timeout)
+        if arguments.json:
+            print_json(run)
+        elif run["status"] == "completed":
+            print_json(run["output"])
+        return _judged(run, arguments.timeout)
+
+    return with_api(arguments, work)
+
+
+def _control(arguments: argparse.Namespace) -> int:
+    async def work(api: HttpApi) -> int:
+        done: list[JsonObject] = []
+        for id in arguments.ids:
+            run = await api.control(id, arguments.command, arguments.reason)
+            done.append(run)
+            if not arguments.json:
+                result(f"{run['id']} {run['status']}")
+        if arguments.json:
+            print_json(done)
+        return FINE
+
+    return with_api(arguments, work)

@@ -1,0 +1,133 @@
+"""``wfe api`` and ``wfe worker``: the two processes of a server, each by itself."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from workflow_engine.cli.options import CLIENT, EGRESS, SERVER, TEMPORAL, add_settings, settings
+from workflow_engine.cli.terminal import FINE, USAGE, say
+from workflow_engine.settings import LOOPBACK, Settings
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def configure_api(parser: argparse.ArgumentParser) -> None:
+    """Add what ``wfe api`` takes."""
+    parser.description = (
+        "Serve the HTTP API, with the event router and the catalog, until SIGTERM or Ctrl-C.\n"
+        "Only one process at a time may use a SQLite store."
+    )
+    _add_process_options(parser)
+    add_settings(parser, *SERVER, *TEMPORAL, *EGRESS)
+    parser.set_defaults(work=_api)
+
+
+def configure_worker(parser: argparse.ArgumentParser) -> None:
+    """Add what ``wfe worker`` takes."""
+    parser.description = (
+        "Run workflows and make their calls, until SIGTERM or Ctrl-C; then finish what is under way.\n"
+        "Start as many as you need; they find the router at --api-url."
+    )
+    _add_process_options(parser)
+    add_settings(parser, *CLIENT, *TEMPORAL, *EGRESS)
+    parser.set_defaults(work=_worker)
+
+
+def _add_process_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="(default: %(default)s)")
+    parser.add_argument(
+        "--ready-file",
+        type=Path,
+        metavar="FILE",
+        help="write the process id to FILE once ready, and remove it at the end: for supervisors and probes",
+    )
+
+
+def _api(arguments: argparse.Namespace) -> int:
+    from workflow_engine.runtimes.processes.ports import free_port, port_in_use
+
+    chosen = settings(arguments)
+    if chosen.port == 0:
+        chosen = replace(chosen, port=free_port(chosen.host))
+    elif user := port_in_use(chosen.host, chosen.port):
+        say(f"wfe api: error: port {chosen.port} is in use by {user}: stop it, or choose another with --port")
+        return USAGE
+
+    from workflow_engine.assembly import serve_api
+
+    _log_to_stderr(arguments.log_level)
+    # The server ends on these signals and then raises them again, for whoever was there before it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    with _ready_file(arguments.ready_file) as tell:
+
+        def ready() -> None:
+            logging.getLogger("wfe").info(
+                "API at %s, documentation at %s/docs", url_of(chosen), url_of(chosen)
+            )
+            tell()
+
+        asyncio.run(serve_api(chosen, ready=ready))
+    return FINE
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from workflow_engine.assembly import serve_worker
+
+    chosen = settings(arguments)
+    _log_to_stderr(arguments.log_level)
+    with _ready_file(arguments.ready_file) as tell:
+
+        def ready() -> None:
+            logging.getLogger("wfe").info(
+                "worker of task queue %s at Temporal %s", chosen.task_queue, chosen.temporal_address
+            )
+            tell()
+
+        asyncio.run(serve_worker(chosen, ready=ready))
+    return FINE
+
+
+def url_of(chosen: Settings) -> str:
+    """Where the API that listens as *chosen* says is reached from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.host, chosen.host)  # noqa: S104 - only compared
+    if host in LOOPBACK and host != "::1":
+        host = "127.0.0.1"
+    return f"http://[{host}]:{chosen.port}" if ":" in host else f"http://{host}:{chosen.port}"
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+    )
+
+
+@contextlib.contextmanager
+def _ready_file(path: Path | None) -> Iterator[Callable[[], None]]:
+    """A function that writes *path*, which is not there before it is called and after the block."""
+    if path is None:
+        yield lambda: None
+        return
+    path.unlink(missing_ok=True)
+
+    def write() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"{path.name}.{os.getpid()}")
+        fresh.write_text(f"{os.getpid()}\n")
+        fresh.replace(path)
+
+    try:
+        yield write
+    finally:
+        path.unlink(missing_ok=True)

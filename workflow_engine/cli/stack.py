@@ -1,0 +1,218 @@
+"""Everything on one machine: the processes of ``wfe dev`` and ``wfe demo``, and the ports they take."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import sysconfig
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import workflow_engine
+from workflow_engine.api.client import HttpApi
+from workflow_engine.cli.options import variable
+from workflow_engine.cli.serve import url_of
+from workflow_engine.cli.supervisor import Child
+from workflow_engine.errors import Conflict, Unavailable
+from workflow_engine.runtimes.processes.ports import free_port, port_in_use
+from workflow_engine.runtimes.temporal.server import ServerOptions, command, lock_path, wait_ready
+from workflow_engine.settings import Settings
+
+LOCAL = "127.0.0.1"
+_TRIED = 100
+_POLL_EVERY = 0.05
+_PROBE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that is wanted: *explicit* when somebody asked for exactly this one; 0 is any."""
+
+    option: str
+    number: int
+    explicit: bool
+    host: str = LOCAL
+
+
+def choose_ports(wanted: list[Port], say: Callable[[str], None]) -> list[int]:
+    """A free port for each that is *wanted*: a default that is taken gives way to the next, and *say* tells so.
+
+    Raises `Conflict`, naming who has it, when one that was asked for is taken.
+    """
+    chosen: list[int] = []
+    for port in wanted:
+        number = port.number or free_port(port.host)
+        user = _user(port.host, number, chosen)
+        if user and port.explicit:
+            raise Conflict(
+                f"port {number} is in use by {user}: stop it, or choose another with {port.option}"
+            )
+        if user:
+            number = _next_free(port, number, chosen)
+            say(f"port {port.number} is in use by {user}; {number} is taken instead ({port.option} chooses)")
+        chosen.append(number)
+    return chosen
+
+
+def _user(host: str, number: int, chosen: list[int]) -> str | None:
+    return "wfe itself" if number in chosen else port_in_use(host, number)
+
+
+def _next_free(port: Port, number: int, chosen: list[int]) -> int:
+    for candidate in range(number + 1, min(number + _TRIED, 65536)):
+        if _user(port.host, candidate, chosen) is None:
+            return candidate
+    raise Conflict(f"no port from {number} to {number + _TRIED} is free: choose one with {port.option}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Temporal, API and worker, with all that they keep in `settings.data`."""
+
+    settings: Settings
+    temporal: ServerOptions
+
+    @classmethod
+    def of(cls, chosen: Settings, *, temporal_port: int, ui_port: int) -> Stack:
+        """The stack for settings whose *port* is chosen; addresses between the parts are made to fit."""
+        temporal = ServerOptions(
+            port=temporal_port,
+            ui_port=ui_port,
+            data_file=chosen.data.absolute() / "temporal.db",
+            namespace="default",
+        )
+        fitted = replace(
+            chosen,
+            data=chosen.data.absolute(),
+            api_url=url_of(chosen),
+            temporal_address=temporal.address,
+            temporal_namespace="default",
+            temporal_profile=None,
+            temporal_ui=temporal.ui_url or "",
+        )
+        return cls(fitted, temporal)
+
+    @property
+    def urls(self) -> Mapping[str, str]:
+        """What people open, by what it is."""
+        return {
+            "api": self.settings.api_url,
+            "docs": f"{self.settings.api_url}/docs",
+            "temporal_ui": self.settings.temporal_ui,
+            "temporal": self.settings.temporal_address,
+        }
+
+    def children(self) -> list[Child]:
+        """The programs, in the order in which they start."""
+        chosen, environment = self.settings, _environment(self.settings)
+        ready_file = chosen.data / "worker.ready"
+        ready_file.unlink(missing_ok=True)
+        return [
+            Child(
+                "temporal",
+                command(self.temporal),
+                ready=partial(
+                    wait_ready, self.temporal.address, search_attributes=self.temporal.search_attributes
+                ),
+                url=chosen.temporal_ui,
+                ports=((LOCAL, self.temporal.port), (LOCAL, self.temporal.ui_port)),
+                lock=lock_path(self.temporal),
+            ),
+            Child(
+                "api",
+                _program("api"),
+                env=environment,
+                ready=partial(_api_ready, chosen),
+                after=("temporal",),
+                url=chosen.api_url,
+                ports=((chosen.host, chosen.port),),
+            ),
+            Child(
+                "worker",
+                _program("worker", "--ready-file", str(ready_file)),
+                env=environment,
+                ready=appears(ready_file),
+                after=("temporal", "api"),
+                grace=15.0,
+            ),
+        ]
+
+
+def _program(*arguments: str) -> list[str]:
+    """Our own command; -P, for what is in the current folder must not be taken for a part of us."""
+    return [sys.executable, "-P", "-m", "workflow_engine", "--debug", *arguments]
+
+
+def _python_path() -> str:
+    """Where a child finds this package, installed or not."""
+    root = str(Path(workflow_engine.__file__).absolute().parents[1])
+    before = os.environ.get("PYTHONPATH", "")
+    if root in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), before):
+        return before
+    return f"{root}{os.pathsep}{before}" if before else root
+
+
+def _environment(chosen: Settings) -> dict[str, str]:
+    """The variables that make a child have the settings *chosen*; a token must not be seen on a command line."""
+    values = {
+        "data": str(chosen.data),
+        "host": chosen.host,
+        "port": str(chosen.port),
+        "api_token": chosen.api_token or "",
+        "api_url": chosen.api_url,
+        "temporal_address": chosen.temporal_address,
+        "temporal_namespace": chosen.temporal_namespace,
+        "temporal_profile": "",
+        "temporal_ui": chosen.temporal_ui,
+        "task_queue": chosen.task_queue,
+        "search_attributes": str(chosen.search_attributes),
+        "events_store": chosen.events_store or "",
+        "definitions_store": chosen.definitions_store or "",
+        "catalog_store": chosen.catalog_store or "",
+        "allowed_hosts": ",".join(chosen.allowed_hosts),
+        "allow_link_local": str(chosen.allow_link_local),
+        "allow_private": str(chosen.allow_private),
+        "connect_to": ",".join(chosen.connect_to),
+        "ca_file": "" if chosen.ca_file is None else str(chosen.ca_file.absolute()),
+    }
+    return {variable(name): value for name, value in values.items()} | {
+        "PYTHONPATH": _python_path(),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+async def _api_ready(chosen: Settings) -> None:
+    """Until every part of the API works; it wants its token for that."""
+    async with HttpApi(chosen.api_url, chosen.api_token, timeout=_PROBE_SECONDS) as api:
+        while True:
+            with contextlib.suppress(Unavailable):
+                await api.ready()
+                return
+            await asyncio.sleep(_POLL_EVERY)
+
+
+def appears(path: Path) -> Callable[[], Awaitable[None]]:
+    """Readiness of a child that writes its process id to *path*: again at each of its lives."""
+    seen = ""
+
+    async def wait() -> None:
+        nonlocal seen
+        while True:
+            found = _content(path)
+            if found and found != seen:
+                seen = found
+                return
+            await asyncio.sleep(_POLL_EVERY)
+
+    return wait
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,66 @@
+"""What the command line prints: JSON and tables on stdout, remarks on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+FINE, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes. FAILED: the document is invalid, the run did not complete, what was asked for is not there."""
+
+
+def say(text: str) -> None:
+    """A remark for the person at the terminal."""
+    print(printable(text, keep="\n\t"), file=sys.stderr, flush=True)
+
+
+def result(text: str) -> None:
+    """A line of the result."""
+    print(printable(text, keep="\n\t"), flush=True)
+
+
+def print_json(value: object) -> None:
+    """*value* as indented JSON on stdout, keys in their order."""
+    _write_json(value, sys.stdout)
+
+
+def print_error_json(value: object) -> None:
+    """*value* as indented JSON on stderr: the error of a run."""
+    _write_json(value, sys.stderr)
+
+
+def _write_json(value: object, stream: TextIO) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(stream.encoding)
+    except UnicodeEncodeError:  # a lone surrogate, or a terminal that cannot show all there is
+        text = json.dumps(value, indent=2)
+    stream.write(text + "\n")
+    stream.flush()
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """*rows* in columns under *headings*; nothing at all where there are no rows."""
+    if not rows:
+        return
+    lines = [list(headings), *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """*text* with control characters written as escapes, so that data cannot steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in keep else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 error``, ``2 errors``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
