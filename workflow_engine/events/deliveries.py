@@ -14,14 +14,17 @@ import orjson
 
 from workflow_engine.errors import NotFound, Unavailable
 from workflow_engine.events.cloudevents import decode
+from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import Position
-from workflow_engine.events.spi import Again, Attempt, Done, Parked, Store
+from workflow_engine.events.spi import Again, Attempt, Done, Parked, Settled, Store
 from workflow_engine.events.subscriptions import FOREVER, MAX_TIMEOUT, RetryPolicy, Subscription
 from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Listening, Retry, Target
 from workflow_engine.values import JsonObject
 
-PER_GROUP = 8
+PER_GROUP = 32
 """How many deliveries of one group are fetched at a time."""
+IN_A_ROW = 64
+"""How many deliveries of one listener are made before others of its run have a turn."""
 MAX_IN_FLIGHT = 256
 """How many deliveries are with their targets at a time, over all groups."""
 RUN_IN_FLIGHT = 32
@@ -71,9 +74,10 @@ class Deliverer:
         *,
         owner: str,
         now_us: Callable[[], int],
+        recent: RecentBodies,
     ) -> None:
         self._store, self._targets, self._recipients = store, targets, recipients
-        self._owner, self._now_us = owner, now_us
+        self._owner, self._now_us, self._recent = owner, now_us, recent
         self._woken = asyncio.Event()
         self._in_flight: dict[asyncio.Task[None], Parked] = {}
         self._per_group: Counter[str] = Counter()
@@ -108,11 +112,15 @@ class Deliverer:
             await asyncio.wait(tasks)
 
     def _room(self) -> dict[str, int]:
-        """How many more of each group may be handed out, where that is not `PER_GROUP`."""
+        """How many more of each group may be handed out, where that is not `PER_GROUP`.
+
+        A group that is busy is filled up when half of it is done, so that few questions fetch many.
+        """
         limits = self._recipients.limits()
         room = {group: limit for group, limit in limits.items() if limit < PER_GROUP}
         for group, running in self._per_group.items():
-            room[group] = min(PER_GROUP, limits.get(group, RUN_IN_FLIGHT) - running)
+            limit = limits.get(group, RUN_IN_FLIGHT)
+            room[group] = min(PER_GROUP, limit - running) if running <= limit // 2 else 0
         return room
 
     async def _run(self) -> None:
@@ -158,22 +166,41 @@ class Deliverer:
             _log.error("delivery %s stays leased: %s", item.id, error, exc_info=error)
 
     async def _work(self, item: Parked) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         try:
-            await self._attempt(item)
+            for left in reversed(range(IN_A_ROW)):
+                settled = await self._attempt(item, last=left == 0 or self._stopping)
+                if settled.next is None:
+                    return
+                item = self._in_flight[task] = settled.next
         except asyncio.CancelledError:
             await self._store.settle(item, Again(self._now_us(), "the router stopped"))
             raise
-        except (Unavailable, NotFound) as error:
-            _log.warning("delivery %s cannot be settled, its lease has to run out: %s", item.id, error)
+        except NotFound:
+            return  # the channel was dropped with its deliveries
+        except Unavailable as error:
+            _log.warning("delivery %s waits for the store: %s", item.id, error)
+            await self._put_back(item)
 
-    async def _attempt(self, item: Parked) -> None:
+    async def _put_back(self, item: Parked) -> None:
+        pause = 0.05
+        while not self._stopping:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+            with contextlib.suppress(Unavailable):
+                await self._store.settle(item, Again(self._now_us(), "the store was not available"))
+                return
+
+    async def _attempt(self, item: Parked, *, last: bool) -> Settled:
         payload = orjson.loads(item.payload)
         policy = FOREVER
         if "run" in payload:
             state = self._recipients.state_of(payload["run"], payload["listen"])
             if state == "closing":
-                await self._store.settle(item, Again(self._now_us() + 50_000, "the listener is being closed"))
-                return
+                return await self._store.settle(
+                    item, Again(self._now_us() + 50_000, "the listener is being closed")
+                )
             target: JsonObject = {"kind": "run"}
             kind, gone = "run", state == "unknown"
         else:
@@ -184,11 +211,9 @@ class Deliverer:
             policy = policy if subscription is None else subscription.retry
         if gone:
             verdict = _Verdict("dropped", "unwanted", "nobody waits for it any more")
-            await self._close(item, self._rows(item, payload, verdict, 0.0), Done())
-            return
+            return await self._close(item, self._rows(item, payload, verdict, 0.0), last=last)
         positions = [Position.parse(text) for text in payload["events"]]
-        found = await self._store.fetch(item.channel, positions)
-        events = tuple(decode(stored.record.body) for stored in found if stored is not None)
+        events = await self._events(item.channel, positions)
         delivery = _delivery(item, payload, target, events)
         started = self._now_us()
         if len(events) < len(positions):
@@ -204,13 +229,21 @@ class Deliverer:
                 else min(verdict.after, MAX_RETRY_AFTER)
             )
             due_us = self._now_us() + int(max(0.0, wait) * 1e6)
-            await self._close(item, rows, Again(due_us, f"{verdict.code}: {verdict.detail}"[:1024]))
-            return
+            reason = f"{verdict.code}: {verdict.detail}"[:1024]
+            return await self._store.settle(item, Again(due_us, reason), ledger=rows)
         if verdict.status == "dead" or (verdict.status == "gone" and delivery.listening is None):
             await self._recipients.bury(delivery, item, verdict.code, verdict.detail)
         if verdict.status == "gone":
             await self._recipients.gone(delivery)
-        await self._close(item, rows, Done())
+        return await self._close(item, rows, last=last)
+
+    async def _events(self, channel: str, positions: list[Position]) -> tuple[JsonObject, ...]:
+        """The events that are still there."""
+        bodies = [self._recent.get(channel, at) for at in positions]
+        if None in bodies:
+            found = await self._store.fetch(channel, positions)
+            bodies = [None if stored is None else stored.record.body for stored in found]
+        return tuple(decode(body) for body in bodies if body is not None)
 
     async def _call(self, kind: str, delivery: Delivery, policy: RetryPolicy) -> _Verdict:
         target = self._targets.get(kind)
@@ -238,9 +271,10 @@ class Deliverer:
         aged = policy.max_age is not None and now_us - item.first_us >= policy.max_age * 1e6
         return _Verdict("dead", verdict.code, verdict.detail) if attempts or aged else verdict
 
-    async def _close(self, item: Parked, rows: list[Attempt], outcome: Done | Again) -> None:
-        """Write the attempt and its outcome, which share a commit."""
-        await asyncio.gather(self._store.log_attempts(rows), self._store.settle(item, outcome))
+    async def _close(self, item: Parked, rows: list[Attempt], *, last: bool) -> Settled:
+        """The delivery is over; unless it is the *last* in a row, go on with the next of its key."""
+        until_us = None if last else self._now_us() + LEASE_US
+        return await self._store.settle(item, Done(), ledger=rows, next_until_us=until_us)
 
     def _rows(self, item: Parked, payload: dict[str, Any], verdict: _Verdict, ms: float) -> list[Attempt]:
         return [

@@ -11,6 +11,7 @@ from workflow_engine.events.cloudevents import decode
 from workflow_engine.events.index import InterestIndex
 from workflow_engine.events.joining import CENTURY_US, Subscribers
 from workflow_engine.events.listeners import Listener, Step, Subscriber, Waiter
+from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.spi import Assignment, ChannelSpec, Fenced, Store, StoredRecord
 from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.events.waiting import Waiters
@@ -39,9 +40,10 @@ class Dispatcher:
         member: str,
         now_us: Callable[[], int],
         wake: Callable[[], None],
+        recent: RecentBodies,
     ) -> None:
         self.store, self.spec, self.name, self.member = store, spec, spec.name, member
-        self.now_us, self.wake = now_us, wake
+        self.now_us, self.wake, self._recent = now_us, wake, recent
         self.lock = asyncio.Lock()
         """Held while the cursor or the set of listeners changes."""
         self.index: InterestIndex[Listener] = InterestIndex()
@@ -104,6 +106,10 @@ class Dispatcher:
             for stored in batch:
                 if listeners := self.index.candidates(stored.record.type, stored.record.source):
                     await self.offer(stored, listeners, step)
+            wanted = {item.position for item in step.outbox}
+            for stored in batch:
+                if stored.position in wanted:
+                    self._recent.put(self.name, stored.position, stored.record.body)
             await self.commit(step, {partition: batch[-1].position.offset + 1}, sync=False)
 
     async def offer(self, stored: StoredRecord, listeners: list[Listener], step: Step) -> None:

@@ -19,6 +19,7 @@ from workflow_engine.events.dispatch import Dispatcher
 from workflow_engine.events.forwarding import ChannelTarget
 from workflow_engine.events.letters import DEAD_LETTERS, letters, revived
 from workflow_engine.events.ports import Published
+from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import ChannelSpec, Position, microseconds
 from workflow_engine.events.retention import trim
 from workflow_engine.events.spi import Parked, Store
@@ -58,7 +59,10 @@ class Router:
         self._subscriptions: dict[str, Subscription] = {}
         self._limits: dict[str, int] = {}
         self._changing = asyncio.Lock()
-        self._deliverer = Deliverer(store, self._targets, self, owner=self._member, now_us=self._now_us)
+        self._recent = RecentBodies()
+        self._deliverer = Deliverer(
+            store, self._targets, self, owner=self._member, now_us=self._now_us, recent=self._recent
+        )
 
     def _now_us(self) -> int:
         return int(self._clock() * 1e6)
@@ -91,7 +95,12 @@ class Router:
         self, spec: ChannelSpec, subscriptions: Mapping[str, tuple[Subscription, dict[int, int]]]
     ) -> Dispatcher:
         dispatcher = Dispatcher(
-            self._store, spec, member=self._member, now_us=self._now_us, wake=self._deliverer.wake
+            self._store,
+            spec,
+            member=self._member,
+            now_us=self._now_us,
+            wake=self._deliverer.wake,
+            recent=self._recent,
         )
         await dispatcher.start(subscriptions)
         self._dispatchers[spec.name] = dispatcher

@@ -33,32 +33,11 @@ from workflow_engine.events.records import (
 )
 
 __all__ = [
-    "Again",
-    "Appended",
-    "Assignment",
-    "Attempt",
-    "Caps",
-    "Change",
-    "ChannelSpec",
-    "DeliveryStore",
-    "Done",
-    "EventStore",
-    "Fenced",
-    "GroupStore",
-    "Hit",
-    "Lease",
-    "MetaStore",
-    "Parked",
-    "PartitionStats",
-    "Position",
-    "Query",
-    "Record",
-    "Start",
-    "Store",
-    "StoredRecord",
-    "Versioned",
-    "partition_of",
-]
+    "Again", "Appended", "Assignment", "Attempt", "Caps", "Change", "ChannelSpec", "DeliveryStore",
+    "Done", "EventStore", "Fenced", "GroupStore", "Hit", "Lease", "MetaStore", "Parked",
+    "PartitionStats", "Position", "Query", "Record", "Settled", "Start", "Store", "StoredRecord",
+    "Versioned", "partition_of",
+]  # fmt: skip
 
 
 class Caps(enum.Flag):
@@ -250,6 +229,14 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """Whether the lease was *held*, without which nothing changed; and what is leased *next*."""
+
+    held: bool
+    next: Parked | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """Which records to find; every field that is set must fit. Times are when they were received: *from_us*
     is inside, *to_us* outside. *cursor* is that of the last hit of the page before.
@@ -299,8 +286,19 @@ class DeliveryStore(Protocol):
     async def next_due(self, exclude: Collection[str] = ()) -> int | None:
         """When the earliest delivery, leased or not, is due; ``None`` if there is none."""
 
-    async def settle(self, item: Parked, outcome: Done | Again) -> bool:
-        """Say how a leased delivery went. ``False``, and no effect, where the lease is not held any more."""
+    async def settle(
+        self,
+        item: Parked,
+        outcome: Done | Again,
+        *,
+        ledger: Sequence[Attempt] = (),
+        next_until_us: int | None = None,
+    ) -> Settled:
+        """Say how a leased delivery went, and add to the ledger; the ledger also where the lease is lost.
+
+        When it is done and has a key, the next delivery of the key is leased at once to the same owner until
+        *next_until_us*, if that is given.
+        """
 
     async def discard(self, group: str, key: str | None = None) -> list[Parked]:
         """Remove the group's deliveries, or those of one key, leased or not, and return them in order."""

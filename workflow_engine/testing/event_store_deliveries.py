@@ -132,15 +132,15 @@ class DeliveryContract(StoreFixtures):
         await store.park([delivery("a")])
         (first,) = await store.due("me", NOW, limit=1, lease_us=SECOND, per_group=1)
         (second,) = await store.due("me", NOW + SECOND, limit=1, lease_us=SECOND, per_group=1)
-        assert await store.settle(first, Done()) is False
-        assert await store.settle(second, Done()) is True
-        assert await store.settle(second, Done()) is False
+        assert not (await store.settle(first, Done())).held
+        assert (await store.settle(second, Done())).held
+        assert not (await store.settle(second, Done())).held
         assert await store.parked() == []
 
     async def test_another_attempt_is_counted_and_comes_when_it_is_due(self, store: Store) -> None:
         await store.park([delivery("a")])
         (item,) = await store.due("me", NOW, limit=1, lease_us=SECOND, per_group=1)
-        assert await store.settle(item, Again(NOW + 5 * SECOND, "refused"))
+        assert (await store.settle(item, Again(NOW + 5 * SECOND, "refused"))).held
         assert await self.due(store, NOW + 4 * SECOND) == []
         (again,) = await store.due("me", NOW + 5 * SECOND, limit=1, lease_us=SECOND, per_group=1)
         assert (again.attempt, again.reason, again.first_us) == (1, "refused", NOW)
@@ -153,6 +153,24 @@ class DeliveryContract(StoreFixtures):
         await store.settle(first[1], Done())
         assert await self.due(store) == ["b1"]
         assert await self.due(store, NOW + 5 * SECOND) == ["a0"]
+
+    async def test_the_next_of_a_key_is_leased_with_settling_the_one_before(self, store: Store) -> None:
+        row = Attempt("c", Position(0, 0), "g", "a", "delivered", NOW, 1)
+        await store.park([delivery(id, key="k") for id in "abc"])
+        (first,) = await store.due("me", NOW, limit=9, lease_us=SECOND, per_group=9)
+        settled = await store.settle(first, Done(), ledger=[row], next_until_us=NOW + 2 * SECOND)
+        assert settled.next is not None
+        assert (settled.next.id, settled.next.owner, settled.next.due_us) == ("b", "me", NOW + 2 * SECOND)
+        assert await store.attempts("c", Position(0, 0)) == [row]
+        assert await self.due(store) == []
+        again = await store.settle(settled.next, Again(NOW, ""), next_until_us=NOW + 2 * SECOND)
+        assert (again.held, again.next) == (True, None)
+        (second,) = await store.due("me", NOW, limit=9, lease_us=SECOND, per_group=9)
+        assert (await store.settle(second, Done())).next is None
+        (third,) = await store.due("me", NOW, limit=9, lease_us=SECOND, per_group=9)
+        assert third.id == "c"
+        last = await store.settle(third, Done(), next_until_us=NOW + SECOND)
+        assert (last.held, last.next) == (True, None)
 
     async def test_groups_share_fairly(self, store: Store) -> None:
         await store.park([delivery(f"{group}{n}", group=group) for group in "abc" for n in range(5)])
@@ -172,7 +190,7 @@ class DeliveryContract(StoreFixtures):
         )
         (leased, *_) = await store.due("me", NOW, limit=1, lease_us=SECOND, per_group=1)
         assert [item.id for item in await store.discard("g", "a")] == ["1", "3"]
-        assert await store.settle(leased, Done()) is False
+        assert not (await store.settle(leased, Done())).held
         await store.park([delivery("5", key="a")])
         assert await self.due(store) == ["2", "4", "5"]
         assert [item.id for item in await store.discard("g")] == ["2", "4", "5"]

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from workflow_engine.events.spi import Again, Attempt, Done, Hit, Parked, Position, Query
+from workflow_engine.events.spi import Again, Attempt, Done, Hit, Parked, Position, Query, Settled
 from workflow_engine.events.stores.memory_log import MemoryLog
 
 
@@ -119,8 +119,16 @@ class MemoryDeliveries(MemoryLog):
         heads = [queue.head() for group, queue in self._queues.items() if group not in exclude]
         return min((head.due_us for head in heads if head is not None), default=None)
 
-    async def settle(self, item: Parked, outcome: Done | Again) -> bool:
+    async def settle(
+        self,
+        item: Parked,
+        outcome: Done | Again,
+        *,
+        ledger: Sequence[Attempt] = (),
+        next_until_us: int | None = None,
+    ) -> Settled:
         self._use()
+        self._log_attempts(ledger)
         queue = self._queues.get(item.group)
         present = queue.items.get(item.id) if queue is not None else None
         if (
@@ -128,20 +136,20 @@ class MemoryDeliveries(MemoryLog):
             or present is None
             or (present[1].owner, present[1].due_us) != (item.owner, item.due_us)
         ):
-            return False
-        if isinstance(outcome, Done):
-            self._forget(queue, item.id)
-        else:
+            return Settled(held=False)
+        if isinstance(outcome, Again):
+            attempt = present[1].attempt + 1
             queue.move(
-                replace(
-                    present[1],
-                    owner=None,
-                    due_us=outcome.due_us,
-                    attempt=present[1].attempt + 1,
-                    reason=outcome.reason,
-                )
+                replace(present[1], owner=None, due_us=outcome.due_us, attempt=attempt, reason=outcome.reason)
             )
-        return True
+            return Settled(held=True)
+        self._forget(queue, item.id)
+        if next_until_us is None or item.key is None or item.key not in queue.keys:
+            return Settled(held=True)
+        _, head = queue.items[queue.keys[item.key][0]]
+        head = replace(head, owner=item.owner, due_us=next_until_us)
+        queue.move(head)
+        return Settled(held=True, next=head)
 
     def _forget(self, queue: _Queue, id: str) -> Parked:
         item = queue.remove(id)

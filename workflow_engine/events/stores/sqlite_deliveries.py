@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from workflow_engine.events.spi import Again, Attempt, Done, Hit, Parked, Position, Query
+from workflow_engine.events.spi import Again, Attempt, Done, Hit, Parked, Position, Query, Settled
 from workflow_engine.events.stores.sqlite_log import RECORD, SqliteLog, stored
 
 _PARKED = "id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, owner"
@@ -101,21 +101,44 @@ class SqliteDeliveries(SqliteLog):
 
         return await self._db.read(work)
 
-    async def settle(self, item: Parked, outcome: Done | Again) -> bool:
+    async def settle(
+        self,
+        item: Parked,
+        outcome: Done | Again,
+        *,
+        ledger: Sequence[Attempt] = (),
+        next_until_us: int | None = None,
+    ) -> Settled:
         held = (item.id, item.owner, item.due_us)
 
-        def work(db: sqlite3.Connection) -> bool:
+        def work(db: sqlite3.Connection) -> Settled:
+            self._log(db, ledger)
             if isinstance(outcome, Again):
                 again = db.execute(
                     "UPDATE parked SET owner = NULL, due_us = ?, reason = ?, attempt = attempt + 1"
                     " WHERE id = ? AND owner = ? AND due_us = ?",
                     (outcome.due_us, outcome.reason, *held),
                 )
-                return again.rowcount > 0
+                return Settled(again.rowcount > 0)
             gone = db.execute("DELETE FROM parked WHERE id = ? AND owner = ? AND due_us = ?", held)
-            if gone.rowcount and item.key is not None:
-                _unblock(db, item.group, item.key)
-            return gone.rowcount > 0
+            if not gone.rowcount or item.key is None:
+                return Settled(gone.rowcount > 0)
+            row = db.execute(
+                f"SELECT seq, {_PARKED} FROM parked WHERE grp = ? AND key = ? ORDER BY seq LIMIT 1",
+                (item.group, item.key),
+            ).fetchone()
+            if row is None:
+                return Settled(held=True)
+            if next_until_us is None:
+                db.execute("UPDATE parked SET blocked = 0 WHERE seq = ?", row[:1])
+                return Settled(held=True)
+            db.execute(
+                "UPDATE parked SET blocked = 0, owner = ?, due_us = ? WHERE seq = ?",
+                (item.owner, next_until_us, row[0]),
+            )
+            return Settled(
+                held=True, next=replace(self._item(row[1:]), owner=item.owner, due_us=next_until_us)
+            )
 
         return await self._db.write(work, sync=False)
 
@@ -222,12 +245,3 @@ def _groups_after(db: sqlite3.Connection, last: str) -> Iterator[str]:
                 break
             at = row[0]
             yield at
-
-
-def _unblock(db: sqlite3.Connection, group: str, key: str) -> None:
-    """Let the first delivery of a key be handed out."""
-    db.execute(
-        "UPDATE parked SET blocked = 0 WHERE blocked AND seq ="
-        " (SELECT min(seq) FROM parked WHERE grp = ? AND key = ?)",
-        (group, key),
-    )
