@@ -85,10 +85,10 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             ui=settings.temporal_ui,
             search_attributes=settings.search_attributes,
         )
-        targets: dict[str, Target] = {"run": RunTarget(runtime)}
+        engine = Engine(definitions, runtime, resolve=Resolution(specs, egress))
+        targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
         router = Router(open_store(settings.events_url), targets=targets)
-        engine = Engine(definitions, runtime, resolve=Resolution(specs, egress), triggers=Triggers(router))
-        targets["workflow"] = WorkflowTarget(engine)
+        engine.triggers = Triggers(router)
         await router.start()
         stack.push_async_callback(router.stop)
         await engine.restore_triggers()
@@ -215,13 +215,11 @@ async def run_embedded(
         server = await stack.enter_async_context(dev_server(ServerOptions(headless=True, log_level="error")))
         client = await connect(server.address, "default")
         runtime = TemporalRuntime(client, settings.task_queue)
-        targets: dict[str, Target] = {"run": RunTarget(runtime)}
-        router = Router(open_store("memory:"), targets=targets)
         specs = catalog.Catalog(await catalog.open_store("memory:"))
-        engine = Engine(
-            MemoryDefinitions(), runtime, resolve=Resolution(specs, egress), triggers=Triggers(router)
-        )
-        targets["workflow"] = WorkflowTarget(engine)
+        engine = Engine(MemoryDefinitions(), runtime, resolve=Resolution(specs, egress))
+        targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
+        router = Router(open_store("memory:"), targets=targets)
+        engine.triggers = Triggers(router)
         await router.start()
         stack.push_async_callback(router.stop)
         activities = Activities(CALLERS, router, engine.find_bundle, egress)

@@ -49,13 +49,12 @@ class Deployed:
 class Engine:
     """Deploys, starts and follows workflows. It owns nothing: stores and runtimes are given to it."""
 
-    def __init__(
-        self, store: DefinitionStore, runtime: Runtime, *, resolve: Resolve, triggers: Triggers | None = None
-    ) -> None:
+    def __init__(self, store: DefinitionStore, runtime: Runtime, *, resolve: Resolve) -> None:
         self._store = store
         self._runtime = runtime
         self._resolve = resolve
-        self._triggers = triggers
+        self.triggers: Triggers | None = None
+        """Where events that start workflows are asked for; set once the router is there, for it needs us."""
 
     # --- workflows ----------------------------------------------------------------------------------------
 
@@ -76,6 +75,8 @@ class Engine:
                     f"version {graph.name.version} of {graph.name.namespace}/{graph.name.name} is deployed with "
                     "another text; give the new text a new version"
                 )
+            # A process that died while it deployed may have left the trigger unset.
+            await self._trigger(await self._store.get(graph.name.namespace, graph.name.name, None))
             return Deployed(present, False, warnings)
         bundle = await self._bundle(document, resources or {})
         title = graph.title or graph.name.name
@@ -118,8 +119,8 @@ class Engine:
         return Bundle.of(document, resources)
 
     async def _trigger(self, latest: Definition) -> None:
-        if self._triggers is not None:
-            await self._triggers.set(latest.bundle.graph())
+        if self.triggers is not None:
+            await self.triggers.set(latest.bundle.graph())
 
     async def restore_triggers(self) -> None:
         """After a start of the process: let every deployed workflow be started by its events."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from workflow_engine.errors import NotFound
 from workflow_engine.events.subscriptions import RetryPolicy, Subscription
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.listening import specify
@@ -23,7 +25,7 @@ class Subscriptions(Protocol):
         """Keep it; one with that id keeps its place in the channel."""
 
     async def delete_subscription(self, id: str) -> Any:
-        """Forget it."""
+        """Forget it; `NotFound` when it is not there."""
 
 
 class Triggers:
@@ -37,7 +39,8 @@ class Triggers:
         name = graph.name
         id = f"{OWN}{quote(name.namespace)}/{quote(name.name)}"
         if graph.trigger is None:
-            await self._router.delete_subscription(id)
+            with contextlib.suppress(NotFound):
+                await self._router.delete_subscription(id)
             return
         await self._router.put_subscription(
             Subscription(
