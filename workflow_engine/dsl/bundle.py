@@ -1,7 +1,8 @@
 """What a run is pinned to: a document and every external thing it needs, known by the digest of both.
 
 A bundle travels in the start arguments of a run, so that its history is whole and a new deployment cannot
-change it. The bytes are JSON, keys in document order, compressed; a worker keeps what it compiled by digest.
+change it. The bytes are JSON, keys in document order: as they are while a person may want to read them in the
+Temporal UI, compressed beyond that. A worker keeps what it compiled by digest.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from workflow_engine.values import Json
 MAX_BYTES = 16 * 1024 * 1024
 """The largest bundle, uncompressed; a compressed one must also fit a payload (2 MB by default)."""
 MAX_COMPRESSED = 1_900_000
+READABLE = 32 * 1024
+"""Up to this many bytes a bundle travels as plain JSON."""
 FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A document and its resources, as compressed bytes, and the sha256 of the bytes before compression."""
+    """A document and its resources: JSON, or compressed JSON, and the sha256 of the JSON."""
 
     digest: str
     data: bytes
@@ -53,7 +56,12 @@ class Bundle:
                 f"{MAX_BYTES:,} ({MAX_COMPRESSED:,}) can travel with a run",
                 status=413,
             )
-        return cls(hashlib.sha256(plain).hexdigest(), packed)
+        return cls(hashlib.sha256(plain).hexdigest(), plain if len(plain) <= READABLE else packed)
+
+    @property
+    def readable(self) -> bool:
+        """Whether *data* is plain JSON."""
+        return self.data.startswith(b"{")
 
     def graph(self) -> StateGraph:
         """The compiled graph, from memory when this process has seen the bundle before."""
@@ -61,8 +69,7 @@ class Bundle:
 
     def open(self) -> tuple[Document, dict[str, Json]]:
         """The document, without places, and the resources."""
-        unpacker = zlib.decompressobj()
-        plain = unpacker.decompress(self.data, MAX_BYTES + 1)
+        plain = self.data if self.readable else zlib.decompressobj().decompress(self.data, MAX_BYTES + 1)
         if len(plain) > MAX_BYTES:
             raise Rejected(
                 "bundle-too-large", f"the bundle {self.digest[:12]} unpacks to over {MAX_BYTES:,} bytes"

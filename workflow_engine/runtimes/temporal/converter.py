@@ -26,8 +26,17 @@ from workflow_engine.dsl.bundle import Bundle
 BUNDLE_ENCODING = "binary/wfe-bundle"
 
 
+DIGEST = "digest"
+"""The metadata that makes a payload a bundle: reading it costs nothing, so a known bundle is not parsed again."""
+
+
+def is_bundle(payload: Payload) -> bool:
+    """Whether *payload* is a bundle, as JSON or compressed."""
+    return DIGEST in payload.metadata
+
+
 class BundleConverter(EncodingPayloadConverter):
-    """A `Bundle` as its own bytes; the digest is in the payload's metadata, where it costs nothing to read."""
+    """A `Bundle` as its own bytes: a small one is JSON, which the Temporal UI shows."""
 
     @property
     def encoding(self) -> str:
@@ -36,11 +45,12 @@ class BundleConverter(EncodingPayloadConverter):
     def to_payload(self, value: Any) -> Payload | None:
         if not isinstance(value, Bundle):
             return None
-        metadata = {"encoding": BUNDLE_ENCODING.encode(), "digest": value.digest.encode()}
+        encoding = "json/plain" if value.readable else BUNDLE_ENCODING
+        metadata = {"encoding": encoding.encode(), DIGEST: value.digest.encode()}
         return Payload(metadata=metadata, data=value.data)
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
-        return Bundle(payload.metadata["digest"].decode(), payload.data)
+        return Bundle(payload.metadata[DIGEST].decode(), payload.data)
 
 
 class OrderedJsonConverter(EncodingPayloadConverter):
@@ -58,6 +68,8 @@ class OrderedJsonConverter(EncodingPayloadConverter):
         return Payload(metadata={"encoding": b"json/plain"}, data=data)
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        if is_bundle(payload):
+            return Bundle(payload.metadata[DIGEST].decode(), payload.data)
         if type_hint in {None, Any, object, dict, list}:
             return orjson.loads(payload.data)
         return _STOCK.from_payload(payload, type_hint)

@@ -21,7 +21,6 @@ from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault
 from workflow_engine.graph.model import walk
 from workflow_engine.interpreter.run import Run
-from workflow_engine.runtimes.temporal.converter import BUNDLE_ENCODING
 from workflow_engine.runtimes.temporal.effects import UNTIL_IT_WORKS, TemporalEffects
 from workflow_engine.runtimes.temporal.failures import failure_of, reraise
 
@@ -65,8 +64,7 @@ class ServerlessWorkflow:
         namespace, name, version = None, workflow.info().workflow_type, None
         if payload is not None:
             value = workflow.payload_converter().from_payload(payload)
-            if payload.metadata["encoding"].decode() == BUNDLE_ENCODING:
-                assert isinstance(value, Bundle)
+            if isinstance(value, Bundle):
                 return value
             if isinstance(value, dict):
                 namespace, name, version = (
