@@ -59,8 +59,10 @@ class ObjectRule:
     codes: Mapping[str, str]
     properties: dict[str, Check] = field(default_factory=dict)
     patterns: tuple[re.Pattern[str], ...] = ()
+    refused: frozenset[str] = frozenset()
     values: Check | None = None
     required: tuple[str, ...] = ()
+    needed: frozenset[str] = frozenset()
     choice: Choice | None = None
     companions: tuple[tuple[str, list[str]], ...] = ()
     fewest: int = 0
@@ -91,17 +93,28 @@ class ObjectRule:
         parts = self.parts(value)
         for part in parts:
             if len(value) < part.fewest:
-                report.add("empty-object", f"expected {self.title}, got an empty object", path)
+                report.add("empty-object", "there must be something in this object", path)
                 return
             if part.most is not None and len(value) > part.most:
                 self._too_many(value, path, report)
                 return
-        _Look(self, value, parts, path, report).report()
+        if not all(part.content(value) for part in parts):
+            _Look(self, value, parts, path, report).report()
         for key, item in value.items():
             for part in parts:
                 check = part.properties.get(key, part.values)
                 if check is not None:
                     check(item, (path, key), report)
+
+    def content(self, value: Object) -> bool:
+        """Whether this part certainly has nothing to say about which properties *value* has."""
+        if self.suspicious or self.closed == "with parts" or not self.needed <= value.keys():
+            return False
+        if self.closed == "alone" and not value.keys() <= self.properties.keys():
+            return False
+        if self.choice is not None and sum(branch.taken(value) for branch in self.choice.branches) != 1:
+            return False
+        return not any(name in value for name, _ in self.companions)
 
     def _too_many(self, value: Object, path: Path, report: Report) -> None:
         names = list(value)
@@ -141,20 +154,13 @@ class _Look:
             if not names and "none" in choice.codes:
                 self._no_keyword(choice, unknown)
                 return
-        meant = {name: self._meant(name) for name in unknown}
-        explained = set(meant.values())
-        for name in dict.fromkeys(missing):
-            if name not in explained:
-                self._missing(f"{self._name()} needs {ticked(name)}", name)
+        elsewhere = self._elsewhere(unknown)
+        meant = {name: self._meant(name) for name in unknown if name not in elsewhere}
+        explained = {guess for guess in meant.values() if guess is not None}
+        if not elsewhere:
+            explained.update(self._missing(missing, taken, explained))
         for choice, names in taken:
-            if (
-                not names
-                and not explained.intersection(choice.names)
-                and not set(choice.names) & set(missing)
-            ):
-                few = "one of" if choice.exactly_one else "at least one of"
-                self._missing(f"{self._name()} needs {few} {listing(choice.names)}", choice.names[0])
-            elif len(names) > 1 and choice.exactly_one:
+            if len(names) > 1 and choice.exactly_one:
                 self._conflict(choice, names)
         for name, needed in apart:
             if needed not in explained:
@@ -162,6 +168,35 @@ class _Look:
                 self.to.add("misplaced-property", message, (self.path, name), at_key=True)
         for name, guess in meant.items():
             self.to.add("unknown-property", self._about(name, guess), (self.path, name), at_key=True)
+
+    def _missing(
+        self, required: list[str], taken: list[tuple[Choice, list[str]]], explained: set[str]
+    ) -> set[str]:
+        """Report all that is missing as one problem, but for names that a typo explains; the names missing."""
+        names = [name for name in dict.fromkeys(required) if name not in explained]
+        needs = [listing(names, "and")] if names else []
+        for choice, present in taken:
+            if not present and not explained.union(required).intersection(choice.names):
+                few = "one of" if choice.exactly_one else "at least one of"
+                needs.append(f"{few} {listing(self._offered(choice))}")
+                names += choice.names
+        if needs:
+            message = f"{self._name()} needs {' and '.join(needs)}"
+            self.to.add("missing-property", message, self.path, at_key=True)
+        return {*names, *required}
+
+    def _elsewhere(self, unknown: list[str]) -> list[str]:
+        """Report names that belong elsewhere, all with the same place as one problem; they are the mistake."""
+        places: dict[str, list[str]] = {}
+        for name in unknown:
+            note = next((part.misplaced[name] for part in self.parts if name in part.misplaced), None)
+            if note is not None:
+                places.setdefault(note, []).append(name)
+        for note, names in places.items():
+            verb = "does" if len(names) == 1 else "do"
+            message = f"{listing(names, 'and')} {verb} not belong here: {note}"
+            self.to.add("unknown-property", message, (self.path, names[0]), at_key=True)
+        return [name for names in places.values() for name in names]
 
     def _unknown(self) -> list[str]:
         found: dict[str, None] = {}
@@ -178,22 +213,23 @@ class _Look:
         return [name for name in self.value if name in found] if found else []
 
     def _known(self) -> list[str]:
-        """The names that this object may have, without those that are there only to be refused."""
+        """The names that this object may still have, without those that are there only to be refused."""
         names = dict.fromkeys(name for part in self.parts for name in part.properties)
-        return [name for name in names if name not in self.value]
+        return [name for name in names if name not in self.value and name not in self._refused()]
+
+    def _refused(self) -> set[str]:
+        return {name for part in self.parts for name in part.refused}
+
+    def _offered(self, choice: Choice) -> list[str]:
+        return [name for name in choice.names if name not in self._refused()]
 
     def _meant(self, name: str) -> str | None:
         for part in self.parts:
-            if name in part.misplaced:
-                return None
             if name in part.renamed:
                 return part.renamed[name]
         return closest(name, self._known())
 
     def _about(self, name: str, guess: str | None) -> str:
-        for part in self.parts:
-            if name in part.misplaced:
-                return f"{ticked(name)} does not belong here: {part.misplaced[name]}"
         if guess is not None:
             return f"unknown property {ticked(name)}; did you mean {ticked(guess)}?"
         known = self._known()
@@ -221,15 +257,14 @@ class _Look:
         message = f"{listing(in_order, 'and')} exclude each other; keep one of them"
         self.to.add(code, message, (self.path, in_order[1]), at_key=True)
 
-    def _missing(self, message: str, name: str) -> None:
-        self.to.add("missing-property", message, self.path, at_key=True)
-
     def _name(self) -> str:
-        """What to call this object: by its key."""
+        """What to call this object: by its key, or that of its list."""
         if self.path is None:
             return "the document"
-        own = self.path[1]
-        return ticked(own) if isinstance(own, str) else "this item"
+        container, own = self.path
+        if isinstance(own, str):
+            return ticked(own)
+        return f"an item of {ticked(str(container[1]))}" if container is not None else "an item"
 
     def _suspect(self) -> None:
         """Warn of names in an open object that are nearly a property's."""

@@ -153,6 +153,7 @@ class _Compiler:
         _only(schema, _OBJECT_KEYWORDS)
         rule = ObjectRule(title=schema.get("title", "an object"), codes=schema.get("x-codes", {}))
         rule.required = tuple(schema.get("required", ()))
+        rule.needed = frozenset(rule.required)
         rule.fewest = schema.get("minProperties", 0)
         rule.most = schema.get("maxProperties")
         rule.renamed = schema.get("x-renamed", {})
@@ -174,6 +175,9 @@ class _Compiler:
             rule.values = self.check(schema["additionalProperties"])
         rule.patterns = tuple(re.compile(pattern) for pattern in schema.get("patternProperties", {}))
         rule.properties = {name: self.check(sub) for name, sub in schema.get("properties", {}).items()}
+        rule.refused = frozenset(
+            name for name, sub in schema.get("properties", {}).items() if sub is not True and "not" in sub
+        )
         if "$ref" in schema:
             rule.bases.append(self._base(schema["$ref"]))
         for sub in [schema, *schema.get("allOf", [])]:

@@ -25,8 +25,8 @@ def refused(schema: dict[str, Any]) -> Check:
 def string_rule(schema: dict[str, Any]) -> Check:
     """Checks type, ``minLength``, ``enum``, ``pattern``, ``format`` and an ``anyOf`` of the latter two."""
     codes = schema.get("x-codes", {})
-    expected = schema.get("title", "a string")
     shortest = schema.get("minLength", 0)
+    expected = schema.get("title", "a string that is not empty" if shortest else "a string")
     complaints = [(codes.get(word, "invalid-value"), complaint) for word, complaint in _complaints(schema)]
 
     def check(value: Json, path: Path, report: Report) -> None:
@@ -80,7 +80,7 @@ def _one_of(values: list[str]) -> Complaint:
             return None
         guess = closest(text, values)
         hint = f"; did you mean {shown(guess)}?" if guess is not None else ""
-        return f"{shown(text)} is not {listing(values)}{hint}"
+        return f"expected {listing(values)}, got {shown(text)}{hint}"
 
     return complaint
 

@@ -1,0 +1,74 @@
+"""What every problem code means and what to do about it: for the documentation and ``wfe validate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_TEXT = {
+    "alias-explosion": "Once its aliases (`*name`) are expanded, the document is larger than what is read. "
+    "Write the repeated part once, as a function or a sub-workflow.",
+    "duplicate-key": "An object has the same key twice, and only one could count. Remove or rename one of them.",
+    "empty-document": "The text has nothing but blanks and comments.",
+    "invalid-merge": "The merge key `<<` takes an object, or a list of objects, to merge. Put `<<` in quotes "
+    "if it is meant as an ordinary key.",
+    "multiple-documents": "`---` separates documents, and a text holds one workflow. Write each to its own file.",
+    "not-a-string-key": "A key is a number, a boolean, null, a list or an object, which JSON does not allow. "
+    "Put it in quotes.",
+    "not-utf-8": "The text is in another encoding than UTF-8. Save it as UTF-8.",
+    "number-out-of-range": "JSON has no infinity and no NaN, and integers have 64 bits here. Put the number in "
+    "quotes to have it as text.",
+    "recursive-alias": "An alias (`*name`) stands inside of the value it refers to, so the data would have no end.",
+    "too-deep": "Lists and objects are nested too deep to be read. Move the inner part to a function or a "
+    "sub-workflow.",
+    "too-large": "The text is larger than what is read. Split the workflow into sub-workflows, or move data "
+    "out of it.",
+    "too-many-problems": "There are more problems than are shown. Solve the ones above first.",
+    "undefined-alias": "An alias (`*name`) refers to an anchor (`&name`) that does not stand before it. A value "
+    "that begins with `*` must be quoted.",
+    "unsupported-tag": "YAML tags (`!name`) other than those of JSON's types are not read. Leave the tag out.",
+    "yaml-syntax": "The text is neither YAML nor JSON. The usual reasons are indentation, and expressions with "
+    "braces, colons or backslashes that are not in single quotes.",
+}
+
+_VERSION = {
+    "invalid-version": "The version of a workflow is a semantic version such as `1.0.0`.",
+    "missing-version": "The document does not say which version of the DSL it is written in; it is taken for "
+    "0.8. Write `specVersion: '0.8'`.",
+    "unknown-dialect": "DSL 1.0 is recognised by `document` and `do`, DSL 0.8 by `specVersion` and `states`; the "
+    "text has neither or both.",
+    "unquoted-version": "Without quotes YAML reads a version such as `0.8` or `1.10` as a number, and 1.10 is "
+    "1.1. Put it in quotes.",
+    "unsupported-dsl-version": "This engine runs DSL 1.0.x and 0.8. Write `dsl: 1.0.3`, or `specVersion: '0.8'`.",
+}
+
+_SHAPE = {
+    "ambiguous-task": "A task has two of the keywords that say what it does, such as `call` and `set`. Make two "
+    "tasks of it.",
+    "conflicting-properties": "Properties stand side by side that exclude each other. Keep one of them.",
+    "empty-object": "An object is empty where it must have at least one property.",
+    "invalid-duration": "A duration is ISO 8601 text such as `PT1H30M`, in DSL 1.0 also an object such as "
+    "`{minutes: 90}`; or an expression.",
+    "invalid-name": "Namespace and name of a workflow have at most 63 letters, digits and inner hyphens; a dot "
+    "is not allowed. Write `eventmesh-apache-org` for `eventmesh.apache.org`.",
+    "invalid-value": "The value has the right type but is not one of those, or not of the form, that can stand "
+    "here.",
+    "misplaced-property": "The property has a meaning only beside another one, which is not there.",
+    "missing-property": "An object lacks a property, or all of several of which it needs one.",
+    "several-names": "An item of a list of tasks, cases or extensions is an object with one key, its name. Mostly "
+    "what belongs to it is not indented deeper than the name.",
+    "unknown-property": "The language has no such property here, so that it would have no effect. Correct the "
+    "name or remove it; data of your own belongs into `metadata` (in DSL 1.0, keys of the document that begin "
+    "with `x-` are free).",
+    "unknown-task": "None of the keywords that say what a task does is there: `call`, `do`, `emit`, `for`, "
+    "`fork`, `listen`, `raise`, `run`, `set`, `switch`, `try`, `wait`.",
+    "unsupported-authentication": "`certificate` is named by the specification as a kind of authentication but "
+    "defined nowhere. Use `basic`, `bearer`, `digest`, `oauth2` or `oidc`.",
+    "unsupported-language": "Expressions are written in jq; this engine has no other language.",
+    "unsupported-schema-format": "Data is validated with JSON Schema (`format: json`); this engine has no other "
+    "format.",
+    "wrong-type": "The value is of another JSON type than what can stand here; a string that looks like a number "
+    "or a boolean must be quoted.",
+}
+
+EXPLANATIONS: Mapping[str, str] = {**_TEXT, **_VERSION, **_SHAPE}
+"""Problem code -> one or two sentences, in Markdown."""
