@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -285,6 +286,27 @@ def test_what_a_message_cites_is_short():
     assert len(problem.message) < 300
     problem = the_problem_of(HEADER + f"do:\n  - a: {{ wait: PT1S, {'x' * 1000}: 1 }}\n")
     assert len(problem.message) < 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEADER + "do: []\n" + "".join(f"tinemout{number}: 1\n" for number in range(45_000)),
+        OLD + "states: []\n" + "".join(f"function{number}: 1\n" for number in range(45_000)),
+        HEADER + "do: [" + "1.5, " * 90_000 + "]",
+        HEADER + "do: [{a: {" + "".join(f"cal{number}: 1, " for number in range(45_000)) + "}}]",
+        OLD
+        + "states: [{name: a, type: event, end: true, onEvents: [{eventRefs: ["
+        + "a, " * 90_000
+        + "]}]}]",
+    ],
+    ids=["unknown keys", "keys of an open object", "wrong items", "keys of a task", "repeated items"],
+)
+def test_a_document_that_is_wrong_a_thousandfold_is_refused_in_bounded_time(text):
+    before = time.process_time()
+    found = problems_of(text)
+    assert len(found) <= 101
+    assert time.process_time() - before < 20  # a bound on the order of growth, not on speed
 
 
 def test_limits_apply_to_documents():

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias
 
-from workflow_engine.dsl.report import Path, Report
+from workflow_engine.dsl.report import MAX_PROBLEMS, Path, Report
 from workflow_engine.dsl.scalar_rules import Check
 from workflow_engine.dsl.wording import closest, kind, listing, ticked
 from workflow_engine.values import Json
@@ -210,7 +211,8 @@ class _Look:
             for name in self.value.keys() - known:
                 if not any(pattern.search(name) for pattern in part.patterns):
                     found[name] = None
-        return [name for name in self.value if name in found] if found else []
+        # What is far beyond the number of problems that are told costs no time.
+        return list(islice((name for name in self.value if name in found), MAX_PROBLEMS)) if found else []
 
     def _known(self) -> list[str]:
         """The names that this object may still have, without those that are there only to be refused."""
@@ -269,9 +271,8 @@ class _Look:
     def _suspect(self) -> None:
         """Warn of names in an open object that are nearly a property's."""
         known = self._known()
-        for name in self.value:
-            if any(name in part.properties for part in self.parts):
-                continue
+        properties = {name for part in self.parts for name in part.properties}
+        for name in islice((name for name in self.value if name not in properties), MAX_PROBLEMS):
             guess = closest(name, known)
             if guess is not None:
                 message = f"{ticked(name)} is not a property of the language; did you mean {ticked(guess)}?"

@@ -36,6 +36,7 @@ class Report:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._problems: list[Problem] = []
+        self._lines: list[str] = []
 
     def add(
         self, code: str, message: str, path: Path, *, at_key: bool = False, severity: str = "error"
@@ -51,7 +52,9 @@ class Report:
     def written(self, path: Path) -> str:
         """The number, boolean or null at *path* as the author wrote it: 1.10, not 1.1."""
         line, column = self._source.positions.value(pointer(*parts(path)))
-        lines = re.split("\r\n?|\n", self._source.text)
+        if not self._lines:
+            self._lines = re.split("\r\n?|\n", self._source.text)
+        lines = self._lines
         match = _WRITTEN_SCALAR.match(lines[line - 1], column - 1) if line <= len(lines) else None
         return match[0] if match else ""
 
