@@ -21,9 +21,9 @@ from workflow_engine.runtimes.processes.ports import free_ports, port_in_use
 
 
 async def ended(*command: str, **options) -> tuple[int, bytes]:
-    process = await GuardedProcess.start(command, **options)
-    output = await process.output.read()
-    return await process.wait(), output
+    printed = []
+    process = await GuardedProcess.start(command, output=[printed.append], **options)
+    return await process.wait(), b"".join(printed)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,12 @@ async def ended(*command: str, **options) -> tuple[int, bytes]:
 )
 async def test_a_guarded_program_ends_as_it_would_alone(script, code):
     assert (await ended("sh", "-c", script))[0] == code
+
+
+async def test_programs_that_end_at_once_are_noticed():
+    assert await asyncio.gather(*(ended("sh", "-c", f"echo {n}; exit {n}") for n in range(12))) == [
+        (n, f"{n}\n".encode()) for n in range(12)
+    ]
 
 
 async def test_what_it_prints_and_gets_is_its_own(tmp_path):
@@ -56,13 +62,13 @@ async def test_a_program_that_cannot_be_started_is_an_error_at_once(command):
 
 
 async def test_signals_to_the_guard_reach_the_program():
-    process = await GuardedProcess.start(
-        ["sh", "-c", "trap 'echo usr1; exit 3' USR1; echo up; while :; do sleep 0.01; done"]
-    )
-    await process.output.readline()
+    printed = asyncio.Queue()
+    script = "trap 'echo usr1; exit 3' USR1; echo up; while :; do sleep 0.01; done"
+    process = await GuardedProcess.start(["sh", "-c", script], output=[printed.put_nowait])
+    assert await printed.get() == b"up\n"
     os.kill(process.guard_pid, signal.SIGUSR1)
-    assert await process.output.read() == b"usr1\n"
     assert await process.wait() == 3
+    assert printed.get_nowait() == b"usr1\n"
 
 
 async def test_a_guard_that_does_not_answer_is_killed_and_its_program_with_it():
@@ -70,7 +76,6 @@ async def test_a_guard_that_does_not_answer_is_killed_and_its_program_with_it():
     os.kill(process.guard_pid, signal.SIGSTOP)
     assert await process.stop(0) == -signal.SIGKILL
     await has_gone(process.pid)
-    await process.output.read()
 
 
 async def test_a_program_stopped_twice_stays_stopped():
@@ -79,7 +84,6 @@ async def test_a_program_stopped_twice_stays_stopped():
     assert await process.stop(0) == process.returncode == -signal.SIGTERM
     process.terminate()
     process.kill()
-    await process.output.read()
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing(tmp_path):
@@ -96,7 +100,6 @@ async def test_a_start_that_is_cancelled_leaves_nothing(tmp_path):
                 await has_gone(int(mark.read_text()))
         else:
             await process.stop(0)
-            await process.output.read()
 
 
 async def test_a_lock_lasts_as_long_as_the_program_that_inherited_it(tmp_path):
@@ -108,7 +111,6 @@ async def test_a_lock_lasts_as_long_as_the_program_that_inherited_it(tmp_path):
     with pytest.raises(Conflict, match=rf"the folder is in use by process {os.getpid()}"):
         await LockFile.acquire(path, "the folder")
     await process.stop(0)
-    await process.output.read()
     (await LockFile.acquire(path, "the folder")).close()
 
 

@@ -16,13 +16,12 @@ import aiohttp
 
 from workflow_engine.errors import Unavailable
 from workflow_engine.runtimes.processes.guarded import GuardedProcess
-from workflow_engine.runtimes.processes.output import RotatingLog, Tail, pump
+from workflow_engine.runtimes.processes.output import RotatingLog, Tail
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _SHOWN_LINES = 12
 _POLL_EVERY = 0.05
 _PROBE_BOUND = 2.0
-_LAST_OUTPUT_BOUND = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +132,15 @@ class Keeper:
         started = asyncio.get_running_loop().time()
         try:
             self._process = process = await GuardedProcess.start(
-                self.child.command, env=self.child.env, grace=self.child.grace, keep=self._keep_open
+                self.child.command,
+                output=(tail.write, *self._sinks),
+                env=self.child.env,
+                grace=self.child.grace,
+                keep=self._keep_open,
             )
         except OSError as error:
             return str(error)
         self._note(f"started, pid {process.pid}")
-        output = asyncio.create_task(pump(process.output, tail.write, *self._sinks))
         try:
             if problem := await self._until_ready(process):
                 await process.stop(self.child.grace)
@@ -152,8 +154,6 @@ class Keeper:
         finally:
             code = await process.stop(0 if self._hurried else self.child.grace)
             self._process = None
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(output, _LAST_OUTPUT_BOUND)
             self._note(f"ended: {_ending(code)}")
 
     async def _until_ready(self, process: GuardedProcess) -> str | None:

@@ -60,6 +60,7 @@ class _Guard:
         self._control = control
         self._parent = parent
         self._grace = grace
+        self._program: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._status: int | None = None
         self._kill_at: float | None = None
@@ -75,7 +76,8 @@ class _Guard:
     def start(self, command: list[str], keep: tuple[int, ...]) -> None:
         prepare = _ties_to_this_process()
         try:
-            program = subprocess.Popen(
+            # Held for good: a Popen that is collected reaps its program, and the exit code would be lost.
+            self._program = subprocess.Popen(
                 command,
                 process_group=0,
                 preexec_fn=prepare,  # noqa: PLW1509 - one thread: nothing else can hold a lock across the fork
@@ -85,8 +87,8 @@ class _Guard:
         except OSError as error:
             self._say(f"failed {command[0]}: {error.strerror or error}")
             os._exit(127)
-        self._pid = program.pid
-        self._say(f"pid {program.pid}")
+        self._pid = self._program.pid
+        self._say(f"pid {self._pid}")
 
     def watch(self) -> int:
         """Until nothing of the program is left; its wait status."""
@@ -101,6 +103,7 @@ class _Guard:
                 self._orphaned()
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
                 self._kill_group()
+                self._kill_at = time.monotonic() + PARENT_POLL  # again, should it have forked meanwhile
             self._reap()
         self._kill_group()
         self._sweep()

@@ -9,38 +9,41 @@ import signal
 import socket
 import sys
 from asyncio import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from workflow_engine.runtimes.processes import guard
+from workflow_engine.runtimes.processes.output import Tail, pump
 
 DEFAULT_GRACE = 10.0
 _GUARD_START_BOUND = 30.0
 _GUARD_END_BOUND = guard.SWEEP_BOUND + 1.0
+_LAST_OUTPUT_BOUND = 1.0
+"""Seconds for the output to end after the program: longer only where something that escaped us still holds the pipe."""
 
 
 class GuardedProcess:
-    """A running program, its guard between us. Make one with `start`; every one must be awaited to its end
-    (`wait` or `stop`).
+    """A running program, its guard between us. Make one with `start`; await its end with `wait` or `stop`.
 
-    *pid* is the program's own, *guard_pid* the guard's. *output* has the program's stdout and stderr, joined;
-    who does not read it stops the program once the pipe is full. Needs POSIX; what is killed with what is told
-    in `guard`.
+    *pid* is the program's own, *guard_pid* the guard's. Needs POSIX; what is killed with what is told in `guard`.
     """
 
-    def __init__(self, process: subprocess.Process, control: socket.socket, greeting: str) -> None:
-        assert process.stdout is not None
+    def __init__(
+        self, process: subprocess.Process, control: socket.socket, greeting: str, output: _Output
+    ) -> None:
         self._process = process
         self._control = control
         self._said = greeting
+        self._output = output
         self.pid = int(greeting.split()[1])
-        self.output = process.stdout
+        self._end = asyncio.create_task(self._to_the_end())
 
     @classmethod
     async def start(
         cls,
         command: Sequence[str],
         *,
+        output: Iterable[Callable[[bytes], None]] = (),
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         grace: float = DEFAULT_GRACE,
@@ -48,38 +51,48 @@ class GuardedProcess:
     ) -> GuardedProcess:
         """Start *command* (no shell) in a process group of its own, with *env* added to our environment.
 
-        *grace*: seconds between SIGTERM and SIGKILL when it is our death that ends it. *keep*: descriptors the
-        program holds open all its life (a lock's, so that the lock lasts as long as it does). Raises OSError
-        when it cannot be started.
+        *output*: who gets what it prints, stdout and stderr joined, piece by piece. *grace*: seconds between SIGTERM
+        and SIGKILL when it is our death that ends it. *keep*: descriptors the program holds open all its life (a
+        lock's, so that the lock lasts as long as it does). Raises OSError when it cannot be started.
         """
-        ours, theirs = socket.socketpair()
         kept = tuple(keep)
+        complaint = Tail()
         process: subprocess.Process | None = None
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        printed, printing = os.pipe()
+        pipe = _Output(printed, (complaint.write, *output))
         try:
-            ours.setblocking(False)
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", guard.__file__),
-                *(str(theirs.fileno()), str(os.getpid()), str(grace), ",".join(map(str, kept)), "--"),
-                *command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})},
-                cwd=cwd,
-                pass_fds=(theirs.fileno(), *kept),
-                start_new_session=True,
-            )
-            theirs.close()
-            greeting = await _greeting(ours, process)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-I", "-S", guard.__file__),
+                    *(str(theirs.fileno()), str(os.getpid()), str(grace), ",".join(map(str, kept)), "--"),
+                    *command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=printing,
+                    stderr=printing,
+                    env={**os.environ, **(env or {})},
+                    cwd=cwd,
+                    pass_fds=(theirs.fileno(), *kept),
+                    start_new_session=True,
+                )
+            finally:
+                theirs.close()
+                os.close(printing)
+            greeting = await _greeting(ours)
+            if not greeting.startswith("pid "):
+                await process.wait()
+                await pipe.finish()
+                raise OSError(f"cannot start {greeting.removeprefix('failed ').strip() or complaint.lines()}")
         except BaseException:
             with contextlib.suppress(OSError):
                 ours.send(b"K")
             ours.close()  # what the guard has started, or is about to start, ends with this
-            theirs.close()
             if process is not None:
-                await _drained(process)
+                await process.wait()
+            await pipe.finish()
             raise
-        return cls(process, ours, greeting)
+        return cls(process, ours, greeting, pipe)
 
     @property
     def guard_pid(self) -> int:
@@ -98,21 +111,12 @@ class GuardedProcess:
 
     def kill(self) -> None:
         """End the program and all of its group now (SIGKILL)."""
-        if self.returncode is None:
-            with contextlib.suppress(OSError):
-                self._control.send(b"K")
+        with contextlib.suppress(OSError):
+            self._control.send(b"K")
 
     async def wait(self) -> int:
-        """Until the program and what it left behind have ended; its `returncode`. Somebody else must read
-        `output`.
-        """
-        code = await self._process.wait()
-        if self._control.fileno() >= 0:
-            if not self._ended_in_order():  # the guard itself was killed: its work is ours
-                with contextlib.suppress(OSError):
-                    os.killpg(self.pid, signal.SIGKILL)
-            self._control.close()
-        return code
+        """Until the program and what it left behind have ended and its output was handed over; its `returncode`."""
+        return await asyncio.shield(self._end)
 
     async def stop(self, grace: float = DEFAULT_GRACE) -> int:
         """SIGTERM, and SIGKILL after *grace* seconds (at once when 0); the program's `returncode`."""
@@ -130,26 +134,52 @@ class GuardedProcess:
                 self._process.kill()
             return await self.wait()
 
+    async def _to_the_end(self) -> int:
+        try:
+            code = await self._process.wait()
+            if not self._ended_in_order():  # the guard itself was killed: its work is ours
+                with contextlib.suppress(OSError):
+                    os.killpg(self.pid, signal.SIGKILL)
+        finally:
+            self._control.close()
+            await self._output.finish()
+        return code
+
     def _ended_in_order(self) -> bool:
         with contextlib.suppress(OSError):
             self._said += self._control.recv(4096).decode(errors="replace")
         return self._said.endswith("end\n")
 
 
-async def _greeting(control: socket.socket, process: subprocess.Process) -> str:
-    """`pid N`, and all else the guard said meanwhile: `end`, where the program ended at once."""
+class _Output:
+    """The reading end of the pipe the program prints to. asyncio must not own it: `wait` would wait for its end."""
+
+    def __init__(self, fd: int, sinks: Sequence[Callable[[bytes], None]]) -> None:
+        self._pipe = os.fdopen(fd, "rb", buffering=0)
+        self._pumping = asyncio.create_task(self._pump(sinks))
+
+    async def _pump(self, sinks: Sequence[Callable[[bytes], None]]) -> None:
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, self._pipe)
+        try:
+            await pump(reader, *sinks)
+        finally:
+            transport.close()
+
+    async def finish(self) -> None:
+        """Hand over what is left, and close."""
+        try:
+            await asyncio.wait((self._pumping,), timeout=_LAST_OUTPUT_BOUND)
+        finally:
+            self._pumping.cancel()
+            await asyncio.gather(self._pumping, return_exceptions=True)
+            self._pipe.close()
+
+
+async def _greeting(control: socket.socket) -> str:
+    """`pid N`, and all else the guard said meanwhile (`end`, where the program ended at once); `failed REASON`; or
+    nothing, where the guard itself failed.
+    """
     async with asyncio.timeout(_GUARD_START_BOUND):
-        said = (await asyncio.get_running_loop().sock_recv(control, 4096)).decode(errors="replace")
-    if said.startswith("pid "):
-        return said
-    if said.startswith("failed "):
-        raise OSError(f"cannot start {said.removeprefix('failed ').strip()}")
-    log = (await _drained(process)).decode(errors="replace").strip()
-    raise OSError(f"the guard process did not start: {log[-500:] or 'no output'}")
-
-
-async def _drained(process: subprocess.Process) -> bytes:
-    assert process.stdout is not None
-    output = await process.stdout.read()
-    await process.wait()
-    return output
+        return (await asyncio.get_running_loop().sock_recv(control, 4096)).decode(errors="replace")

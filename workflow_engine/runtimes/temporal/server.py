@@ -26,7 +26,7 @@ from temporalio.service import RPCError
 from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.runtimes.processes.guarded import GuardedProcess
 from workflow_engine.runtimes.processes.lockfile import LockFile
-from workflow_engine.runtimes.processes.output import Tail, pump
+from workflow_engine.runtimes.processes.output import Tail
 from workflow_engine.runtimes.processes.ports import free_port, free_ports, port_in_use
 
 __all__ = [
@@ -216,14 +216,13 @@ _ENUM_WORDS = {
 class DevServer:
     """A server that runs. *address* is `host:port` for the SDK; *ui_url* is None when headless."""
 
-    def __init__(self, options: ServerOptions, process: GuardedProcess) -> None:
+    def __init__(self, options: ServerOptions, process: GuardedProcess, tail: Tail) -> None:
         self.options = options
         self.address = options.address
         self.ui_url = options.ui_url
         self.namespace = options.namespace
         self.process = process
-        self._tail = Tail(_LOG_LINES)
-        self._pump = asyncio.create_task(pump(process.output, self._tail.write))
+        self._tail = tail
 
     def log(self) -> list[str]:
         """The last lines it printed."""
@@ -232,7 +231,6 @@ class DevServer:
     async def stop(self) -> None:
         """End it: in order (up to 5 s, then killed) when it has a file, at once when there is nothing to keep."""
         await self.process.stop(_STOP_GRACE if self.options.data_file else 0)
-        await self._pump
 
     async def ready(self, timeout: float) -> None:
         """As `wait_ready`, but raises as soon as the server ends."""
@@ -249,7 +247,6 @@ class DevServer:
         try:
             await asyncio.wait((waiting, ending), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
-                await self._pump
                 raise Unavailable(
                     f"the Temporal server ended with code {ending.result()} as it started{_shown(self.log())}"
                 )
@@ -292,7 +289,8 @@ async def _started(options: ServerOptions, kept: tuple[int, ...], timeout: float
     while True:
         port, ui_port = free_ports(2, HOST)
         chosen = replace(options, port=options.port or port, ui_port=options.ui_port or ui_port)
-        server = DevServer(chosen, await _guarded(chosen, kept))
+        tail = Tail(_LOG_LINES)
+        server = DevServer(chosen, await _guarded(chosen, kept, tail), tail)
         try:
             await server.ready(timeout)
         except BaseException as error:
@@ -306,9 +304,9 @@ async def _started(options: ServerOptions, kept: tuple[int, ...], timeout: float
         return server
 
 
-async def _guarded(options: ServerOptions, kept: tuple[int, ...]) -> GuardedProcess:
+async def _guarded(options: ServerOptions, kept: tuple[int, ...], tail: Tail) -> GuardedProcess:
     try:
-        return await GuardedProcess.start(command(options), grace=_STOP_GRACE, keep=kept)
+        return await GuardedProcess.start(command(options), output=[tail.write], grace=_STOP_GRACE, keep=kept)
     except OSError as error:
         raise Unavailable(f"the Temporal server cannot be started: {error}") from error
 
