@@ -61,6 +61,7 @@ async def _supervise(*, keep: bool) -> int:
 
         async def ready() -> None:
             result(f"   ready after {time.monotonic() - began:.1f} s")
+            result(f"   API {stack.urls['docs']}, Temporal UI {stack.urls['temporal_ui']}")
             await story.tell()
             result(f"\nAll this took {time.monotonic() - began:.1f} s.")
             if keep:
@@ -160,7 +161,7 @@ class Story:
             file = self._folder / example / "workflow.yaml"
             deployed = await api.deploy(file.read_text(), name=str(file))
             names[example] = f"{deployed['namespace']}/{deployed['name']}/{deployed['version']}"
-            result(f"   {names[example]:<22} DSL {deployed['dsl']}, {does}")
+            result(f"   {names[example]:<24} DSL {deployed['dsl']}, {does}")
         return names
 
     async def _start(self, api: HttpApi, name: str) -> str:

@@ -104,13 +104,13 @@ def _publish(arguments: argparse.Namespace) -> int:
     events = _events_of(arguments)
 
     async def work(api: HttpApi) -> int:
-        accepted: list[Any] = await api.publish(arguments.channel, events)
+        accepted = await api.publish(arguments.channel, events)
         if arguments.json:
-            print_json(accepted)
+            print_json([each.to_json() for each in accepted])
             return FINE
         for each in accepted:
-            outcome = "duplicate" if each["duplicate"] else "stored"
-            result(f"{each['id']} {arguments.channel} {each['position']} {outcome}")
+            outcome = "duplicate" if each.duplicate else "stored"
+            result(f"{each.id} {arguments.channel} {each.position} {outcome}")
         return FINE
 
     return with_api(arguments, work)

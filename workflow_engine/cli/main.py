@@ -181,7 +181,7 @@ def _guarded(command: Command, given: Sequence[str], *, debug: bool) -> int:
         # Whoever read our output has had enough; nor may the interpreter complain as it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last resort of a program
         return _complain(command, error, debug=debug)
     return code
 
