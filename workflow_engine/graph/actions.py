@@ -54,9 +54,13 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """A region of its own: a ``do``, the body of a function, the actions of a 0.8 state."""
+    """A region of its own: a ``do``, the body of a function, the actions of a 0.8 state.
+
+    *input* yields what the body begins with: the arguments of a function. Without it that is the data.
+    """
 
     body: Region
+    input: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)

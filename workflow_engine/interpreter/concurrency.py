@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from workflow_engine.errors import fault
 from workflow_engine.graph.model import ForEach, Parallel, State
-from workflow_engine.interpreter.dataflow import RESULT, evaluate, holds, put
-from workflow_engine.interpreter.position import Frame
+from workflow_engine.interpreter.dataflow import RESULT, evaluate, holds, kind, put
+from workflow_engine.interpreter.position import Ended, Frame
 from workflow_engine.interpreter.scope import state_scope
 from workflow_engine.values import Json, JsonObject, deep_equal, deep_merge, delta, resolve_pointer
 
@@ -27,7 +27,12 @@ async def parallel(run: Run, action: Parallel, frame: Frame) -> Json:
         if slot not in finished:
             region = action.branches[number]
             child = frame.fork(slot, region.id, data)
-            output, _ = await run.walk(region, child)
+            try:
+                output, _ = await run.walk(region, child)
+            except Ended:
+                # The other branches are given up; what this one exported is what the workflow's output sees.
+                frame.owner.context = child.context
+                raise
             finished[slot] = {"output": output, "context": child.context}
             frame.children.pop(slot, None)
         result = finished[slot]
@@ -86,7 +91,7 @@ def _items(collection: Json) -> list[Json]:
         return []
     if isinstance(collection, list):
         return collection
-    raise fault("expression", f"a loop needs an array to go over, not {type(collection).__name__}")
+    raise fault("expression", f"a loop needs an array to go over, not {kind(collection)}")
 
 
 async def _chained(run: Run, state: State, action: ForEach, frame: Frame, items: list[Json]) -> Json:

@@ -132,6 +132,23 @@ def merge(state_data: Json, result: Json, path: Path, name: str) -> Json:
     return put(state_data, path, result, join=True)
 
 
+def kind(value: Json) -> str:
+    """What kind of JSON *value* is, for messages."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
+
+
 def put(target: Json, path: Path, value: Json, *, join: bool) -> Json:
     """Set *value* at *path* in a copy of *target*; *join* merges it with what is there. Parents are made."""
     if not path:
@@ -146,6 +163,6 @@ def put(target: Json, path: Path, value: Json, *, join: bool) -> Json:
         return items
     members = dict(target) if isinstance(target, dict) else {}
     if target is not None and not isinstance(target, dict):
-        raise fault("expression", f"cannot set {first!r} in {type(target).__name__} data")
+        raise fault("expression", f"cannot set {first!r} in {kind(target)}")
     members[first] = put(members.get(first), rest, value, join=join)
     return members

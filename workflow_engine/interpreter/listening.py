@@ -62,12 +62,12 @@ async def wait(run: Run, state: State, action: Event, frame: Frame) -> tuple[Jso
     if seeds and trigger is not None and trigger.state == state.id:
         run.seeds = []
         return await _handle(run, action, frame, list(enumerate(seeds)), state)
-    scope = state_scope(run, state, frame, input=frame.input)
     place = run.place(state, frame)
     frame.doing = "listening for " + ", ".join(_wanted(action.strategy))
-    collect = partial(_collect, run, state, action, frame, place, scope)
+    collect = partial(_collect, run, state, action, frame, place)
     if action.timeout is None:
         return await collect()
+    scope = state_scope(run, state, frame, input=frame.input)
     deadline = frame.local.setdefault(
         "deadline", run.effects.now().timestamp() + seconds(action.timeout, frame.input, scope, run)
     )
@@ -93,74 +93,87 @@ def _wanted(strategy: Strategy) -> list[str]:
 
 
 async def _collect(
-    run: Run, state: State, action: Event, frame: Frame, place: Place, scope: Scope
+    run: Run, state: State, action: Event, frame: Frame, place: Place
 ) -> tuple[Json, Transition]:
-    await run.effects.listen(Listener(specify(action.strategy, frame.input, scope), action.channel), place)
-    arrived = frame.local.setdefault("arrived", [])
-    taken = frame.local.setdefault("taken", [])
+    local = frame.local
+    if "arrived" not in local:
+        scope = state_scope(run, state, frame, input=frame.input)
+        local |= {"arrived": [], "taken": [], "spec": specify(action.strategy, frame.input, scope)}
+    arrived, taken, spec = local["arrived"], local["taken"], local["spec"]
     assert isinstance(arrived, list)
     assert isinstance(taken, list)
-    complete = False
+    assert isinstance(spec, dict)
     try:
-        while not complete:
+        if not local.get("complete"):
+            await run.effects.listen(Listener(spec, action.channel), place)
+        # What has come and was not dealt with is dealt with first: so a run goes on from its position.
+        while not (await _taken(run, state, action, frame) or local.get("complete")):
             arrival = await run.effects.next_event(place)
-            complete = arrival.complete or arrival.ends
-            if arrival.ends:
-                break
-            arrived.append([arrival.index, arrival.event])
-            if not action.handlers:
-                taken.append(await _take(run, action, frame, arrival.event, len(taken)))
-                complete = complete or _enough(run, action, arrived, scope)
+            local["complete"] = arrival.complete or arrival.ends
+            if not arrival.ends:
+                arrived.append([arrival.index, arrival.event])
     finally:
-        if not complete or action.strategy.until is not None:
+        if not local.get("complete"):
             await run.effects.stop_listening(place)
     if not action.handlers:
         return taken, state.next
-    events = []
-    for entry in arrived:
-        assert isinstance(entry, list)
-        index, event = entry
-        assert isinstance(index, int)
-        assert isinstance(event, dict)
-        events.append((index, event))
-    return await _handle(run, action, frame, events, state)
+    return await _handle(run, action, frame, [_pair(entry) for entry in arrived], state)
 
 
-def _enough(run: Run, action: Event, arrived: list[Json], scope: Scope) -> bool:
-    """Whether the ``until`` condition holds of the events so far, as they are read (decision A36)."""
-    until = action.strategy.until
-    if not isinstance(until, Expression):
+def _pair(entry: Json) -> tuple[int, JsonObject]:
+    """A filter's number and the event that it took."""
+    assert isinstance(entry, list)
+    index, event = entry
+    assert isinstance(index, int)
+    assert isinstance(event, dict)
+    return index, event
+
+
+async def _taken(run: Run, state: State, action: Event, frame: Frame) -> bool:
+    """Take the events that have come, in order; whether the run has had enough of them.
+
+    It has when ``foreach.do`` is left by ``exit`` (decision A17), and when the ``until`` condition holds of
+    the events so far, as they are read (decision A36).
+    """
+    arrived, taken = frame.local["arrived"], frame.local["taken"]
+    assert isinstance(arrived, list)
+    assert isinstance(taken, list)
+    if action.handlers:
         return False
-    so_far: list[Json] = []
-    for entry in arrived:
-        assert isinstance(entry, list)
-        assert isinstance(entry[1], dict)
-        so_far.append(read(entry[1], action.read))
-    return holds(until, so_far, scope, strict=False)
+    while len(taken) < len(arrived):
+        _, event = _pair(arrived[len(taken)])
+        output, broke = await _take(run, state, action, frame, event, len(taken))
+        taken.append(output)
+        if broke:
+            return True
+        if isinstance(action.strategy.until, Expression):
+            so_far: list[Json] = [read(_pair(entry)[1], action.read) for entry in arrived[: len(taken)]]
+            scope = state_scope(run, state, frame, input=frame.input)
+            if holds(action.strategy.until, so_far, scope, strict=False):
+                return True
+    return False
 
 
-async def _take(run: Run, action: Event, frame: Frame, event: JsonObject, number: int) -> Json:
-    """What one event contributes to the output: itself, or what ``foreach`` makes of it (decision A43)."""
-    item = read(event, action.read)
+async def _take(
+    run: Run, state: State, action: Event, frame: Frame, event: JsonObject, number: int
+) -> tuple[Json, bool]:
+    """What one event contributes to the output: itself, or what ``foreach`` makes of it (decision A43).
+
+    The second is whether ``foreach.do`` was left by ``exit``.
+    """
+    output, broke = read(event, action.read), False
     each = action.each
     if each is None:
-        return item
-    bound: JsonObject = {each.item: item, each.index: number}
-    output = item
+        return output, False
+    bound: JsonObject = {each.item: output, each.index: number}
     if each.body is not None:
         child = frame.child("foreach", each.body.id, frame.input, bound)
-        output, _ = await run.walk(each.body, child)
+        output, broke = await run.walk(each.body, child)
         frame.children.pop("foreach", None)
-    given = {
-        **frame.lexical(),
-        **bound,
-        "input": frame.input,
-        "context": frame.owner.context,
-        "output": output,
-    }
     for step in each.leave:
-        output = apply(step, output, frame, {**given, "output": output})
-    return output
+        scope = state_scope(run, state, frame, **bound, input=frame.input, output=output)
+        output = apply(step, output, frame, scope)
+    return output, broke
 
 
 async def _handle(

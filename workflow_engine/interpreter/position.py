@@ -14,6 +14,14 @@ from dataclasses import dataclass, field
 from workflow_engine.values import Json, JsonObject
 
 
+class Ended(Exception):
+    """The run is over by an ``end``, from however deep; *output* is that state's. No `try` sees it."""
+
+    def __init__(self, output: Json) -> None:
+        super().__init__("end")
+        self.output = output
+
+
 @dataclass(slots=True)
 class Frame:
     """One region being walked.

@@ -36,17 +36,20 @@ async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Js
     """Run the body until it succeeds, is not retried, or is not caught (decision A24).
 
     First the filter, then retries, then the handler; a caught fault with neither is swallowed, one whose
-    retries are spent and that has no handler goes on.
+    retries are spent and that neither a handler nor a ``then`` awaits goes on.
     """
     catch, local = action.catch, frame.local
     if "error" not in local:
         began = local.setdefault("began", run.effects.now().timestamp())
         assert isinstance(began, float)
+        if "until" in local:  # stopped and gone on with between two attempts
+            await run.pause(frame, 0.0, state, "retry")
         while True:
             try:
                 return await _body(run, state, action, frame), state.next
             except Fault as raised_fault:
                 frame.children.pop("try", None)
+                local.pop("attempt", None)
                 caught = raised_fault.at(state.id)
             error = caught.error.to_json()
             scope = state_scope(run, state, frame, input=frame.input, **{catch.variable: error})
@@ -54,7 +57,7 @@ async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Js
                 raise caught
             if catch.retry is not None and await _again(run, state, catch.retry, frame, error, scope, began):
                 continue
-            if catch.body is None and catch.retry is not None:
+            if catch.retry is not None and catch.body is None and catch.then is None:
                 raise caught
             local["error"] = error
             break
@@ -75,12 +78,16 @@ async def _body(run: Run, state: State, action: Try, frame: Frame) -> Json:
     if limit is None:
         output, _ = await walk()
     else:
-        allowed = seconds(limit, frame.input, state_scope(run, state, frame, input=frame.input), run)
+        now = run.effects.now().timestamp()
+        until = frame.local.get("attempt")
+        if not isinstance(until, float):
+            scope = state_scope(run, state, frame, input=frame.input)
+            until = frame.local["attempt"] = now + seconds(limit, frame.input, scope, run)
         place = Place(f"{state.id}/attempt", state.id, f"attempt of {state.name}")
         try:
-            output, _ = await run.effects.within(allowed, walk, place)
+            output, _ = await run.effects.within(max(0.0, until - now), walk, place)
         except Expired:
-            raise fault("timeout", f"an attempt of {state.name!r} took longer than {allowed:g} s") from None
+            raise fault("timeout", f"an attempt of {state.name!r} took longer than it may") from None
     frame.children.pop("try", None)
     return output
 

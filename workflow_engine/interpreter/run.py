@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import assert_never
 
-from workflow_engine.errors import Fault, canonical_type, fault
+from workflow_engine.errors import Fault, fault
 from workflow_engine.graph.model import (
     Assign,
+    DataStep,
     Emit,
     End,
     Event,
@@ -32,17 +33,9 @@ from workflow_engine.graph.model import (
 from workflow_engine.interpreter import concurrency, listening, recovery
 from workflow_engine.interpreter.dataflow import apply, enter, evaluate, holds, leave, seconds
 from workflow_engine.interpreter.effects import Call, Effects, Expired, Place, Progress, SubRun
-from workflow_engine.interpreter.position import Frame
-from workflow_engine.interpreter.scope import moment, state_scope, workflow_scope
+from workflow_engine.interpreter.position import Ended, Frame
+from workflow_engine.interpreter.scope import Scope, moment, state_scope, workflow_scope
 from workflow_engine.values import Json, JsonObject, deep_merge, rfc3339
-
-
-class Ended(Exception):
-    """The run is over by an ``end``, from however deep; *output* is that state's. No `try` sees it."""
-
-    def __init__(self, output: Json) -> None:
-        super().__init__("end")
-        self.output = output
 
 
 class Run:
@@ -73,27 +66,34 @@ class Run:
     async def execute(self) -> Json:
         """Walk the graph to its end and return the run's output; a `Fault` when nothing catches it."""
         if self.root.state is None:
-            scope = workflow_scope(self)
-            data = self.input
-            for step in self.graph.enter:
-                data = apply(step, data, self.root, scope)
-            self.root.data = data
+            self.root.data = self._shaped(self.graph.enter, self.input, workflow_scope(self), "/input")
         output = await self._bounded()
-        scope = workflow_scope(self, self.root.context)
-        for step in self.graph.leave:
-            output = apply(step, output, self.root, scope)
-        return output
+        return self._shaped(self.graph.leave, output, workflow_scope(self, self.root.context), "/output")
+
+    def _shaped(self, steps: Several[DataStep], data: Json, scope: Scope, at: str) -> Json:
+        """Do the workflow's own data *steps*; a fault of theirs has its place in the document too."""
+        try:
+            for step in steps:
+                data = apply(step, data, self.root, scope)
+        except Fault as raised:
+            raise raised.at(at) from None
+        return data
 
     async def _bounded(self) -> Json:
         if self.graph.timeout is None:
             return await self._to_the_end()
-        allowed = seconds(self.graph.timeout, self.input, workflow_scope(self), self)
+        try:
+            allowed = seconds(self.graph.timeout, self.input, workflow_scope(self), self)
+        except Fault as raised:
+            raise raised.at("/timeout") from None
         remaining = allowed - (self.effects.now() - self.started).total_seconds()
         place = Place("/timeout", "/timeout", "workflow timeout")
         try:
             return await self.effects.within(remaining, self._to_the_end, place)
         except Expired:
-            raise fault("timeout", f"the workflow took longer than {allowed:g} s", instance="") from None
+            raise fault(
+                "timeout", f"the workflow took longer than {allowed:g} s", instance="/timeout"
+            ) from None
 
     async def _to_the_end(self) -> Json:
         try:
@@ -228,8 +228,9 @@ class Run:
                     if case.when is None or holds(case.when, data, scope, strict=self.graph.strict):
                         return data, case.then
                 return data, state.next
-            case Sequence(body):
-                output, _ = await self.walk(body, frame.child("do", body.id, data))
+            case Sequence(body, given):
+                start = data if given is None or "do" in frame.children else evaluate(given, data, scope)
+                output, _ = await self.walk(body, frame.child("do", body.id, start))
                 return output, state.next
             case Operation():
                 return await self._call(state, state.action, frame, allowed), state.next
@@ -248,8 +249,8 @@ class Run:
                 return await concurrency.for_each(self, state, state.action, frame), state.next
             case Event():
                 return await listening.wait(self, state, state.action, frame)
-            case SubFlow(namespace, name, version, given, wait):
-                sub_run = SubRun(namespace, name, version, evaluate(given, data, scope), wait)
+            case SubFlow(namespace, name, version, handed, wait):
+                sub_run = SubRun(namespace, name, version, evaluate(handed, data, scope), wait)
                 place = self.place(state, frame)
                 frame.doing = f"running {namespace}/{name}"
                 output = await self.effects.run_workflow(sub_run, place)
@@ -300,6 +301,3 @@ class Run:
         place = Place(f"{state.id}/{what}#{count}", state.id, f"{what} {count} of {state.name}")
         await self._sleep(frame, duration, place)
         frame.local.pop("until", None)
-
-
-__all__ = ["Ended", "Run", "canonical_type"]

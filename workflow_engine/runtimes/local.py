@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from workflow_engine import filters
 from workflow_engine.calls import CallContext, Caller, Egress
-from workflow_engine.errors import Error, Fault, fault
+from workflow_engine.errors import Error, Fault, NotFound, fault
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
     Arrival,
@@ -31,13 +31,22 @@ from workflow_engine.interpreter.effects import (
 from workflow_engine.interpreter.listening import read, specify
 from workflow_engine.interpreter.run import Run
 from workflow_engine.interpreter.scope import Scope
-from workflow_engine.runtimes.scheduler import Promise, Scheduler, Stalled
+from workflow_engine.runtimes.events import check_event
+from workflow_engine.runtimes.scheduler import Cancelled, Promise, Scheduler, Stalled, Task
 from workflow_engine.values import Json, JsonObject
 
 T = TypeVar("T")
 
 PerformCall = Callable[["LocalRun", Call, Place], Awaitable[Json]]
 FindGraph = Callable[[SubRun], Awaitable[StateGraph]]
+"""Finds the workflow of a sub-run; `NotFound` when there is none."""
+
+CALL_SECONDS = 60.0
+"""How long one call may take when the document does not say."""
+DEEPEST = 32
+"""How deep workflows may run workflows that they wait for."""
+BREATH = 1000
+"""How many states a run may do before everything else gets its turn."""
 
 
 @dataclass(slots=True)
@@ -56,7 +65,7 @@ class _Ear:
     state: filters.State
     channel: str
     position: int = 0
-    arrivals: list[Arrival] = field(default_factory=list)
+    arrivals: list[tuple[int, Arrival]] = field(default_factory=list)
     complete: bool = False
     wanted: Promise[None] | None = None
 
@@ -88,11 +97,17 @@ class LocalRun:
         self._ears: dict[str, _Ear] = {}
         self._consumed: set[tuple[str, int]] = set()
         self._at_gate = at_gate
+        self._detached: list[Task[Json]] = []
+        self._gates = 0
+        self._depth = 0
 
     async def execute(
         self, input: Json, events: Sequence[JsonObject] = (), *, position: JsonObject | None = None
     ) -> Outcome:
-        """Run to the end. *events* are published before it starts; those that a trigger takes start it."""
+        """Run to the end, of the workflows too that it started and did not wait for.
+
+        *events* are published before it starts; those that a trigger takes start it.
+        """
         channel = self.channels.setdefault("default", [])
         channel.extend(events)
         given, seeds = (input, []) if position is not None else self._trigger(input)
@@ -104,7 +119,16 @@ class LocalRun:
         except Stalled:
             doing = [f"{leaf.state}: {leaf.doing}" for leaf in self.run.root.leaves() if leaf.doing]
             return Outcome("waiting", waiting_for=doing)
+        finally:
+            await self._settle()
         return Outcome("completed", output)
+
+    async def _settle(self) -> None:
+        """Let the detached runs end; their faults are their own."""
+        await self.scheduler.settle(self._detached)
+        for task in self._detached:
+            if task.outcome.error is not None and not isinstance(task.outcome.error, Fault | Cancelled):
+                raise task.outcome.error
 
     def _trigger(self, input: Json) -> tuple[Json, list[JsonObject]]:
         trigger = self.graph.trigger
@@ -146,13 +170,17 @@ class LocalRun:
             if call.timeout is None:
                 return await work
             try:
-                return await asyncio.wait_for(work, call.timeout)
+                async with asyncio.timeout(call.timeout) as timer:
+                    return await work
             except TimeoutError:
-                raise Expired from None
+                if timer.expired():
+                    raise Expired from None
+                raise
 
         return await self.scheduler.real(bounded())
 
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
+        check_event(event)
         self.store(channel, event)
 
     def store(self, channel: str, event: JsonObject) -> None:
@@ -182,8 +210,10 @@ class LocalRun:
                 continue
             self._consumed.add((ear.channel, position))
             ear.state = accepted.state
-            ear.complete = accepted.complete or accepted.ends
-            ear.arrivals.append(Arrival(log[position], accepted.index or 0, accepted.complete, accepted.ends))
+            ear.complete = accepted.complete
+            if accepted.index is not None or accepted.ends:
+                arrival = Arrival(log[position], accepted.index or 0, accepted.complete, accepted.ends)
+                ear.arrivals.append((position, arrival))
         if ear.arrivals and ear.wanted is not None:
             ear.wanted.resolve(None)
 
@@ -192,28 +222,40 @@ class LocalRun:
         while not ear.arrivals:
             ear.wanted = Promise()
             await ear.wanted
-        return ear.arrivals.pop(0)
+        return ear.arrivals.pop(0)[1]
 
     async def stop_listening(self, place: Place) -> None:
-        self._ears.pop(place.id, None)
+        ear = self._ears.pop(place.id, None)
+        if ear is not None:
+            self._consumed -= {(ear.channel, position) for position, _ in ear.arrivals}
 
     async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:
         if self._find is None:
             raise fault("configuration", "no other workflows are available in this run")
-        graph = await self.scheduler.real(_coroutine(self._find(sub_run)))
+        work = self._sub_run(self._find, sub_run, f"{self.run_id}{place.id}")
+        if sub_run.wait:
+            return await work
+        self._detached.append(self.scheduler.spawn(work))
+        return None
+
+    async def _sub_run(self, find: FindGraph, sub_run: SubRun, run_id: str) -> Json:
+        try:
+            graph = await self.scheduler.real(_coroutine(find(sub_run)))
+        except NotFound as missing:
+            raise fault("configuration", str(missing), status=404) from None
         child = LocalRun(
             graph,
-            run_id=f"{self.run_id}{place.id}",
+            run_id=run_id,
             scheduler=self.scheduler,
             perform=self._perform,
-            find=self._find,
+            find=find,
             channels=self.channels,
         )
+        child._detached, child._depth = self._detached, self._depth + 1
+        if child._depth > DEEPEST:
+            raise fault("runtime", f"{graph.name} is run by workflows more than {DEEPEST} deep")
         child.run = Run(graph, sub_run.input, child)
-        if sub_run.wait:
-            return await child.run.execute()
-        self.scheduler.spawn(child.run.execute())
-        return None
+        return await child.run.execute()
 
     async def join(self, branches: Sequence[Thunk[T]], *, need: int, tolerant: bool) -> Mapping[int, T]:
         return await self.scheduler.join(branches, need=need, tolerant=tolerant)
@@ -229,6 +271,9 @@ class LocalRun:
     async def gate(self) -> None:
         if self._at_gate is not None and self.run is not None:
             self._at_gate(self.run)
+        self._gates += 1
+        if self._gates % BREATH == 0:
+            await self.scheduler.breathe()
 
     def note(self, progress: Progress) -> None:
         self.progress.append(progress)
@@ -250,7 +295,8 @@ def real_calls(egress: Egress, callers: Mapping[str, Caller]) -> PerformCall:
             events=_Channels(local),
             egress=egress,
             now=local.now(),
-            timeout=60.0 if call.timeout is None else call.timeout,
+            # The run itself keeps the time that the document sets: the call is only not to stay behind.
+            timeout=CALL_SECONDS if call.timeout is None else call.timeout + 1.0,
         )
         return await callers[call.kind](call.arguments, context)
 

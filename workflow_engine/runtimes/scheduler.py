@@ -12,6 +12,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -120,6 +121,7 @@ class Scheduler:
         self.ready: deque[tuple[Task[Any], BaseException | None]] = deque()
         self._sleepers: list[tuple[datetime, int, Promise[None]]] = []
         self._order = 0
+        self._breathing: list[Promise[None]] = []
         self._calls: dict[asyncio.Future[Any], Promise[Any]] = {}
 
     def now(self) -> datetime:
@@ -135,6 +137,15 @@ class Scheduler:
         promise: Promise[None] = Promise()
         self._order += 1
         heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), self._order, promise))
+        try:
+            await promise
+        finally:
+            promise.resolve(None)  # of a sleeper that was cancelled: nobody is to be woken
+
+    async def breathe(self) -> None:
+        """Let everything else go on that can, and the event loop around the scheduler too."""
+        promise: Promise[None] = Promise()
+        self._breathing.append(promise)
         await promise
 
     async def real(self, work: Coroutine[Any, Any, T]) -> T:
@@ -193,28 +204,47 @@ class Scheduler:
         )
 
     async def drive(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run *main* and whatever it spawns to the end of *main*, on the running event loop."""
+        """Run *main* and whatever it spawns until *main* ends, on the running event loop.
+
+        `Stalled` when *main* waits for what nobody will give; it has been cancelled then.
+        """
         task = self.spawn(main)
         try:
-            while not task.outcome.done:
-                if self.ready:
-                    current, error = self.ready.popleft()
-                    if not current.outcome.done:
-                        current.step(error)
-                elif self._calls:
-                    await self._follow_real_time()
-                elif not self._wake_next():
-                    self._give_up(task)
-                    raise Stalled
+            await self._go_on(task)
         finally:
-            for future in list(self._calls):
-                future.cancel()
+            self._give_up([task])
         return task.outcome.result()
 
-    def _give_up(self, main: Task[Any]) -> None:
-        """Cancel *main* and let everything below it end."""
-        main.cancel()
-        while self.ready:
+    async def settle(self, tasks: Sequence[Task[Any]]) -> None:
+        """Let *tasks* end, which nobody awaits; those that wait for what nobody will give are cancelled."""
+        try:
+            for task in tasks:
+                with suppress(Stalled):
+                    await self._go_on(task)
+        finally:
+            self._give_up(tasks)
+
+    async def _go_on(self, task: Task[Any]) -> None:
+        while not task.outcome.done:
+            if self.ready:
+                current, error = self.ready.popleft()
+                if not current.outcome.done:
+                    current.step(error)
+            elif self._breathing:
+                await asyncio.sleep(0)
+                breathing, self._breathing = self._breathing, []
+                for promise in breathing:
+                    promise.resolve(None)
+            elif self._calls:
+                await self._follow_real_time()
+            elif not self._wake_next():
+                raise Stalled
+
+    def _give_up(self, tasks: Sequence[Task[Any]]) -> None:
+        """Cancel what has not ended of *tasks*, and let everything below it end."""
+        for task in tasks:
+            task.cancel()
+        while any(not task.outcome.done for task in tasks) and self.ready:
             current, error = self.ready.popleft()
             if not current.outcome.done:
                 current.step(error)
@@ -244,7 +274,7 @@ class Scheduler:
         """Jump to the earliest sleeper; False when nobody sleeps."""
         while self._sleepers:
             moment, _, promise = heapq.heappop(self._sleepers)
-            if promise._listeners:
+            if not promise.done:
                 self._now = max(self._now, moment)
                 promise.resolve(None)
                 return True

@@ -2,56 +2,75 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from workflow_engine.dsl.needs import asyncapi_key, document_uri, openapi_key
-from workflow_engine.dsl.v1.scope import Task
-from workflow_engine.graph.model import Action, DataStep, Exit, GoTo, Operation, Region, Sequence, Transform
+from workflow_engine.dsl.needs import asyncapi_key, openapi_key
+from workflow_engine.dsl.v1.scope import Scope, Task
+from workflow_engine.expressions.lexer import closing_brace
+from workflow_engine.graph.model import Action, Exit, GoTo, Operation, Region, Sequence
 from workflow_engine.values import Json, JsonObject, pointer
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v1.workflow import WorkflowLowering
 
-_URI_VARIABLE = re.compile(r"(?<!\$)\{([A-Za-z0-9_.%]+)\}")
+MAX_INLINED = 10_000
+"""How many tasks a workflow may have from functions, once each call is replaced by the function's body."""
+
+_URI_EXPRESSION = re.compile(r"\{([^{}]*)\}")
+_NOT_SIMPLE = re.compile(r"[+#./;?&=,!@|].*|.*(\*|:\d+)|")
 
 
-def call(lowering: WorkflowLowering, task: Task) -> tuple[Action, tuple[DataStep, ...]]:
+def call(lowering: WorkflowLowering, task: Task) -> Action:
     """A call: by a built-in function, or by a function of the document, whose body is put in its place."""
     name = str(task.body["call"])
     if name in CALLS:
-        return CALLS[name](lowering, task), ()
+        return CALLS[name](lowering, task)
     if name in {"grpc", "a2a", "mcp"}:
         lowering.unsupported(f"`call: {name}`", task.at("call"))
-        return _nothing(task), ()
-    named = lowering.use.get("functions")
-    known: JsonObject = named if isinstance(named, dict) else {}
+        return _nothing(task)
+    known = lowering.used("functions")
     if name not in known:
         if "@" in name or "://" in name:
             lowering.unsupported(f"a function from a catalog or a URL ({name!r})", task.at("call"))
         else:
             builtin = [*CALLS, *known]
             lowering.unknown("unknown-function", "function", name, builtin, task.at("call"))
-        return _nothing(task), ()
+        return _nothing(task)
     if name in task.scope.functions:
         chain = " → ".join([*task.scope.functions, name])
         lowering.problem("recursive-function", f"the function calls itself: {chain}", task.at("call"))
-        return _nothing(task), ()
-    body = known[name]
-    assert isinstance(body, dict)
-    # `then` of a function's task means nothing where it is called; its `if` does (decision A61).
-    at = "/use/functions" + pointer(name)
-    scope = replace(task.scope, siblings={}, loop=False, functions=(*task.scope.functions, name))
-    state = lowering.state(Task(name, {k: v for k, v in body.items() if k != "then"}, at, scope), Exit())
-    # The pointer of a function's task is the same wherever it is called; the run tells the calls apart.
-    region = Region(at, GoTo(at), {at: state}, name)
+        return _nothing(task)
+    if lowering.inlined > MAX_INLINED:
+        message = f"with functions in the place of their calls, they make more than {MAX_INLINED:,} tasks"
+        lowering.problem("too-large", message, "/use/functions")
+        return _nothing(task)
     given = task.body.get("with")
-    before: tuple[DataStep, ...] = ()
-    if given is not None:
-        before = (Transform(lowering.template(given, task.variables, task.at("with"))),)
-    return Sequence(region), before
+    arguments = None if given is None else lowering.template(given, task.variables, task.at("with"))
+    return Sequence(_function(lowering, name, known[name], task.scope.functions), arguments)
+
+
+def _function(lowering: WorkflowLowering, name: str, body: Json, around: tuple[str, ...]) -> Region:
+    """The body of a function as a region. It sees what it is given, and no variables of its callers.
+
+    Its pointer is the same wherever it is called; the run tells the calls apart. ``then`` of a function's
+    task means nothing where it is called; its ``if`` does (decision A61).
+    """
+    assert isinstance(body, dict)
+    lowering.called.add(name)
+    at = "/use/functions" + pointer(name)
+    kept = {key: value for key, value in body.items() if key != "then"}
+    state = lowering.state(Task(name, kept, at, Scope(functions=(*around, name))))
+    return Region(at, GoTo(at), {at: state}, name)
+
+
+def check_uncalled(lowering: WorkflowLowering) -> None:
+    """Find what is wrong with the functions that nothing calls."""
+    for name, body in lowering.used("functions").items():
+        if name not in lowering.called:
+            _function(lowering, name, body, ())
 
 
 def _nothing(task: Task) -> Action:
@@ -60,31 +79,68 @@ def _nothing(task: Task) -> Action:
 
 def http(lowering: WorkflowLowering, task: Task) -> Action:
     given = dict(task.object("with"))
-    _authenticate(lowering, task, given, ("with",))
     endpoint = given.get("endpoint")
-    address = endpoint
+    address, at = endpoint, task.at("with", "endpoint")
     if isinstance(endpoint, dict):
         given["endpoint"] = endpoint = dict(endpoint)
         _authenticate(lowering, task, endpoint, ("with", "endpoint"))
-        address = endpoint.get("uri")
-    if isinstance(address, str) and "{" in address and "${" not in address:
-        given["$uri_variables"] = _uri_variables(address)
+        address, at = endpoint.get("uri"), at + "/uri"
+    _expand(lowering, given, address, at)
     return Operation("http", lowering.template(given, task.variables, task.at("with")))
 
 
-def _uri_variables(address: str) -> JsonObject:
-    """What the URI template *address* reads of the task's input: members of its top level (decision A63)."""
-    names = dict.fromkeys(_URI_VARIABLE.findall(address))
-    return {name: f'${{ .["{name}"]? }}' for name in names}
+def _expand(lowering: WorkflowLowering, given: JsonObject, address: Json, at: str) -> None:
+    """Give a call what the URI template *address* reads: members of the top level of its input (A63).
+
+    What the template cannot be expanded with is a problem now: it would be sent as it is written. An address
+    that is an expression is no template.
+    """
+    if not isinstance(address, str):
+        return
+    literal = "".join(_literals(address))
+    if "{" not in literal and "}" not in literal:
+        return
+    if literal != address:
+        message = "an address with both `{name}` and `${ }` in it; write all of it as one `${ }`"
+        lowering.unsupported(message, at)
+        return
+    names: dict[str, None] = {}
+    for expression in _URI_EXPRESSION.findall(address):
+        if _NOT_SIMPLE.fullmatch(expression.strip()):
+            what = f"`{{{expression}}}` in a URI template (only the simple form is, `{{name}}`)"
+            lowering.unsupported(what, at)
+        names |= dict.fromkeys(name.strip() for name in expression.split(","))
+    rest = _URI_EXPRESSION.sub("", address)
+    if "{" in rest or "}" in rest:
+        lowering.problem("invalid-value", "a brace of the URI template has no counterpart", at)
+    given["$uri_variables"] = {name: f"${{ .[{json.dumps(name)}]? }}" for name in names}
+
+
+def _literals(text: str) -> Iterator[str]:
+    """What is outside of every ``${ }`` in *text*."""
+    at = 0
+    while (start := text.find("${", at)) >= 0:
+        end = closing_brace(text, start + 2)
+        if end is None:
+            break
+        yield text[at:start]
+        at = end + 1
+    yield text[at:]
 
 
 def openapi(lowering: WorkflowLowering, task: Task) -> Action:
     given = dict(task.object("with"))
     _authenticate(lowering, task, given, ("with",))
+    document = dict(task.object("with", "document"))
+    endpoint, at = document.get("endpoint"), task.at("with", "document", "endpoint")
+    address = endpoint
+    if isinstance(endpoint, dict):
+        document["endpoint"] = endpoint = dict(endpoint)
+        given["document"] = document
+        _authenticate(lowering, task, endpoint, ("with", "document", "endpoint"))
+        address, at = endpoint.get("uri"), at + "/uri"
+    _expand(lowering, given, address, at)
     key = openapi_key(given)
-    document = document_uri(given)
-    if key is None and document is not None and "${" not in document:
-        given["$uri_variables"] = _uri_variables(document)
     template = lowering.template(given, task.variables, task.at("with"))
     return Operation("openapi", template, () if key is None else (key,))
 
@@ -128,27 +184,28 @@ def _document(lowering: WorkflowLowering, task: Task) -> None:
 
 
 def _authenticate(lowering: WorkflowLowering, task: Task, holder: JsonObject, path: tuple[str, ...]) -> None:
-    """Put the policy in the place of its name, and refuse the schemes that are not there yet."""
+    """Put the policy in the place of its name."""
     policy: Json = holder.get("authentication")
     if policy is None:
         return
     at = task.at(*path, "authentication")
     name = policy.get("use") if isinstance(policy, dict) else policy
-    if isinstance(name, str):
-        named = lowering.use.get("authentications")
-        known = named if isinstance(named, dict) else {}
-        if name not in known:
-            lowering.unknown("unknown-authentication", "authentication", name, known, at)
-            holder.pop("authentication")
-            return
-        policy, at = known[name], "/use/authentications" + pointer(name)
-    assert isinstance(policy, dict)
-    for scheme, details in policy.items():
+    if not isinstance(name, str):
+        check_policy(lowering, policy, at)
+        return
+    known = lowering.used("authentications")
+    if name not in known:
+        lowering.unknown("unknown-authentication", "authentication", name, known, at)
+    holder["authentication"] = known.get(name)
+
+
+def check_policy(lowering: WorkflowLowering, policy: Json, at: str) -> None:
+    """Refuse the schemes that are not there yet, and secrets."""
+    for scheme, details in (policy if isinstance(policy, dict) else {}).items():
         if scheme not in {"basic", "bearer"}:
             lowering.unsupported(f"authentication by `{scheme}`", at + pointer(scheme))
         elif isinstance(details, dict) and "use" in details:
             lowering.unsupported("credentials from a secret", at + pointer(scheme, "use"))
-    holder["authentication"] = policy
 
 
 CALLS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {

@@ -40,7 +40,7 @@ def listen(lowering: WorkflowLowering, task: Task) -> Action:
 
 def _each(lowering: WorkflowLowering, task: Task, each: JsonObject) -> EachEvent:
     item = lowering.reserved(str(each.get("item") or "item"), task.at("foreach", "item"))
-    index = lowering.reserved(str(each.get("at") or "index"), task.at("foreach", "at"))
+    index = lowering.reserved(str(each.get("at") or "index"), task.at("foreach", "at"), beside=item)
     scope = task.scope.bind(item, index)
     body = each.get("do")
     variables = scope.variables(TASK) - {"task"}

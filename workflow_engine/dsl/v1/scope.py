@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from workflow_engine.graph.model import Exit, Transition
 from workflow_engine.values import Json, JsonObject, pointer
 
 RUN = frozenset({"workflow", "runtime"})
@@ -15,7 +16,7 @@ TASK = STATE | {"input"}
 """Variables of a task's definition and of its ``output.as``."""
 EXPORT = TASK | {"output"}
 """Variables of ``export.as``."""
-RESERVED = EXPORT | {"secrets", "authorization"}
+RESERVED = EXPORT | {"secrets", "authorization", "ENV", "CONST"}
 """Names that a loop or a catch may not bind (decision A12)."""
 
 
@@ -41,12 +42,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task where it stands: its *name*, its *body*, its *id* (the pointer), and its *scope*."""
+    """One task where it stands: its *name*, its *body*, its *id* (the pointer), and its *scope*.
+
+    *following* is where the run goes when nothing says otherwise: to the next task of the list, if there is one.
+    """
 
     name: str
     body: JsonObject
     id: str
     scope: Scope
+    following: Transition = Exit()
 
     def at(self, *parts: str | int) -> str:
         """The pointer of a part of the task."""

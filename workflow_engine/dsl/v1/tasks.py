@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.v1 import calls, events
 from workflow_engine.dsl.v1.scope import Task
@@ -12,8 +13,6 @@ from workflow_engine.graph.model import (
     Assign,
     Case,
     Catch,
-    DataStep,
-    Exit,
     ForEach,
     GoTo,
     Parallel,
@@ -31,9 +30,6 @@ from workflow_engine.values import Json, JsonObject, pointer
 if TYPE_CHECKING:
     from workflow_engine.dsl.v1.workflow import WorkflowLowering
 
-Lowered: TypeAlias = "tuple[Action, tuple[DataStep, ...]]"
-"""What a task does, and what happens to its input after ``input.from`` and before that."""
-
 DEFAULT_RETRIES = 10
 """How often a retry policy without a limit tries again; the specification sets no bound (dsl.md §7)."""
 
@@ -48,7 +44,7 @@ def set_(lowering: WorkflowLowering, task: Task) -> Action:
 
 def for_(lowering: WorkflowLowering, task: Task) -> Action:
     each = lowering.reserved(str(task.part("for", "each") or "item"), task.at("for", "each"))
-    index = lowering.reserved(str(task.part("for", "at") or "index"), task.at("for", "at"))
+    index = lowering.reserved(str(task.part("for", "at") or "index"), task.at("for", "at"), beside=each)
     items = task.part("for", "in")
     inner = task.scope.bind(each, index)
     condition = lowering.optional_expression(
@@ -64,7 +60,7 @@ def for_(lowering: WorkflowLowering, task: Task) -> Action:
 
 
 def fork(lowering: WorkflowLowering, task: Task) -> Action:
-    branches = []
+    branches: list[Region] = []
     listed = task.part("fork", "branches")
     for number, item in enumerate(listed if isinstance(listed, list) else []):
         assert isinstance(item, dict)
@@ -72,8 +68,10 @@ def fork(lowering: WorkflowLowering, task: Task) -> Action:
             assert isinstance(body, dict)
             # A branch is a scope of its own: its task has no siblings to go to (decision A19).
             id = task.at("fork", "branches", number, name)
-            scope = type(task.scope)(task.scope.lexical, {name: id}, False, task.scope.functions)
-            state = lowering.state(Task(name, body, id, scope), Exit())
+            if any(branch.name == name for branch in branches):
+                lowering.problem("duplicate-task", f"two branches are called {name!r}; rename one", id)
+            scope = replace(task.scope, siblings={name: id}, loop=False)
+            state = lowering.state(Task(name, body, id, scope))
             branches.append(Region(task.at("fork", "branches", number), GoTo(id), {id: state}, name))
     return Parallel(tuple(branches), race=task.part("fork", "compete") is True)
 
@@ -81,7 +79,6 @@ def fork(lowering: WorkflowLowering, task: Task) -> Action:
 def switch(lowering: WorkflowLowering, task: Task) -> Action:
     cases: list[Case] = []
     listed = task.body["switch"]
-    following = Exit()
     for number, item in enumerate(listed if isinstance(listed, list) else []):
         assert isinstance(item, dict)
         for name, body in item.items():
@@ -89,29 +86,21 @@ def switch(lowering: WorkflowLowering, task: Task) -> Action:
             at = task.at("switch", number, name)
             when = body.get("when")
             condition = None if when is None else lowering.expression(when, task.variables, at + "/when")
+            if any(case.name == name for case in cases):
+                lowering.problem("duplicate-case", f"two cases are called {name!r}; rename one", at)
             if condition is None and any(case.when is None for case in cases):
                 message = f"{name!r} is a second case without `when`; a switch has one default (decision A20)"
                 lowering.problem("two-defaults", message, at)
-            then = lowering.transition(
-                body.get("then"), at + "/then", _following(lowering, task) or following, task.scope
-            )
+            then = lowering.transition(body.get("then"), at + "/then", task)
             cases.append(Case(name, condition, then))
     # The default is tried last, wherever it stands in the list.
     return Switch(tuple(sorted(cases, key=lambda case: case.when is None)))
 
 
-def _following(lowering: WorkflowLowering, task: Task) -> GoTo | None:
-    """The next task of the list that *task* is in: what ``then: continue`` of a case means."""
-    ids = list(task.scope.siblings.values())
-    position = ids.index(task.id) if task.id in ids else len(ids)
-    return GoTo(ids[position + 1]) if position + 1 < len(ids) else None
-
-
 def raise_(lowering: WorkflowLowering, task: Task) -> Action:
     error, at = task.part("raise", "error"), task.at("raise", "error")
     if isinstance(error, str):
-        named = lowering.use.get("errors")
-        known = named if isinstance(named, dict) else {}
+        known = lowering.used("errors")
         if error not in known:
             lowering.unknown("unknown-error", "error", error, known, at)
             return Raise(lowering.template(None, (), at))
@@ -140,7 +129,6 @@ def try_(lowering: WorkflowLowering, task: Task) -> Action:
     except_when = lowering.optional_expression(
         catch.get("exceptWhen"), variables, task.at("catch", "exceptWhen")
     )
-    following = _following(lowering, task) or Exit()
     return Try(
         body,
         Catch(
@@ -152,9 +140,7 @@ def try_(lowering: WorkflowLowering, task: Task) -> Action:
             body=None
             if handler is None
             else lowering.region(handler, task.at("catch", "do"), inner, name="catch"),
-            then=None
-            if then is None
-            else lowering.transition(then, task.at("catch", "then"), following, task.scope),
+            then=None if then is None else lowering.transition(then, task.at("catch", "then"), task),
         ),
     )
 
@@ -163,8 +149,7 @@ def _retry(lowering: WorkflowLowering, task: Task, policy: Json, variables: froz
     """A retry policy, inline or by its name in ``use.retries`` (dsl.md §1.11)."""
     at = task.at("catch", "retry")
     if isinstance(policy, str):
-        named = lowering.use.get("retries")
-        known = named if isinstance(named, dict) else {}
+        known = lowering.used("retries")
         if policy not in known:
             lowering.unknown("unknown-retry", "retry policy", policy, known, at)
             return None
@@ -216,6 +201,9 @@ def run(lowering: WorkflowLowering, task: Task) -> Action:
     for kind in ("container", "script", "shell"):
         if kind in settings:
             lowering.unsupported(f"`run.{kind}`", task.at("run", kind))
+    if "workflow" in settings and "return" in settings:
+        message = "`return` is for processes; what a workflow gives back is its output"
+        lowering.problem("misplaced-property", message, task.at("run", "return"))
     flow = settings.get("workflow")
     flow = flow if isinstance(flow, dict) else {}
     version = flow.get("version")
@@ -243,11 +231,11 @@ LOWERINGS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {
 }
 
 
-def action(lowering: WorkflowLowering, task: Task) -> Lowered:
+def action(lowering: WorkflowLowering, task: Task) -> Action:
     """What *task* does, by its keyword; a ``for`` has a ``do`` beside it, so it is looked for first."""
     if "call" in task.body:
         return calls.call(lowering, task)
     for keyword in ("for", "try", "listen", *LOWERINGS):
         if keyword in task.body:
-            return LOWERINGS[keyword](lowering, task), ()
+            return LOWERINGS[keyword](lowering, task)
     raise AssertionError(f"the schema lets no task without a keyword through: {task.id}")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
-from workflow_engine.dsl.v1 import events, tasks
+from workflow_engine.dsl.v1 import calls, events, tasks
 from workflow_engine.dsl.v1.scope import EXPORT, RESERVED, RUN, STATE, TASK, Scope, Task
 from workflow_engine.graph.model import (
     DataStep,
@@ -34,6 +34,13 @@ class WorkflowLowering(Lowering):
         super().__init__(document)
         use = self.data.get("use")
         self.use: JsonObject = use if isinstance(use, dict) else {}
+        self.called: set[str] = set()
+        self.inlined = 0
+
+    def used(self, kind: str) -> JsonObject:
+        """What the document defines in ``use`` of *kind*, such as ``retries``, by name."""
+        named = self.use.get(kind)
+        return named if isinstance(named, dict) else {}
 
     def lower(self) -> StateGraph:
         """The graph; what is wrong is in `problems`."""
@@ -41,6 +48,7 @@ class WorkflowLowering(Lowering):
         assert isinstance(header, dict)
         self._refuse()
         root = self.region(self.data.get("do"), "/do", Scope())
+        calls.check_uncalled(self)
         return StateGraph(
             name=WorkflowName(str(header["namespace"]), str(header["name"]), str(header["version"])),
             dialect="1.0",
@@ -63,6 +71,8 @@ class WorkflowLowering(Lowering):
         ):
             if self.use.get(name):
                 self.unsupported(f"`use.{name}` ({what})", f"/use/{name}")
+        for name, policy in self.used("authentications").items():
+            calls.check_policy(self, policy, "/use/authentications" + pointer(name))
         evaluate = self.data.get("evaluate")
         if isinstance(evaluate, dict):
             if evaluate.get("language", "jq") != "jq":
@@ -111,15 +121,16 @@ class WorkflowLowering(Lowering):
         states: dict[str, State] = {}
         for number, (task_name, body, id) in enumerate(entries):
             following: Transition = GoTo(entries[number + 1][2]) if number + 1 < len(entries) else Exit()
-            states[id] = self.state(Task(task_name, body, id, inner), following)
+            states[id] = self.state(Task(task_name, body, id, inner, following))
         return Region(at, GoTo(entries[0][2]) if entries else Exit(), states, name)
 
-    def state(self, task: Task, following: Transition) -> State:
+    def state(self, task: Task) -> State:
         """One task: its data flow around what it does."""
         body, scope = task.body, task.scope
+        self.inlined += bool(scope.functions)
         outside = scope.variables(STATE)
         enter = self._input(body.get("input"), task.at("input"), outside)
-        action, before = tasks.action(self, task)
+        action = tasks.action(self, task)
         leave = self._output(body.get("output"), task.at("output"), scope.variables(TASK))
         leave += self._export(body.get("export"), task.at("export"), scope.variables(EXPORT))
         metadata = body.get("metadata")
@@ -127,30 +138,31 @@ class WorkflowLowering(Lowering):
             id=task.id,
             name=task.name,
             action=action,
-            next=self.transition(body.get("then"), task.at("then"), following, scope),
-            otherwise=following,
+            next=self.transition(body.get("then"), task.at("then"), task),
+            otherwise=task.following,
             when=self.optional_expression(body.get("if"), outside, task.at("if")),
-            enter=enter + before,
+            enter=enter,
             leave=leave,
             timeout=self.timeout(body.get("timeout"), task.at("timeout"), task.variables),
             metadata=metadata if isinstance(metadata, dict) else {},
         )
 
-    def transition(self, directive: Json, at: str, following: Transition, scope: Scope) -> Transition:
-        """Where *directive* goes: continue, exit, end, or a task of the same list (decisions A17-A19)."""
+    def transition(self, directive: Json, at: str, task: Task) -> Transition:
+        """Where *directive* leads from *task*: on, out, to the end, or to a task of its list (A17-A19)."""
+        siblings = task.scope.siblings
         match directive:
             case None | "continue":
-                return following
+                return task.following
             case "exit":
-                return Exit(breaks=scope.loop)
+                return Exit(breaks=task.scope.loop)
             case "end":
                 return End()
-            case str(name) if name in scope.siblings:
-                return GoTo(scope.siblings[name])
+            case str(name) if name in siblings:
+                return GoTo(siblings[name])
             case _:
                 hint = " in this list (`then` cannot leave the list that its task is in)"
-                self.unknown("unknown-task-name", "task", str(directive), scope.siblings, at, hint=hint)
-                return following
+                self.unknown("unknown-task-name", "task", str(directive), siblings, at, hint=hint)
+                return task.following
 
     # --- data flow ----------------------------------------------------------------------------------------
 
@@ -201,8 +213,7 @@ class WorkflowLowering(Lowering):
         if value is None:
             return None
         if isinstance(value, str):
-            named = self.use.get("timeouts")
-            known = named if isinstance(named, dict) else {}
+            known = self.used("timeouts")
             if value not in known:
                 hint = "; a duration is written `timeout: {after: PT5S}`" if value.startswith("P") else ""
                 self.unknown("unknown-timeout", "timeout", value, known, at, hint=hint)
@@ -212,10 +223,12 @@ class WorkflowLowering(Lowering):
         assert isinstance(value, dict)
         return self.timing(value.get("after"), variables, at + "/after")
 
-    def reserved(self, name: str, at: str) -> str:
-        """Check that *name* may be bound as a variable."""
-        if name in RESERVED:
+    def reserved(self, name: str, at: str, *, beside: str | None = None) -> str:
+        """Check that *name* may be bound as a variable, *beside* the other one of a loop (decision A12)."""
+        if name in RESERVED or name.startswith("__"):
             self.problem("reserved-variable", f"`${name}` has a meaning of its own; choose another name", at)
+        elif name == beside:
+            self.problem("duplicate-variable", f"item and index are both called `${name}`; rename one", at)
         return name
 
 

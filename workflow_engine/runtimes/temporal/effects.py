@@ -25,6 +25,7 @@ from workflow_engine.interpreter.effects import (
     SubRun,
     Thunk,
 )
+from workflow_engine.runtimes.events import check_event
 from workflow_engine.runtimes.temporal.failures import reraise
 from workflow_engine.values import Json, JsonObject, rfc3339
 
@@ -39,6 +40,9 @@ UNTIL_IT_WORKS = RetryPolicy(
 )
 """For what must happen: a fault is not retried, a lost worker or an unreachable router is waited for."""
 SUMMARY_BYTES = 200
+BREATH = 500
+"""How many states in a row, none of which waits or acts, one workflow task may do. A worker that is silent for
+two seconds is taken for stuck, so after that many the run waits for a moment, and others get their turn."""
 RECENT = 500
 """How much of what happened last a run can tell."""
 
@@ -52,6 +56,7 @@ class TemporalEffects:
         self._inbox: dict[str, list[Arrival]] = {}
         self._received: dict[str, int] = {}
         self._listened = False
+        self._pure = 0
         self.suspended = False
         self.graph = graph
         self.recent: deque[Progress] = deque(maxlen=RECENT)
@@ -72,13 +77,14 @@ class TemporalEffects:
 
     async def call(self, call: Call, place: Place) -> Json:
         self._show(place, f"calling {call.kind}")
-        seconds = call.timeout if call.timeout is not None else CALL_SECONDS
+        # The server keeps the time that the document sets: the call is only not to stay behind.
+        seconds = CALL_SECONDS if call.timeout is None else call.timeout + 1.0
         about = {
             "place": place.id,
             "state": place.state,
             "source": self._source,
             "resources": dict(call.resources),
-            "timeout": max(seconds, 0.001),
+            "timeout": seconds,
         }
         try:
             return await workflow.execute_activity(  # type: ignore[no-any-return]
@@ -97,6 +103,7 @@ class TemporalEffects:
             raise _cancelled_or(failure) from None
 
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
+        check_event(event)
         self._show(place, f"publishing {event.get('type')}")
         try:
             await workflow.execute_activity(
@@ -225,6 +232,10 @@ class TemporalEffects:
     async def gate(self) -> None:
         if self.suspended:
             await workflow.wait_condition(lambda: not self.suspended)
+        self._pure += 1
+        if self._pure >= BREATH:
+            self._pure = 0
+            await workflow.sleep(0.001, summary="letting other runs go on")
 
     def note(self, progress: Progress) -> None:
         self.recent.append(progress)
@@ -232,6 +243,7 @@ class TemporalEffects:
     def _show(self, place: Place, doing: str) -> None:
         """What the Temporal UI shows as the current details of the run."""
         title = self.graph.title or self.graph.name.name
+        self._pure = 0
         workflow.set_current_details(
             f"**{title}**\n\n- at `{place.state}` **{place.label}**\n- {doing}\n- since {rfc3339(workflow.now())}"
         )
