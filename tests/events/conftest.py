@@ -8,30 +8,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.events.samples import all_of, event, every
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.events.subscriptions import RetryPolicy, Subscription
 from workflow_engine.events.targets import Delivered, Delivery
 from workflow_engine.values import JsonObject
 
+__all__ = ["all_of", "event", "every"]
+
 QUICK = RetryPolicy(max_attempts=3, initial=0.001, jitter=False)
-
-
-def event(id: str, type: str = "made", source: str = "/test", **members) -> JsonObject:
-    return {"specversion": "1.0", "id": id, "source": source, "type": type, **members}
-
-
-def every(*types: str) -> JsonObject:
-    """The strategy of any event of these types, or of any at all."""
-    return {"mode": "any", "filters": [{"attributes": {"type": {"equals": type}}} for type in types]}
-
-
-def all_of(*types: str, key: str | None = None) -> JsonObject:
-    correlate = {"correlate": {"k": {"from": key}}} if key else {}
-    return {
-        "mode": "all",
-        "filters": [{"attributes": {"type": {"equals": type}}, **correlate} for type in types],
-    }
 
 
 def subscription(id: str = "s", strategy: JsonObject | None = None, **changes) -> Subscription:

@@ -130,8 +130,8 @@ class Deliverer:
             try:
                 wait = await self._hand_out()
                 pause = 0.05
-            except Unavailable as error:
-                _log.warning("deliveries wait for the store: %s", error)
+            except Exception as error:  # noqa: BLE001  a bug must not stop all the others
+                _log.log(_severity(error), "deliveries wait for the store: %s", error, exc_info=error)
                 wait, pause = pause, min(pause * 2, 5.0)
             if wait is None or wait > 0:
                 with contextlib.suppress(TimeoutError):
@@ -162,8 +162,6 @@ class Deliverer:
         if not self._per_group[item.group]:
             del self._per_group[item.group]
         self._woken.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("delivery %s stays leased: %s", item.id, error, exc_info=error)
 
     async def _work(self, item: Parked) -> None:
         task = asyncio.current_task()
@@ -179,8 +177,8 @@ class Deliverer:
             raise
         except NotFound:
             return  # the channel was dropped with its deliveries
-        except Unavailable as error:
-            _log.warning("delivery %s waits for the store: %s", item.id, error)
+        except Exception as error:  # noqa: BLE001  a bug must not stop all the others
+            _log.log(_severity(error), "delivery %s has to wait: %s", item.id, error, exc_info=error)
             await self._put_back(item)
 
     async def _put_back(self, item: Parked) -> None:
@@ -293,6 +291,11 @@ class Deliverer:
             )
             for text in payload["events"]
         ]
+
+
+def _severity(error: Exception) -> int:
+    """A store that is away is expected to come back; anything else is a bug."""
+    return logging.WARNING if isinstance(error, Unavailable) else logging.ERROR
 
 
 def _delivery(

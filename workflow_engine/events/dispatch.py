@@ -90,11 +90,17 @@ class Dispatcher:
                 pause = 0.05
             except NotFound:
                 return  # the channel was dropped
-            except Fenced:
-                async with self.lock:
-                    await self._join()
-            except Unavailable as error:
-                _log.warning("channel %s waits for its store: %s", self.name, error)
+            except (Unavailable, Fenced) as error:
+                _log.warning("channel %s waits: %s", self.name, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+                if isinstance(error, Fenced):
+                    async with self.lock:
+                        await self._join()
+            except Exception:  # noqa: BLE001  a bug must not stop the channel for good
+                _log.exception(
+                    "channel %s cannot be dispatched from %s on", self.name, self.cursor[partition]
+                )
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
 

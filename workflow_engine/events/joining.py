@@ -183,8 +183,9 @@ class Subscribers:
                 await self._follow(subscriber)
             except NotFound:
                 return  # the channel was dropped
-            except (Unavailable, Fenced) as error:
-                _log.warning("subscription %s waits to catch up: %s", subscriber.subscription.id, error)
+            except Exception as error:  # noqa: BLE001  a bug must not stop all the others
+                severity = logging.WARNING if isinstance(error, Unavailable | Fenced) else logging.ERROR
+                _log.log(severity, "%s waits to catch up: %s", subscriber.group, error, exc_info=error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
             else:

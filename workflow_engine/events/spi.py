@@ -63,7 +63,8 @@ class EventStore(Protocol):
     caps: Caps
 
     async def open(self) -> None:
-        """Connect, create or upgrade what is stored, and end leases that nobody alive can hold.
+        """Connect, create or upgrade what is stored, and end leases and memberships that nobody alive can
+        have: without `Caps.SHARED`, all of them.
 
         `Conflict` where another process has it and the backend allows one; the message names who.
         """

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from workflow_engine.errors import NotFound, Unavailable
-from workflow_engine.events.spi import Assignment, Caps, ChannelSpec, Position, Store, partition_of
+from workflow_engine.events.spi import Assignment, Caps, ChannelSpec, Fenced, Position, Store, partition_of
 from workflow_engine.events.stores import open_store
 from workflow_engine.testing.event_store_fixtures import NOW, SECOND, StoreFixtures, bodies, delivery, record
 
@@ -151,7 +151,7 @@ class LogContract(StoreFixtures):
     async def test_what_was_written_is_there_after_opening_again(self, store: Store, url: str) -> None:
         if Caps.DURABLE not in store.caps:
             pytest.skip("the store forgets")
-        held = await store.join("c", "g", "me", NOW, SECOND)
+        held = await store.join("c", "g", "me", NOW, 10**9 * SECOND)
         await store.append("c", [record("1")])
         await store.commit(held, {0: 1}, outbox=[delivery("d")], state={"a": b"1"})
         rev = await store.put("key", b"value")
@@ -165,5 +165,9 @@ class LogContract(StoreFixtures):
             assert await again.states("c", "g") == {"a": b"1"}
             assert [item.id for item in await again.parked()] == ["d"]
             assert await again.put("key", b"other", if_rev=rev) > rev
+            if Caps.SHARED not in again.caps:
+                with pytest.raises(Fenced):
+                    await again.commit(held, {0: 2})
+                assert (await again.join("c", "g", "new", NOW, SECOND)).partitions == (0,)
         finally:
             await again.close()

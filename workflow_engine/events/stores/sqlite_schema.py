@@ -63,8 +63,8 @@ CREATE TABLE lease (key TEXT PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT
 def upgrade(connection: sqlite3.Connection) -> None:
     """Create the tables in a new file; `Conflict` for a file that a newer version has written.
 
-    Runs inside a transaction. Ends the leases on deliveries: whoever held them is dead, for this process
-    has the file alone.
+    Runs inside a transaction. Ends the leases on deliveries and all memberships: whoever held them is dead,
+    for this process has the file alone.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
@@ -74,3 +74,7 @@ def upgrade(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("UPDATE parked SET owner = NULL, due_us = 0 WHERE owner IS NOT NULL")
+    connection.execute(
+        "UPDATE grp SET epoch = epoch + 1 WHERE (channel, name) IN (SELECT channel, grp FROM member)"
+    )
+    connection.execute("DELETE FROM member")
