@@ -12,7 +12,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def test_the_demo_takes_an_order_through_both_dsls_and_leaves_nothing_behind(tmp_path):
-    ended = wfe("demo", env={"TMPDIR": str(tmp_path)}, cwd=tmp_path)
+    elsewhere = {"TEMPORAL_TLS_CLIENT_CERT_PATH": "/nowhere", "WFE_API_URL": "http://127.0.0.1:1"}
+    (tmp_path / "catalog.py").write_text("raise ImportError('this is not the catalog')")
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    ended = wfe("demo", env={"TMPDIR": str(folder), **elsewhere}, cwd=tmp_path)
     assert (ended.code, ended.err) == (0, ""), ended.out + ended.err
     for said in (
         "store/order/1.0.0",
@@ -24,7 +28,7 @@ def test_the_demo_takes_an_order_through_both_dsls_and_leaves_nothing_behind(tmp
     ):
         assert said in ended.out
     assert ended.out.count('completed, output {"order_no": "4711"') == 2
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_the_demo_stays_up_when_it_is_kept_until_ctrl_c(tmp_path):

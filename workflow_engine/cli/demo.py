@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflow_engine.cli.options import forget_cluster
 from workflow_engine.cli.terminal import FAILED, FINE, INTERRUPTED, result, say
 from workflow_engine.errors import Unavailable
 from workflow_engine.settings import Settings
@@ -51,6 +52,7 @@ async def _supervise(*, keep: bool) -> int:
     from workflow_engine.cli.supervisor import Supervisor
     from workflow_engine.runtimes.processes.ports import free_ports
 
+    forget_cluster()
     began = time.monotonic()
     with _temporary_folder() as folder:
         port, temporal_port, ui_port = free_ports(3)
@@ -131,6 +133,8 @@ class Story:
         try:
             async with HttpApi(self._stack.settings.api_url) as api:
                 self.good = await self._order(api)
+        except TimeoutError:
+            raise Unavailable(f"the last step took longer than {PATIENCE:g} s") from None
         finally:
             self.failed = not self.good
 

@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from workflow_engine.cli.options import EGRESS, add_settings, given, port, settings
+from workflow_engine.cli.options import EGRESS, add_settings, forget_cluster, given, port, settings
 from workflow_engine.cli.terminal import USAGE, print_json, result, say
 from workflow_engine.errors import Conflict
 from workflow_engine.settings import Settings
@@ -23,6 +23,7 @@ _LEFTOVER_PATIENCE = 20.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add what ``wfe dev`` takes."""
+    parser.usage = "wfe dev [OPTIONS]"
     parser.description = (
         "Run everything on this machine: a Temporal server with its web UI, the API with event router and catalog,\n"
         "and a worker. All that they keep is in one folder; started again, everything goes on where it was.\n"
@@ -59,6 +60,7 @@ async def _supervise(arguments: argparse.Namespace) -> int:
     from workflow_engine.cli.supervisor import Supervisor
     from workflow_engine.runtimes.processes.lockfile import LockFile
 
+    forget_cluster()
     chosen = settings(arguments)
     # Before ports are chosen: those that an earlier `wfe dev` leaves behind are not free yet.
     lock = chosen.data / "supervisor.lock"

@@ -82,6 +82,7 @@ def _configure_publish(commands: Any) -> None:
             "  wfe events publish @event.json"
         ),
     )
+    publish.usage = "wfe events publish (JSON | @FILE | -)… | --type TYPE --source SOURCE [OPTIONS]"
     publish.add_argument(
         "event", nargs="*", metavar="JSON|@FILE|-", help="a CloudEvent in JSON, or a list of them"
     )

@@ -82,6 +82,14 @@ def variable(name: str) -> str:
     return f"WFE_{name.upper()}"
 
 
+def forget_cluster() -> None:
+    """Drop the variables by which Temporal's clients find a cluster (``TEMPORAL_API_KEY``…), from this process and
+    those that it starts: the server that is embedded is not that cluster.
+    """
+    for name in [name for name in os.environ if name.startswith("TEMPORAL_")]:
+        del os.environ[name]
+
+
 def port(text: str) -> int:
     """A port for argparse; 0 is a free one."""
     if not text.isdecimal() or int(text) > 65535:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workflow_engine.cli.inputs import STDIN, read_events, read_json
-from workflow_engine.cli.options import EGRESS, add_settings, seconds, settings
+from workflow_engine.cli.options import EGRESS, add_settings, forget_cluster, seconds, settings
 from workflow_engine.cli.terminal import FAILED, FINE, print_error_json, print_json, say
 from workflow_engine.errors import InvalidDocument, Rejected
 from workflow_engine.settings import Settings
@@ -138,6 +138,7 @@ async def _execute(
 async def _on_temporal(job: _Job) -> int:
     from workflow_engine.assembly import run_embedded
 
+    forget_cluster()
     run = await run_embedded(
         job.document.text,
         job.input,

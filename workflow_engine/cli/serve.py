@@ -22,6 +22,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 def configure_api(parser: argparse.ArgumentParser) -> None:
     """Add what ``wfe api`` takes."""
+    parser.usage = "wfe api [OPTIONS]"
     parser.description = (
         "Serve the HTTP API, with the event router and the catalog, until SIGTERM or Ctrl-C.\n"
         "Only one process at a time may use a SQLite store."
@@ -33,6 +34,7 @@ def configure_api(parser: argparse.ArgumentParser) -> None:
 
 def configure_worker(parser: argparse.ArgumentParser) -> None:
     """Add what ``wfe worker`` takes."""
+    parser.usage = "wfe worker [OPTIONS]"
     parser.description = (
         "Run workflows and make their calls, until SIGTERM or Ctrl-C; then finish what is under way.\n"
         "Start as many as you need; they find the router at --api-url."
