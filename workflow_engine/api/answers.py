@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,7 +66,7 @@ def answer_problems(app: FastAPI) -> None:
 
     async def routing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return problem_answer(_routing(request, error), request.url.path, headers=error.headers)
+        return problem_answer(_routing(request, error), request.url.path)
 
     app.add_exception_handler(HTTPException, routing)
 
@@ -87,7 +88,18 @@ def _routing(request: Request, error: HTTPException) -> Details:
                 404, "unknown-route", "there is nothing at this address; /docs lists what there is"
             )
         case 405:
-            allowed = (error.headers or {}).get("Allow", "")
-            return Details(405, "method-not-allowed", f"{request.method} is not possible here; use {allowed}")
+            allowed = _allowed(request)
+            detail = f"{request.method[:20]} is not possible here; use {allowed}"
+            return Details(405, "method-not-allowed", detail, headers={"Allow": allowed})
         case status:
             return Details(status, "invalid-request" if status < 500 else "failed", str(error.detail))
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the routes that the path of *request* fits, whose last parameter may have slashes."""
+    methods: set[str] = set()
+    for template, operations in request.app.openapi()["paths"].items():
+        pattern = re.sub(r"\\{\w+\\}$", ".+", re.escape(template))
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", pattern), request.url.path):
+            methods |= {method.upper() for method in operations}
+    return ", ".join(sorted(methods))

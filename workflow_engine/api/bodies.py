@@ -101,14 +101,16 @@ def decode(body: bytes) -> str:
 
 
 async def read_json(request: Request, most: int = MAX_DOCUMENT, *, empty: Json = None) -> Json:
-    """The body as JSON, as `parse` reads it; *empty* stands for a body without a character."""
+    """The body as JSON, as `parse` reads it; *empty* stands for a body without a character, of any type."""
     body = await read(request, most)
-    return empty if not body.strip() else parse(body)
+    if not body.strip():
+        return empty
+    check_type(request, JSON_TYPES)
+    return parse(body)
 
 
 async def read_object(request: Request, most: int, known: Collection[str]) -> JsonObject:
     """The body as a JSON object that has members of the names *known* alone."""
-    check_type(request, JSON_TYPES)
     body = await read_json(request, most)
     if not isinstance(body, dict):
         raise Rejected("wrong-type", "the body must be a JSON object")

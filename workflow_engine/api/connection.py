@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -47,8 +48,7 @@ class Connection:
     """Requests to the server at *base_url*, an http or https URL; *timeout* is in seconds, for one answer."""
 
     def __init__(self, base_url: str, token: str | None, *, timeout: float) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        if not _is_base(base_url):
             raise Rejected(
                 "api-url", f"{base_url!r} is not an http or https URL such as http://127.0.0.1:8080"
             )
@@ -91,10 +91,11 @@ class Connection:
         if query:
             url = url.update_query(query)
         headers = {} if body is None else {"Content-Type": content_type}
+        data = None if body is None else BytesIO(body)  # which is sent in pieces
         timeout = aiohttp.ClientTimeout(total=self._timeout + seconds, sock_connect=CONNECT_SECONDS)
         try:
             async with self._open().request(
-                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+                method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 content = bytearray()
                 async for chunk in response.content.iter_chunked(65536):
@@ -123,3 +124,13 @@ class Connection:
         if isinstance(error, InvalidDocument):
             return InvalidDocument(error.problems, name=name)
         return error
+
+
+def _is_base(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    whole = not (parts.query or parts.fragment)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and whole

@@ -10,14 +10,13 @@ from pydantic import AwareDatetime
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_PACKAGE, read
 from workflow_engine.api.metrics import Metrics
-from workflow_engine.api.parameters import decoded
 from workflow_engine.api.wire import AcceptedModel, ChannelsModel, EventsModel, TracesModel
-from workflow_engine.events.cloudevents import MAX_EVENT
+from workflow_engine.events.http import parse
 from workflow_engine.events.router import Router
 
 ChannelName = Annotated[str, Query(max_length=200, description="Which log; made by the first who names it")]
 Filter = Annotated[str | None, Query(max_length=4096)]
-EventId = Annotated[str, Path(max_length=4096, description="`id` of the event"), decoded]
+EventId = Annotated[str, Path(max_length=4096, description="`id` of the event")]
 _TIMES = "RFC 3339 with its zone"
 
 _EVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.placed", "data": {"order": 4711}}
@@ -49,9 +48,7 @@ def create_routes(router: Router, metrics: Metrics) -> APIRouter:
         have 1 MiB each, a batch 1,000 events and 8 MiB.
         """
         body = await read(request, MAX_PACKAGE)
-        from workflow_engine.events.http import parse  # type: ignore[import-not-found]
-
-        events = parse(request.headers, body, max_bytes=MAX_EVENT)
+        events = parse(request.headers, body, max_bytes=MAX_PACKAGE)
         accepted = await router.publish(channel, events)
         for event in accepted:
             metrics.published(channel, event.duplicate)

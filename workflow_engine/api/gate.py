@@ -7,7 +7,7 @@ import logging
 import re
 import time
 import uuid
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -19,14 +19,11 @@ from workflow_engine.api.bodies import MAX_PACKAGE
 from workflow_engine.api.metrics import Metrics
 from workflow_engine.api.problems import Details
 
-SLASH = "\x00"
-"""Stands for an encoded slash in a path, so that a name with a slash is one segment; see `parameters.py`."""
 MAX_BODY = 4 * MAX_PACKAGE
 """The most bytes of a body that anything here reads, whatever the endpoint."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
-_CATALOG = "/v1/catalog/"
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +67,6 @@ class Gate:
             if refusal is not None:
                 await problem_answer(refusal, scope["path"])(scope, receive, answer)
                 return
-            _keep_slashes(scope)
             await self._app(scope, _bounded(receive), answer)
         except ClientDisconnect:
             status = 499  # nobody is left to be answered
@@ -133,14 +129,6 @@ def _bounded(receive: Receive) -> Receive:
     return bounded
 
 
-def _keep_slashes(scope: Scope) -> None:
-    """Let ``%2F`` in a path be part of a name. The catalog has no names with slashes, but paths at the end."""
-    raw = scope.get("raw_path") or b""
-    if b"%2f" in raw.lower() and not scope["path"].startswith(_CATALOG):
-        text = re.sub("%2f", "%00", raw.decode("latin-1"), flags=re.IGNORECASE)
-        scope["path"] = unquote(text, errors="replace")
-
-
 def _method(scope: Scope) -> str:
     """The method, if it is one that is used here: a label must not have any number of values."""
     method = str(scope["method"])
@@ -148,5 +136,5 @@ def _method(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the path, or ``unknown``."""
-    return str(getattr(scope.get("route"), "path", "unknown"))
+    """The template of the path as the documentation shows it, or ``unknown``."""
+    return str(getattr(scope.get("route"), "path", "unknown")).replace(":path}", "}")

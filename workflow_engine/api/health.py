@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from fastapi import APIRouter, Response
 
@@ -24,8 +24,10 @@ READY_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-def create_routes(router: Router, metrics: Metrics, ready: Ready | None) -> APIRouter:
-    """``/livez``, ``/readyz`` and ``/metrics``."""
+def create_routes(
+    router: Router, metrics: Metrics, ready: Ready | None, *, guarded: Sequence[Any] = ()
+) -> APIRouter:
+    """``/livez``, and with the dependencies *guarded* ``/readyz`` and ``/metrics``."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/livez", response_model=LiveModel)
@@ -35,6 +37,7 @@ def create_routes(router: Router, metrics: Metrics, ready: Ready | None) -> APIR
 
     @routes.get(
         "/readyz",
+        dependencies=guarded,
         response_model=ReadyModel,
         responses={503: {"model": ReadyModel, "description": "Not all parts work"}},
     )
@@ -47,6 +50,7 @@ def create_routes(router: Router, metrics: Metrics, ready: Ready | None) -> APIR
 
     @routes.get(
         "/metrics",
+        dependencies=guarded,
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )

@@ -5,23 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import AfterValidator
-
-from workflow_engine.api.gate import SLASH
 
 MAX_WAIT = 60.0
 
-decoded = AfterValidator(lambda text: text.replace(SLASH, "/"))
-"""Gives a parameter of a path the slashes back that were encoded in it."""
 
 Namespace = Annotated[
-    str, Path(description="Namespace of the workflow; `default` for DSL 0.8", max_length=500), decoded
+    str, Path(description="Namespace of the workflow; `default` for DSL 0.8", max_length=500)
 ]
-Name = Annotated[str, Path(description="Name of the workflow; for DSL 0.8 its `id`", max_length=500), decoded]
-Version = Annotated[str, Path(description="Version of the workflow, or `latest`", max_length=500), decoded]
-RunId = Annotated[
-    str, Path(description="Id of the run", max_length=1000, examples=["order-5f0c4d5e"]), decoded
-]
+Name = Annotated[str, Path(description="Name of the workflow; for DSL 0.8 its `id`", max_length=500)]
+Version = Annotated[str, Path(description="Version of the workflow, or `latest`", max_length=500)]
+RunId = Annotated[str, Path(description="Id of the run", max_length=1000, examples=["order-5f0c4d5e"])]
 Wait = Annotated[
     float | None,
     Query(

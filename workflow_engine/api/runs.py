@@ -12,10 +12,8 @@ from starlette.requests import ClientDisconnect
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import (
-    JSON_TYPES,
     MAX_DOCUMENT,
     MAX_PACKAGE,
-    check_type,
     read_json,
     read_object,
 )
@@ -64,7 +62,6 @@ def create_routes(engine: Engine) -> APIRouter:
         run_id: NewRunId = None,
     ) -> Response:
         """Start a run of a deployed workflow; 409 when a run has or had its id."""
-        check_type(request, JSON_TYPES)
         given = await read_json(request, MAX_DOCUMENT, empty={})
         id = await engine.start(namespace, name, version, given, run_id=run_id)
         return await _started(request, engine, id, wait)

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Path, Request, Response
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object
-from workflow_engine.api.parameters import decoded
 from workflow_engine.api.wire import FilterTestModel, MatchesModel, SubscriptionModel, SubscriptionsModel
 from workflow_engine.engine.engine import Engine
 from workflow_engine.errors import Conflict, NotFound, Rejected
@@ -21,9 +20,7 @@ from workflow_engine.values import Json, JsonObject, pointer
 RESERVED = "workflow:"
 """Ids that begin so are the engine's own: one for each workflow that events start."""
 
-SubscriptionId = Annotated[
-    str, Path(max_length=200, description="1 to 200 printable ASCII characters"), decoded
-]
+SubscriptionId = Annotated[str, Path(max_length=200, description="1 to 200 printable ASCII characters")]
 _MEMBERS = frozenset(SubscriptionModel.model_fields)
 
 

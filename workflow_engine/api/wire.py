@@ -244,6 +244,7 @@ class EventChannelModel(BaseModel):
     oldest: str | None = Field(description=f"When the oldest event was received; {_TIME}")
     lag: int = Field(description="Events that are not dispatched yet")
     subscriptions: int
+    catching_up: int = Field(description="Subscriptions and runs that still read older events")
     listeners: int = Field(description="Waiting runs")
 
 

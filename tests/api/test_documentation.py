@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from fastapi.openapi.models import OpenAPI
+from jsonschema import Draft202012Validator
+
+from tests.api.documents import GREET
+from tests.api.server import api
+from workflow_engine.values import resolve_pointer
+
+METHODS = {"get", "put", "post", "delete"}
+
+
+@pytest.fixture
+async def document(server) -> dict:
+    return (await server.get("/openapi.json")).json
+
+
+def operations(document):
+    for path, found in document["paths"].items():
+        for method, operation in found.items():
+            assert method in METHODS
+            yield path, method, operation
+
+
+def references(value):
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for item in value.values():
+            yield from references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from references(item)
+
+
+async def test_the_document_is_valid_openapi(document):
+    assert document["openapi"].startswith("3.1")
+    OpenAPI.model_validate(document)
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    for reference in references(document):
+        assert reference.startswith("#/")
+        resolve_pointer(document, reference[1:])
+
+
+async def test_every_operation_has_an_id_a_description_and_says_how_it_fails(document):
+    seen = set()
+    for path, method, operation in operations(document):
+        assert operation["operationId"] not in seen
+        seen.add(operation["operationId"])
+        assert operation["description"], (method, path)
+        assert operation["tags"], (method, path)
+        failure = operation["responses"]["default"]["content"]
+        assert list(failure) == ["application/problem+json"], (method, path)
+        assert "422" not in operation["responses"]
+        named = {item["name"] for item in operation.get("parameters", ()) if item["in"] == "path"}
+        assert named == set(re.findall(r"{(\w+)}", path))
+
+
+async def test_every_route_of_the_design_is_listed(document):
+    listed = {f"{method.upper()} {path}" for path, method, _ in operations(document)}
+    assert listed >= {
+        "POST /v1/workflows",
+        "GET /v1/workflows",
+        "POST /v1/workflows/validate",
+        "GET /v1/workflows/{namespace}/{name}",
+        "GET /v1/workflows/{namespace}/{name}/{version}",
+        "GET /v1/workflows/{namespace}/{name}/{version}/graph",
+        "POST /v1/workflows/{namespace}/{name}/{version}/runs",
+        "POST /v1/runs",
+        "GET /v1/runs",
+        "GET /v1/runs/{run_id}",
+        "POST /v1/runs/{run_id}/{command}",
+        "POST /v1/events",
+        "GET /v1/events",
+        "GET /v1/events/{event_id}/trace",
+        "GET /v1/channels",
+        "GET /v1/subscriptions",
+        "GET /v1/subscriptions/{id}",
+        "PUT /v1/subscriptions/{id}",
+        "DELETE /v1/subscriptions/{id}",
+        "POST /v1/subscriptions/test",
+        "PUT /v1/listeners",
+        "DELETE /v1/listeners/{run_id}",
+        "GET /v1/bundles",
+        "PUT /v1/catalog/specs/{name}",
+        "GET /v1/catalog/operations/{service}/{operation}",
+        "GET /livez",
+        "GET /readyz",
+        "GET /metrics",
+    }
+
+
+async def test_the_documentation_is_a_page(server):
+    page = await server.get("/docs")
+    assert page.status == 200
+    assert page.headers["Content-Type"].startswith("text/html")
+
+
+async def test_answers_have_the_documented_shape(server, document):
+    made = await server.deploy(GREET)
+    run = await server.post("/v1/workflows/tests/greet/latest/runs?wait=10")
+    missing = await server.get("/v1/runs/none")
+    sent = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
+    published = await server.post(
+        "/v1/events", json=sent, headers={"Content-Type": "application/cloudevents+json"}
+    )
+    shapes = {
+        "DeployedModel": made.json,
+        "RunModel": run.json,
+        "ProblemAnswerModel": missing.json,
+        "AcceptedModel": published.json,
+        "WorkflowsModel": (await server.get("/v1/workflows")).json,
+        "VersionsModel": (await server.get("/v1/workflows/tests/greet")).json,
+        "WorkflowTextModel": (await server.get("/v1/workflows/tests/greet/latest")).json,
+        "RunsModel": (await server.get("/v1/runs")).json,
+        "EventsModel": (await server.get("/v1/events")).json,
+        "TracesModel": (await server.get("/v1/events/1/trace")).json,
+        "ChannelsModel": (await server.get("/v1/channels")).json,
+        "SubscriptionsModel": (await server.get("/v1/subscriptions")).json,
+        "ListenersModel": (await server.get("/v1/listeners")).json,
+        "ReadyModel": (await server.get("/readyz")).json,
+    }
+    for name, answer in shapes.items():
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        errors = [error.message for error in Draft202012Validator(schema).iter_errors(answer)]
+        assert errors == [], name
+        known = document["components"]["schemas"][name]["properties"]
+        assert answer.keys() <= known.keys(), name
+
+
+async def test_the_document_says_where_the_token_goes():
+    async with api(token="s3cret", loopback_only=False) as server:
+        headers = {"Authorization": "Bearer s3cret"}
+        document = (await server.get("/openapi.json", headers=headers)).json
+    assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    for path, _, operation in operations(document):
+        assert bool(operation.get("security")) == (path != "/livez"), path

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.api.documents import GREET
+from tests.api.server import api
+from workflow_engine.errors import Unavailable
+
+BEARER = {"Authorization": "Bearer s3cret"}
+
+
+async def test_every_call_but_livez_needs_the_token():
+    async with api(token="s3cret", loopback_only=False) as server:
+        assert (await server.get("/livez")).status == 200
+        for path in (
+            "/v1/workflows",
+            "/readyz",
+            "/metrics",
+            "/docs",
+            "/openapi.json",
+            "/v1/catalog/specs",
+            "/none",
+        ):
+            refused = await server.get(path)
+            assert (refused.status, refused.json["type"]) == (401, "urn:wfe:problem:unauthorized")
+            assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+            assert (await server.get(path, headers=BEARER)).status != 401
+
+
+@pytest.mark.parametrize(
+    "given", ["Bearer", "Bearer s3cre", "Bearer s3cret2", "Basic s3cret", "s3cret", "Bearer ä"]
+)
+async def test_another_token_is_refused(given):
+    async with api(token="s3cret", loopback_only=False) as server:
+        refused = await server.get("/v1/workflows", headers={"Authorization": given})
+        assert refused.status == 401
+        assert "s3cret" not in refused.body.decode()
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "[::2]:80", "", "x["]
+)
+async def test_a_request_that_is_addressed_to_another_host_is_refused(server, host):
+    refused = await server.get("/v1/workflows", headers={"Host": host})
+    assert (refused.status, refused.json["type"]) == (403, "urn:wfe:problem:host-refused")
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:9", "[::1]:80", "[::1]"])
+async def test_a_request_to_a_name_of_this_machine_is_let_in(server, host):
+    assert (await server.get("/v1/workflows", headers={"Host": host})).status == 200
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
+async def test_a_page_of_another_site_changes_nothing(server, origin):
+    refused = await server.post("/v1/workflows", data=GREET.encode(), headers={"Origin": origin})
+    assert (refused.status, refused.json["type"]) == (403, "urn:wfe:problem:origin-refused")
+    assert (await server.get("/v1/workflows", headers={"Origin": origin})).json == {"workflows": []}
+
+
+async def test_a_page_of_this_machine_may_write(server):
+    headers = {"Origin": "http://localhost:3000", "Content-Type": "text/yaml"}
+    assert (await server.post("/v1/workflows", data=GREET.encode(), headers=headers)).status == 201
+
+
+async def test_any_host_is_let_in_where_a_token_guards():
+    async with api(token="s3cret", loopback_only=False) as server:
+        headers = {**BEARER, "Host": "workflows.example"}
+        assert (await server.get("/v1/workflows", headers=headers)).status == 200
+
+
+async def test_every_answer_carries_the_id_of_its_request(server):
+    given = await server.get("/livez", headers={"X-Request-Id": "abc-1"})
+    assert given.headers["X-Request-Id"] == "abc-1"
+    made = await server.get("/none", headers={"X-Request-Id": "a b<script>"})
+    assert len(made.headers["X-Request-Id"]) == 32
+    assert made.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_an_unknown_route_is_a_problem(server):
+    missing = await server.get("/v2/workflows")
+    assert (missing.status, missing.headers["Content-Type"]) == (404, "application/problem+json")
+    assert missing.json["type"] == "urn:wfe:problem:unknown-route"
+    assert missing.json["instance"] == "/v2/workflows"
+
+
+async def test_a_wrong_method_is_a_problem_that_names_the_right_ones(server):
+    refused = await server.call("PATCH", "/v1/workflows")
+    assert (refused.status, refused.json["type"]) == (405, "urn:wfe:problem:method-not-allowed")
+    assert set(refused.headers["Allow"].split(", ")) == {"GET", "POST"}
+
+
+class _Broken:
+    """An engine that fails as ours must not."""
+
+    def __init__(self, engine, error):
+        self._engine, self._error = engine, error
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    async def definitions(self):
+        raise self._error
+
+
+async def test_a_bug_is_answered_without_what_is_inside_and_logged_under_the_id_of_the_answer(caplog):
+    error = RuntimeError("the password is hunter2")
+    async with api(wrap=lambda engine: _Broken(engine, error)) as server:
+        failed = await server.get("/v1/workflows")
+        assert (failed.status, failed.json["type"]) == (500, "urn:wfe:problem:internal-error")
+        assert "hunter2" not in failed.body.decode()
+        assert "Traceback" not in failed.body.decode()
+        assert failed.json["request_id"] == failed.headers["X-Request-Id"]
+        assert (await server.get("/livez")).status == 200
+    (logged,) = [record for record in caplog.records if record.name == "workflow_engine.api.gate"]
+    assert failed.json["request_id"] in logged.getMessage()
+
+
+async def test_what_cannot_be_reached_is_said_with_when_to_try_again():
+    error = Unavailable("Temporal at 127.0.0.1:7233 cannot be reached")
+    async with api(wrap=lambda engine: _Broken(engine, error)) as server:
+        failed = await server.get("/v1/workflows")
+        assert (failed.status, failed.json["type"]) == (503, "urn:wfe:problem:unavailable")
+        assert int(failed.headers["Retry-After"]) > 0
+        assert "7233" in failed.json["detail"]
+
+
+async def test_readiness_names_the_parts():
+    async def ready():
+        return {"temporal": False, "events": True}
+
+    async with api(ready=ready) as server:
+        answer = await server.get("/readyz")
+        assert answer.status == 503
+        assert answer.json == {"status": "not ready", "parts": {"temporal": False, "events": True}}
+    async with api() as server:
+        assert (await server.get("/readyz")).json == {"status": "ready", "parts": {}}
+
+
+async def test_a_check_of_readiness_that_fails_is_not_ready():
+    async def ready():
+        raise OSError("no")
+
+    async with api(ready=ready) as server:
+        assert (await server.get("/readyz")).status == 503
+
+
+async def test_metrics_count_requests_by_route_and_events_by_channel(server):
+    await server.deploy(GREET)
+    await server.get("/v1/workflows/tests/greet")
+    await server.get("/v1/workflows/tests/none")
+    await server.get("/nowhere/at/all")
+    one = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
+    for _ in range(2):
+        await server.post("/v1/events", json=one, headers={"Content-Type": "application/cloudevents+json"})
+    answer = await server.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    lines = set(answer.body.decode().splitlines())
+    route = 'route="/v1/workflows/{namespace}/{name}"'
+    assert f'wfe_http_requests_total{{method="GET",{route},status="200"}} 1' in lines
+    assert f'wfe_http_requests_total{{method="GET",{route},status="404"}} 1' in lines
+    assert 'wfe_http_requests_total{method="GET",route="unknown",status="404"} 1' in lines
+    assert 'wfe_events_published_total{channel="default",duplicate="false"} 1' in lines
+    assert 'wfe_events_published_total{channel="default",duplicate="true"} 1' in lines
+    assert 'wfe_channel_events{channel="default"} 1' in lines
