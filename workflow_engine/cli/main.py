@@ -216,6 +216,8 @@ def _complain(command: Command, error: Exception, *, debug: bool) -> int:
             return FAILED
         case Rejected():
             say(f"wfe {command.name}: error: {error}")
+            if error.status == 401:
+                say("Give it with --api-token or WFE_API_TOKEN.")
             return USAGE
         case Unavailable():
             say(f"wfe {command.name}: {error}")
