@@ -61,10 +61,10 @@ class LocalRunner:
         others: Sequence[str] = (),
     ) -> Ended:
         graph = dsl.compile(dsl.parse(text), resources or {})
-        known = {other.name.name: other for other in (dsl.compile(dsl.parse(item)) for item in others)}
+        deployed = [Bundle.of(dsl.parse(other), {}) for other in others]
 
         async def find(sub_run: SubRun) -> StateGraph:
-            return known[sub_run.name]
+            return named(deployed, sub_run.namespace, sub_run.name, sub_run.version).graph()
 
         local = LocalRun(graph, perform=self._perform, find=find)
         outcome = await local.execute({} if input is None else input, events)
@@ -80,12 +80,10 @@ class TemporalRunner:
         self.queue = queue
         self.router = router
         self.runtime = TemporalRuntime(client, queue, search_attributes=False)
-        self.bundles: dict[str, Bundle] = {}
+        self.deployed: list[Bundle] = []
 
     async def find(self, namespace: str | None, name: str, version: str | None) -> Bundle:
-        if name not in self.bundles:
-            raise NotFound("workflow", name)
-        return self.bundles[name]
+        return named(self.deployed, namespace, name, version)
 
     async def __call__(
         self,
@@ -99,9 +97,7 @@ class TemporalRunner:
         document = dsl.parse(text)
         bundle = Bundle.of(document, resources or {})
         graph = bundle.graph()
-        for other in others:
-            packed = Bundle.of(dsl.parse(other), {})
-            self.bundles[packed.graph().name.name] = packed
+        self.deployed = [Bundle.of(dsl.parse(other), {}) for other in others]
         run_id = f"{graph.name.name}-{uuid.uuid4()}".replace(" ", "-")
         given: Json = {} if input is None else input
         seeds, events = triggered(graph, events)
@@ -124,6 +120,15 @@ class TemporalRunner:
     async def history(self, run_id: str) -> list[Any]:
         handle = self.client.get_workflow_handle(run_id)
         return [event async for event in handle.fetch_history_events()]
+
+
+def named(deployed: Sequence[Bundle], namespace: str | None, name: str, version: str | None) -> Bundle:
+    """The last of the *deployed* workflows that a reference fits."""
+    for bundle in reversed(deployed):
+        known = bundle.graph().name
+        if known.name == name and namespace in (None, known.namespace) and version in (None, known.version):
+            return bundle
+    raise NotFound("workflow", name)
 
 
 def triggered(
