@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import aiohttp
 import uvicorn
+from fastapi import FastAPI
 
 import catalog
 from catalog.api import create_router
@@ -35,6 +36,7 @@ class Api:
     engine: Engine
     router: Router
     runtime: LocalRuntime
+    app: FastAPI
 
     async def call(self, method: str, path: str, **options) -> Reply:
         """One request; *path* is sent as it is."""
@@ -115,4 +117,4 @@ async def api(*, store: str = "memory:", wrap: Callable | None = None, **options
         )
         url = await stack.enter_async_context(serve(app))
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Api(url, session, engine, router, runtime)
+        yield Api(url, session, engine, router, runtime, app)

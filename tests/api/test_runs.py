@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -58,6 +59,17 @@ async def test_a_run_that_has_not_ended_in_time_is_answered_as_it_is(server):
     )
     ended = await server.get(f"/v1/runs/{run['id']}?wait=10")
     assert ended.json["output"] == {"paid": 7}
+
+
+async def test_a_server_that_closes_answers_who_waits_with_the_run_as_it_is(server):
+    await server.deploy(WAIT)
+    await server.post("/v1/workflows/tests/wait/latest/runs?id=w")
+    await waiting(server, "w")
+    async with asyncio.timeout(20):
+        asked = asyncio.create_task(server.get("/v1/runs/w?wait=60"))
+        server.app.state.closing.set()
+        answer = await asked
+    assert (answer.status, answer.json["status"]) == (200, "waiting")
 
 
 async def test_a_faulted_run_tells_its_error(server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -52,7 +53,8 @@ def create_app(
 
     With a *token*, every request but ``/livez`` must carry it. *loopback_only* refuses requests that are not
     addressed to this machine by a loopback name, and writes from pages of other sites: right without a token.
-    *ready* says which parts work.
+    *ready* says which parts work. Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut
+    down: whoever waits for a run is answered at once with the run as it is.
     """
     app = FastAPI(
         title="Serverless workflow engine",
@@ -65,6 +67,7 @@ def create_app(
         redirect_slashes=False,
         generate_unique_id_function=lambda route: f"{route.tags[0] if route.tags else 'other'}-{route.name}",
     )
+    app.state.closing = asyncio.Event()
     metrics = Metrics()
     answer_problems(app)
     bearer = HTTPBearer(auto_error=False, description="The token that the server was started with")

@@ -89,7 +89,7 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
     ) -> Response:
         """What a run of a workflow is pinned to."""
         found = await engine.find_bundle(namespace, name, version)
-        headers = {"wfe-digest": found.digest, "ETag": f'"{found.digest}"'}
+        headers = {"wfe-digest": found.digest}
         return Response(found.data, media_type="application/octet-stream", headers=headers)
 
     return routes

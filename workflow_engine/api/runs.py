@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
@@ -22,8 +21,6 @@ from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatu
 from workflow_engine.api.workflows import document_of, resources_of
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunDescription, RunQuery
-
-T = TypeVar("T")
 
 _FINISHED: dict[int | str, dict[str, Any]] = {
     200: {"model": RunModel, "description": "It was waited for, and the run has ended"}
@@ -117,24 +114,26 @@ async def _started(request: Request, engine: Engine, id: str, wait: float | None
 
 
 async def _described(request: Request, engine: Engine, id: str, wait: float | None) -> RunDescription:
+    """The run once it has ended, or as it is after *wait* seconds, or when the server closes.
+
+    When the caller hangs up first, the waiting is given up and `ClientDisconnect` raised.
+    """
     if not wait:
         return await engine.describe(id)
-    return await _while_connected(request, engine.wait(id, wait))
-
-
-async def _while_connected(request: Request, work: Awaitable[T]) -> T:
-    """What *work* gives; when the caller hangs up first, *work* is cancelled and `ClientDisconnect` raised."""
-    working = asyncio.ensure_future(work)
+    working = asyncio.ensure_future(engine.wait(id, wait))
+    closing = asyncio.ensure_future(request.app.state.closing.wait())
     gone = asyncio.ensure_future(_gone(request))
     try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, closing, gone}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        raise ClientDisconnect
+        if gone.done():
+            raise ClientDisconnect
     finally:
-        for task in (working, gone):
+        for task in (working, closing, gone):
             task.cancel()
-        await asyncio.gather(working, gone, return_exceptions=True)
+        await asyncio.gather(working, closing, gone, return_exceptions=True)
+    return await engine.describe(id)
 
 
 async def _gone(request: Request) -> None:
