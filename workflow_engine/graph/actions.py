@@ -200,6 +200,7 @@ class Handler:
     """What a 0.8 event state does with the events of some of its filters, by their numbers.
 
     *use*: the payload (or what *data* selects of it) is merged into state data at *path*, then *body* runs.
+    *name* is the member that holds a payload that is no object when *path* is the root (decision B2).
     """
 
     filters: tuple[int, ...]
@@ -208,6 +209,7 @@ class Handler:
     path: Path
     body: Region | None
     then: Transition | None = None
+    name: str = "response"
 
 
 @dataclass(frozen=True, slots=True)

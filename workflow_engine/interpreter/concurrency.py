@@ -10,7 +10,7 @@ from workflow_engine.graph.model import ForEach, Parallel, State
 from workflow_engine.interpreter.dataflow import RESULT, evaluate, holds, kind, put
 from workflow_engine.interpreter.position import Ended, Frame
 from workflow_engine.interpreter.scope import state_scope
-from workflow_engine.values import Json, JsonObject, deep_equal, deep_merge, delta, resolve_pointer
+from workflow_engine.values import Json, JsonObject, deep_equal, deep_merge, delta
 
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
@@ -76,11 +76,17 @@ def fold(base: Json, original: Json, changed: Json) -> Json:
 
 
 async def for_each(run: Run, state: State, action: ForEach, frame: Frame) -> Json:
-    """Run the body for each item; an empty or null collection gives the input back (decision A16)."""
+    """Run the body for each item; an empty collection gives the input back.
+
+    So does null in DSL 1.0 (decision A16); in 0.8 a collection that is not there is an error (dsl.md §2.2).
+    """
     local = frame.local
     if "items" not in local:
         scope = state_scope(run, state, frame, input=frame.input)
-        local["items"] = _items(evaluate(action.items, frame.input, scope))
+        collection = evaluate(action.items, frame.input, scope)
+        if collection is None and not action.chained:
+            raise fault("expression", "`inputCollection` selects nothing; a foreach state needs an array")
+        local["items"] = _items(collection)
     items = local["items"]
     assert isinstance(items, list)
     return await (_chained if action.chained else _batched)(run, state, action, frame, items)
@@ -154,8 +160,13 @@ async def _batched(run: Run, state: State, action: ForEach, frame: Frame, items:
 
 
 def _present(data: Json, path: tuple[str | int, ...]) -> list[Json]:
-    try:
-        value = resolve_pointer(data, "".join(f"/{part}" for part in path))
-    except LookupError:
-        return []
+    """What is collected at *path* already: what comes is added to it."""
+    value = data
+    for part in path:
+        if isinstance(value, dict) and isinstance(part, str):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and -len(value) <= part < len(value):
+            value = value[part]
+        else:
+            return []
     return value if isinstance(value, list) else []

@@ -82,13 +82,18 @@ def enter(run: Run, state: State, frame: Frame) -> Json:
     return data
 
 
-def leave(run: Run, state: State, frame: Frame, output: Json) -> Json:
-    """What the next state sees of *output*, the raw output of *state*."""
+def leave(run: Run, state: State, frame: Frame, output: Json, *, ends: bool = False) -> Json:
+    """What the next state sees of *output*, the raw output of *state*.
+
+    *ends*: there is no next state; what the last filter selects is the run's output as it is (decision B1).
+    """
     data = output
     for step in state.leave:
         known = {"input": frame.input, "__raw_output": output}
         if isinstance(step, Export):
             known["output"] = data
+        if ends and isinstance(step, Select):
+            step = Select(step.expression)
         data = apply(step, data, frame, state_scope(run, state, frame, **known))
     return data
 
@@ -115,7 +120,6 @@ def apply(step: DataStep, data: Json, frame: Frame, scope: Mapping[str, Json]) -
             frame.variables[RESULT] = data
             return merge(frame.data, data, path, name)
         case Restore():
-            frame.variables[RESULT] = data
             return frame.data
         case _:
             assert_never(step)
@@ -155,7 +159,11 @@ def put(target: Json, path: Path, value: Json, *, join: bool) -> Json:
         return deep_merge(target, value) if join and target is not None else value
     first, rest = path[0], path[1:]
     if isinstance(first, int):
-        items = list(target) if isinstance(target, list) else []
+        if target is not None and not isinstance(target, list):
+            raise fault("expression", f"cannot set [{first}] in {kind(target)}")
+        items = list(target or ())
+        if first < -len(items):
+            raise fault("expression", f"cannot set [{first}] in an array of {len(items)}")
         if first > len(items) + 10_000:
             raise fault("expression", f"index {first} is far beyond the end of the array")
         items += [None] * (first + 1 - len(items))

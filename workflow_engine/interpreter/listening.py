@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from workflow_engine import filters
 from workflow_engine.errors import fault
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import Event, Handler, State, Strategy, Transition
@@ -57,16 +58,42 @@ def read(event: JsonObject, how: str) -> Json:
 
 async def wait(run: Run, state: State, action: Event, frame: Frame) -> tuple[Json, Transition]:
     """Listen, take what arrives, and stop listening however it ends."""
-    seeds = run.seeds
     trigger = run.graph.trigger
-    if seeds and trigger is not None and trigger.state == state.id:
+    if run.seeds and trigger is not None and trigger.state == state.id and "arrived" not in frame.local:
+        frame.local |= {"arrived": _seeded(action.strategy, run.seeds), "taken": [], "complete": True}
         run.seeds = []
-        return await _handle(run, action, frame, list(enumerate(seeds)), state)
+    if not (action.handlers and frame.local.get("complete")):
+        # The time for an event of DSL 0.8 does not count what is done about it.
+        expired = await _listen(run, state, action, frame)
+        if expired is not None:
+            frame.children = {}
+            return frame.input, expired
+    if not action.handlers:
+        return frame.local["taken"], state.next
+    return await _handle(run, action, frame, state)
+
+
+def _seeded(strategy: Strategy, seeds: list[JsonObject]) -> list[Json]:
+    """The events that started the run, each with the number of the filter that took it."""
+    machine = filters.machine(specify(strategy, None, Scope({}, {})))
+    at = machine.initial()
+    found: list[Json] = []
+    for seed in seeds:
+        accepted = machine.accept(at, seed)
+        if accepted is not None:
+            at = accepted.state
+            found.append([accepted.index or 0, seed])
+    return found
+
+
+async def _listen(run: Run, state: State, action: Event, frame: Frame) -> Transition | None:
+    """Take events until there are enough; where to go instead when their time is up (0.8 ``eventTimeout``)."""
     place = run.place(state, frame)
     frame.doing = "listening for " + ", ".join(_wanted(action.strategy))
     collect = partial(_collect, run, state, action, frame, place)
     if action.timeout is None:
-        return await collect()
+        await collect()
+        return None
     scope = state_scope(run, state, frame, input=frame.input)
     deadline = frame.local.setdefault(
         "deadline", run.effects.now().timestamp() + seconds(action.timeout, frame.input, scope, run)
@@ -75,12 +102,12 @@ async def wait(run: Run, state: State, action: Event, frame: Frame) -> tuple[Jso
     left = max(0.0, deadline - run.effects.now().timestamp())
     timer = Place(f"{place.id}/timeout", state.id, f"event timeout of {state.name}")
     try:
-        return await run.effects.within(left, collect, timer)
+        await run.effects.within(left, collect, timer)
     except Expired:
         if action.expired is None:
             raise fault("timeout", f"no event came for {state.name!r} in time") from None
-        frame.children = {}
-        return frame.input, action.expired
+        return action.expired
+    return None
 
 
 def _wanted(strategy: Strategy) -> list[str]:
@@ -92,16 +119,14 @@ def _wanted(strategy: Strategy) -> list[str]:
     return names or ["any event"]
 
 
-async def _collect(
-    run: Run, state: State, action: Event, frame: Frame, place: Place
-) -> tuple[Json, Transition]:
+async def _collect(run: Run, state: State, action: Event, frame: Frame, place: Place) -> None:
+    """Take what arrives into ``local``, until it is enough."""
     local = frame.local
     if "arrived" not in local:
         scope = state_scope(run, state, frame, input=frame.input)
         local |= {"arrived": [], "taken": [], "spec": specify(action.strategy, frame.input, scope)}
-    arrived, taken, spec = local["arrived"], local["taken"], local["spec"]
+    arrived, spec = local["arrived"], local["spec"]
     assert isinstance(arrived, list)
-    assert isinstance(taken, list)
     assert isinstance(spec, dict)
     try:
         if not local.get("complete"):
@@ -115,9 +140,6 @@ async def _collect(
     finally:
         if not local.get("complete"):
             await run.effects.stop_listening(place)
-    if not action.handlers:
-        return taken, state.next
-    return await _handle(run, action, frame, [_pair(entry) for entry in arrived], state)
 
 
 def _pair(entry: Json) -> tuple[int, JsonObject]:
@@ -176,30 +198,35 @@ async def _take(
     return output, broke
 
 
-async def _handle(
-    run: Run, action: Event, frame: Frame, events: list[tuple[int, JsonObject]], state: State
-) -> tuple[Json, Transition]:
+async def _handle(run: Run, action: Event, frame: Frame, state: State) -> tuple[Json, Transition]:
     """Merge each event into state data and run the actions of its handler (decisions B22, B23).
 
-    *events* are (filter number, event) in the order of arrival; handlers run in document order.
+    Events are merged in the order of arrival, handlers run in document order.
     """
-    data = frame.input
+    local = frame.local
+    arrived = local["arrived"]
+    assert isinstance(arrived, list)
+    events = [_pair(entry) for entry in arrived]
+    local.setdefault("data", frame.input)
+    done = local.setdefault("handled", 0)
+    assert isinstance(done, int)
     then = state.next
-    by_handler = [
-        (handler, [pair for pair in events if pair[0] in handler.filters]) for handler in action.handlers
-    ]
-    for number, (handler, mine) in enumerate(by_handler):
-        if not mine:
-            continue
-        for index, event in mine:
-            data = _use(run, action, handler, index, event, data, state, frame)
-        if handler.body is not None:
-            child = frame.child(f"on{number}", handler.body.id, data)
-            data, _ = await run.walk(handler.body, child)
-            frame.children.pop(f"on{number}", None)
-        if handler.then is not None:
+    for number, handler in enumerate(action.handlers):
+        mine = [pair for pair in events if pair[0] in handler.filters]
+        if mine and handler.then is not None:
             then = handler.then
-    return data, then
+        if not mine or number < done:
+            continue
+        slot = f"on{number}"
+        if slot not in frame.children:
+            for index, event in mine:
+                local["data"] = _use(run, action, handler, index, event, local["data"], state, frame)
+        if handler.body is not None:
+            child = frame.child(slot, handler.body.id, local["data"])
+            local["data"], _ = await run.walk(handler.body, child)
+            frame.children.pop(slot, None)
+        local["handled"] = number + 1
+    return local["data"], then
 
 
 def _use(
@@ -212,11 +239,13 @@ def _use(
     state: State,
     frame: Frame,
 ) -> Json:
-    """State data with the event in it; ``useData: false`` leaves it alone (dsl.md §2.6)."""
+    """State data with the event in it; ``useData: false`` leaves it alone (dsl.md §2.6).
+
+    A filter that selects nothing merges nothing: it does not fall back to the whole event (decision B22).
+    """
     if not handler.use:
         return data
     seen: Json = read(event, "data") if action.strategy.filters[index].data_only else event
     if handler.data is not None:
-        selected = evaluate(handler.data, seen, state_scope(run, state, frame, input=frame.input))
-        seen = seen if selected is None else selected
-    return merge(data, seen, handler.path, "response")
+        seen = evaluate(handler.data, seen, state_scope(run, state, frame, input=frame.input))
+    return merge(data, seen, handler.path, handler.name)

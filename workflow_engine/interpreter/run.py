@@ -184,7 +184,7 @@ class Run:
                 frame.input = enter(self, state, frame)
                 frame.entered = True
             output, transition = await self._perform(state, frame)
-            result = leave(self, state, frame, output)
+            result = leave(self, state, frame, output, ends=isinstance(transition, End))
         except Fault as raised:
             self._note("faulted", state)
             raise raised.at(state.id) from None
