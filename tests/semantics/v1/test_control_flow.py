@@ -91,8 +91,8 @@ async def test_a17_exit_in_the_list_of_a_loop_leaves_the_loop(run: Any) -> None:
     [
         "do: [{leave: {set: '${ . + [$x] }', then: exit}}, {never: {set: lost}}]",
         "try: [{leave: {set: '${ . + [$x] }', then: exit}}, {never: {set: lost}}]\n            catch: {}",
-        "try: [{fail: {raise: {error: {type: 'https://e.example/x', status: 400}}}}]\n"
-        "            catch: {do: [{leave: {set: '${ . + [$x] }', then: exit}}, {never: {set: lost}}]}",
+        """try: [{fail: {raise: {error: {type: 'https://e.example/x', status: 400}}}}]
+            catch: {do: [{leave: {set: '${ . + [$x] }', then: exit}}, {never: {set: lost}}]}""",
     ],
 )
 async def test_a17_exit_in_a_list_inside_a_loop_leaves_that_list_alone(run: Any, nested: str) -> None:
