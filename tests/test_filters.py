@@ -223,6 +223,8 @@ class TestBadSpecs:
         [
             ({}, "/mode"),
             ({"mode": "some", "filters": []}, "/mode"),
+            (one() | {"scope": {"event": 1}}, "/scope/event"),
+            (one() | {"scope": []}, "/scope"),
             ({"mode": "one", "filters": []}, "/filters"),
             ({"mode": "all", "filters": []}, "/filters"),
             ({"mode": "one", "filters": [{}], "oops": 1}, "/oops"),

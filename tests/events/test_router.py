@@ -151,6 +151,10 @@ class TestSubscriptions:
             (subscription(strategy={"mode": "all", "filters": []}), "/strategy/filters"),
             (subscription(strategy={"mode": "any", "filters": [], "open": True}), "/strategy/open"),
             (subscription(start="yesterday"), "/start"),
+            (subscription(start="2026-01-31T12:00:00"), "/start"),
+            (subscription(target={"kind": "channel"}), "/target/channel"),
+            (subscription(target={"kind": "run"}), "/target/kind"),
+            (subscription(max_in_flight=0), "/max_in_flight"),
             (subscription(id="a b"), "/id"),
         ]:
             with pytest.raises(Rejected) as caught:

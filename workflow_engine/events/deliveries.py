@@ -14,6 +14,7 @@ import orjson
 
 from workflow_engine.errors import NotFound, Unavailable
 from workflow_engine.events.cloudevents import decode
+from workflow_engine.events.outages import report
 from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import Position
 from workflow_engine.events.spi import Again, Attempt, Done, Parked, Settled, Store
@@ -131,7 +132,7 @@ class Deliverer:
                 wait = await self._hand_out()
                 pause = 0.05
             except Exception as error:  # noqa: BLE001  a bug must not stop all the others
-                _log.log(_severity(error), "deliveries wait for the store: %s", error, exc_info=error)
+                report(_log, error, "deliveries wait: %s", error)
                 wait, pause = pause, min(pause * 2, 5.0)
             if wait is None or wait > 0:
                 with contextlib.suppress(TimeoutError):
@@ -178,7 +179,7 @@ class Deliverer:
         except NotFound:
             return  # the channel was dropped with its deliveries
         except Exception as error:  # noqa: BLE001  a bug must not stop all the others
-            _log.log(_severity(error), "delivery %s has to wait: %s", item.id, error, exc_info=error)
+            report(_log, error, "delivery %s waits: %s", item.id, error)
             await self._put_back(item)
 
     async def _put_back(self, item: Parked) -> None:
@@ -186,9 +187,13 @@ class Deliverer:
         while not self._stopping:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 5.0)
-            with contextlib.suppress(Unavailable):
+            try:
                 await self._store.settle(item, Again(self._now_us(), "the store was not available"))
-                return
+            except Unavailable:
+                continue
+            except NotFound:
+                pass  # the channel was dropped
+            return
 
     async def _attempt(self, item: Parked, *, last: bool) -> Settled:
         payload = orjson.loads(item.payload)
@@ -291,11 +296,6 @@ class Deliverer:
             )
             for text in payload["events"]
         ]
-
-
-def _severity(error: Exception) -> int:
-    """A store that is away is expected to come back; anything else is a bug."""
-    return logging.WARNING if isinstance(error, Unavailable) else logging.ERROR
 
 
 def _delivery(

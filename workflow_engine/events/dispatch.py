@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 
@@ -11,6 +12,7 @@ from workflow_engine.events.cloudevents import decode
 from workflow_engine.events.index import InterestIndex
 from workflow_engine.events.joining import CENTURY_US, Subscribers
 from workflow_engine.events.listeners import Listener, Step, Subscriber, Waiter
+from workflow_engine.events.outages import report
 from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.spi import Assignment, ChannelSpec, Fenced, Store, StoredRecord
 from workflow_engine.events.subscriptions import Subscription
@@ -90,19 +92,18 @@ class Dispatcher:
                 pause = 0.05
             except NotFound:
                 return  # the channel was dropped
-            except (Unavailable, Fenced) as error:
-                _log.warning("channel %s waits: %s", self.name, error)
+            except Exception as error:  # noqa: BLE001  a bug must not stop the channel for good
+                at = self.cursor[partition]
+                report(_log, error, "channel %s waits at %s:%s: %s", self.name, partition, at, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
                 if isinstance(error, Fenced):
-                    async with self.lock:
-                        await self._join()
-            except Exception:  # noqa: BLE001  a bug must not stop the channel for good
-                _log.exception(
-                    "channel %s cannot be dispatched from %s on", self.name, self.cursor[partition]
-                )
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
+                    await self._rejoin()
+
+    async def _rejoin(self) -> None:
+        async with self.lock:
+            with contextlib.suppress(Unavailable):
+                await self._join()
 
     async def _dispatch(self, partition: int, batch: list[StoredRecord]) -> None:
         async with self.lock:

@@ -11,10 +11,10 @@ from urllib.parse import quote, unquote
 
 import orjson
 
-from workflow_engine.errors import NotFound, Unavailable
+from workflow_engine.errors import NotFound
 from workflow_engine.events.listeners import Collecting, Step, Subscriber
+from workflow_engine.events.outages import report
 from workflow_engine.events.records import Position
-from workflow_engine.events.spi import Fenced
 from workflow_engine.events.subscriptions import Subscription
 
 if TYPE_CHECKING:
@@ -184,8 +184,7 @@ class Subscribers:
             except NotFound:
                 return  # the channel was dropped
             except Exception as error:  # noqa: BLE001  a bug must not stop all the others
-                severity = logging.WARNING if isinstance(error, Unavailable | Fenced) else logging.ERROR
-                _log.log(severity, "%s waits to catch up: %s", subscriber.group, error, exc_info=error)
+                report(_log, error, "%s waits to catch up: %s", subscriber.group, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
             else:

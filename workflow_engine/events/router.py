@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from datetime import datetime
 
 import orjson
 
-from workflow_engine.errors import Conflict, NotFound, Rejected
+from workflow_engine.errors import Conflict, NotFound, Rejected, Unavailable
 from workflow_engine.events import tracing
 from workflow_engine.events.cloudevents import MAX_EVENT, decode, records
 from workflow_engine.events.deliveries import Deliverer
@@ -30,13 +31,16 @@ from workflow_engine.values import Json, JsonObject
 
 _SUBSCRIPTION = "subscription/"
 
+_log = logging.getLogger(__name__)
+
 
 class Router:
     """Embeds in any asyncio program. One router works on a store at a time; it owns the store and opens it.
 
     *targets* by kind; ``channel`` is built in, ``run`` gets what runs listen for. A channel that does not exist is
     created by the first who names it, with *partitions* and *dedupe* (seconds for which duplicates are found,
-    ``None``: for ever). *clock* tells seconds since 1970.
+    ``None``: for ever). Events are kept for *retention* seconds at least, ``None``: until `trim`. *clock* tells
+    seconds since 1970.
     """
 
     def __init__(
@@ -48,8 +52,11 @@ class Router:
         max_event_bytes: int = MAX_EVENT,
         partitions: int = 1,
         dedupe: float | None = None,
+        retention: float | None = None,
     ) -> None:
         self._store = store
+        self._retention = retention
+        self._retaining: asyncio.Task[None] | None = None
         self._clock = clock
         self._max_event_bytes = max_event_bytes
         self._defaults = (partitions, None if dedupe is None else int(dedupe * 1e6))
@@ -80,9 +87,14 @@ class Router:
         for spec in await self._store.channels():
             await self._begin(spec, by_channel.get(spec.name, {}))
         self._deliverer.start()
+        if self._retention is not None:
+            self._retaining = asyncio.create_task(self._retain(self._retention), name="retention")
 
     async def stop(self, grace: float = 10.0) -> None:
         """Take nothing more up, give deliveries that are under way *grace* seconds, close the store."""
+        if self._retaining is not None:
+            self._retaining.cancel()
+            await asyncio.gather(self._retaining, return_exceptions=True)
         await self._deliverer.stop(grace)
         for dispatcher in self._dispatchers.values():
             await dispatcher.stop()
@@ -105,6 +117,15 @@ class Router:
         await dispatcher.start(subscriptions)
         self._dispatchers[spec.name] = dispatcher
         return dispatcher
+
+    async def _retain(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(min(max(seconds / 10, 1.0), 3600.0))
+            for dispatcher in list(self._dispatchers.values()):
+                try:
+                    await trim(self._store, dispatcher, self._now_us() - int(seconds * 1e6))
+                except Unavailable as error:
+                    _log.warning("old events of %s stay for now: %s", dispatcher.name, error)
 
     # Channels and publishing
 
@@ -171,6 +192,8 @@ class Router:
             raise Rejected(
                 "target-kind", f"no target of kind {kind!r}; there are {known}", pointer="/target/kind"
             )
+        if kind == "channel":
+            check_channel(str(subscription.target.get("channel", "")), "target", "channel")
         dispatcher = await self._dispatcher(subscription.channel)
         async with self._changing:
             old = self._subscriptions.get(subscription.id)

@@ -114,7 +114,9 @@ class EventStore(Protocol):
         """The offset to read from: for a time, the first record received then or later, else the next one."""
 
     async def trim(self, name: str, partition: int, before: int) -> int:
-        """Forget records with smaller offsets and their attempts; how many. Their identities stay known."""
+        """Forget records with smaller offsets and their attempts; how many. Their identities stay known
+        for as long as the channel says.
+        """
 
 
 class Fenced(Exception):

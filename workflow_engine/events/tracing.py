@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
-
-import orjson
+from urllib.parse import unquote
 
 from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.events.cloudevents import decode
@@ -80,8 +79,8 @@ async def trace(store: Store, event_id: str, channel: str | None) -> list[JsonOb
     """For each event with this id, newest first: the event as in `Page`, its *state* and its *recipients*.
 
     The state of an event is the first of ``dead``, ``pending``, ``delivered`` that one of its recipients has, or
-    ``none`` if nobody wanted it. A recipient is a subscription or a listener of a run: ``{subscription | run_id,
-    state, due?, attempts, notes}``. Its state may also be ``held`` (taken towards a strategy that is not
+    ``none`` if nobody wanted it. A recipient is a subscription or a listener of a run: ``{subscription | run_id and
+    listen_id, state, due?, attempts, notes}``. Its state may also be ``held`` (taken towards a strategy that is not
     complete) and ``dropped`` (deleted meanwhile). An attempt has ``{n, at, status, ms, code, detail, reference,
     delivery}``; notes tell of filters that failed and of events that were held.
     """
@@ -150,9 +149,9 @@ def _recipient(group: str, rows: list[Attempt], parked: list[Parked]) -> JsonObj
     }
     if parked:
         recipient["due"] = rfc3339(moment(min(item.due_us for item in parked)))
-        listen_id = orjson.loads(parked[0].payload).get("listen")
-        if listen_id is not None:
-            recipient["listen_id"] = listen_id
+    named = [*(item.id for item in parked), *(row.delivery for row in rows if row.delivery)]
+    if kind == "run" and named:
+        recipient["listen_id"] = unquote(named[0].split("/")[1])
     return recipient
 
 

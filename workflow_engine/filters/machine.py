@@ -214,6 +214,8 @@ def _scope(spec: JsonObject) -> JsonObject:
     scope = spec.get("scope", {}) if isinstance(spec, dict) else {}
     if not isinstance(scope, dict):
         raise BadSpec("expected an object of variables", "scope")
+    if "event" in scope:
+        raise BadSpec("$event is the event; name the variable otherwise", "scope", "event")
     return scope
 
 

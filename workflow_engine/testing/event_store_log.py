@@ -48,6 +48,8 @@ class LogContract(StoreFixtures):
         assert (await store.append("w", [record("1", time_us=NOW + 59 * SECOND)]))[0].duplicate
         assert not (await store.append("w", [record("1", time_us=NOW + 60 * SECOND)]))[0].duplicate
         assert (await store.append("w", [record("1", time_us=NOW + 61 * SECOND)]))[0].duplicate
+        await store.trim("w", 0, 2)
+        assert (await store.append("w", [record("1", time_us=NOW + 62 * SECOND)]))[0].duplicate
 
     async def test_no_window_keeps_every_duplicate(self, store: Store) -> None:
         await store.ensure_channel(ChannelSpec("n", dedupe_us=0))

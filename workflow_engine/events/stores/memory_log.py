@@ -194,4 +194,11 @@ class MemoryLog:
             channel.ledger.pop(stored.position, None)
         del log.records[:gone], log.arrivals[:gone]
         log.first += gone
+        window_us = channel.spec.dedupe_us
+        if window_us is not None:
+            channel.identities = {
+                digest: known
+                for digest, known in channel.identities.items()
+                if known[1] > log.last_us - window_us
+            }
         return gone

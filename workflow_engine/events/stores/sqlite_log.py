@@ -244,9 +244,15 @@ class SqliteLog:
 
     async def trim(self, name: str, partition: int, before: int) -> int:
         channel = self._channel(name)
+        window_us = self._channels[name][1].dedupe_us
 
         def work(db: sqlite3.Connection) -> int:
             below = (channel, partition, before)
+            if window_us is not None:
+                db.execute(
+                    "DELETE FROM identity WHERE channel = ? AND time_us <= ?",
+                    (channel, _next(db, channel, partition)[1] - window_us),
+                )
             db.execute("DELETE FROM attempt WHERE channel = ? AND part = ? AND off < ?", below)
             return db.execute("DELETE FROM record WHERE channel = ? AND part = ? AND off < ?", below).rowcount
 
