@@ -78,6 +78,40 @@ async def test_a_guard_that_does_not_answer_is_killed_and_its_program_with_it():
     await has_gone(process.pid)
 
 
+async def test_when_the_guard_is_killed_all_of_the_group_ends():
+    printed = asyncio.Queue()
+    process = await GuardedProcess.start(
+        ["sh", "-c", "sleep 600 & echo $!; wait"], output=[printed.put_nowait]
+    )
+    sleeper = int(await printed.get())
+    os.kill(process.guard_pid, signal.SIGKILL)
+    assert await process.wait() == -signal.SIGKILL
+    await has_gone(process.pid, sleeper)
+
+
+OWNER = """
+import asyncio, os, time
+from workflow_engine.runtimes.processes.guarded import GuardedProcess
+async def main():
+    process = await GuardedProcess.start(["sleep", "600"])
+    if not (stray := os.fork()):
+        time.sleep(600)
+    print(process.pid, process.guard_pid, stray, flush=True)
+    await process.wait()
+asyncio.run(main())
+"""
+
+
+async def test_a_stray_process_that_holds_our_end_does_not_keep_the_program_running():
+    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", OWNER, stdout=PIPE)
+    *program, stray = map(int, (await owner.stdout.readline()).split())
+    owner.kill()
+    await has_gone(*program)
+    assert not gone(stray)
+    os.kill(stray, signal.SIGKILL)
+    await owner.communicate()
+
+
 async def test_a_program_stopped_twice_stays_stopped():
     process = await GuardedProcess.start(["sleep", "600"])
     assert await process.stop() == -signal.SIGTERM
