@@ -159,7 +159,8 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await wait_ready(settings.temporal_address, 60)
+    if not await _until_ready(settings, stop):
+        return
     client = await connect(
         settings.temporal_address, settings.temporal_namespace, profile=settings.temporal_profile
     )
@@ -169,6 +170,22 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
             if ready is not None:
                 ready()
             await stop.wait()
+
+
+async def _until_ready(settings: Settings, stop: asyncio.Event) -> bool:
+    """Wait for Temporal; False when the process is told to stop meanwhile."""
+    waiting = asyncio.create_task(
+        wait_ready(settings.temporal_address, 60, namespace=settings.temporal_namespace)
+    )
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            await waiting
+        return not stop.is_set()
+    finally:
+        waiting.cancel()
+        stopping.cancel()
 
 
 # --- one run, without servers of one's own --------------------------------------------------------------------
@@ -225,7 +242,7 @@ async def run_embedded(
         activities = Activities(CALLERS, router, engine.find_bundle, egress)
         await stack.enter_async_context(worker(client, settings.task_queue, activities))
         for other in others:
-            await engine.deploy(other)
+            await engine.deploy(other, resources=resources)
         deployed = await engine.deploy(text, name=name, resources=resources)
         graph = deployed.definition.bundle.graph()
         say(f"running {graph.name}")

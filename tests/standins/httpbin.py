@@ -47,7 +47,7 @@ def app() -> web.Application:
     async def headers(request: web.Request) -> web.Response:
         return web.json_response({"headers": dict(request.headers)})
 
-    @routes.get("/delay/{seconds}")
+    @routes.route("*", "/delay/{seconds}")
     async def delay(request: web.Request) -> web.Response:
         await asyncio.sleep(min(float(request.match_info["seconds"]), 10))
         return await echo(request)
