@@ -41,7 +41,8 @@ async def test_a21_every_spelling_of_a_standard_error_is_the_same_error(run: Any
 
 
 async def test_a21_other_types_are_compared_as_they_are(run: Any) -> None:
-    body = "do: [{a: {try: [%s], catch: {errors: {with: {type: 'https://example.com/BOOM'}}}}}]" % BOOM
+    filter = "errors: {with: {type: 'https://example.com/BOOM'}}"
+    body = f"do: [{{a: {{try: [{BOOM}], catch: {{{filter}}}}}}}]"
     assert (await error(run, body))["type"] == "https://example.com/boom"
 
 
@@ -139,7 +140,8 @@ async def test_a25_the_handler_begins_with_the_transformed_input_of_the_try(run:
       - a:
           input: {{from: .inner}}
           try: [{{change: {{set: {{n: 2}}}}}}, {BOOM}]
-          catch: {{do: [{{handle: {{set: {{data: '${{ . }}', input: '${{ $input }}', status: '${{ $error.status }}'}}}}}}]}}
+          catch:
+            do: [{{handle: {{set: {{data: '${{ . }}', input: '${{ $input }}', status: '${{ $error.status }}'}}}}}}]
           output: {{as: '. + {{of: $input}}'}}
     """
     expected = {"data": {"n": 1}, "input": {"n": 1}, "status": 503, "of": {"n": 1}}
@@ -181,7 +183,8 @@ async def test_a27_each_attempt_has_its_own_time_and_running_out_of_it_is_retrie
 
 
 async def test_a27_running_out_of_time_in_every_attempt_is_a_timeout_of_the_try(run: Any) -> None:
-    body = "do: [{a: {try: [{slow: {wait: PT30S}}], catch: {retry: {limit: {attempt: {count: 1, duration: PT0.02S}}}}}}]"
+    policy = "{limit: {attempt: {count: 1, duration: PT0.02S}}}"
+    body = f"do: [{{a: {{try: [{{slow: {{wait: PT30S}}}}], catch: {{retry: {policy}}}}}}}]"
     fault = await error(run, body)
     assert (kind(fault), fault["status"], fault["instance"]) == ("timeout", 408, "/do/0/a")
 
@@ -256,7 +259,9 @@ async def test_a29_an_error_in_a_handler_goes_to_the_next_try_around(run: Any) -
     do:
       - outer:
           try:
-            - inner: {{try: [{BOOM}], catch: {{do: [{{again: {{raise: {{error: {{type: 'https://example.com/2', status: 400}}}}}}}}]}}}}
+            - inner:
+                try: [{BOOM}]
+                catch: {{do: [{{again: {{raise: {{error: {{type: 'https://example.com/2', status: 400}}}}}}}}]}}
           catch: {{do: [{{handle: {{set: '${{ $error }}'}}}}]}}
     """
     caught = await output(run, body)
@@ -338,15 +343,12 @@ async def test_the_then_of_a_catch_is_not_taken_when_nothing_was_caught(run: Any
 
 
 async def test_the_then_of_a_catch_awaits_an_error_whose_retries_are_spent(run: Any) -> None:
-    body = (
-        """
+    body = f"""
     do:
-      - a: {try: [%s], catch: {retry: {limit: {attempt: {count: 1}}}, then: there}}
-      - here: {set: here, then: end}
-      - there: {set: '${ [., "there"] }'}
+      - a: {{try: [{BOOM}], catch: {{retry: {{limit: {{attempt: {{count: 1}}}}}}, then: there}}}}
+      - here: {{set: here, then: end}}
+      - there: {{set: '${{ [., "there"] }}'}}
     """
-        % BOOM
-    )
     assert await output(run, body, {"n": 1}) == [{"n": 1}, "there"]
 
 
@@ -366,7 +368,9 @@ async def test_reusable_errors_and_policies_are_found_by_their_names(run: Any) -
       retries: {twice: {limit: {attempt: {count: 2}}}}
     do:
       - a:
-          try: [{count: {set: '${ . }', export: {as: '{tries: (($context.tries // 0) + 1)}'}}}, {fail: {raise: {error: broken}}}]
+          try:
+            - count: {set: '${ . }', export: {as: '{tries: (($context.tries // 0) + 1)}'}}
+            - fail: {raise: {error: broken}}
           catch: {retry: twice, do: [{handle: {set: {why: '${ $error.detail }', tries: '${ $context.tries }'}}}]}
     """
     assert await output(run, body, {"why": "worn out"}) == {"why": "worn out", "tries": 3}
