@@ -32,3 +32,18 @@ class EvaluationError(ValueError):
         super().__init__(message)
         self.message = message
         self.value = value
+
+    def caught(self) -> Json:
+        """What a ``catch`` sees as its input."""
+        return self.message
+
+
+class Raised(EvaluationError):
+    """jq's ``error(payload)``, where *payload* is not a string; *message* is for people."""
+
+    def caught(self) -> Json:
+        return self.value
+
+
+class LimitExceeded(EvaluationError):
+    """A limit of `limits` was met. No ``try`` catches it, or a program could go on without end."""

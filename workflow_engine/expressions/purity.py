@@ -5,11 +5,15 @@ A run is replayed from its history, so an expression must give the same answer e
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
+
 _PROCESS = "it would show the worker's environment, with its secrets"
 _STREAM = "an expression has one input, its `.`; there is no stream to read"
 _EFFECT = "an expression must not act on the world outside it"
 _ZONE = "its answer depends on the time zone of the worker; use gmtime, strftime or todate (UTC)"
 _MODULES = "an expression must not read files of the worker"
+_BESSEL = "Bessel functions are not provided"
 _STOP = "an expression must not stop the worker; use error(...)"
 
 REFUSED: dict[str, str] = {
@@ -36,6 +40,23 @@ REFUSED: dict[str, str] = {
     "get_jq_origin": _MODULES,
     "getjq_origin": _MODULES,
     "input_line": _STREAM,
+    "builtins": "it lists what this version of the engine has, so an upgrade would change its answer",
+    "$JQ_BUILD_CONFIGURATION": "it tells how the engine was built, so an upgrade would change its answer",
+    "j0": _BESSEL,
+    "j1": _BESSEL,
+    "jn": _BESSEL,
+    "y0": _BESSEL,
+    "y1": _BESSEL,
+    "yn": _BESSEL,
     "$__prog_name": "an expression has no command line",
 }
 """Words of jq that are refused, with the reason; a variable is written with its ``$``."""
+
+
+def unknown_variable(name: str, known: Collection[str]) -> str:
+    """The message for a variable that is not there, with the nearest that is."""
+    near = difflib.get_close_matches(name, sorted(known), 1)
+    if near:
+        return f"there is no variable ${name} here; did you mean ${near[0]}?"
+    listed = ", ".join(f"${other}" for other in sorted(known)) or "none"
+    return f"there is no variable ${name} here (there are: {listed})"

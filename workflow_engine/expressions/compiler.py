@@ -1,0 +1,206 @@
+"""From a syntax tree to closures: each kind of node has a function that compiles it, and one for it as a path."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, NoReturn
+
+from workflow_engine.expressions import (
+    assignment,
+    binding,
+    building,
+    control,
+    folding,
+    functions,
+    selecting,
+    syntax,
+)
+from workflow_engine.expressions.builtins import BUILTINS, unknown_function
+from workflow_engine.expressions.code import (
+    FIRST_SLOT,
+    PART,
+    Builtin,
+    Code,
+    Compile,
+    CompileTrace,
+    Definition,
+    Scope,
+    Trace,
+    unless_path,
+)
+from workflow_engine.expressions.errors import ExpressionError
+from workflow_engine.expressions.parser import parse
+from workflow_engine.expressions.prelude import PRELUDE
+from workflow_engine.expressions.purity import unknown_variable
+from workflow_engine.expressions.syntax import Node
+
+MAX_NODES = 100_000
+"""How many nodes one program may come to, with each function counted for each way it is called."""
+
+_CODE: dict[type[Node], Compile] = {
+    syntax.Identity: selecting.identity,
+    syntax.Literal: selecting.literal,
+    syntax.Variable: selecting.variable,
+    syntax.Index: selecting.index_,
+    syntax.Slice: selecting.slice_,
+    syntax.Iterate: selecting.iterate,
+    syntax.Text: building.text,
+    syntax.Format: building.format_,
+    syntax.Array: building.array,
+    syntax.Object: building.object_,
+    syntax.Negate: building.negate,
+    syntax.Binary: building.binary,
+    syntax.Pipe: control.pipe,
+    syntax.Comma: control.comma,
+    syntax.Logic: control.logic,
+    syntax.Alternative: control.alternative,
+    syntax.If: control.if_,
+    syntax.Try: control.try_,
+    syntax.Label: control.label,
+    syntax.Break: control.break_,
+    syntax.Bind: binding.bind,
+    syntax.Reduce: folding.reduce,
+    syntax.Foreach: folding.foreach,
+    syntax.Assign: assignment.assign,
+    syntax.Define: functions.define,
+}
+_TRACE: dict[type[Node], CompileTrace] = {
+    syntax.Identity: selecting.trace_identity,
+    syntax.Index: selecting.trace_index,
+    syntax.Slice: selecting.trace_slice,
+    syntax.Iterate: selecting.trace_iterate,
+    syntax.Pipe: control.trace_pipe,
+    syntax.Comma: control.trace_comma,
+    syntax.Alternative: control.trace_alternative,
+    syntax.If: control.trace_if,
+    syntax.Try: control.trace_try,
+    syntax.Label: control.trace_label,
+    syntax.Bind: binding.trace_bind,
+    syntax.Reduce: folding.trace_reduce,
+    syntax.Foreach: folding.trace_foreach,
+    syntax.Define: functions.trace_define,
+}
+
+
+class Program:
+    """A compiled expression: its code, the outer names that have slots, in their order, and those it uses."""
+
+    __slots__ = ("code", "names", "used")
+
+    def __init__(self, code: Code, names: tuple[str, ...], used: frozenset[str]) -> None:
+        self.code = code
+        self.names = names
+        self.used = used
+
+
+def compile_program(source: str, variables: Collection[str]) -> Program:
+    """Compile *source*; `ExpressionError` where it is not jq, or asks for what no expression may have."""
+    try:
+        tree = parse(source)
+        names = tuple(sorted(_named(tree) & frozenset(variables)))
+        compiler = _Compiler(source, frozenset(variables), len(names))
+        scope = Scope({}, {}, {}, FIRST_SLOT)
+        for name in names:
+            scope = scope.with_variable(name, PART)
+        code = compiler.code(tree, scope)
+    except RecursionError:
+        raise ExpressionError("the expression is nested too deeply", source) from None
+    return Program(code, names, frozenset(compiler.used))
+
+
+class _Compiler:
+    def __init__(self, source: str, variables: frozenset[str], outer: int) -> None:
+        self.source = source
+        self.used: set[str] = set()
+        self._variables = variables
+        self._outer = FIRST_SLOT + outer
+        self._nodes = 0
+        self._prelude: dict[tuple[str, int], Definition] = {}
+
+    def code(self, node: Node, scope: Scope, *, tail: bool = False) -> Code:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise ExpressionError("the expression comes to too many filters; write it shorter", self.source)
+        if isinstance(node, syntax.Call):
+            return self._call(node, scope, tail=tail)
+        if isinstance(node, syntax.Variable):
+            self._note(node, scope)
+        return _CODE[type(node)](self, node, scope, tail)
+
+    def _note(self, node: syntax.Variable, scope: Scope) -> None:
+        known = scope.variables.get(node.name)
+        if known is None:
+            self.fail(
+                unknown_variable(node.name, self._variables | (scope.variables.keys() - _hidden(scope))), node
+            )
+        if known[0] < self._outer:
+            self.used.add(node.name)
+
+    def _call(self, node: syntax.Call, scope: Scope, *, tail: bool) -> Code:
+        signature = (node.name, len(node.arguments))
+        target = scope.functions.get(signature)
+        if target is None:
+            builtin = self._builtin(node, signature)
+            if isinstance(builtin, Builtin):
+                return builtin.compile(self, node, scope)
+            target = builtin
+        return functions.call(self, node, scope, target, tail=tail)
+
+    def _builtin(self, node: syntax.Call, signature: tuple[str, int]) -> Builtin | Definition:
+        builtin = BUILTINS.get(signature)
+        if builtin is not None:
+            return builtin
+        definition = self._prelude.get(signature)
+        if definition is None:
+            function = PRELUDE.get(signature)
+            if function is None:
+                self.fail(unknown_function(node.name, len(node.arguments)), node)
+            definition = functions.defined(function, Scope({}, {}, {}, FIRST_SLOT))
+            self._prelude[signature] = definition
+        return definition
+
+    def trace(self, node: Node, scope: Scope) -> Trace:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise ExpressionError("the expression comes to too many filters; write it shorter", self.source)
+        if isinstance(node, syntax.Call):
+            return self._trace_call(node, scope)
+        compile_trace = _TRACE.get(type(node))
+        if compile_trace is None:
+            return unless_path(self.code(node, scope))
+        return compile_trace(self, node, scope)
+
+    def _trace_call(self, node: syntax.Call, scope: Scope) -> Trace:
+        signature = (node.name, len(node.arguments))
+        target = scope.functions.get(signature)
+        if target is None:
+            builtin = self._builtin(node, signature)
+            if isinstance(builtin, Builtin):
+                if builtin.trace is None:
+                    return unless_path(builtin.compile(self, node, scope))
+                return builtin.trace(self, node, scope)
+            target = builtin
+        return functions.trace_call(self, node, scope, target)
+
+    def fail(self, message: str, node: Node) -> NoReturn:
+        raise ExpressionError(message, self.source, node.position)
+
+
+def _hidden(scope: Scope) -> set[str]:
+    """The names of slots that no program can spell."""
+    return {name for name in scope.variables if name.startswith(" ")}
+
+
+def _named(tree: Node) -> set[str]:
+    """The variables that the program names anywhere."""
+    found: set[str] = set()
+    pending: list[Any] = [tree]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, syntax.Variable):
+            found.add(part.name)
+        if isinstance(part, tuple):
+            pending.extend(part)
+        elif isinstance(part, Node | syntax.Function | syntax.BindArray | syntax.BindObject):
+            pending.extend(getattr(part, name) for name in part.__dataclass_fields__)
+    return found

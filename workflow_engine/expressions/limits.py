@@ -1,0 +1,158 @@
+"""How much one evaluation may do: steps, depth and sizes, all counted, none of them clocked.
+
+A limit that depends on time would let a replay take another way than the first run, so only what the program
+does is counted, and every machine counts alike. One step is about a node of the program evaluated, or 16
+characters of a string made, or 64 places of an array copied.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+from workflow_engine.expressions.errors import LimitExceeded
+
+FUEL = 1_000_000
+"""Steps of one evaluation."""
+
+MAX_CALLS = 512
+"""How deep functions may call each other; calls in tail position do not count."""
+
+MAX_FRAMES = 4000
+"""How deep the closures of nested calls may stand on the stack, by the sizes of the functions."""
+
+MAX_TEXT = 16 * 1024 * 1024
+"""Characters of one string."""
+
+MAX_ARRAY = 1_000_000
+"""Elements of one array or object, and outputs of one evaluation."""
+
+MAX_DEPTH = 512
+"""How deep data may be nested to be compared, rendered, walked."""
+
+MAX_RESULT_DEPTH = 200
+"""How deep a result may be nested: encoders of JSON give up at 254 levels, and it is put into other data."""
+
+MAX_RESULT = 16 * 1024 * 1024
+"""Size of a result, in about the characters of its JSON; shared parts count each time they appear."""
+
+STACK = 12_000
+"""Frames the interpreter must allow, so that `MAX_FRAMES` is met before them wherever an evaluation starts."""
+
+if sys.getrecursionlimit() < STACK:
+    sys.setrecursionlimit(STACK)
+
+
+class Machine:
+    """What one evaluation carries along: the steps that are left, and the time of its run.
+
+    *tail* is where a call in tail position leaves what is to run next. *nonfinite* tells that a NaN or an
+    infinity came up, so that the result must be cleaned of them.
+    """
+
+    __slots__ = ("fuel", "nonfinite", "now", "tail")
+
+    def __init__(self, now: Any = 0) -> None:
+        self.fuel = FUEL
+        self.now = now
+        self.tail: Any = None
+        self.nonfinite = False
+
+    def spend(self, steps: int) -> None:
+        """Take *steps* off what is left; `LimitExceeded` once nothing is."""
+        self.fuel -= steps
+        if self.fuel < 0:
+            self.exhausted()
+
+    def exhausted(self) -> NoReturn:
+        raise LimitExceeded(f"the expression took more than {FUEL} steps; it is stopped")
+
+    def text(self, length: int) -> None:
+        """Allow a string of *length* characters to be made."""
+        if length > MAX_TEXT:
+            raise LimitExceeded(f"a string of {length} characters is longer than {MAX_TEXT}")
+        self.fuel -= length >> 4
+        if self.fuel < 0:
+            self.exhausted()
+
+    def array(self, length: int) -> None:
+        """Allow an array or object of *length* elements to be made."""
+        if length > MAX_ARRAY:
+            too_long(length)
+        self.fuel -= length >> 6
+        if self.fuel < 0:
+            self.exhausted()
+
+
+def too_long(length: int) -> NoReturn:
+    """Refuse an array of *length* elements."""
+    raise LimitExceeded(f"an array of {length} elements is longer than {MAX_ARRAY}")
+
+
+def too_deep() -> NoReturn:
+    """Refuse data that is nested too deeply to work on."""
+    raise LimitExceeded(f"the data is nested deeper than {MAX_DEPTH} levels")
+
+
+def check_result(value: Any) -> None:
+    """Refuse a result that is too deep or, written as JSON, too long; a part that is shared counts each time."""
+    _weigh(value, {}, MAX_RESULT_DEPTH, "the result", MAX_RESULT_DEPTH)
+
+
+def weigh(value: Any) -> int:
+    """About the characters of *value* as JSON; `LimitExceeded` where it is too deep or too long to write."""
+    return _weigh(value, {}, MAX_DEPTH, "the data", MAX_DEPTH)
+
+
+_OVERHEAD = 8
+
+
+def _weigh(value: Any, known: dict[int, int], room: int, what: str, depth: int) -> int:
+    kind = type(value)
+    if kind is str:
+        return len(value) + 2
+    if kind is not list and kind is not dict:
+        return _OVERHEAD
+    size = known.get(id(value))
+    if size is not None:
+        return size
+    if room <= 0:
+        raise LimitExceeded(f"{what} is nested deeper than {depth} levels")
+    size = 2
+    if kind is dict:
+        for key in value:
+            size += len(key) + 4
+        items = value.values()
+    else:
+        items = value
+    for item in items:
+        kind = type(item)
+        if kind is str:
+            size += len(item) + 3
+        elif kind is list or kind is dict:
+            size += _weigh(item, known, room - 1, what, depth) + 1
+            if size > MAX_RESULT:
+                break
+        else:
+            size += _OVERHEAD
+    if size > MAX_RESULT:
+        raise LimitExceeded(f"{what} is larger than {MAX_RESULT} characters of JSON")
+    known[id(value)] = size
+    return size
+
+
+_HUGE = 1.7976931348623157e308
+
+
+def finite(value: Any) -> Any:
+    """*value* with NaN as null and infinities as the largest number, as jq writes them; copied where needed."""
+    kind = type(value)
+    if kind is float:
+        if value != value:
+            return None
+        return max(-_HUGE, min(_HUGE, value))
+    if kind is list:
+        return [finite(item) for item in value]
+    if kind is dict:
+        return {key: finite(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,36 @@
+"""The operators of jq: how tightly each binds, and the node it makes; and the numbers it is given."""
+
+from __future__ import annotations
+
+from workflow_engine.expressions import syntax
+from workflow_engine.expressions.syntax import Node
+
+PRECEDENCE: dict[str, int] = {"//": 1, "or": 3, "and": 4, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7}
+PRECEDENCE |= dict.fromkeys(("=", "|=", "+=", "-=", "*=", "/=", "%=", "//="), 2)
+PRECEDENCE |= dict.fromkeys(("==", "!=", "<", "<=", ">", ">="), 5)
+"""How tightly each binary operator binds; all associate to the left but ``//``."""
+
+NOT_CHAINED = {2, 5}
+"""Levels of which one expression may have one operator: assignment and comparison."""
+
+
+def operation(position: int, operator: str, left: Node, right: Node) -> Node:
+    """The node of a binary *operator*."""
+    level = PRECEDENCE[operator]
+    if operator == "//":
+        return syntax.Alternative(position, left, right)
+    if level == 2:
+        return syntax.Assign(position, operator, left, right)
+    if operator in {"and", "or"}:
+        return syntax.Logic(position, operator, left, right)
+    return syntax.Binary(position, operator, left, right)
+
+
+def number(text: str) -> int | float:
+    """The number that *text* spells; what is a whole number is an int, as jq writes it."""
+    if text.isdecimal() and len(text) <= 400:
+        return int(text)
+    value = float(text)
+    if value in {float("inf"), float("-inf")}:
+        return 1.7976931348623157e308 if value > 0 else -1.7976931348623157e308
+    return int(value) if value.is_integer() and abs(value) < 1e17 else value
