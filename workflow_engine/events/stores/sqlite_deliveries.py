@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,8 @@ from workflow_engine.events.spi import Again, Attempt, Done, Hit, Parked, Positi
 from workflow_engine.events.stores.sqlite_log import RECORD, SqliteLog, stored
 
 _PARKED = "id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, owner"
+_FEW = 500
+"""Up to how many deliveries that are due are looked at one by one; with more, groups are, which are fewer."""
 
 
 class SqliteDeliveries(SqliteLog):
@@ -64,14 +66,14 @@ class SqliteDeliveries(SqliteLog):
     ) -> list[Parked]:
         def work(db: sqlite3.Connection) -> list[Parked]:
             leased: list[Parked] = []
-            for group in _groups_after(db, self._last_group):
-                most = (room or {}).get(group, per_group)
+            for group in self._turns(db, now_us):
+                most = min((room or {}).get(group, per_group), limit - len(leased))
                 if most <= 0:
                     continue
                 rows = db.execute(
                     f"SELECT {_PARKED} FROM parked WHERE grp = ? AND NOT blocked AND due_us <= ?"
                     " ORDER BY due_us, seq LIMIT ?",
-                    (group, now_us, min(most, limit - len(leased))),
+                    (group, now_us, most),
                 ).fetchall()
                 for row in rows:
                     leased.append(replace(self._item(row), owner=owner, due_us=now_us + lease_us))
@@ -86,18 +88,31 @@ class SqliteDeliveries(SqliteLog):
 
         return await self._db.write(work, sync=False)
 
+    def _turns(self, db: sqlite3.Connection, now_us: int) -> Iterable[str]:
+        """The groups that may have something due, beginning after the one that was served last."""
+        few = db.execute(
+            "SELECT grp FROM parked WHERE NOT blocked AND due_us <= ? ORDER BY due_us, seq LIMIT ?",
+            (now_us, _FEW),
+        ).fetchall()
+        if len(few) == _FEW:
+            return _groups_after(db, self._last_group)
+        groups = sorted({group for (group,) in few})
+        return [*(g for g in groups if g > self._last_group), *(g for g in groups if g <= self._last_group)]
+
     async def next_due(self, exclude: Collection[str] = ()) -> int | None:
         def work(db: sqlite3.Connection) -> int | None:
-            earliest = None
-            for group in _groups_after(db, ""):
-                if group in exclude:
-                    continue
-                (due_us,) = db.execute(
-                    "SELECT min(due_us) FROM parked WHERE grp = ? AND NOT blocked", (group,)
-                ).fetchone()
-                if due_us is not None and (earliest is None or due_us < earliest):
-                    earliest = due_us
-            return earliest
+            first = db.execute(
+                "SELECT due_us, grp FROM parked WHERE NOT blocked ORDER BY due_us, seq LIMIT ?", (_FEW,)
+            ).fetchall()
+            for due_us, group in first:
+                if group not in exclude:
+                    return int(due_us)
+            if len(first) < _FEW:
+                return None
+            query = "SELECT min(due_us) FROM parked WHERE grp = ? AND NOT blocked"
+            groups = (group for group in _groups_after(db, "") if group not in exclude)
+            earliest = (db.execute(query, (group,)).fetchone()[0] for group in groups)
+            return min((due_us for due_us in earliest if due_us is not None), default=None)
 
         return await self._db.read(work)
 

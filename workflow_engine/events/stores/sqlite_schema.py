@@ -45,6 +45,7 @@ CREATE TABLE parked (
     first_us INTEGER NOT NULL, reason TEXT NOT NULL, payload BLOB NOT NULL, owner TEXT, blocked INTEGER NOT NULL
 );
 CREATE INDEX parked_due ON parked (grp, due_us, seq) WHERE NOT blocked;
+CREATE INDEX parked_first ON parked (due_us, seq, grp) WHERE NOT blocked;
 CREATE INDEX parked_key ON parked (grp, key, seq) WHERE key IS NOT NULL;
 CREATE INDEX parked_position ON parked (channel, part, off);
 CREATE TABLE attempt (
