@@ -61,7 +61,7 @@ class Router:
         self._max_event_bytes = max_event_bytes
         self._defaults = (partitions, None if dedupe is None else int(dedupe * 1e6))
         self._member = f"router-{os.getpid()}-{id(self):x}"
-        self._targets = {"channel": ChannelTarget(self._forward), **targets}
+        self._targets = {"channel": ChannelTarget(self.publish), **targets}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._limits: dict[str, int] = {}
@@ -173,9 +173,6 @@ class Router:
             Published(record.id, str(answer.position), answer.duplicate)
             for record, answer in zip(batch, appended, strict=True)
         ]
-
-    async def _forward(self, channel: str, events: Sequence[JsonObject]) -> object:
-        return await self.publish(channel, events)
 
     # Subscriptions
 
