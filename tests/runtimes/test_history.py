@@ -1,0 +1,74 @@
+"""What a run leaves in its Temporal history: as little as can be, and named so that a person can read it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+
+from tests.running import TemporalRunner, temporal_runner
+
+pytestmark = pytest.mark.temporal
+HEADER = "document: {dsl: '1.0.3', namespace: test, name: history, version: '1.0.0', title: A title}\n"
+
+
+@pytest.fixture
+async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
+    async with temporal_runner(temporal_address, internet) as started:
+        yield started
+
+
+async def test_two_hundred_pure_states_make_five_events(runner: TemporalRunner) -> None:
+    tasks = []
+    for number in range(40):
+        tasks += [
+            f"  - set{number}: {{set: '${{ . + {{n: (.n + 1)}} }}'}}",
+            f"  - switch{number}: {{switch: [{{big: {{when: .n > 1000, then: end}}}}]}}",
+            f"  - do{number}: {{do: [{{in{number}: {{set: '${{ . }}'}}}}]}}",
+            f"  - for{number}: {{for: {{in: '[1,2]'}}, do: [{{add{number}: {{set: '${{ . + {{m: $item}} }}'}}}}]}}",
+            f"  - try{number}: {{try: [{{ok{number}: {{set: '${{ . }}'}}}}], catch: {{}}}}",
+        ]
+    assert len(tasks) == 200
+    ended = await runner(HEADER + "do:\n" + "\n".join(tasks), {"n": 0})
+    assert ended.output == {"n": 40, "m": 2}
+    history = await runner.history(ended.run_id)
+    assert [EventType.Name(event.event_type) for event in history] == [
+        "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED",
+        "EVENT_TYPE_WORKFLOW_TASK_SCHEDULED",
+        "EVENT_TYPE_WORKFLOW_TASK_STARTED",
+        "EVENT_TYPE_WORKFLOW_TASK_COMPLETED",
+        "EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED",
+    ]
+
+
+async def test_everything_in_the_history_is_named_after_its_state(runner: TemporalRunner) -> None:
+    ended = await runner(
+        HEADER
+        + """
+do:
+  - lookUp: {call: http, with: {method: get, endpoint: 'https://petstore.swagger.io/v2/pet/1'}}
+  - breathe: {wait: {milliseconds: 20}}
+  - tell: {emit: {event: {with: {type: com.example.told}}}}
+  - again: {for: {in: '[1, 2]'}, do: [{rest: {wait: {milliseconds: 10}}}]}
+"""
+    )
+    assert ended.status == "completed", ended.error
+    history = await runner.history(ended.run_id)
+    said = {}
+    for event in history:
+        summary = event.user_metadata.summary.data.decode().strip('"')
+        if event.HasField("activity_task_scheduled_event_attributes"):
+            attributes = event.activity_task_scheduled_event_attributes
+            said[attributes.activity_id] = (attributes.activity_type.name, summary)
+        if event.HasField("timer_started_event_attributes"):
+            said[summary] = ("timer", summary)
+    assert said == {
+        "/do/0/lookUp": ("call.http", "lookUp"),
+        "breathe": ("timer", "breathe"),
+        "/do/2/tell": ("event.publish", "tell: com.example.told"),
+        "rest[0]": ("timer", "rest[0]"),
+        "rest[1]": ("timer", "rest[1]"),
+    }
+    assert history[0].workflow_execution_started_event_attributes.workflow_type.name == "history"
