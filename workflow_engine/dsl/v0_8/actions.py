@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
-from workflow_engine.expressions import Expression
+from workflow_engine.dsl.v0_8.definitions import RUNNABLE, function_type
 from workflow_engine.graph.model import (
     Action,
     Assign,
@@ -14,6 +14,7 @@ from workflow_engine.graph.model import (
     GoTo,
     Merge,
     Operation,
+    Parallel,
     Region,
     Restore,
     Sequence,
@@ -47,16 +48,37 @@ def region(
     variables: frozenset[str],
     limit: Timing | None,
     *,
-    first: int = 0,
     name: str = "",
 ) -> Region:
-    """The actions, one after the other. *first* is the number of the first one; *limit* bounds each."""
-    ids = [f"{at}/{first + number}" for number in range(len(listed))]
+    """The actions at *at*, one after the other; *limit* bounds each."""
+    ids = [f"{at}/{number}" for number in range(len(listed))]
+    ways: list[Transition] = [GoTo(_first(body, id)) for body, id in zip(listed, ids, strict=True)]
+    ways.append(Exit())
     states: dict[str, State] = {}
     for number, body in enumerate(listed):
-        following: Transition = GoTo(ids[number + 1]) if number + 1 < len(ids) else Exit()
-        states[ids[number]] = _action(lowering, body, ids[number], following, CONSTANTS | variables, limit)
-    return Region(ids[0] if first else at, GoTo(ids[0]) if ids else Exit(), states, name)
+        for state in _action(lowering, body, ids[number], ways[number + 1], CONSTANTS | variables, limit):
+            states[state.id] = state
+    return Region(at, ways[0], states, name)
+
+
+def parallel(lowering: WorkflowLowering, listed: list[JsonObject], at: str, limit: Timing | None) -> Parallel:
+    """The actions at *at* side by side, each on the same data, results merged in their order (B28)."""
+    branches = []
+    for number, body in enumerate(listed):
+        id = f"{at}/{number}"
+        states = {state.id: state for state in _action(lowering, body, id, Exit(), CONSTANTS, limit)}
+        branches.append(Region(id, GoTo(_first(body, id)), states, _called(body)))
+    return Parallel(tuple(branches), collect="merge")
+
+
+def _sleeps(body: JsonObject) -> JsonObject:
+    given = body.get("sleep")
+    return given if isinstance(given, dict) else {}
+
+
+def _first(body: JsonObject, at: str) -> str:
+    """The state that the action at *at* begins with."""
+    return f"{at}/sleep/before" if "before" in _sleeps(body) else at
 
 
 def _action(
@@ -66,165 +88,138 @@ def _action(
     following: Transition,
     variables: frozenset[str],
     limit: Timing | None,
-) -> State:
-    """One action: its condition, its sleeps, and the act itself between its data filters."""
+) -> list[State]:
+    """One action: the act between its data filters, and its sleeps, which stand under its condition too.
+
+    The condition is asked once, before everything else, of the state data (decision B49).
+    """
     for key in ("retryRef", "retryableErrors", "nonRetryableErrors"):
         if body.get(key):
             lowering.unsupported(f"`{key}` of an action", f"{at}/{key}")
-    condition = body.get("condition")
-    when = lowering.optional_expression(condition, variables, f"{at}/condition")
-    name = str(body.get("name") or _called(body))
-    given = body.get("sleep")
-    sleeps: JsonObject = given if isinstance(given, dict) else {}
-    if not sleeps:
-        return _act(lowering, body, at, name, following, variables, limit, when=when)
-    # The sleeps are states of their own around the act, all under the action's condition.
-    inner: dict[str, State] = {}
-    after: Transition = Exit()
-    if "after" in sleeps:
-        inner[f"{at}/sleep/after"] = _sleep(lowering, sleeps, "after", at, name, Exit())
-        after = GoTo(f"{at}/sleep/after")
-    act = _act(lowering, body, f"{at}/act", name, after, variables, limit, source=at)
-    entry: Transition = GoTo(act.id)
+    when = lowering.optional_expression(body.get("condition"), variables, f"{at}/condition")
+    name, sleeps = _called(body), _sleeps(body)
+    states = []
     if "before" in sleeps:
-        inner[f"{at}/sleep/before"] = _sleep(lowering, sleeps, "before", at, name, GoTo(act.id))
-        entry = GoTo(f"{at}/sleep/before")
-    inner[act.id] = act
-    return State(at, name, Sequence(Region(at, entry, inner)), following, following, when=when)
-
-
-def _sleep(
-    lowering: WorkflowLowering, sleeps: JsonObject, which: str, at: str, name: str, then: Transition
-) -> State:
-    place = f"{at}/sleep/{which}"
-    return State(
-        place, f"{which} {name}", Sleep(lowering.timing(sleeps[which], CONSTANTS, place)), then, then
+        place = f"{at}/sleep/before"
+        wait = Sleep(lowering.timing(sleeps["before"], variables, place))
+        states.append(State(place, f"before {name}", wait, GoTo(at), following, when=when))
+        when = None
+    then = GoTo(f"{at}/sleep/after") if "after" in sleeps else following
+    given = body.get("actionDataFilter")
+    known: JsonObject = given if isinstance(given, dict) else {}
+    place = f"{at}/actionDataFilter"
+    scope = known.get("fromStateData")
+    enter = (
+        () if scope is None else (Transform(lowering.expression(scope, variables, f"{place}/fromStateData")),)
     )
+    action, has_result = _target(lowering, body, at, variables)
+    leave = _results(lowering, known, place, variables, has_result=has_result)
+    states.append(State(at, name, action, then, following, when, enter, leave, limit))
+    if "after" in sleeps:
+        place = f"{at}/sleep/after"
+        wait = Sleep(lowering.timing(sleeps["after"], variables, place))
+        states.append(State(place, f"after {name}", wait, following, following))
+    return states
 
 
 def _called(body: JsonObject) -> str:
+    """What a person knows the action by: its name, else what it refers to."""
+    if body.get("name"):
+        return str(body["name"])
     for key, member in (
         ("functionRef", "refName"),
         ("subFlowRef", "workflowId"),
         ("eventRef", "triggerEventRef"),
     ):
         reference = body.get(key)
-        if isinstance(reference, str):
-            return reference
-        if isinstance(reference, dict):
-            return str(reference.get(member))
+        if reference is not None:
+            return str(reference.get(member) if isinstance(reference, dict) else reference)
     return "action"
-
-
-def _act(
-    lowering: WorkflowLowering,
-    body: JsonObject,
-    at: str,
-    name: str,
-    following: Transition,
-    variables: frozenset[str],
-    limit: Timing | None,
-    *,
-    source: str | None = None,
-    when: Expression | None = None,
-) -> State:
-    place = source or at
-    given = body.get("actionDataFilter")
-    known: JsonObject = given if isinstance(given, dict) else {}
-    enter: tuple[DataStep, ...] = ()
-    if known.get("fromStateData") is not None:
-        scope = lowering.expression(
-            known["fromStateData"], variables, f"{place}/actionDataFilter/fromStateData"
-        )
-        enter = (Transform(scope),)
-    action, has_result = _target(lowering, body, place, variables)
-    return State(
-        id=at,
-        name=name,
-        action=action,
-        next=following,
-        otherwise=following,
-        when=when,
-        enter=enter,
-        leave=_results(lowering, known, f"{place}/actionDataFilter", variables, has_result=has_result),
-        timeout=limit,
-    )
 
 
 def _results(
     lowering: WorkflowLowering, known: JsonObject, at: str, variables: frozenset[str], *, has_result: bool
 ) -> tuple[DataStep, ...]:
-    """Filter the result, and merge it into state data (dsl.md §2.6); a publish has no result."""
-    steps: tuple[DataStep, ...] = ()
+    """Filter the result, and merge it into state data (dsl.md §2.6).
+
+    With ``useResults: false`` the other filters of the result are to be ignored, but still to be right.
+    """
+    if not has_result:
+        for key in ("results", "toStateData"):
+            if key in known:
+                message = f"`{key}` is for a result, and publishing or an async call gives none"
+                lowering.problem("misplaced-property", message, f"{at}/{key}")
+        return (Restore(),)
+    path = lowering.path(known.get("toStateData"), f"{at}/toStateData")
     results = known.get("results")
-    if results is not None:
-        steps = (Transform(lowering.expression(results, variables, f"{at}/results")),)
-    if not has_result or known.get("useResults", True) is False:
-        return (*steps, Restore())
+    chosen = lowering.optional_expression(results, variables, f"{at}/results")
+    if known.get("useResults", True) is False:
+        return (Restore(),)
     name = (last_name(str(results)) if results is not None else None) or "response"
-    return (*steps, Merge(lowering.path(known.get("toStateData"), f"{at}/toStateData"), name))
+    steps: tuple[DataStep, ...] = () if chosen is None else (Transform(chosen),)
+    return (*steps, Merge(path, name))
 
 
 def _target(
     lowering: WorkflowLowering, body: JsonObject, at: str, variables: frozenset[str]
 ) -> tuple[Action, bool]:
     """What the action does, and whether that gives a result."""
+    nothing = Sequence(Region(at, Exit(), {}))
     if "subFlowRef" in body:
-        return _sub_flow(lowering, body, at), True
+        flow = _sub_flow(lowering, body, f"{at}/subFlowRef")
+        return flow, flow.wait
     if "eventRef" in body:
         lowering.unsupported("`eventRef` of an action", f"{at}/eventRef")
-        return Sequence(Region(at, Exit(), {})), False
-    reference = body.get("functionRef")
-    name = str(reference.get("refName") if isinstance(reference, dict) else reference)
-    function, place = lowering.functions.get(name, (None, ""))
-    if function is None:
-        lowering.unknown("unknown-function", "function", name, lowering.functions, f"{at}/functionRef")
-        return Sequence(Region(at, Exit(), {})), False
-    arguments = None
-    if isinstance(reference, dict):
-        arguments = reference.get("arguments")
-        if reference.get("invoke") == "async":
-            lowering.unsupported("`invoke: async` of a function", f"{at}/functionRef/invoke")
-        if reference.get("selectionSet"):
-            lowering.unsupported("`selectionSet`", f"{at}/functionRef/selectionSet")
-    if function.get("authRef"):
-        lowering.unsupported("`authRef` of a function", f"{place}/authRef")
-    operation = str(function.get("operation"))
-    where = f"{at}/functionRef/arguments"
-    match function.get("type", "rest"):
-        case "expression":
-            return Assign(
-                lowering.template("${ " + lowering.function_source(name, at) + " }", variables, place)
-            ), True
-        case "asyncapi":
-            payload: Json = "${ . }" if arguments is None else arguments
-            lowering.template(payload, variables, where)  # problems point at the arguments
-            message: JsonObject = {"message": {"payload": payload}}
-            return Operation("asyncapi", lowering.template(message, variables, where), (operation,)), False
-        case "rest":
-            document, _, operation_id = operation.rpartition("#")
-            if not document or not operation_id:
-                shape = f"{operation!r} must be <address of an OpenAPI document>#<operationId>"
-                lowering.problem("invalid-value", shape, f"{place}/operation")
-            call: JsonObject = {
-                "document": {"endpoint": document},
-                "operationId": operation_id,
-                "parameters": arguments or {},
-            }
-            return Operation("openapi", lowering.template(call, variables, where), (operation,)), True
-        case kind:
-            lowering.unsupported(f"functions of type `{kind}`", f"{place}/type")
-            return Sequence(Region(at, Exit(), {})), False
+        return nothing, True
+    reference, place = body.get("functionRef"), f"{at}/functionRef"
+    known: JsonObject = reference if isinstance(reference, dict) else {"refName": reference}
+    if known.get("invoke") == "async":
+        lowering.unsupported("`invoke: async` of a function", f"{place}/invoke")
+    if known.get("selectionSet"):
+        lowering.unsupported("`selectionSet`", f"{place}/selectionSet")
+    name = str(known.get("refName"))
+    if name not in lowering.functions:
+        where = f"{place}/refName" if isinstance(reference, dict) else place
+        lowering.undefined("function", name, where)
+        return nothing, True
+    function, _ = lowering.functions[name]
+    arguments, where = known.get("arguments"), f"{place}/arguments"
+    kind, operation = function_type(function), str(function.get("operation"))
+    if kind not in RUNNABLE:  # refused where it is defined
+        return nothing, True
+    if kind == "expression":
+        if arguments:
+            message = "an expression function has no arguments: it is evaluated on the state data"
+            lowering.problem("misplaced-property", message, where)
+        return Assign(lowering.function_template(name, variables)), True
+    before = len(lowering.problems)
+    lowering.template(arguments, variables, where)  # so that a problem has its place in the arguments
+    if len(lowering.problems) > before:
+        arguments = None
+    if kind == "asyncapi":
+        message_: JsonObject = {"message": {"payload": "${ . }" if arguments is None else arguments}}
+        return Operation("asyncapi", lowering.template(message_, variables, where), (operation,)), False
+    document, _, operation_id = operation.rpartition("#")
+    call: JsonObject = {
+        "document": {"endpoint": document},
+        "operationId": operation_id,
+        "parameters": arguments or {},
+    }
+    return Operation("openapi", lowering.template(call, variables, where), (operation,)), True
 
 
-def _sub_flow(lowering: WorkflowLowering, body: JsonObject, at: str) -> Action:
-    reference = body["subFlowRef"]
+def _sub_flow(lowering: WorkflowLowering, body: JsonObject, at: str) -> SubFlow:
+    reference: Json = body["subFlowRef"]
     known: JsonObject = reference if isinstance(reference, dict) else {"workflowId": reference}
     version = known.get("version")
+    for key in ("workflowId", "version"):
+        if "${" in str(known.get(key, "")):
+            place = f"{at}/{key}" if isinstance(reference, dict) else at
+            lowering.unsupported(f"an expression as `{key}`", place)
     waits = known.get("invoke", "sync") != "async"
     if not waits and known.get("onParentComplete", "terminate") != "continue":
-        message = "an async sub-flow that ends with its parent (`onParentComplete: terminate`)"
-        lowering.unsupported(message, f"{at}/subFlowRef")
+        message = "an async sub-flow that ends with its parent (`onParentComplete: terminate`, the default)"
+        lowering.unsupported(message, f"{at}/onParentComplete" if "onParentComplete" in known else at)
     return SubFlow(
         namespace="default",
         name=str(known.get("workflowId")),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from workflow_engine import expressions
 from workflow_engine.dsl.v0_8 import actions
+from workflow_engine.dsl.v0_8.definitions import iteration_name, objects, variables
+from workflow_engine.dsl.v0_8.timeouts import action_timeout, event_timeout
 from workflow_engine.graph.model import (
     Action,
     Assign,
@@ -15,11 +16,13 @@ from workflow_engine.graph.model import (
     EventFilter,
     Exit,
     ForEach,
+    GoTo,
     Handler,
     Parallel,
     Region,
     Sequence,
     Sleep,
+    State,
     Strategy,
     Switch,
     Timing,
@@ -43,14 +46,13 @@ def sleep(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tran
 
 def operation(lowering: WorkflowLowering, body: JsonObject, at: str, following: Transition) -> Action:
     limit = action_timeout(lowering, body, at)
-    listed = _list(body.get("actions"))
+    listed = objects(body.get("actions"))
     if body.get("actionMode") == "parallel":
-        branches = tuple(
-            actions.region(lowering, [item], f"{at}/actions", frozenset(), limit, first=number)
-            for number, item in enumerate(listed)
-        )
-        return Parallel(branches, collect="merge")
+        return actions.parallel(lowering, listed, f"{at}/actions", limit)
     return Sequence(actions.region(lowering, listed, f"{at}/actions", frozenset(), limit))
+
+
+# --- switches and events ------------------------------------------------------------------------------------
 
 
 def switch(lowering: WorkflowLowering, body: JsonObject, at: str, following: Transition) -> Action:
@@ -59,7 +61,7 @@ def switch(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tra
     if "eventConditions" in body:
         return _event_switch(lowering, body, at, otherwise)
     cases = []
-    for number, item in enumerate(_list(body.get("dataConditions"))):
+    for number, item in enumerate(objects(body.get("dataConditions"))):
         place = f"{at}/dataConditions/{number}"
         condition = lowering.expression(item.get("condition"), CONSTANTS, f"{place}/condition")
         name = str(item.get("name") or f"condition {number + 1}")
@@ -69,43 +71,51 @@ def switch(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tra
 
 
 def _event_switch(lowering: WorkflowLowering, body: JsonObject, at: str, otherwise: Transition) -> Action:
+    """Wait for the first of the events; without a timeout that may be for ever (decision B29)."""
     wanted, handlers = [], []
-    for number, item in enumerate(_list(body.get("eventConditions"))):
+    listed = objects(body.get("eventConditions"))
+    if not listed:
+        lowering.problem("invalid-value", "a switch needs a condition to wait for", f"{at}/eventConditions")
+    for number, item in enumerate(listed):
         place = f"{at}/eventConditions/{number}"
         wanted.append(event_filter(lowering, str(item.get("eventRef")), f"{place}/eventRef"))
         handlers.append(_handler(lowering, item, place, (number,), lowering.way(item, place)))
-    timeout = event_timeout(lowering, body, at)
-    if timeout is None:
-        message = "without `timeouts.eventTimeout` the default condition is never taken (decision B29)"
-        lowering.warning("endless-wait", message, at)
     return Event(
         Strategy("any", tuple(wanted)),
         channel_of(body),
         "envelope",
         None,
         tuple(handlers),
-        timeout,
+        event_timeout(lowering, body, at),
         otherwise,
     )
 
 
 def event(lowering: WorkflowLowering, body: JsonObject, at: str, following: Transition) -> Action:
-    """Any of the events, or with ``exclusive: false`` all of them, then the actions (decision B23)."""
+    """Any of the events, or with ``exclusive: false`` all of them, then the actions (decision B23).
+
+    An event that several entries name has to come once, for all of them.
+    """
     limit = action_timeout(lowering, body, at)
+    numbers: dict[str, int] = {}
     wanted: list[EventFilter] = []
     handlers = []
-    for number, item in enumerate(_list(body.get("onEvents"))):
+    listed = objects(body.get("onEvents"))
+    if not listed:
+        lowering.problem("invalid-value", "an event state needs an event to wait for", f"{at}/onEvents")
+    for number, item in enumerate(listed):
         place = f"{at}/onEvents/{number}"
         names = item.get("eventRefs")
         mine = []
-        for position, name in enumerate(names if isinstance(names, list) else []):
-            mine.append(len(wanted))
-            wanted.append(event_filter(lowering, str(name), f"{place}/eventRefs/{position}"))
-        listed = _list(item.get("actions"))
-        if item.get("actionMode") == "parallel" and len(listed) > 1:
-            lowering.unsupported("`actionMode: parallel` of an event state", f"{place}/actionMode")
-        region = actions.region(lowering, listed, f"{place}/actions", frozenset(), limit) if listed else None
-        handlers.append(_handler(lowering, item, place, tuple(mine), None, region))
+        for position, given in enumerate(names if isinstance(names, list) else []):
+            name = str(given)
+            if name not in numbers:
+                numbers[name] = len(wanted)
+                wanted.append(event_filter(lowering, name, f"{place}/eventRefs/{position}"))
+            mine.append(numbers[name])
+        handlers.append(
+            _handler(lowering, item, place, tuple(mine), None, _reaction(lowering, item, place, limit))
+        )
     return Event(
         Strategy("any" if body.get("exclusive", True) else "all", tuple(wanted)),
         channel_of(body),
@@ -115,6 +125,17 @@ def event(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tran
         event_timeout(lowering, body, at),
         following,
     )
+
+
+def _reaction(lowering: WorkflowLowering, item: JsonObject, at: str, limit: Timing | None) -> Region | None:
+    """The actions of an entry of ``onEvents``; side by side they are one state, that of the entry."""
+    listed = objects(item.get("actions"))
+    if not listed:
+        return None
+    if item.get("actionMode") != "parallel":
+        return actions.region(lowering, listed, f"{at}/actions", frozenset(), limit)
+    branches = actions.parallel(lowering, listed, f"{at}/actions", limit)
+    return Region(f"{at}/actions", GoTo(at), {at: State(at, "actions", branches, Exit(), Exit())})
 
 
 def _handler(
@@ -127,28 +148,27 @@ def _handler(
 ) -> Handler:
     given = item.get("eventDataFilter")
     known: JsonObject = given if isinstance(given, dict) else {}
-    data = known.get("data")
+    data, place = known.get("data"), f"{at}/eventDataFilter"
     return Handler(
         filters=numbers,
         use=known.get("useData", True) is not False,
-        data=None if data is None else lowering.expression(data, CONSTANTS, f"{at}/eventDataFilter/data"),
-        path=lowering.path(known.get("toStateData"), f"{at}/eventDataFilter/toStateData"),
+        data=lowering.optional_expression(data, CONSTANTS, f"{place}/data"),
+        path=lowering.path(known.get("toStateData"), f"{place}/toStateData"),
         body=body,
         then=then,
+        name=(actions.last_name(str(data)) if data is not None else None) or "response",
     )
 
 
 def event_filter(lowering: WorkflowLowering, name: str, at: str) -> EventFilter:
     """The filter of the event definition *name*; attribute names compare without case (decision B21)."""
-    definition, place = lowering.events.get(name, (None, ""))
-    if definition is None:
-        lowering.unknown("unknown-event", "event", name, lowering.events, at)
+    if name not in lowering.events:
+        lowering.undefined("event", name, at)
         return EventFilter({})
+    definition, _ = lowering.events[name]
     if definition.get("kind") == "produced":
         message = f"the event {name!r} is defined as produced; a state can only wait for a consumed one"
         lowering.problem("wrong-event-kind", message, at)
-    if definition.get("correlation"):
-        lowering.unsupported("`correlation` of an event", f"{place}/correlation")
     attributes: JsonObject = {"type": {"equals": definition.get("type")}}
     source = definition.get("source")
     if isinstance(source, str) and source:
@@ -158,52 +178,70 @@ def event_filter(lowering: WorkflowLowering, name: str, at: str) -> EventFilter:
     return EventFilter(attributes, ignore_case=True, name=name, data_only=only_data)
 
 
+def channel_of(body: JsonObject) -> str:
+    """The router's channel for a state: ``metadata.channel``, or ``default``."""
+    metadata = body.get("metadata")
+    return str(metadata.get("channel", "default")) if isinstance(metadata, dict) else "default"
+
+
+# --- branches and loops -------------------------------------------------------------------------------------
+
+
 def parallel(lowering: WorkflowLowering, body: JsonObject, at: str, following: Transition) -> Action:
     branches = []
-    for number, item in enumerate(_list(body.get("branches"))):
+    for number, item in enumerate(objects(body.get("branches"))):
         place = f"{at}/branches/{number}"
         if item.get("timeouts"):
             lowering.unsupported("`timeouts` of a branch", f"{place}/timeouts")
-        listed = _list(item.get("actions"))
-        name = str(item.get("name"))
+        listed, name = objects(item.get("actions")), str(item.get("name"))
         branches.append(actions.region(lowering, listed, f"{place}/actions", frozenset(), None, name=name))
-    need = None
-    if body.get("completionType") == "atLeast":
-        given = body.get("numCompleted")
-        number = int(given) if isinstance(given, int | float | str) and str(given).isdecimal() else 0
-        if not 1 <= number <= len(branches):
-            message = f"`numCompleted` must be a number from 1 to {len(branches)}, the number of branches"
-            lowering.problem("invalid-value", message, f"{at}/numCompleted")
-        need = max(1, number)
+    if body.get("completionType") != "atLeast":
+        if "numCompleted" in body:
+            message = "`numCompleted` counts with `completionType: atLeast`; here all branches must complete"
+            lowering.problem("misplaced-property", message, f"{at}/numCompleted")
+        return Parallel(tuple(branches), collect="merge")
+    need = _whole(lowering, body, "numCompleted", at)
+    if need is not None and not 1 <= need <= len(branches):
+        message = f"`numCompleted` must be from 1 to {len(branches)}, the number of branches"
+        lowering.problem("invalid-value", message, f"{at}/numCompleted")
     return Parallel(tuple(branches), need=need, collect="merge")
 
 
 def foreach(lowering: WorkflowLowering, body: JsonObject, at: str, following: Transition) -> Action:
-    given = body.get("iterationParam")
-    item = str(given) if given is not None else "item"
-    found = expressions.assignment_path(item) if item.lstrip().startswith(("${", ".")) else [item]
-    if not found or len(found) != 1 or not isinstance(found[0], str):
-        message = f"{item!r} must be one name: it holds the element in each iteration"
+    """Each iteration has a copy of the state data with its element in it (decisions B24 to B26)."""
+    name = iteration_name(body)
+    if name is None:
+        message = f"{body['iterationParam']!r} must be one name: it holds the element in each iteration"
         lowering.problem("invalid-value", message, f"{at}/iterationParam")
-        found = ["item"]
-    name = str(found[0])
-    batch = body.get("batchSize")
-    size = int(batch) if isinstance(batch, int | float | str) and str(batch).isdecimal() else 0
-    if batch is not None and not str(batch).isdecimal():
-        lowering.unsupported("`batchSize` as an expression", f"{at}/batchSize")
+        name = "item"
+    batch = _whole(lowering, body, "batchSize", at)
     into = body.get("outputCollection")
     limit = action_timeout(lowering, body, at)
-    variables = frozenset({name}) if name.isidentifier() else frozenset()
-    listed = _list(body.get("actions"))
+    listed = objects(body.get("actions"))
     return ForEach(
         items=lowering.expression(body.get("inputCollection"), CONSTANTS, f"{at}/inputCollection"),
         item=name,
         index=None,
-        body=actions.region(lowering, listed, f"{at}/actions", variables, limit, name=name),
+        body=actions.region(lowering, listed, f"{at}/actions", variables(name), limit, name=name),
         chained=False,
-        batch=1 if body.get("mode") == "sequential" else size,
+        batch=1 if body.get("mode") == "sequential" else batch or 0,
         into=None if into is None else lowering.path(into, f"{at}/outputCollection"),
     )
+
+
+def _whole(lowering: WorkflowLowering, body: JsonObject, key: str, at: str) -> int | None:
+    """The whole number at *key*, which may be written as text; an expression is refused."""
+    value: Json = body.get(key)
+    if value is None:
+        return None
+    if isinstance(value, str) and "${" in value:
+        lowering.unsupported(f"an expression as `{key}`", f"{at}/{key}")
+        return None
+    text = str(value).strip().removesuffix(".0")
+    if text.isdecimal() and len(text) < 10:
+        return int(text)
+    lowering.problem("invalid-value", f"`{key}` must be a whole number, not {value!r}", f"{at}/{key}")
+    return None
 
 
 LOWERINGS: dict[str, Callable[[WorkflowLowering, JsonObject, str, Transition], Action]] = {
@@ -224,49 +262,3 @@ def action(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tra
         lowering.unsupported(f"the state type `{kind}`", f"{at}/type")
         return Sequence(Region(at, Exit(), {}))
     return LOWERINGS[kind](lowering, body, at, following)
-
-
-# --- timeouts -----------------------------------------------------------------------------------------------
-
-_TIMEOUTS = {"stateExecTimeout", "actionExecTimeout", "eventTimeout"}
-
-
-def _timeouts(lowering: WorkflowLowering, body: JsonObject, at: str) -> JsonObject:
-    given = body.get("timeouts")
-    known: JsonObject = given if isinstance(given, dict) else {}
-    for key in known:
-        if key not in _TIMEOUTS:
-            lowering.unsupported(f"`timeouts.{key}` of a state", f"{at}/timeouts/{key}")
-    return known
-
-
-def state_timeout(lowering: WorkflowLowering, body: JsonObject, at: str) -> Timing | None:
-    """``stateExecTimeout``: text, or an object whose ``total`` counts (decision B16)."""
-    value = _timeouts(lowering, body, at).get("stateExecTimeout")
-    if isinstance(value, dict):
-        value = value.get("total")
-    return None if value is None else lowering.timing(value, CONSTANTS, f"{at}/timeouts/stateExecTimeout")
-
-
-def action_timeout(lowering: WorkflowLowering, body: JsonObject, at: str) -> Timing | None:
-    """``actionExecTimeout``, for each action (decision B17)."""
-    value = _timeouts(lowering, body, at).get("actionExecTimeout")
-    return None if value is None else lowering.timing(value, CONSTANTS, f"{at}/timeouts/actionExecTimeout")
-
-
-def event_timeout(lowering: WorkflowLowering, body: JsonObject, at: str) -> Timing | None:
-    """``eventTimeout``, under ``timeouts`` or, as the text of 0.8 has it, at the state itself (B9)."""
-    value, place = _timeouts(lowering, body, at).get("eventTimeout"), f"{at}/timeouts/eventTimeout"
-    if value is None:
-        value, place = body.get("eventTimeout"), f"{at}/eventTimeout"
-    return None if value is None else lowering.timing(value, CONSTANTS, place)
-
-
-def channel_of(body: JsonObject) -> str:
-    """The router's channel for a state: ``metadata.channel``, or ``default``."""
-    metadata = body.get("metadata")
-    return str(metadata.get("channel", "default")) if isinstance(metadata, dict) else "default"
-
-
-def _list(value: Json) -> list[JsonObject]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

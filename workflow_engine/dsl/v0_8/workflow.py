@@ -8,22 +8,26 @@ from collections.abc import Collection
 from workflow_engine import expressions
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
-from workflow_engine.dsl.v0_8 import states
+from workflow_engine.dsl.v0_8 import definitions, states
 from workflow_engine.dsl.v0_8.actions import last_name
+from workflow_engine.dsl.v0_8.timeouts import state_timeout
 from workflow_engine.expressions import Expression, Template
+from workflow_engine.expressions.schemas import Schema
 from workflow_engine.graph.model import (
     DataStep,
     End,
     Event,
-    Exit,
     GoTo,
     Path,
     Region,
     Select,
     State,
     StateGraph,
+    Timing,
+    Transform,
     Transition,
     Trigger,
+    Validate,
     WorkflowName,
 )
 from workflow_engine.values import Json, JsonObject, pointer
@@ -31,16 +35,20 @@ from workflow_engine.values import Json, JsonObject, pointer
 VARIABLES = frozenset({"CONST"})
 _FUNCTION = re.compile(r"^\s*fn:(.+?)\s*$", re.DOTALL)
 _EMBEDDED = re.compile(r"\$\{\s*fn:([^{}]+?)\s*\}")
+_LATE_DAYS = re.compile(r"T.*[DW]", re.IGNORECASE)
+_ADDRESSABLE = re.compile(r"[^/\s\x00-\x1f][^/\x00-\x1f]{0,199}")
 
 _NOT_YET = {
     "auth": "`auth`",
     "secrets": "`secrets`",
     "timeouts": "`timeouts` of the workflow",
+    "errors": "`errors`",
+    "retries": "`retries`",
     "dataInputSchema": "`dataInputSchema`",
     "keepActive": "`keepActive`",
     "autoRetries": "`autoRetries`",
 }
-_DEFINITIONS = ("functions", "events", "errors", "retries", "constants")
+_FILES = ("functions", "events", "constants")
 
 
 class WorkflowLowering(Lowering):
@@ -48,109 +56,114 @@ class WorkflowLowering(Lowering):
 
     def __init__(self, document: Document) -> None:
         super().__init__(document)
-        self.functions = self._named("functions")
-        self.events = self._named("events")
-        listed = self.data.get("states")
-        self.states: list[JsonObject] = (
-            [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-        )
+        self.functions = definitions.named(self, "functions")
+        self.events = definitions.named(self, "events")
+        self.states = definitions.objects(self.data.get("states"))
+        self.broken: set[str] = set()
+        self.names: dict[str, str] = {}
         self.ids: dict[str, str] = {}
         for number, state in enumerate(self.states):
-            name = str(state.get("name"))
-            if name in self.ids:
-                self.problem("duplicate-state", f"two states are called {name!r}", f"/states/{number}/name")
-            self.ids.setdefault(name, f"/states/{number}")
+            self._identify(number, str(state.get("name")), "name", self.names)
+            if "id" in state:
+                self._identify(number, str(state["id"]), "id", self.ids)
+
+    def _identify(self, number: int, text: str, key: str, known: dict[str, str]) -> None:
+        if text in known:
+            message = f"two states have the {key} {text!r}; rename one"
+            self.problem("duplicate-state", message, f"/states/{number}/{key}")
+        known.setdefault(text, f"/states/{number}")
 
     def lower(self) -> StateGraph:
         """The graph; what is wrong is in `problems`."""
         self._refuse()
+        definitions.check(self)
         lowered = {
             f"/states/{number}": self._state(number, state) for number, state in enumerate(self.states)
         }
-        name = str(self.data.get("id") or self.data.get("key"))
-        version = str(self.data.get("version") or "1.0")
-        for key, text in (("id", name), ("version", version)):
-            if not re.fullmatch(r"[^/\s\x00-\x1f][^/\x00-\x1f]{0,199}", text):
-                message = (
-                    f"{text!r} cannot be part of an address: no slash, no control character, 200 at most"
-                )
-                self.problem("invalid-name", message, f"/{key}")
         start = self._start()
         constants = self.data.get("constants")
         return StateGraph(
-            name=WorkflowName("default", name, version),
+            name=self._name(),
             dialect="0.8",
             root=Region("/states", start, lowered),
             source=self.data,
+            # The input is an object, and none is an empty one (specification 0.8, "Workflow Data Input").
+            enter=(
+                Transform(expressions.compile("if . == null then {} else . end", variables=())),
+                Validate(Schema({"type": "object"}), "input"),
+            ),
             trigger=self._trigger(start, lowered),
             title=str(self.data.get("name") or ""),
             summary=str(self.data.get("description") or ""),
             constants=constants if isinstance(constants, dict) else {},
         )
 
-    def _named(self, kind: str) -> dict[str, tuple[JsonObject, str]]:
-        """The definitions under *kind*: name to definition and pointer."""
-        listed = self.data.get(kind)
-        found: dict[str, tuple[JsonObject, str]] = {}
-        for number, item in enumerate(listed if isinstance(listed, list) else []):
-            assert isinstance(item, dict)
-            name, at = str(item.get("name")), f"/{kind}/{number}"
-            if name in found:
-                self.problem("duplicate-definition", f"two {kind} are called {name!r}", at + "/name")
-            found.setdefault(name, (item, at))
-        return found
+    def _name(self) -> WorkflowName:
+        key = "id" if "id" in self.data else "key"
+        name, version = str(self.data.get(key)), str(self.data.get("version") or "1.0")
+        for place, text in ((key, name), ("version", version)):
+            if "${" in text:
+                message = f"the {place} must be literal, not an expression (decision B44)"
+                self.problem("invalid-value", message, f"/{place}")
+            elif not _ADDRESSABLE.fullmatch(text):
+                message = (
+                    f"{text!r} cannot be part of an address: no slash, no control character, 200 at most"
+                )
+                self.problem("invalid-name", message, f"/{place}")
+        return WorkflowName("default", name, version)
 
     def _refuse(self) -> None:
         for key, what in _NOT_YET.items():
             if self.data.get(key):
                 self.unsupported(what, f"/{key}")
-        for key in _DEFINITIONS:
+        for key in _FILES:
             if isinstance(self.data.get(key), str):
                 self.unsupported(f"`{key}` from another file", f"/{key}")
-        if self.data.get("expressionLang", "jq") != "jq":
-            self.unsupported(f"the expression language {self.data['expressionLang']!r}", "/expressionLang")
-        if "${" in str(self.data.get("version", "")):
-            self.problem(
-                "invalid-value", "a version must be literal, not an expression (decision B44)", "/version"
-            )
+
+    def undefined(self, kind: str, name: str, at: str) -> None:
+        """Report that no *kind* (function, event) is called *name*; what another file defines is not known."""
+        if not isinstance(self.data.get(kind + "s"), str):
+            known = self.functions if kind == "function" else self.events
+            self.unknown(f"unknown-{kind}", kind, name, known, at)
+
+    # --- states -------------------------------------------------------------------------------------------
 
     def _start(self) -> Transition:
         start = self.data.get("start")
-        if isinstance(start, dict):
-            if "schedule" in start:
-                self.unsupported("`start.schedule`", "/start/schedule")
-            start = start.get("stateName")
         if start is None:
-            return GoTo("/states/0") if self.states else Exit()
-        return self._to(str(start), "/start")
+            return GoTo("/states/0")
+        if not isinstance(start, dict):
+            return self._to(str(start), "/start")
+        if "schedule" in start:
+            self.unsupported("`start.schedule`", "/start/schedule")
+        return self._to(str(start.get("stateName")), "/start/stateName")
 
     def _to(self, name: str, at: str) -> Transition:
-        """Go to the state called *name*, or with that id (decision B35)."""
-        if name in self.ids:
-            return GoTo(self.ids[name])
-        for number, state in enumerate(self.states):
-            if state.get("id") == name:
-                return GoTo(f"/states/{number}")
-        self.unknown("unknown-state", "state", name, self.ids, at)
+        """Go to the state called *name*, or else with that id (decision B35)."""
+        found = self.names.get(name) or self.ids.get(name)
+        if found is not None:
+            return GoTo(found)
+        self.unknown("unknown-state", "state", name, [*self.names, *self.ids], at)
         return End()
 
     def _trigger(self, start: Transition, lowered: dict[str, State]) -> Trigger | None:
-        """An event state that the workflow starts with starts it (dsl.md §2.2)."""
+        """An event state that the workflow starts with starts it (dsl.md §2.2); an event switch does not."""
         if not isinstance(start, GoTo):
             return None
-        state = lowered.get(start.state)
-        if state is None or not isinstance(state.action, Event):
+        state = lowered[start.state]
+        body = self.states[int(state.id.rpartition("/")[2])]
+        if body.get("type") != "event" or not isinstance(state.action, Event):
             return None
+        if state.action.strategy.mode == "all" and state.action.timeout is not None:
+            message = "`eventTimeout` of a start state that waits for all of several events"
+            self.unsupported(message, f"{state.id}/timeouts/eventTimeout")
         return Trigger(state.action.strategy, state.action.channel, "envelope", state.id)
-
-    # --- states -------------------------------------------------------------------------------------------
 
     def _state(self, number: int, body: JsonObject) -> State:
         at = f"/states/{number}"
         for key in ("onErrors", "compensatedBy", "usedForCompensation"):
             if body.get(key):
                 self.unsupported(f"`{key}`", f"{at}/{key}")
-        ends = bool(body.get("end"))
         following = self.way(body, at)
         action = states.action(self, body, at, following)
         filters = body.get("stateDataFilter")
@@ -163,13 +176,17 @@ class WorkflowLowering(Lowering):
             next=following,
             otherwise=following,
             enter=self.select(known.get("input"), at + "/stateDataFilter/input", wrap=False),
-            leave=self.select(known.get("output"), at + "/stateDataFilter/output", wrap=not ends),
-            timeout=states.state_timeout(self, body, at),
+            leave=self.select(known.get("output"), at + "/stateDataFilter/output", wrap=True),
+            timeout=state_timeout(self, body, at),
             metadata=metadata if isinstance(metadata, dict) else {},
         )
 
     def way(self, body: JsonObject, at: str) -> Transition:
-        """Where ``transition`` or ``end`` of *body* leads."""
+        """Where ``transition`` or ``end`` of *body* leads.
+
+        ``terminate`` says nothing more: only one state of a run is ever active, and a sub-workflow ends
+        itself alone (decision B46).
+        """
         transition, end = body.get("transition"), body.get("end")
         if isinstance(transition, dict):
             for key in ("produceEvents", "compensate"):
@@ -200,7 +217,7 @@ class WorkflowLowering(Lowering):
         match = _FUNCTION.match(source if inner is None else inner)
         if match is None:
             return super().expression(text, variables, pointer)
-        return super().expression(self.function_source(match[1], pointer), variables, pointer)
+        return super().expression(self._function(match[1], pointer), variables, pointer)
 
     def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
         """Compile a value slot; ``${ fn:name }`` inside it stands for that expression function."""
@@ -208,23 +225,32 @@ class WorkflowLowering(Lowering):
 
     def _with_functions(self, value: Json, at: str) -> Json:
         if isinstance(value, str) and "fn:" in value:
-            return _EMBEDDED.sub(lambda match: "${ " + self.function_source(match[1], at) + " }", value)
+            return _EMBEDDED.sub(lambda match: _whole(self._function(match[1], at)), value)
         if isinstance(value, list):
             return [self._with_functions(item, f"{at}/{number}") for number, item in enumerate(value)]
         if isinstance(value, dict):
             return {key: self._with_functions(item, at + pointer(key)) for key, item in value.items()}
         return value
 
-    def function_source(self, name: str, at: str) -> str:
-        """The jq of the expression function *name*."""
-        function, _ = self.functions.get(name.strip(), (None, ""))
-        if function is None or function.get("type") != "expression":
-            known = [key for key, (item, _) in self.functions.items() if item.get("type") == "expression"]
-            self.unknown("unknown-function", "expression function", name.strip(), known, at)
+    def _function(self, name: str, at: str) -> str:
+        """The jq of the expression function that the text at *at* names."""
+        known = [key for key, (item, _) in self.functions.items() if item.get("type") == "expression"]
+        if name.strip() not in known:
+            if not isinstance(self.data.get("functions"), str):
+                self.unknown("unknown-function", "expression function", name.strip(), known, at)
             return "null"
-        operation = str(function.get("operation"))
+        return self._source(name.strip())
+
+    def _source(self, name: str) -> str:
+        """The jq of an expression function; something harmless for one that is wrong where it is defined."""
+        operation = str(self.functions[name][0].get("operation"))
         inner = expressions.unwrap(operation)
-        return operation if inner is None else inner
+        return "null" if name in self.broken else operation if inner is None else inner
+
+    def function_template(self, name: str, variables: Collection[str]) -> Template:
+        """The expression function *name* as an action."""
+        _, at = self.functions[name]
+        return super().template(_whole(self._source(name)), variables, f"{at}/operation")
 
     def path(self, text: Json, at: str) -> Path:
         """Where a result goes: an expression that is a plain path (decision B5)."""
@@ -236,6 +262,21 @@ class WorkflowLowering(Lowering):
             self.problem("not-a-path", message, at)
             return ()
         return tuple(found)
+
+    def timing(self, value: Json, variables: Collection[str], pointer: str) -> Timing:
+        """Compile a duration; days or weeks after the ``T`` are understood, with a warning (decision B38)."""
+        text = str(value)
+        if "${" not in text and _LATE_DAYS.search(text):
+            message = (
+                f"{text!r} has days or weeks after the T, where ISO 8601 has only hours, minutes, seconds"
+            )
+            self.warning("days-after-t", message, pointer)
+        return super().timing(value, variables, pointer)
+
+
+def _whole(source: str) -> str:
+    """*source* as one whole expression, even if it ends in a comment."""
+    return "${ " + source + "\n}"
 
 
 def lower(document: Document) -> tuple[StateGraph, WorkflowLowering]:
