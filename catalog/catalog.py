@@ -10,8 +10,8 @@ from catalog.asyncapi import describe_document
 from catalog.description import Description
 from catalog.errors import Conflict, InvalidSpec, NotFound, Problem, did_you_mean
 from catalog.model import Direction, Operation, Registration, Spec, latest
+from catalog.nodes import Limits
 from catalog.reference import NAME, Reference, check_name
-from catalog.source import Limits
 from catalog.store import Store
 
 LATEST = "latest"

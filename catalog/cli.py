@@ -21,7 +21,7 @@ from typing import Any
 from catalog.asyncapi import describe_document, lint
 from catalog.errors import Conflict, Denied, InvalidSpec, NotFound, Problem, Unavailable
 from catalog.model import Operation
-from catalog.source import Limits
+from catalog.nodes import Limits
 
 FINE, INVALID, USAGE, UNREACHABLE = 0, 1, 2, 3
 DEFAULT_SERVER = "http://127.0.0.1:8080"

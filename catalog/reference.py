@@ -12,6 +12,7 @@ _FORMS = "file://<title>.yaml#<operation>, catalog://<service>[@version]#<operat
 NAME = re.compile(r"[^\x00-\x1f\x7f/@#?%\\]{1,200}")
 """What names and versions are made of, so that each fits into a reference."""
 
+_LENGTH = 1000
 _FILE = re.compile(r"(?:.*/)?([^/]+)\.(?:yaml|yml|json)", re.IGNORECASE)
 _NAMED = re.compile(r"([^/@]+)(?:@([^/]+))?")
 
@@ -33,6 +34,8 @@ class Reference:
 
         Of a file only the last part of its path counts; ``.yml`` and ``.json`` are understood too.
         """
+        if len(text) > _LENGTH:
+            raise InvalidReference(f"a reference has at most {_LENGTH} characters; write {_FORMS}")
         path, mark, operation = text.partition("#")
         operation = unquote(operation)
         if not mark or not operation:

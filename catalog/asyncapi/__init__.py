@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace as with_changes
+from itertools import islice
 
 from catalog.asyncapi import v2, v3
-from catalog.asyncapi.reading import Reading
+from catalog.asyncapi.reading import Reading, TooMuch, size
 from catalog.asyncapi.structure import structure_problems
 from catalog.description import Description
 from catalog.errors import InvalidSpec, Problem, did_you_mean
+from catalog.nodes import Limits
 from catalog.schemas import VERSIONS
-from catalog.source import Limits, Source, read
+from catalog.source import Source, read
 from catalog.values import Json
 
 __all__ = ["describe_document", "lint"]
@@ -50,24 +53,25 @@ def _describe(
     if isinstance(version, Problem):
         return None, (*source.problems, version)
     reading = Reading(source)
-    for problem in structure_problems(source.data, version):
-        reading.problem(problem.code, problem.message, problem.pointer)
-    reading.check_references()
-    digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-    described = _DESCRIBE[version[0]](reading.cursor(), service, digest)
+    described: Description | None = None
+    try:
+        for problem in islice(structure_problems(source.data, version), 2 * _MOST_PROBLEMS):
+            reading.problem(problem.code, problem.message, problem.pointer)
+        reading.check_references()
+        digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        described = _DESCRIBE[version[0]](reading.cursor(), service, digest)
+        for operation in described.operations:
+            reading.count(size(operation.to_json()))
+    except TooMuch:
+        described = None
+    except RecursionError:  # the caller has left little of the stack
+        described = None
+        reading.problem("too-deep", "values are nested too deep to be read", "")
     problems = _in_order([*source.problems, *reading.problems])
-    warnings = tuple(problem for problem in problems if problem.severity == "warning")
-    return (
-        Description(
-            described.asyncapi,
-            described.digest,
-            described.service,
-            described.channels,
-            described.operations,
-            warnings,
-        ),
-        problems,
-    )
+    if described is not None:
+        warnings = tuple(problem for problem in problems if problem.severity == "warning")
+        described = with_changes(described, warnings=warnings)
+    return described, problems
 
 
 def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:

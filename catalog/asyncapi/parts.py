@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from catalog.asyncapi.pinning import pin_schema
-from catalog.asyncapi.reading import Cursor
+from catalog.asyncapi.reading import Cursor, size
 from catalog.model import Message, Parameter, Security
 from catalog.values import Json, JsonObject, as_object
 
 _IN_ADDRESS = re.compile(r"\{([^{}]*)\}")
 _JSON_OR_TEXT = re.compile(r"(?:application|\w+)/(?:[\w.+-]*\+)?json|text/.+", re.IGNORECASE)
+_MOST_TRAITS = 100
 DEFAULT_CONTENT_TYPE = "application/json"
 
 
@@ -26,6 +27,7 @@ def tags(cursor: Cursor) -> tuple[str, ...]:
 
 
 def security_scheme(name: str, scheme: Cursor, scopes: Iterable[Json]) -> Security:
+    scheme.reading.count(len(scheme.object))
     details = {
         key: value for key, value in scheme.object.items() if key not in ("type", "description", "scopes")
     }
@@ -34,6 +36,7 @@ def security_scheme(name: str, scheme: Cursor, scopes: Iterable[Json]) -> Securi
 
 def message(cursor: Cursor, name: str, payload: Json, default_content_type: str | None) -> Message:
     """A message whose traits are merged and whose *payload* is pinned; *name* is for one that has none."""
+    cursor.reading.count(8)
     content_type = cursor.text("contentType") or default_content_type or DEFAULT_CONTENT_TYPE
     media_type = content_type.split(";")[0].strip()
     if payload is not None and not _JSON_OR_TEXT.fullmatch(media_type):
@@ -64,6 +67,16 @@ def check_parameters(address: str | None, parameters: Iterable[Parameter], chann
     for name in sorted(declared - used) if address is not None else ():
         text = f"the parameter {name!r} is not in the address {address!r}"
         channel.get("parameters").problem("unused-parameter", text, at=name, severity="warning")
+
+
+def traits(cursor: Cursor) -> Iterator[Cursor]:
+    """The traits to merge, in their order; too many are a problem, since each copies what is there."""
+    for number, trait in enumerate(cursor.get("traits").elements()):
+        if number == _MOST_TRAITS:
+            cursor.problem("too-large", f"at most {_MOST_TRAITS} traits are merged", at="traits")
+            return
+        cursor.reading.count(size(trait.value))
+        yield trait
 
 
 def mergeable(target: Cursor, trait: Cursor) -> tuple[JsonObject, JsonObject]:

@@ -6,8 +6,9 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 
-from catalog.asyncapi.reading import Cursor, Reading
+from catalog.asyncapi.reading import Cursor, Reading, size
 from catalog.patterns import compile_pattern
 from catalog.values import Json, JsonObject, escape, unescape
 
@@ -81,11 +82,12 @@ def _unwrapped(reading: Reading, value: Json, pointer: str) -> tuple[Json, str]:
 @dataclass(slots=True)
 class _Pin:
     """One schema being copied. *names* has, for the place of each schema referred to, its name in ``$defs``;
-    the empty name is the copied schema itself.
+    the empty name is the copied schema itself. *used* has how often each name was wanted.
     """
 
     reading: Reading
     names: dict[str, str] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)
     definitions: dict[str, Json] = field(default_factory=dict)
     waiting: deque[tuple[str, Json, str]] = field(default_factory=deque)
 
@@ -95,7 +97,8 @@ class _Pin:
             self.definitions[name] = self.schema(value, pointer)
 
     def schema(self, value: Json, pointer: str) -> Json:
-        if not isinstance(value, dict) or not self.reading.count():
+        self.reading.count()
+        if not isinstance(value, dict):
             return value if isinstance(value, bool) else True
         if isinstance(value.get("$ref"), str):
             return self._reference(value, pointer)
@@ -126,7 +129,7 @@ class _Pin:
             }
         if name == "pattern" and isinstance(member, str):
             self._check_pattern(member, pointer)
-        self.reading.count(_size(member))
+        self.reading.count(size(member))
         return member
 
     def _check_pattern(self, pattern: str, pointer: str) -> None:
@@ -148,17 +151,13 @@ class _Pin:
 
     def _new_name(self, wanted: str) -> str:
         wanted = re.sub(r"[^\w.-]", "_", wanted, flags=re.ASCII) or "schema"
-        taken, name, number = set(self.names.values()), wanted, 1
-        while name in taken:
+        number = self.used.get(wanted, 0) + 1
+        while number > 1 and f"{wanted}_{number}" in self.used:
             number += 1
-            name = f"{wanted}_{number}"
+        self.used[wanted] = number
+        name = wanted if number == 1 else f"{wanted}_{number}"
+        self.used.setdefault(name, 1)
         return name
-
-
-def _size(value: Json) -> int:
-    if isinstance(value, dict):
-        return 1 + sum(map(_size, value.values()))
-    return 1 + sum(map(_size, value)) if isinstance(value, list) else 1
 
 
 def _check_ends(schema: Json, cursor: Cursor) -> None:
@@ -169,15 +168,11 @@ def _check_ends(schema: Json, cursor: Cursor) -> None:
     places: dict[str, Json] = {"#": schema}
     if isinstance(definitions, dict):
         places |= {f"#/$defs/{name}": definition for name, definition in definitions.items()}
-    waiting_on = {place: set(_applied_in_place(definition)) for place, definition in places.items()}
-    # What depends on nothing ends; taking those away again and again leaves only what goes in circles.
-    while ended := {place for place, others in waiting_on.items() if not others}:
-        for place in ended:
-            del waiting_on[place]
-        for others in waiting_on.values():
-            others -= ended
-    if waiting_on:
-        name = next(iter(waiting_on)).rsplit("/", 1)[-1]
+    try:
+        applied = {place: set(_applied_in_place(definition)) for place, definition in places.items()}
+        TopologicalSorter(applied).prepare()
+    except CycleError as error:
+        name = str(error.args[1][0]).rsplit("/", 1)[-1]
         text = f"the schema {name!r} applies itself to the same value again and never ends"
         cursor.problem("endless-schema", text)
 

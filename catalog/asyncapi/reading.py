@@ -12,7 +12,7 @@ from catalog.values import Json, JsonObject, as_object, as_text, escape, unescap
 
 _HOPS = 50
 _LEVELS = 150
-_PINNED = 400_000
+_PINNED = 500_000
 _DATA = frozenset(("example", "examples", "default", "const", "enum"))
 
 
@@ -44,6 +44,10 @@ class Reading:
         while isinstance(value, dict) and isinstance(reference := value.get("$ref"), str):
             if pointer in seen:
                 self.problem("circular-reference", f"{reference!r} leads back to itself", pointer)
+                return {}, pointer
+            if len(seen) > _HOPS:
+                text = f"{reference!r} is reached through more than {_HOPS} references"
+                self.problem("unresolved-reference", text, pointer)
                 return {}, pointer
             seen.add(pointer)
             try:
@@ -80,33 +84,41 @@ class Reading:
             pointer = f"{pointer}/{escape(name)}"
         return value, pointer
 
-    def count(self, values: int = 1) -> bool:
-        """Count more values that operations carry; False, and a problem, when there are too many."""
+    def count(self, values: int = 1) -> None:
+        """Count more values that operations carry. Raises `TooMuch`, and tells a problem, at too many."""
         self.pinned += values
         if self.pinned > _PINNED:
-            self.problem(
-                "too-large",
-                f"the operations, each with the schemas of its messages, have more than {_PINNED} values; "
-                "split the document",
-                "",
-            )
-        return self.pinned <= _PINNED
+            text = f"the operations, with their servers and schemas, have more than {_PINNED} values"
+            self.problem("too-large", f"{text}; split the document", "")
+            raise TooMuch
 
     def check_references(self) -> None:
         """Find the references that lead nowhere, in parts that nothing uses too."""
-        waiting: list[tuple[Json, str]] = [(self.source.data, "")]
-        while waiting:
-            value, pointer = waiting.pop()
-            if isinstance(value, list):
-                waiting.extend((item, f"{pointer}/{index}") for index, item in enumerate(value))
-            elif isinstance(value, dict):
-                if isinstance(value.get("$ref"), str):
-                    self.follow(value, pointer)
-                waiting.extend(
-                    (member, f"{pointer}/{escape(name)}")
-                    for name, member in value.items()
-                    if name not in _DATA and not name.startswith("x-")
-                )
+        for value, pointer in _references(self.source.data, ""):
+            self.follow(value, pointer)
+
+
+def _references(value: Json, pointer: str) -> Iterator[tuple[JsonObject, str]]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _references(item, f"{pointer}/{index}")
+    elif isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value, pointer
+        for name, member in value.items():
+            if isinstance(member, dict | list) and name not in _DATA and not name.startswith("x-"):
+                yield from _references(member, f"{pointer}/{escape(name)}")
+
+
+def size(value: Json) -> int:
+    """How many values *value* is made of."""
+    if isinstance(value, dict):
+        return 1 + sum(map(size, value.values()))
+    return 1 + sum(map(size, value)) if isinstance(value, list) else 1
+
+
+class TooMuch(Exception):
+    """Reading was given up; the problem is told."""
 
 
 class _External(LookupError):
@@ -172,8 +184,7 @@ class Cursor:
         return self._written_out(self.value, self.pointer, ())
 
     def _written_out(self, value: Json, pointer: str, inside: tuple[str, ...]) -> Json:
-        if not self.reading.count():
-            return None
+        self.reading.count()
         if isinstance(value, dict) and isinstance(value.get("$ref"), str):
             start = pointer
             value, pointer = self.reading.follow(value, pointer)

@@ -13,10 +13,12 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT7
 
 from catalog.errors import Problem, did_you_mean
+from catalog.keywords import LINEAR, extended
 from catalog.rules import rule_in_words
 from catalog.schemas import structure
-from catalog.values import Json, escape
+from catalog.values import Json, escape, unescape
 
+_Validator = extended(Draft202012Validator, {"uniqueItems": LINEAR["uniqueItems"]})
 _EXTENSION = re.compile(r"x-[\w.-]+")
 
 
@@ -34,7 +36,8 @@ def structure_problems(data: Json, version: str) -> Iterator[Problem]:
 def _validator(version: str) -> Draft202012Validator:
     draft_07 = DRAFT7.create_resource(Draft7Validator.META_SCHEMA)
     registry = Registry[Any]().with_resource("http://json-schema.org/draft-07/schema", draft_07)
-    return Draft202012Validator(structure(version), registry=registry)
+    checked: Draft202012Validator = _Validator(structure(version), registry=registry)
+    return checked
 
 
 def _problems(error: ValidationError) -> Iterator[Problem]:
@@ -47,14 +50,15 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
                 if name not in instance:
                     yield Problem("missing-property", f"{_name(pointer)} must have {name!r}", pointer)
         case "additionalProperties" if rule is False:
-            known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
+            schema = error.schema if isinstance(error.schema, Mapping) else {}
+            known, extensible = schema.get("properties", {}), "patternProperties" in schema
             for name in instance:
-                if name not in known and _EXTENSION.fullmatch(str(name)) is None:
-                    advice = did_you_mean(str(name), known) or f"it may have {', '.join(sorted(known))}"
+                if name not in known and not (extensible and _EXTENSION.fullmatch(name)):
+                    advice = did_you_mean(name, known) or f"it may have {', '.join(sorted(known))}"
                     yield Problem(
                         "unknown-property",
                         f"{_name(pointer)} may not have {name!r} in this version of AsyncAPI; {advice}",
-                        f"{pointer}/{escape(str(name))}",
+                        f"{pointer}/{escape(name)}",
                     )
         case "anyOf" | "oneOf":
             inner = best_match([error])
@@ -68,6 +72,7 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
 
 
 def _name(pointer: str) -> str:
-    return (
-        repr(pointer.rsplit("/", 1)[-1].replace("~1", "/").replace("~0", "~")) if pointer else "the document"
-    )
+    """The last name in *pointer*, with the number of the element if it is one of a list."""
+    names = [unescape(token) for token in pointer.split("/")]
+    last = "/".join(names[-2:]) if names[-1].isdecimal() else names[-1]
+    return repr(last) if pointer else "the document"

@@ -23,6 +23,7 @@ def describe(document: Cursor, service_name: str | None, digest: str) -> Descrip
     servers = {name: _server(name, server) for name, server in document.get("servers").members()}
     channels: list[Channel] = []
     operations: list[Operation] = []
+    ids: set[str] = set()
     for address, item in document.get("channels").members():
         channel = _channel(address, item)
         channels.append(channel)
@@ -37,10 +38,12 @@ def describe(document: Cursor, service_name: str | None, digest: str) -> Descrip
                     f"{keyword!r} of {address!r} has no operationId, so it can only be found by its channel"
                 )
                 cursor.problem("missing-operation-id", text, severity="warning")
-            elif any(id == operation.id for operation in operations):
+            elif id in ids:
                 cursor.problem(
                     "duplicate-operation", f"the operationId {id!r} is already there", at="operationId"
                 )
+            if id is not None:
+                ids.add(id)
             operations.append(
                 Operation(
                     id=id,
@@ -68,7 +71,7 @@ def describe(document: Cursor, service_name: str | None, digest: str) -> Descrip
 
 def _with_traits(cursor: Cursor) -> Cursor:
     """Merge traits as AsyncAPI 2 does: each is a JSON merge patch over what is there, so the trait wins."""
-    for trait in cursor.get("traits").elements():
+    for trait in parts.traits(cursor):
         ours, theirs = parts.mergeable(cursor, trait)
         merged = merge_patch(ours, theirs)
         cursor = cursor.replaced(merged if isinstance(merged, dict) else {})

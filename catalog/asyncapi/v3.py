@@ -62,7 +62,7 @@ def _values(cursor: Cursor, name: str) -> Iterator[Cursor]:
 def _with_traits(cursor: Cursor) -> Cursor:
     """Merge traits as AsyncAPI 3 does: a later trait over an earlier one, the target over them all."""
     traits: JsonObject = {}
-    for trait in cursor.get("traits").elements():
+    for trait in parts.traits(cursor):
         _, theirs = parts.mergeable(cursor, trait)
         merged = merge_patch(traits, theirs)
         traits = merged if isinstance(merged, dict) else {}

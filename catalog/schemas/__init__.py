@@ -28,7 +28,7 @@ def _without_later(value: Json, version: str) -> Json:
             if not _later(member, version)
         }
     if isinstance(value, list):
-        return [_without_later(item, version) for item in value]
+        return [_without_later(item, version) for item in value if not _later(item, version)]
     return value
 
 

@@ -347,6 +347,49 @@ def test_schemas_that_add_up_to_too_much_are_refused():
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        # many operations, each with many servers
+        "servers:\n"
+        + "".join(f"  s{n}: {{host: h, protocol: p}}\n" for n in range(500))
+        + "channels: {c: {address: c}}\noperations:\n"
+        + "".join(f"  o{n}: {{action: send, channel: {{$ref: '#/channels/c'}}}}\n" for n in range(500)),
+        # many operations, each with many messages
+        "channels: {c: {messages: {"
+        + ", ".join(f"m{n}: {{}}" for n in range(500))
+        + "}}}\noperations:\n"
+        + "".join(f"  o{n}: {{action: send, channel: {{$ref: '#/channels/c'}}}}\n" for n in range(500)),
+        # many references to one large trait
+        "channels: {c: {}}\noperations:\n"
+        + "".join(
+            f"  o{n}: {{action: send, channel: {{$ref: '#/channels/c'}}, traits: [{{$ref: '#/x-t'}}]}}\n"
+            for n in range(800)
+        )
+        + f"x-t: {{{', '.join(f'x-{n}: 1' for n in range(1000))}}}\n",
+        # many references to one large security scheme
+        "channels: {c: {}}\noperations: {o: {action: send, channel: {$ref: '#/channels/c'}, security: ["
+        + ", ".join("{$ref: '#/x-s'}" for _ in range(800))
+        + f"]}}}}\nx-s: {{type: plain, {', '.join(f'x-{n}: 1' for n in range(1000))}}}\n",
+    ],
+    ids=["servers", "messages", "traits", "security"],
+)
+def test_what_multiplies_between_operations_is_bounded(text):
+    assert found(V3 + text) == [("too-large", "")]
+
+
+def test_too_many_traits_on_one_object_are_refused():
+    traits = ", ".join("{summary: s}" for _ in range(101))
+    text = V2 + f"  c: {{publish: {{operationId: o, traits: [{traits}]}}}}\n"
+    assert found(text) == [("too-large", "/channels/c/publish/traits")]
+
+
+def test_a_chain_of_references_without_end_is_given_up():
+    chain = ", ".join(f"m{n}: {{$ref: '#/components/messages/m{n + 1}'}}" for n in range(200))
+    text = V2 + "  {}\ncomponents: {messages: {" + chain + ", m200: {}}}\n"
+    assert {code for code, _ in found(text)} == {"unresolved-reference"}
+
+
 def test_a_reference_through_many_schemas_does_not_exhaust_the_stack():
     schemas = ", ".join(f"s{n}: {{items: {{$ref: '#/components/schemas/s{n + 1}'}}}}" for n in range(3000))
     text = (

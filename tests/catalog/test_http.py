@@ -14,7 +14,7 @@ import uvicorn
 from catalog import Catalog, Conflict, Denied, InvalidReference, InvalidSpec, NotFound, Unavailable, wire
 from catalog.api import create_app
 from catalog.client import HttpCatalog
-from catalog.source import Limits
+from catalog.nodes import Limits
 from catalog.stores import MemoryStore
 from tests.catalog.documents import LIGHTS, ORDERS
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog import InvalidSpec
-from catalog.source import Limits, read
+from catalog.nodes import Limits
+from catalog.source import read
 
 
 def codes(text, limits=None):
@@ -115,6 +116,22 @@ def test_deep_nesting_is_refused_before_anything_recurses(text):
 def test_depth_counts_to_the_limit():
     assert codes("[" * 10 + "]" * 10, Limits(depth=10)) == []
     assert codes("[" * 11 + "]" * 11, Limits(depth=10)) == ["too-deep"]
+
+
+def test_aliases_that_nest_one_another_are_refused_where_they_grow_too_deep():
+    half = "[" * 60 + "{}" + "]" * 60
+    text = "a: &a " + half.format("1") + "\nb: " + half.format("*a")
+    assert codes(text) == ["too-deep"]
+    merged = "a: &a {x: " + half.format("1") + "}\nb: " + half.format("{<<: *a}")
+    assert codes(merged) == ["too-deep"]
+
+
+def test_the_path_to_a_value_is_bounded_however_it_comes_about():
+    assert codes('{"' + "k" * 5000 + '": 1}') == ["too-large"]
+    assert codes("? " + "k" * 5000 + "\n: 1") == ["too-large"]
+    key = "k" * 900
+    assert codes(f"a: &a {{{key}: {{{key}: 1}}}}\nb: {{{key}: {{{key}: *a}}}}") == []
+    assert codes(f"a: &a {{{key}: {{{key}: 1}}}}\nb: {{{key}: {{{key}: {{{key}: *a}}}}}}") == ["too-large"]
 
 
 def test_aliases_that_explode_are_refused():
