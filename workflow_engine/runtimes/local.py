@@ -100,6 +100,8 @@ class LocalRun:
         self._detached: list[Task[Json]] = []
         self._gates = 0
         self._depth = 0
+        self._family: list[LocalRun] = [self]
+        self._since: dict[str, int] = {}
 
     async def execute(
         self, input: Json, events: Sequence[JsonObject] = (), *, position: JsonObject | None = None
@@ -190,13 +192,15 @@ class LocalRun:
         if any((present.get("source"), present.get("id")) == identity for present in log):
             return
         log.append(event)
-        for ear in list(self._ears.values()):
-            self._hear(ear)
+        for run in self._family:
+            for ear in list(run._ears.values()):
+                run._hear(ear)
 
     async def listen(self, listener: Listener, place: Place) -> None:
         if place.id not in self._ears:
             machine = filters.machine(listener.spec)
-            self._ears[place.id] = _Ear(machine, machine.initial(), listener.channel)
+            since = self._since.get(listener.channel, 0)
+            self._ears[place.id] = _Ear(machine, machine.initial(), listener.channel, since)
         self._hear(self._ears[place.id])
 
     def _hear(self, ear: _Ear) -> None:
@@ -251,11 +255,17 @@ class LocalRun:
             find=find,
             channels=self.channels,
         )
-        child._detached, child._depth = self._detached, self._depth + 1
+        child._detached, child._depth, child._family = self._detached, self._depth + 1, self._family
+        # A run hears what is published from its start on.
+        child._since = {name: len(log) for name, log in self.channels.items()}
         if child._depth > DEEPEST:
             raise fault("runtime", f"{graph.name} is run by workflows more than {DEEPEST} deep")
         child.run = Run(graph, sub_run.input, child)
-        return await child.run.execute()
+        self._family.append(child)
+        try:
+            return await child.run.execute()
+        finally:
+            self._family.remove(child)
 
     async def join(self, branches: Sequence[Thunk[T]], *, need: int, tolerant: bool) -> Mapping[int, T]:
         return await self.scheduler.join(branches, need=need, tolerant=tolerant)
