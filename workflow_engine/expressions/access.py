@@ -47,14 +47,21 @@ def index(machine: Machine, value: Any, key: Any) -> Any:
                 key = math.floor(key)
             return value[key] if -len(value) <= key < len(value) else None
         if other is dict:
-            return cut(value, key.get("start"), key.get("end"))
+            return cut(value, *slice_bounds(key))
         if other is list:
             return positions(machine, value, key)
-    elif value is None and (other is str or other in _NUMBERS or other is dict or key is None):
+    elif value is None and (other is str or other in _NUMBERS or other is dict):
         return None
     elif kind is str and other is dict:
-        return cut(value, key.get("start"), key.get("end"))
+        return cut(value, *slice_bounds(key))
     raise _cannot_index(value, key)
+
+
+def slice_bounds(key: dict[str, Any]) -> tuple[Any, Any]:
+    """The start and end of a slice that is given as an object."""
+    if "start" not in key or "end" not in key:
+        raise EvaluationError("Start and end indices of an array slice must be numbers")
+    return key["start"], key["end"]
 
 
 def cut(value: Any, start: Any, stop: Any) -> Any:
@@ -139,7 +146,7 @@ def put_item(machine: Machine, value: Any, key: Any, new: Any) -> Any:
         items = [] if value is None else value
         if type(new) is not list:
             raise EvaluationError("A slice of an array can only be assigned another array")
-        low, high = bounds(len(items), key.get("start"), key.get("end"))
+        low, high = bounds(len(items), *slice_bounds(key))
         machine.array(len(items) + len(new))
         return [*items[:low], *new, *items[high:]]
     if other is dict and kind is str:
@@ -190,7 +197,7 @@ def _mark(machine: Machine, value: Any, path: Sequence[Any], tree: dict[Any, Any
             return
         _check_droppable(value, key)
         if type(key) is dict:
-            low, high = bounds(len(value), key.get("start"), key.get("end"))
+            low, high = bounds(len(value), *slice_bounds(key))
             machine.spend(high - low)
             if last:
                 tree.update(dict.fromkeys(range(low, high)))

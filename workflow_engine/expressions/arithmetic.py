@@ -195,6 +195,8 @@ def negate(machine: Machine, value: Any) -> Any:
 
 def contains(machine: Machine, left: Any, right: Any) -> bool:
     """Whether *right* is inside *left*: substring, subset of elements, part of an object, or equal."""
+    if type_name(left) != type_name(right) or (type(left) is bool and left is not right):
+        _refuse(left, right, "checked for containment")
     return _contains(machine, left, right, 0)
 
 
@@ -207,16 +209,8 @@ def _contains(machine: Machine, left: Any, right: Any, depth: int) -> bool:
         return all(key in left and _contains(machine, left[key], right[key], depth + 1) for key in right)
     if kind is list and type(right) is list:
         machine.spend(len(left) * len(right) + 1)
-        return all(
-            any(
-                type_name(item) == type_name(part) and _contains(machine, item, part, depth + 1)
-                for item in left
-            )
-            for part in right
-        )
+        return all(any(_contains(machine, item, part, depth + 1) for item in left) for part in right)
     if kind is str and type(right) is str:
         machine.text(len(left))
         return right in left
-    if type_name(left) == type_name(right):
-        return equal(machine, left, right)
-    _refuse(left, right, "checked for containment")
+    return equal(machine, left, right)

@@ -146,10 +146,10 @@ def _steps(node: syntax.Node) -> list[Any] | None:
             case syntax.Identity():
                 found.reverse()
                 return found
-            case syntax.Index(_, target, syntax.Literal(_, key)) if type(key) in {str, int}:
+            case syntax.Index(_, target, syntax.Literal(_, key), False) if type(key) in {str, int}:
                 found.append(key)
                 node = target
-            case syntax.Iterate(_, target):
+            case syntax.Iterate(_, target, False):
                 found.append(_ITERATE)
                 node = target
             case _:
@@ -219,9 +219,9 @@ def reads_input(node: syntax.Node) -> bool:
             return False
         case syntax.Pipe(_, left, _):
             return reads_input(left)
-        case syntax.Index(_, target, key):
+        case syntax.Index(_, target, key, _):
             return reads_input(target) or reads_input(key)
-        case syntax.Iterate(_, inner) | syntax.Array(_, inner) | syntax.Negate(_, inner):
+        case syntax.Iterate(_, inner, _) | syntax.Array(_, inner) | syntax.Negate(_, inner):
             return reads_input(inner)
         case (
             syntax.Binary(_, _, left, right)

@@ -57,7 +57,7 @@ def _trace_recurse(builder: Builder, node: Call, scope: Scope) -> Trace:
 def _followed(builder: Builder, node: Call) -> Node:
     """What ``recurse`` goes on with."""
     if not node.arguments:
-        return syntax.Try(node.position, _items(node), None)
+        return syntax.Iterate(node.position, syntax.Identity(node.position), optional=True)
     if len(node.arguments) == 1:
         return node.arguments[0]
     condition = Call(node.position, INNER_SELECT, (node.arguments[1],))

@@ -117,7 +117,7 @@ def _lgamma_r(machine: Machine, value: Any) -> Any:
 
 
 def _is(test: Callable[[float], bool]) -> Callable[..., bool]:
-    return lambda _machine, value: test(_double(value))
+    return lambda _machine, value: type(value) in _NUMBERS and test(to_float(value))
 
 
 def _normal(value: float) -> bool:

@@ -17,7 +17,6 @@ from workflow_engine.expressions.code import (
     arguments_of,
     not_a_path,
 )
-from workflow_engine.expressions.errors import EvaluationError
 from workflow_engine.expressions.limits import MAX_DEPTH, Machine, too_deep
 from workflow_engine.expressions.selecting import children
 from workflow_engine.expressions.syntax import Call
@@ -66,10 +65,7 @@ def _trace_getpath(builder: Builder, node: Call, scope: Scope) -> Trace:
         for further in paths(env, value):
             if path is None:
                 raise not_a_path(value)
-            try:
-                found = values.GETPATH(env[0], value, further)
-            except EvaluationError:
-                found = None
+            found = values.GETPATH(env[0], value, further)
             yield (*path, *values.path_of(further)), found
 
     return trace

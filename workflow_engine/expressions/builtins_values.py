@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from workflow_engine.expressions import arithmetic
-from workflow_engine.expressions.access import drop_paths, get, positions, put
+from workflow_engine.expressions.access import drop_paths, get, index, positions, put
 from workflow_engine.expressions.arithmetic import contains
 from workflow_engine.expressions.errors import EvaluationError, Raised
 from workflow_engine.expressions.limits import MAX_ARRAY, MAX_DEPTH, Machine, too_deep, too_long
@@ -56,7 +56,7 @@ def has(machine: Machine, value: Any, key: Any) -> bool:
         return key in value
     if type(value) is list and type(key) in _NUMBERS:
         return bool(0 <= key < len(value))
-    if value is None and (type(key) is str or type(key) in _NUMBERS):
+    if value is None:
         return False
     raise EvaluationError(f"Cannot check whether {type_name(value)} has a {type_name(key)} key")
 
@@ -171,18 +171,17 @@ def _unique(machine: Machine, value: Any) -> list[Any]:
 def _reverse(machine: Machine, value: Any) -> Any:
     if value is None or value == {}:
         return []
-    if type(value) is str:
-        machine.text(len(value))
-        return value[::-1]
     machine.spend(len(_array(value, "reversed")) >> 3)
     return value[::-1]
 
 
 def _flatten(machine: Machine, value: Any, depth: Any = MAX_DEPTH) -> list[Any]:
-    if type(depth) not in _NUMBERS:
-        raise problem(depth, "is not a depth to flatten to")
-    if depth < 0:
+    if compare(machine, depth, 0) < 0:
         raise EvaluationError("flatten depth must not be negative")
+    if type(depth) not in _NUMBERS:
+        if any(type(item) is list for item in elements(value)):
+            raise problem(depth, "is not a depth to flatten to")
+        depth = 0
     flat: list[Any] = []
     _flatten_into(machine, elements(value), min(depth, MAX_DEPTH), flat)
     if len(flat) > MAX_ARRAY:
@@ -234,7 +233,7 @@ def _from_entries(machine: Machine, value: Any) -> dict[str, Any]:
 def indices(machine: Machine, value: Any, part: Any) -> Any:
     """The places of *part* in an array or string."""
     if value is None:
-        return None
+        return index(machine, value, part)
     if type(value) is str and type(part) is str:
         machine.text(4 * len(value))
         found, at = [], value.find(part) if part else -1

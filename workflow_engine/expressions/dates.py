@@ -280,15 +280,13 @@ def _broken_down(machine: Machine, found: dict[str, int]) -> list[Any]:
         century = found["C"] * 100 if "C" in found else (1900 if found["y"] >= 69 else 2000)
         year = century + found["y"]
     month = found.get("b", found.get("m", 1) - 1)
-    day = found.get("d", 1 if "b" not in found and "m" not in found else 0)
+    day = found.get("d", 1)
     hour = found.get("H", 0)
     if "I" in found:
         hour = found["I"] % 12 + 12 * found.get("p", 0)
     if "j" in found and not {"b", "m", "d"} & found.keys():
         _, month, day = civil_from_days(days_from_civil(year, 1, 1) + found["j"] - 1)
         month -= 1
-    elif "d" not in found:
-        day = 1 if found.keys() & {"Y", "y", "b", "m"} else 0
     days = days_from_civil(year, month + 1, 1) + day - 1
     return [
         year, month, day, hour, found.get("M", 0), found.get("S", 0),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NoReturn
 
 from workflow_engine.expressions import syntax
-from workflow_engine.expressions.cursor import MAX_NESTING, Cursor
 from workflow_engine.expressions.errors import ExpressionError
 from workflow_engine.expressions.lexer import Token, tokenize
 from workflow_engine.expressions.operators import NOT_CHAINED, PRECEDENCE, number, operation
+from workflow_engine.expressions.patterns import Patterns
 from workflow_engine.expressions.purity import REFUSED
-from workflow_engine.expressions.syntax import Node, Pattern
+from workflow_engine.expressions.syntax import Node
 
 MAX_CHAIN = 500
 """How many stages a pipe, or operators of one level a row, may have."""
@@ -26,18 +27,18 @@ def parse(source: str) -> Node:
     return _Parser(source, tokenize(source), 0).program()
 
 
-class _Parser(Cursor):
+class _Parser(Patterns):
     # --- queries: | , as def label
 
     def program(self) -> Node:
         if self.token.kind == "end":
             self.fail("a filter is expected here")
-        body = self._query()
+        body = self.query()
         if self.token.kind != "end":
             self.fail("an operator or the end is expected here")
         return body
 
-    def _query(self, *, comma: bool = True) -> Node:
+    def query(self, *, comma: bool = True) -> Node:
         return self.nested(lambda: self._pipeline(comma=comma))
 
     def _pipeline(self, *, comma: bool) -> Node:
@@ -74,15 +75,15 @@ class _Parser(Cursor):
                     break
             self.expect(")")
         self.expect(":")
-        body = self._query()
+        body = self.query()
         self.expect(";")
-        return syntax.Define(position, syntax.Function(name, tuple(parameters), body), self._query())
+        return syntax.Define(position, syntax.Function(name, tuple(parameters), body), self.query())
 
     def _label(self) -> Node:
         position = self.take().position
         name = self.expect_variable()
         self.expect("|")
-        return syntax.Label(position, name, self._query())
+        return syntax.Label(position, name, self.query())
 
     def _sequence(self, *, comma: bool) -> Node:
         node = self._binding()
@@ -102,9 +103,9 @@ class _Parser(Cursor):
         if not self.at("as"):
             return source
         position = self.take().position
-        patterns = self._patterns()
+        patterns = self.patterns()
         self.expect("|")
-        return syntax.Bind(position, source, patterns, self._query())
+        return syntax.Bind(position, source, patterns, self.query())
 
     # --- expressions: operators
 
@@ -132,6 +133,7 @@ class _Parser(Cursor):
     # --- terms
 
     def _postfix(self) -> Node:
+        closed = self.at("(")  # what is in parentheses is forgiven as a whole by a `?`
         node = self._term()
         while True:
             token = self.token
@@ -142,19 +144,20 @@ class _Parser(Cursor):
                 return node
             elif token.text == "." and self.tokens[self.place + 1].kind == "string":
                 self.take()
-                node = syntax.Index(token.position, node, self._string("text"))
+                node = syntax.Index(token.position, node, self.string("text"))
             elif token.text == "[" or (token.text == "." and self._follows("[")):
                 self.accept(".")
                 node = self._bracket(node)
             elif token.text == "?":
                 self.take()
-                node = syntax.Try(token.position, node, None)
+                node = _optional(token.position, node, closed=closed)
             elif token.text in {"?//", "?//="}:  # `.a?//1`: an optional, then an alternative
                 self.token = Token("symbol", token.text[1:], token.position + 1)
                 self.tokens[self.place] = self.token
-                node = syntax.Try(token.position, node, None)
+                node = _optional(token.position, node, closed=closed)
             else:
                 return node
+            closed = False
 
     def _follows(self, text: str) -> bool:
         following = self.tokens[self.place + 1]
@@ -165,12 +168,12 @@ class _Parser(Cursor):
         if self.accept("]"):
             return syntax.Iterate(position, target)
         if self.accept(":"):
-            stop = self._query()
+            stop = self.query()
             self.expect("]")
             return syntax.Slice(position, target, None, stop)
-        key = self._query()
+        key = self.query()
         if self.accept(":"):
-            end = None if self.at("]") else self._query()
+            end = None if self.at("]") else self.query()
             self.expect("]")
             return syntax.Slice(position, target, key, end)
         self.expect("]")
@@ -183,11 +186,11 @@ class _Parser(Cursor):
             self.take()
             return syntax.Literal(position, number(token.text))
         if token.kind == "string":
-            return self._string("text")
+            return self.string("text")
         if token.kind == "format":
             self.take()
             if self.token.kind == "string":
-                return self._string(token.text)
+                return self.string(token.text)
             return syntax.Format(position, token.text)
         if token.kind == "field":
             self.take()
@@ -212,7 +215,7 @@ class _Parser(Cursor):
         if token.text == ".":
             self.take()
             if self.token.kind == "string":
-                return syntax.Index(position, syntax.Identity(position), self._string("text"))
+                return syntax.Index(position, syntax.Identity(position), self.string("text"))
             if self.token.kind == "name" and self.token.position == position + 1:
                 self.fail('a field with an unusual name is written .["name"]')
             return syntax.Identity(position)
@@ -224,14 +227,14 @@ class _Parser(Cursor):
             return syntax.Negate(position, self.nested(self._postfix))
         if token.text == "(":
             self.take()
-            body = self._query()
+            body = self.query()
             self.expect(")")
             return body
         if token.text == "[":
             self.take()
             if self.accept("]"):
                 return syntax.Literal(position, [])
-            body = self._query()
+            body = self.query()
             self.expect("]")
             return syntax.Array(position, body)
         if token.text != "{":
@@ -262,9 +265,9 @@ class _Parser(Cursor):
             return syntax.Literal(position, _CONSTANTS[name])
         arguments: list[Node] = []
         if self.accept("("):
-            arguments.append(self._query())
+            arguments.append(self.query())
             while self.accept(";"):
-                arguments.append(self._query())
+                arguments.append(self.query())
             self.expect(")")
         return syntax.Call(position, name, tuple(arguments))
 
@@ -273,12 +276,12 @@ class _Parser(Cursor):
 
     def _if(self) -> Node:
         position = self.take().position
-        condition = self._query()
+        condition = self.query()
         self.expect("then")
-        then = self._query()
+        then = self.query()
         if self.at("elif"):
             return syntax.If(position, condition, then, self.nested(self._if))
-        otherwise = self._query() if self.accept("else") else None
+        otherwise = self.query() if self.accept("else") else None
         self.expect("end")
         return syntax.If(position, condition, then, otherwise)
 
@@ -286,19 +289,19 @@ class _Parser(Cursor):
         token = self.take()
         source = self._expression(0)
         self.expect("as")
-        patterns = self._patterns()
+        patterns = self.patterns()
         self.expect("(")
-        start = self._query()
+        start = self.query()
         self.expect(";")
-        update = self._query()
+        update = self.query()
         if token.text == "reduce":
             self.expect(")")
             return syntax.Reduce(token.position, source, patterns, start, update)
-        extract = self._query() if self.accept(";") else None
+        extract = self.query() if self.accept(";") else None
         self.expect(")")
         return syntax.Foreach(token.position, source, patterns, start, update, extract)
 
-    def _string(self, format: str) -> Node:
+    def string(self, format: str) -> Node:
         token = self.take()
         parts: list[str | Node] = []
         for part in token.parts:
@@ -338,69 +341,21 @@ class _Parser(Cursor):
                 self.take()
             if self.token.kind != "string":
                 self.fail("a string is expected here")
-            key = self._string(token.text if token.kind == "format" else "text")
+            key = self.string(token.text if token.kind == "format" else "text")
         else:
-            key = self._computed_key()
+            key = self.computed_key()
             self.expect(":")
             return key, self._entry_value()
         if self.accept(":"):
             return key, self._entry_value()
         return key, syntax.Index(here, syntax.Identity(here), key)
 
-    def _computed_key(self) -> Node:
-        if not self.at("("):
-            self.fail('a key such as a, "a", $a or (.a) is expected here')
-        position = self.take().position
-        key = self._query()
-        self.expect(")")
-        if isinstance(key, syntax.Literal) and not isinstance(key.value, str):
-            raise ExpressionError("a key must be a string", self.source, position)
-        return key
-
     def _entry_value(self) -> Node:
-        return self._query(comma=False)
+        return self.query(comma=False)
 
-    # --- patterns
 
-    def _patterns(self) -> tuple[Pattern, ...]:
-        patterns = [self._pattern(0)]
-        while self.accept("?//"):
-            patterns.append(self._pattern(0))
-        return tuple(patterns)
-
-    def _pattern(self, depth: int) -> Pattern:
-        if depth > MAX_NESTING // 2:
-            self.fail("a shallower pattern is expected here")
-        if self.token.kind == "variable":
-            return syntax.BindName(self.take().text)
-        if self.accept("["):
-            items = [self._pattern(depth + 1)]
-            while self.accept(","):
-                items.append(self._pattern(depth + 1))
-            self.expect("]")
-            return syntax.BindArray(tuple(items))
-        if not self.accept("{"):
-            self.fail("a pattern such as $x, [$x] or {a: $x} is expected here")
-        entries = [self._pattern_entry(depth)]
-        while self.accept(","):
-            entries.append(self._pattern_entry(depth))
-        self.expect("}")
-        return syntax.BindObject(tuple(entries))
-
-    def _pattern_entry(self, depth: int) -> tuple[Node, str | None, Pattern | None]:
-        token = self.token
-        here = token.position
-        if token.kind == "variable":
-            self.take()
-            inner = self._pattern(depth + 1) if self.accept(":") else None
-            return syntax.Literal(here, token.text), token.text, inner
-        key: Node
-        if token.kind == "name":
-            self.take()
-            key = syntax.Literal(here, token.text)
-        elif token.kind == "string":
-            key = self._string("text")
-        else:
-            key = self._computed_key()
-        self.expect(":")
-        return key, None, self._pattern(depth + 1)
+def _optional(position: int, node: Node, *, closed: bool) -> Node:
+    """*node* with a ``?`` behind it."""
+    if not closed and isinstance(node, syntax.Index | syntax.Slice | syntax.Iterate) and not node.optional:
+        return replace(node, optional=True)
+    return syntax.Try(position, node, None)

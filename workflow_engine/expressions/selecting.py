@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import product
 from typing import Any
 
 from workflow_engine.expressions import syntax
@@ -20,7 +21,7 @@ from workflow_engine.expressions.code import (
     not_a_path,
     step,
 )
-from workflow_engine.expressions.errors import EvaluationError
+from workflow_engine.expressions.errors import EvaluationError, LimitExceeded
 from workflow_engine.expressions.ordering import type_name
 from workflow_engine.expressions.rendering import excerpt
 
@@ -110,6 +111,8 @@ def _mixed(keys: tuple[Any, ...]) -> One:
 def index_(builder: Builder, node: syntax.Index, scope: Scope, _tail: bool) -> Code:
     target, key = builder.code(node.target, scope), builder.code(node.key, scope)
     at, place = target.one, key.one
+    if node.optional:
+        return _optional(index, target, (key,))
     if key.constant and at is not None:
         name = key.constant[0]
         code = chain(at, (name,)) if target.keys is None else chain(target.base, (*target.keys, name))
@@ -136,13 +139,20 @@ def index_(builder: Builder, node: syntax.Index, scope: Scope, _tail: bool) -> C
 
 def trace_index(builder: Builder, node: syntax.Index, scope: Scope) -> Trace:
     targets, places = builder.trace(node.target, scope), builder.code(node.key, scope).many
+    optional = node.optional
 
     def trace(env: Env, path: Path | None, value: Any) -> Iterable[tuple[Path | None, Any]]:
         machine = env[0]
         for key in places(env, value):
             for where, target in targets(env, path, value):
                 machine.spend(1)
-                yield step(where, key, target), index(machine, target, key)
+                try:
+                    reached = step(where, key, target), index(machine, target, key)
+                except EvaluationError as error:
+                    if optional and not isinstance(error, LimitExceeded):
+                        continue
+                    raise
+                yield reached
 
     return trace
 
@@ -152,6 +162,8 @@ def slice_(builder: Builder, node: syntax.Slice, scope: Scope, _tail: bool) -> C
     start = builder.code(node.start, scope) if node.start else constant(None)
     stop = builder.code(node.stop, scope) if node.stop else constant(None)
     parts = (target, start, stop)
+    if node.optional:
+        return _optional(lambda _machine, whole, low, high: cut(whole, low, high), target, (start, stop))
     if target.one and start.one and stop.one:
         at, low, high = target.one, start.one, stop.one
 
@@ -180,15 +192,56 @@ def trace_slice(builder: Builder, node: syntax.Slice, scope: Scope) -> Trace:
     targets = builder.trace(node.target, scope)
     lows = (builder.code(node.start, scope) if node.start else constant(None)).many
     highs = (builder.code(node.stop, scope) if node.stop else constant(None)).many
+    optional = node.optional
 
     def trace(env: Env, path: Path | None, value: Any) -> Iterable[tuple[Path | None, Any]]:
         for low in lows(env, value):
             for high in highs(env, value):
                 for where, target in targets(env, path, value):
                     env[0].spend(1)
-                    yield step(where, {"start": low, "end": high}, target), cut(target, low, high)
+                    try:
+                        reached = step(where, {"start": low, "end": high}, target), cut(target, low, high)
+                    except EvaluationError as error:
+                        if optional and not isinstance(error, LimitExceeded):
+                            continue
+                        raise
+                    yield reached
 
     return trace
+
+
+def _optional(step_of: Callable[..., Any], target: Code, keys: tuple[Code, ...]) -> Code:
+    """A step that has no output where it fails; errors of the target and of the keys are not its own."""
+    targets, streams = target.many, [key.many for key in keys]
+
+    def many(env: Env, value: Any) -> Iterable[Any]:
+        machine = env[0]
+        for place in product(*[stream(env, value) for stream in streams]):
+            for found in targets(env, value):
+                machine.spend(1)
+                try:
+                    output = step_of(machine, found, *place)
+                except LimitExceeded:
+                    raise
+                except EvaluationError:
+                    continue
+                yield output
+
+    at, places = target.one, [key.one for key in keys if key.one is not None]
+    if at is None or len(places) < len(keys):
+        return Code(None, many, parts=(target, *keys), grows=GROWN)
+
+    def at_most_one(env: Env, value: Any) -> Iterable[Any]:
+        found = at(env, value)
+        place = [one(env, value) for one in places]
+        try:
+            return (step_of(env[0], found, *place),)
+        except LimitExceeded:
+            raise
+        except EvaluationError:
+            return ()
+
+    return Code(None, at_most_one, parts=(target, *keys), grows=target.grows, optional=True)
 
 
 def elements(value: Any) -> Any:
@@ -200,13 +253,18 @@ def elements(value: Any) -> Any:
     raise EvaluationError(f"Cannot iterate over {type_name(value)} ({excerpt(value)})")
 
 
+def _elements_if_any(value: Any) -> Any:
+    return elements(value) if type(value) in {list, dict} else ()
+
+
 def iterate(builder: Builder, node: syntax.Iterate, scope: Scope, _tail: bool) -> Code:
     target = builder.code(node.target, scope)
     at = target.one
+    each = _elements_if_any if node.optional else elements
     if at is not None:
 
         def items(env: Env, value: Any) -> Any:
-            found = elements(at(env, value))
+            found = each(at(env, value))
             env[0].spend(len(found) >> 2)
             return found
 
@@ -218,7 +276,7 @@ def iterate(builder: Builder, node: syntax.Iterate, scope: Scope, _tail: bool) -
     def many(env: Env, value: Any) -> Iterable[Any]:
         machine = env[0]
         for one_target in targets(env, value):
-            found = elements(one_target)
+            found = each(one_target)
             machine.spend(1 + (len(found) >> 2))
             yield from found
 
@@ -227,14 +285,18 @@ def iterate(builder: Builder, node: syntax.Iterate, scope: Scope, _tail: bool) -
 
 def trace_iterate(builder: Builder, node: syntax.Iterate, scope: Scope) -> Trace:
     targets = builder.trace(node.target, scope)
+    optional = node.optional
 
     def trace(env: Env, path: Path | None, value: Any) -> Iterable[tuple[Path | None, Any]]:
         machine = env[0]
         for where, target in targets(env, path, value):
             if where is None:
+                if optional:
+                    continue
                 raise not_a_path(target, "iterate through")
             machine.spend(1)
-            elements(target)
+            if not optional:
+                elements(target)
             for key, item in children(target):
                 machine.spend(1)
                 yield (*where, key), item

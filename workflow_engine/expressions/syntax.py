@@ -51,10 +51,14 @@ class Variable(Node):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Index(Node):
-    """``target[key]``, and ``target.key`` with a literal key; *key* sees the input of the whole term."""
+    """``target[key]``, and ``target.key`` with a literal key; *key* sees the input of the whole term.
+
+    *optional* tells of a ``?`` behind it, which forgives this step but not the target; so in `Slice` and `Iterate`.
+    """
 
     target: Node
     key: Node
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +68,7 @@ class Slice(Node):
     target: Node
     start: Node | None
     stop: Node | None
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +76,7 @@ class Iterate(Node):
     """``target[]``."""
 
     target: Node
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
