@@ -137,7 +137,7 @@ async def test_a_package_is_refused_at_the_wrong_member(server, body, place):
     ("headers", "code"),
     [
         ({"Content-Type": "image/png"}, "unsupported-media-type"),
-        ({"Content-Type": "application/x-www-form-urlencoded"}, "unsupported-media-type"),
+        ({"Content-Type": "multipart/form-data"}, "unsupported-media-type"),
         ({"Content-Type": "text/yaml; charset=latin-1"}, "unsupported-charset"),
         ({"Content-Type": "text/yaml", "Content-Encoding": "gzip"}, "unsupported-encoding"),
     ],
@@ -146,6 +146,12 @@ async def test_a_body_of_another_kind_is_refused(server, headers, code):
     refused = await server.post("/v1/workflows", data=gzip.compress(GREET.encode()), headers=headers)
     assert (refused.status, refused.json["type"]) == (415, f"urn:wfe:problem:{code}")
     await assert_unharmed(server)
+
+
+async def test_what_curl_says_of_a_body_is_not_held_against_it(server):
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    taken = await server.post("/v1/workflows", data=GREET.encode(), headers=headers)
+    assert taken.status == 201
 
 
 @pytest.mark.parametrize(

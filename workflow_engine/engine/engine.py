@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -67,7 +68,7 @@ class Engine:
         problem; `Conflict` when another text has that version. Nothing is kept of a workflow that fails.
         """
         document, warnings = await self._check(text, name)
-        graph = dsl.compile(document)
+        graph = await asyncio.to_thread(dsl.compile, document)
         present = await self._present(graph)
         if present is not None:
             if present.text != text and present.bundle.open()[0].data != document.data:
@@ -90,8 +91,12 @@ class Engine:
         return Deployed(kept, True, warnings)
 
     async def _check(self, text: str, name: str) -> tuple[Document, list[Problem]]:
-        document = dsl.parse(text, name=name)
-        problems = dsl.check(document)
+        def look() -> tuple[Document, list[Problem]]:
+            document = dsl.parse(text, name=name)
+            return document, dsl.check(document)
+
+        # A large document takes most of a second, in which other requests are answered.
+        document, problems = await asyncio.to_thread(look)
         if any(problem.severity == "error" for problem in problems):
             raise InvalidDocument(problems, name=name)
         return document, problems

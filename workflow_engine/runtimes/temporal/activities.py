@@ -35,8 +35,8 @@ class Events(Protocol):
     ) -> None:
         """Deliver to the run what matches, from *since* on; again is harmless."""
 
-    async def unlisten(self, run_id: str, listen_id: str) -> None:
-        """Deliver no more to this listener."""
+    async def unlisten(self, run_id: str, listen_id: str, *, used: int | None = None) -> Any:
+        """Deliver no more to this listener; what it got beyond *used* is free for the run's later ones."""
 
     async def forget_run(self, run_id: str) -> None:
         """The run has ended; nothing of it needs to be remembered."""
@@ -98,9 +98,9 @@ class Activities:
         )
 
     @activity.defn(name="event.unlisten")
-    async def unlisten(self, run_id: str, listen_id: str) -> None:
+    async def unlisten(self, run_id: str, listen_id: str, used: int) -> None:
         """End a listener."""
-        await self.events.unlisten(run_id, listen_id)
+        await self.events.unlisten(run_id, listen_id, used=used)
 
     @activity.defn(name="event.forget")
     async def forget(self, run_id: str) -> None:

@@ -55,6 +55,7 @@ class TemporalEffects:
         self._source = f"/{name.namespace}/{name.name}/{name.version}"
         self._inbox: dict[str, list[Arrival]] = {}
         self._received: dict[str, int] = {}
+        self._handed: dict[str, int] = {}
         self._listened = False
         self._pure = 0
         self.suspended = False
@@ -133,10 +134,13 @@ class TemporalEffects:
     async def next_event(self, place: Place) -> Arrival:
         inbox = self._inbox.setdefault(place.id, [])
         await workflow.wait_condition(lambda: bool(inbox))
+        self._handed[place.id] = self._handed.get(place.id, 0) + 1
         return inbox.pop(0)
 
     async def stop_listening(self, place: Place) -> None:
-        await self._tell_router("event.unlisten", [self.run_id, place.id], place)
+        # What came and was not handed out is free for the run's later listeners.
+        used = self._handed.get(place.id, 0)
+        await self._tell_router("event.unlisten", [self.run_id, place.id, used], place)
 
     async def ended(self) -> None:
         """The run is over: a run that listened is forgotten by the router."""
