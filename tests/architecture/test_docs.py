@@ -1,0 +1,42 @@
+"""The documents say what the code does: settings, words, commands, problem codes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.examples import examples
+from tests.write_readme import README, written
+from workflow_engine.dsl.codes import EXPLANATIONS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_readme_lists_every_setting() -> None:
+    assert README.read_text() == written(README.read_text()), "run `python -m tests.write_readme`"
+
+
+def test_the_readme_counts_the_examples_right() -> None:
+    words = ("eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen")
+    assert f"**[{words[len(examples()) - 8].capitalize()} workflows]" in README.read_text()
+
+
+def test_every_problem_code_in_the_code_is_explained() -> None:
+    named = re.compile(r"(?:problem|warning|unknown)\(\s*\"([a-z]+(?:-[a-z]+)+)\"", re.DOTALL)
+    codes = {"unsupported", "unresolved"}
+    for file in (ROOT / "workflow_engine").rglob("*.py"):
+        if "dsl" in file.parts or "engine" in file.parts or "graph" in file.parts:
+            codes |= set(named.findall(file.read_text()))
+    missing = sorted(codes - set(EXPLANATIONS))
+    assert not missing, f"workflow_engine/dsl/codes.py does not explain {missing}"
+
+
+def test_the_changelog_has_an_unreleased_section() -> None:
+    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_both_commands_of_the_readme_use_the_locked_versions() -> None:
+    commands = re.findall(r"^python3 -m venv .*$", README.read_text(), flags=re.MULTILINE)
+    assert len(commands) == 2
+    assert all("-c constraints.txt" in command for command in commands)
+    assert commands[1] in (ROOT / ".ci" / "run").read_text()
