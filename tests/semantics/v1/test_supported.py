@@ -1,0 +1,243 @@
+"""Every property of DSL 1.0 (dsl.md §1) either works or is refused when the document is loaded; none is skipped.
+
+`SUPPORTED` and `UNSUPPORTED` hold the same property paths as the schema: a property that is added to the schema
+must be added to one of them. What a supported one does is tested by the decisions in the other modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dsl_schemas import schema
+from tests.semantics.v1.documents import problems, workflow
+from workflow_engine import dsl
+from workflow_engine.errors import InvalidDocument
+
+TASK = "do: [{a: %s}]"
+HTTP = "{call: http, with: {method: get, endpoint: %s}}"
+POLICY = "{uri: 'https://x.example', authentication: %s}"
+ASYNC = "{call: asyncapi, with: {document: {endpoint: 'https://x.example/a.yaml'}, operation: send, %s}}"
+OAUTH = "{authority: 'https://x.example', grant: client_credentials}"
+
+UNSUPPORTED = {
+    "evaluate.mode": ("evaluate: {mode: loose}\ndo: []", "/evaluate/mode"),
+    "use.catalogs": ("use: {catalogs: {c: {endpoint: 'https://x.example'}}}\ndo: []", "/use/catalogs"),
+    "use.extensions": ("use: {extensions: [{e: {extend: all}}]}\ndo: []", "/use/extensions"),
+    "use.secrets": ("use: {secrets: [s]}\ndo: []", "/use/secrets"),
+    "$secrets": (TASK % "{set: {x: '${ $secrets.s }'}}", "/do/0/a/set/x"),
+    "$authorization": (TASK % "{set: {x: '${ $authorization.scheme }'}}", "/do/0/a/set/x"),
+    "schedule.every": ("schedule: {every: PT1H}\ndo: []", "/schedule/every"),
+    "schedule.cron": ("schedule: {cron: '0 0 * * *'}\ndo: []", "/schedule/cron"),
+    "schedule.after": ("schedule: {after: PT1H}\ndo: []", "/schedule/after"),
+    "schedule.on.until": (
+        "schedule: {on: {any: [{with: {type: a}}], until: 'true'}}\ndo: []",
+        "/schedule/on/until",
+    ),
+    "run.container": (TASK % "{run: {container: {image: alpine}}}", "/do/0/a/run/container"),
+    "run.script": (TASK % "{run: {script: {language: js, code: x}}}", "/do/0/a/run/script"),
+    "run.shell": (TASK % "{run: {shell: {command: ls}}}", "/do/0/a/run/shell"),
+    "call.grpc": (
+        TASK
+        % "{call: grpc, with: {proto: {endpoint: 'file://x.proto'}, service: {name: S, host: h}, method: m}}",
+        "/do/0/a/call",
+    ),
+    "call.a2a": (
+        TASK % "{call: a2a, with: {server: 'https://x.example', method: message/send}}",
+        "/do/0/a/call",
+    ),
+    "call.mcp": (
+        TASK % "{call: mcp, with: {method: tools/list, transport: {http: {endpoint: 'https://x.example'}}}}",
+        "/do/0/a/call",
+    ),
+    "call of a catalog": (TASK % "{call: 'f:1.0.0@c'}", "/do/0/a/call"),
+    "call of a URL": (TASK % "{call: 'https://x.example/function.yaml'}", "/do/0/a/call"),
+    "asyncapi.subscription": (
+        TASK % (ASYNC % "subscription: {consume: {amount: 1}}"),
+        "/do/0/a/with/subscription",
+    ),
+    "asyncapi.server": (TASK % (ASYNC % "message: {}, server: {name: s}"), "/do/0/a/with/server"),
+    "asyncapi.protocol": (TASK % (ASYNC % "message: {}, protocol: kafka"), "/do/0/a/with/protocol"),
+    "asyncapi.authentication": (
+        TASK % (ASYNC % "message: {}, authentication: {basic: {username: u, password: p}}"),
+        "/do/0/a/with/authentication",
+    ),
+    "asyncapi.document.endpoint.authentication": (
+        TASK
+        % (ASYNC % "message: {}").replace(
+            "endpoint: 'https://x.example/a.yaml'", "endpoint: " + POLICY % "{bearer: {token: t}}"
+        ),
+        "/do/0/a/with/document/endpoint/authentication",
+    ),
+    "asyncapi.document as an expression": (
+        TASK % (ASYNC % "message: {}").replace("https://x.example/a.yaml", "${ .x }"),
+        "/do/0/a/with/document/endpoint",
+    ),
+    "export.schema": (
+        TASK % "{set: {x: 1}, export: {as: ., schema: {document: {}}}}",
+        "/do/0/a/export/schema",
+    ),
+    "schema.resource": (
+        TASK % "{set: {x: 1}, input: {schema: {resource: {endpoint: 'https://x.example'}}}}",
+        "/do/0/a/input/schema/resource",
+    ),
+    "output.schema.resource": (
+        "output: {schema: {resource: {endpoint: 'https://x.example'}}}\ndo: []",
+        "/output/schema/resource",
+    ),
+    "authentication.digest": (
+        TASK % (HTTP % (POLICY % "{digest: {username: u, password: p}}")),
+        "/do/0/a/with/endpoint/authentication/digest",
+    ),
+    "authentication.oauth2": (
+        TASK % (HTTP % (POLICY % f"{{oauth2: {OAUTH}}}")),
+        "/do/0/a/with/endpoint/authentication/oauth2",
+    ),
+    "authentication.oidc": (
+        TASK % (HTTP % (POLICY % f"{{oidc: {OAUTH}}}")),
+        "/do/0/a/with/endpoint/authentication/oidc",
+    ),
+    "authentication.basic.use": (
+        TASK % (HTTP % (POLICY % "{basic: {use: secret}}")),
+        "/do/0/a/with/endpoint/authentication/basic/use",
+    ),
+    "authentication.bearer.use": (
+        TASK % (HTTP % (POLICY % "{bearer: {use: secret}}")),
+        "/do/0/a/with/endpoint/authentication/bearer/use",
+    ),
+    "use.authentications.oauth2": (
+        f"use: {{authentications: {{p: {{oauth2: {OAUTH}}}}}}}\ndo: []",
+        "/use/authentications/p/oauth2",
+    ),
+    "URI template operators": (TASK % (HTTP % "'https://x.example/{+path}'"), "/do/0/a/with/endpoint"),
+}
+
+
+@pytest.mark.parametrize("what", UNSUPPORTED)
+def test_what_is_not_supported_is_refused_where_it_stands(what: str) -> None:
+    body, pointer = UNSUPPORTED[what]
+    assert [(problem.code, problem.pointer) for problem in problems(body)] == [("unsupported", pointer)]
+    with pytest.raises(InvalidDocument):
+        dsl.compile(dsl.parse(workflow(body)))
+
+
+def test_what_is_refused_says_what_it_is_and_where() -> None:
+    found = problems(UNSUPPORTED["run.shell"][0])[0]
+    assert "run.shell" in found.message
+    assert "not supported" in found.message
+    assert found.line > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("evaluate: {language: js}\ndo: []", "unsupported-language"),
+        (
+            "do: [{a: {set: {x: 1}, input: {schema: {format: avro, document: {}}}}}]",
+            "unsupported-schema-format",
+        ),
+        (TASK % (HTTP % (POLICY % "{certificate: {}}")), "unsupported-authentication"),
+        ("schedule: {every: PT1H, cron: '* * * * *'}\ndo: []", "conflicting-properties"),
+        ("schedule: {}\ndo: []", "missing-property"),
+        (TASK % "{set: {x: 1}, retry: {}}", "unknown-property"),
+        (TASK % "{set: {x: 1}, nonsense: 1}", "unknown-property"),
+        (TASK % "{set: {x: 1}, wait: PT1S}", "ambiguous-task"),
+        (TASK % "{metadata: {}}", "unknown-task"),
+        (TASK % "{run: {workflow: {namespace: a, name: b}, return: code}}", "misplaced-property"),
+    ],
+)
+def test_what_the_language_does_not_have_is_refused_by_its_own_code(body: str, code: str) -> None:
+    assert code in [problem.code for problem in problems(body)]
+
+
+SUPPORTED = {
+    *("document.dsl", "document.namespace", "document.name", "document.version", "document.title"),
+    *("document.summary", "document.tags", "document.metadata"),
+    *("input.schema", "input.from", "output.schema", "output.as", "export.as", "timeout.after"),
+    *("schema.format", "schema.document"),
+    *("evaluate.language",),
+    *("use.authentications", "use.errors", "use.functions", "use.retries", "use.timeouts"),
+    *("schedule.on", "schedule.read"),
+    *("task.if", "task.input", "task.output", "task.export", "task.timeout", "task.then", "task.metadata"),
+    *("task.call", "task.with", "task.do", "task.emit", "task.for", "task.while", "task.fork", "task.listen"),
+    *(
+        "task.foreach",
+        "task.raise",
+        "task.run",
+        "task.set",
+        "task.switch",
+        "task.try",
+        "task.catch",
+        "task.wait",
+    ),
+    *(
+        "http.method",
+        "http.endpoint",
+        "http.headers",
+        "http.query",
+        "http.body",
+        "http.output",
+        "http.redirect",
+    ),
+    *("openapi.document", "openapi.operationId", "openapi.parameters", "openapi.authentication"),
+    *("openapi.output", "openapi.redirect"),
+    *("asyncapi.document", "asyncapi.channel", "asyncapi.operation", "asyncapi.message"),
+    *("catch.errors", "catch.as", "catch.when", "catch.exceptWhen", "catch.retry", "catch.do", "catch.then"),
+    *("retry.when", "retry.exceptWhen", "retry.delay", "retry.backoff", "retry.limit", "retry.jitter"),
+    *("error.type", "error.status", "error.instance", "error.title", "error.detail"),
+    *("for.each", "for.in", "for.at", "foreach.item", "foreach.at", "foreach.do", "foreach.output"),
+    *("foreach.export", "events.one", "events.any", "events.all", "events.until"),
+    *("filter.with", "filter.correlate", "run.workflow", "run.await"),
+    *("authentication.basic", "authentication.bearer"),
+}
+
+OF_OTHERS = {"run.return"}
+"""Has a meaning only beside what is not supported, and is refused elsewhere."""
+NOT_IN_THE_SPECIFICATION = {"authentication.certificate"}
+
+DEFINITIONS = {
+    "document": "document",
+    "input": "input",
+    "output": "output",
+    "schema": "schema",
+    "use": "use",
+    "schedule": "schedule",
+    "task": "task",
+    "http": "http",
+    "openapi": "openapi",
+    "asyncapi": "asyncapi",
+    "catch": "catch",
+    "retryPolicy": "retry",
+    "error": "error",
+    "for": "for",
+    "foreach": "foreach",
+    "events": "events",
+    "eventFilter": "filter",
+    "run": "run",
+    "timeoutDefinition": "timeout",
+    "authenticationPolicy": "authentication",
+}
+
+
+def in_the_schema() -> Iterator[str]:
+    definitions: dict[str, Any] = schema("serverless-workflow-1.0")["$defs"]
+    for name, called in DEFINITIONS.items():
+        yield from (f"{called}.{property}" for property in definitions[name]["properties"])
+    yield from ("evaluate.language", "evaluate.mode")
+
+
+def test_every_property_of_the_schema_is_supported_or_refused() -> None:
+    listed = SUPPORTED | set(UNSUPPORTED) | OF_OTHERS | NOT_IN_THE_SPECIFICATION
+    assert sorted(set(in_the_schema()) - listed) == []
+    assert sorted(SUPPORTED - set(in_the_schema()) - {"export.as"}) == []
+
+
+def test_a68_and_a66_processes_are_refused_whatever_else_they_say() -> None:
+    container = "{image: alpine, lifetime: {cleanup: never}, command: 'echo', environment: {A: b}}"
+    assert [problem.code for problem in problems(TASK % f"{{run: {{container: {container}, }}}}")] == [
+        "unsupported"
+    ]
+    shell = "{run: {shell: {command: 'echo $1', arguments: [a]}, await: false, return: all}}"
+    assert [problem.code for problem in problems(TASK % shell)] == ["unsupported"]
