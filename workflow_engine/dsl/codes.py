@@ -70,5 +70,59 @@ _SHAPE = {
     "or a boolean must be quoted.",
 }
 
-EXPLANATIONS: Mapping[str, str] = {**_TEXT, **_VERSION, **_SHAPE}
+_COMPILE = {
+    "days-after-t": "ISO 8601 has days and weeks before the `T`: `P30D`, not `PT30D`. It is understood as days; write "
+    "it the standard way.",
+    "directive-name": "`continue`, `exit` and `end` are flow directives, so `then` can never go to a task of that name. "
+    "Rename the task.",
+    "duplicate-case": "Two cases of a switch have one name. Rename one, so that problems and diagrams tell them apart.",
+    "duplicate-definition": "Two functions, events, retries or errors have one name; a reference could mean either.",
+    "duplicate-state": "Two states have one name; a transition could mean either.",
+    "duplicate-task": "Two tasks of one list have one name; `then` could mean either.",
+    "duplicate-variable": "A loop binds its item and its index to one name. Give `at` another name than `each`.",
+    "invalid-expression": "The text is not a jq expression that may run here. The message has the place in the text; "
+    "builtins that read the environment, the clock of the machine or other input are refused, because a run must "
+    "do the same when it is replayed.",
+    "invalid-schema": "The JSON Schema is not valid, or refers to something outside itself. Schemas are never fetched "
+    "while a workflow runs: put what it refers to into `$defs`.",
+    "misplaced-until": "`until` ends a listener that takes `any` of its events; `one` and `all` end by themselves.",
+    "mixed-filter": "An event attribute is compared with a literal, or tested by one whole `${ … }` that sees the "
+    "attribute as `.`; text around an expression can be neither.",
+    "not-a-path": "The place where a value is put must be a plain path such as `.customer.name`, not a computation.",
+    "recursive-function": "A function calls itself, directly or through others. Functions are put in the place of "
+    "their calls, so they cannot; use a loop, or a workflow that runs itself.",
+    "reserved-variable": "The name is one of the arguments that every expression has, such as `$input`. Choose another.",
+    "two-defaults": "A switch has at most one case without `when`: the default.",
+    "unbounded-retry": "A retry policy without a limit stops after a default number of retries. Set `limit.attempt.count` "
+    "or `limit.duration`.",
+    "unknown-authentication": "`use.authentications` has no policy of that name.",
+    "unknown-error": "`use.errors` has no error of that name.",
+    "unknown-event": "`events` defines no event of that name.",
+    "unknown-function": "There is no function of that name: neither a built-in one nor one that the document defines.",
+    "unknown-retry": "`use.retries` has no policy of that name.",
+    "unknown-state": "A transition, or `start`, names a state that is not there.",
+    "unknown-task-name": "`then` names a task that is not in the same list. A flow directive cannot leave its list: "
+    "`exit` completes it, and the list around it goes on.",
+    "unknown-timeout": "`use.timeouts` has no timeout of that name. A duration is written `timeout: {after: PT5S}`.",
+    "unresolved": "The workflow needs an operation that could not be found when it was deployed: register the AsyncAPI "
+    "document in the catalog, or make sure that the document it names can be reached.",
+    "unsupported": "The language has this and the engine has not, yet. It is refused rather than ignored, because the "
+    "workflow would do something else than it says.",
+    "wrong-event-kind": "A state waits for an event that is defined as produced. Define it with `kind: consumed`.",
+}
+
+_GRAPH = {
+    "busy-retry": "A retry without a delay tries again at once, as fast as it can. Give it a `delay`.",
+    "endless-loop": "From these states no way leads out. If nothing in them waits or acts, the run would spin for ever, "
+    "which is an error; if something does, it may be meant.",
+    "endless-wait": "Nothing ends the wait if the event never comes. Set `timeouts.eventTimeout`.",
+    "missing-target": "A transition leads to a state that is not there.",
+    "race-of-one": "A fork that competes has one branch, which always wins.",
+    "unreachable-case": "An earlier case always holds when this one would.",
+    "unreachable-state": "No way leads to this state, so it never runs.",
+    "unsatisfiable-join": "A join waits for more branches than there are.",
+    "wait-without-timeout": "The state waits for an event and has no timeout; it may wait for ever.",
+}
+
+EXPLANATIONS: Mapping[str, str] = {**_TEXT, **_VERSION, **_SHAPE, **_COMPILE, **_GRAPH}
 """Problem code -> one or two sentences, in Markdown."""
