@@ -71,10 +71,10 @@ _SHAPE = {
 }
 
 _COMPILE = {
-    "days-after-t": "ISO 8601 has days and weeks before the `T`: `P30D`, not `PT30D`. It is understood as days; write "
-    "it the standard way.",
-    "directive-name": "`continue`, `exit` and `end` are flow directives, so `then` can never go to a task of that name. "
-    "Rename the task.",
+    "days-after-t": "ISO 8601 has days and weeks before the `T`: `P30D`, not `PT30D`. It is understood as days; "
+    "write it the standard way.",
+    "directive-name": "`continue`, `exit` and `end` are flow directives, so `then` can never go to a task of that "
+    "name. Rename the task.",
     "duplicate-case": "Two cases of a switch have one name. Rename one, so that problems and diagrams tell them apart.",
     "duplicate-definition": "Two functions, events, retries or errors have one name; a reference could mean either.",
     "duplicate-state": "Two states have one name; a transition could mean either.",
@@ -91,10 +91,11 @@ _COMPILE = {
     "not-a-path": "The place where a value is put must be a plain path such as `.customer.name`, not a computation.",
     "recursive-function": "A function calls itself, directly or through others. Functions are put in the place of "
     "their calls, so they cannot; use a loop, or a workflow that runs itself.",
-    "reserved-variable": "The name is one of the arguments that every expression has, such as `$input`. Choose another.",
+    "reserved-variable": "The name is one of the arguments that every expression has, such as `$input`. Choose "
+    "another.",
     "two-defaults": "A switch has at most one case without `when`: the default.",
-    "unbounded-retry": "A retry policy without a limit stops after a default number of retries. Set `limit.attempt.count` "
-    "or `limit.duration`.",
+    "unbounded-retry": "A retry policy without a limit stops after a default number of retries. Set "
+    "`limit.attempt.count` or `limit.duration`.",
     "unknown-authentication": "`use.authentications` has no policy of that name.",
     "unknown-error": "`use.errors` has no error of that name.",
     "unknown-event": "`events` defines no event of that name.",
@@ -113,8 +114,8 @@ _COMPILE = {
 
 _GRAPH = {
     "busy-retry": "A retry without a delay tries again at once, as fast as it can. Give it a `delay`.",
-    "endless-loop": "From these states no way leads out. If nothing in them waits or acts, the run would spin for ever, "
-    "which is an error; if something does, it may be meant.",
+    "endless-loop": "From these states no way leads out. If nothing in them waits or acts, the run would spin for "
+    "ever, which is an error; if something does, it may be meant.",
     "endless-wait": "Nothing ends the wait if the event never comes. Set `timeouts.eventTimeout`.",
     "missing-target": "A transition leads to a state that is not there.",
     "race-of-one": "A fork that competes has one branch, which always wins.",
