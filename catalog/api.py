@@ -19,7 +19,7 @@ from catalog.asyncapi import lint
 from catalog.catalog import Catalog
 from catalog.errors import Conflict, Denied, InvalidReference, InvalidSpec, NotFound, Problem, Unavailable
 from catalog.messages import validate
-from catalog.model import Direction, Spec, latest
+from catalog.model import Direction, Spec, latest, latest_of_each
 from catalog.values import JsonObject
 from catalog.wire import (
     LintModel,
@@ -94,12 +94,9 @@ def create_router(catalog: Catalog, *, token: str | None = None) -> APIRouter:
     async def specs(name: Annotated[str | None, Query(max_length=200)] = None) -> Response:
         """Every version of every document."""
         listed = await catalog.list(name)
-        newest: dict[str, str] = {}
-        for document in {spec.name for spec in listed}:
-            newest[document] = latest([spec for spec in listed if spec.name == document]).version
-        return JSONResponse(
-            {"specs": [spec.to_json() | {"latest": newest[spec.name] == spec.version} for spec in listed]}
-        )
+        newest = {(spec.name, spec.version) for spec in latest_of_each(listed)}
+        body = [spec.to_json() | {"latest": (spec.name, spec.version) in newest} for spec in listed]
+        return JSONResponse({"specs": body})
 
     @router.get("/specs/{name}", response_model=SpecModel)
     async def spec(

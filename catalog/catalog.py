@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from catalog.asyncapi import describe_document
 from catalog.description import Description
 from catalog.errors import Conflict, InvalidSpec, NotFound, Problem, did_you_mean
-from catalog.model import Direction, Operation, Registration, Spec, latest
+from catalog.model import Direction, Operation, Registration, Spec, latest, latest_of_each
 from catalog.nodes import Limits
 from catalog.reference import NAME, Reference, check_name
 from catalog.store import Store
@@ -103,7 +103,7 @@ class Catalog:
         """
         words = (query or "").casefold().split()
         found: list[Operation] = []
-        for spec in _newest(await self._store.specs(service)):
+        for spec in latest_of_each(await self._store.specs(service)):
             for operation in await self._store.operations(spec.name, spec.version):
                 if channel not in (None, operation.channel.address, operation.channel.name):
                     continue
@@ -131,7 +131,7 @@ class Catalog:
         wanted = Reference.parse(reference)
         if not wanted.by_title:
             return await self.operation(wanted.service, wanted.operation, wanted.version)
-        newest = _newest(await self._store.specs())
+        newest = latest_of_each(await self._store.specs())
         names = [spec.name for spec in newest if spec.name == wanted.service]
         names = names or [spec.name for spec in newest if spec.title == wanted.service]
         if not names:
@@ -162,14 +162,6 @@ class Catalog:
             known = {spec.name for spec in await self._store.specs()}
             raise NotFound("service", name, did_you_mean(name, known))
         return latest(specs).version
-
-
-def _newest(specs: Sequence[Spec]) -> Sequence[Spec]:
-    """The latest version of each document, in their order."""
-    by_name: dict[str, list[Spec]] = {}
-    for spec in specs:
-        by_name.setdefault(spec.name, []).append(spec)
-    return [latest(versions) for versions in by_name.values()]
 
 
 def _mentions(operation: Operation, words: Sequence[str]) -> bool:

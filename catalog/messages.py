@@ -24,6 +24,8 @@ from catalog.rules import rule_in_words
 from catalog.values import Json, JsonObject, as_object, as_text, escape, unescape
 
 _MOST_PROBLEMS = 20
+_DEPTH = 200
+_NESTED = 500
 _REFERENCES = 100_000
 _LOCATION = re.compile(r"\$message\.(header|payload)#((?:/.*)?)", re.DOTALL)
 _CHECKED = re.compile(r"\s*(?:\w+/(?:[\w.+-]*\+)?json|text/[^;]*)\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
@@ -47,7 +49,8 @@ def validate(operation: Mapping[str, Json], payload: Json, headers: JsonObject |
     """Check a message against those of *operation*; one must fit, and the first that does is named.
 
     Schemas have the meaning of JSON Schema draft-07, ``format`` being an annotation. Payloads whose content
-    type is neither JSON nor text are not checked. Without *headers*, ``{}`` is checked.
+    type is neither JSON nor text are not checked. Without *headers*, ``{}`` is checked. What cannot be checked
+    within bounds (nested deeper than 200 levels, or too many references to follow) is a problem.
     """
     closest: Validation | None = None
     declared = operation.get("messages")
@@ -145,7 +148,11 @@ def _check(message: JsonObject, payload: Json, headers: JsonObject) -> Iterator[
 
 
 def _violations(schema: Json, value: Json, place: str) -> Iterator[Problem]:
-    token = _followed.set([0])
+    if _deeper_than(_DEPTH, value):
+        text = f"the message cannot be checked: it is nested deeper than {_DEPTH} levels"
+        yield Problem("unchecked-message", text, place)
+        return
+    token = _followed.set(_Followed())
     try:
         errors = list(islice(_validator(schema).iter_errors(value), _MOST_PROBLEMS))
     except (RecursionError, OverflowError, _TooCostly) as error:
@@ -168,7 +175,30 @@ def _violations(schema: Json, value: Json, place: str) -> Iterator[Problem]:
         yield Problem("schema-violation", f"{name!r} {rule_in_words(violation)}", pointer)
 
 
-_followed: ContextVar[list[int]] = ContextVar("followed")
+def _deeper_than(depth: int, value: Json) -> bool:
+    """Whether containers are nested deeper than *depth*, found level by level and not by recursion."""
+    level: list[Json] = [value]
+    for _ in range(depth + 1):
+        level = [
+            item
+            for container in level
+            if isinstance(container, dict | list)
+            for item in (container.values() if isinstance(container, dict) else container)
+        ]
+        if not level:
+            return False
+    return True
+
+
+@dataclass(slots=True)
+class _Followed:
+    """References that one check has followed, and how many of them it is inside of."""
+
+    count: int = 0
+    depth: int = 0
+
+
+_followed: ContextVar[_Followed] = ContextVar("followed")
 
 
 class _TooCostly(Exception):
@@ -177,10 +207,16 @@ class _TooCostly(Exception):
 
 def _reference(validator: Any, reference: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
     followed = _followed.get()
-    followed[0] += 1
-    if followed[0] > _REFERENCES:
+    followed.count += 1
+    if followed.count > _REFERENCES:
         raise _TooCostly(f"more than {_REFERENCES} references of its schema had to be followed")
-    yield from Draft7Validator.VALIDATORS["$ref"](validator, reference, instance, schema) or ()
+    if followed.depth >= _NESTED:
+        raise _TooCostly(f"references of its schema lead to one another more than {_NESTED} times")
+    followed.depth += 1
+    try:
+        yield from Draft7Validator.VALIDATORS["$ref"](validator, reference, instance, schema) or ()
+    finally:
+        followed.depth -= 1
 
 
 _Validator = extended(Draft7Validator, {**LINEAR, "$ref": _reference})

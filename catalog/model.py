@@ -9,7 +9,7 @@ to what the application receives, and ``subscribe`` to what it sends. AsyncAPI 2
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -268,6 +268,14 @@ def latest(specs: Sequence[Spec]) -> Spec:
     Semantic Versioning 2.0.0 section 11 (missing parts count as 0); then the one registered last.
     """
     return max(specs, key=lambda spec: (*_precedence(spec.version), spec.registered_at))
+
+
+def latest_of_each(specs: Iterable[Spec]) -> list[Spec]:
+    """The latest version of each document, in the order in which they first occur."""
+    by_name: dict[str, list[Spec]] = {}
+    for spec in specs:
+        by_name.setdefault(spec.name, []).append(spec)
+    return [latest(versions) for versions in by_name.values()]
 
 
 def _precedence(version: str) -> tuple[int, tuple[int, ...], tuple[tuple[int, int, str], ...]]:

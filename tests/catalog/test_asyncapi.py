@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from catalog import Conflict, InvalidSpec, NotFound, describe_document, lint
 from tests.catalog.documents import LIGHTS, ORDERS, published
@@ -438,3 +440,16 @@ def test_a_channel_of_version_3_is_found_by_its_name_too():
 def test_the_digest_is_that_of_the_text():
     assert describe_document(ORDERS).digest == describe_document(ORDERS).digest
     assert describe_document(ORDERS).digest != describe_document(ORDERS + "\n").digest
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from([ORDERS, LIGHTS]),
+    st.integers(0, len(ORDERS)),
+    st.integers(0, 30),
+    st.sampled_from(
+        ["", " ", "\n", ": ", "- ", "{", "]", "$ref: '#/components'", "x", "null", "*a", "&a ", "'", "7"]
+    ),
+)
+def test_a_damaged_document_is_read_or_refused_with_problems(text, start, length, put):
+    assert all(problem.message for problem in lint(text[:start] + put + text[start + length :]))

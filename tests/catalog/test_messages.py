@@ -101,12 +101,22 @@ def test_a_schema_that_doubles_at_each_reference_is_given_up():
     assert problem.code == "unchecked-message"
 
 
+def test_a_schema_that_leads_on_and_on_is_given_up():
+    definitions = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}]} for n in range(5000)}
+    schema = {"$ref": "#/$defs/d0", "$defs": definitions | {"d5000": {}}}
+    assert [problem.code for problem in validate(operation(schema), 1).problems] == ["unchecked-message"]
+
+
 def test_a_payload_nested_too_deep_to_check_is_told():
-    payload = {}
-    for _ in range(2000):
-        payload = {"left": payload}
-    (problem,) = validate(operation({"properties": {"left": {"$ref": "#"}}}), payload).problems
-    assert problem.code == "unchecked-message"
+    def nested(levels):
+        payload = {}
+        for _ in range(levels):
+            payload = {"left": payload}
+        return validate(operation({"properties": {"left": {"$ref": "#"}}}), payload)
+
+    assert nested(50).valid
+    assert [problem.code for problem in nested(2000).problems] == ["unchecked-message"]
+    assert [problem.code for problem in nested(100_000).problems] == ["unchecked-message"]
 
 
 def test_a_schema_that_needs_another_document_is_told_and_nothing_is_fetched():

@@ -159,3 +159,9 @@ def test_the_place_of_what_an_alias_stands_for_is_where_it_was_written():
     source = read("a: &x\n  b: 1\nc: *x\n")
     assert source.place("/c") == (3, 1)
     assert source.place("/c/b") == (2, 3)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet=st.sampled_from("ab:-?,[]{}&*!|>'\"%@`#~<=\n \t0.x\\u\ud800é\x00"), max_size=40))
+def test_any_text_is_read_or_refused_with_problems(text):
+    assert all(isinstance(code, str) for code in codes(text))
