@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from tests.examples import examples
 from workflow_engine import dsl
 from workflow_engine.graph import render
@@ -15,7 +13,8 @@ def main() -> None:
         diagram = render.mermaid(dsl.compile(dsl.parse(example.text))).strip()
         block = f"```mermaid\n{diagram}\n```"
         text = readme.read_text()
-        drawn = re.sub(r"```mermaid\n.*?```", lambda _: block, text, count=1, flags=re.DOTALL)
+        before, _, rest = text.partition("```mermaid\n")
+        drawn = before + block + rest.partition("```")[2]
         if drawn != text:
             readme.write_text(drawn)
             print(f"drawn {example.name}")

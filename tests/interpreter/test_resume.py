@@ -47,7 +47,9 @@ do:
   - attempt:
       try:
         - count: {set: '${ . }', export: {as: '$context + {tries: (($context.tries // 0) + 1)}'}}
-        - fail: {raise: {error: {type: 'https://example.com/boom', status: 503, detail: '${ "try \\($context.tries)" }'}}}
+        - fail:
+            raise:
+              error: {type: 'https://example.com/boom', status: 503, detail: '${ "try \\($context.tries)" }'}
       catch:
         as: problem
         retry: {delay: PT1S, backoff: {exponential: {}}, limit: {attempt: {count: 2}}}
