@@ -40,10 +40,12 @@ UNARY = st.sampled_from(
     "map select map_values recurse? sort_by group_by unique_by min_by max_by any all first last isempty add path "
     "del has contains inside startswith endswith ltrimstr rtrimstr split join index rindex indices test splits "
     "scan capture match flatten range limit1 with_entries paths pick walk getpath error tojson1 nth bsearch "
-    "trimstr IN INDEX in".replace("recurse? ", "").replace("tojson1 ", "").split()
+    "trimstr IN INDEX in".replace("recurse? ", "")
+    .replace("tojson1 ", "")
+    .split()
 )
-OPERATORS = st.sampled_from("+ - * / % == != < <= > >= and or //".split())
-ASSIGNMENTS = st.sampled_from("= |= += -= *= //=".split())
+OPERATORS = st.sampled_from(["+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "and", "or", "//"])
+ASSIGNMENTS = st.sampled_from(["=", "|=", "+=", "-=", "*=", "//="])
 PATHS = st.sampled_from(
     [".a", ".b", ".[0]", ".[]", ".[]?", ".a.b", ".a[0]", ".a[]?", ".[1:]", "..", "(.a,.b)", ".[-1]", "first(.[]?)",
      "(.[]?|select(. != null))", "if .a? then .a else .b? end", ".a // .b", "getpath([\"a\",\"b\"])", "limit(1; .[]?)",
@@ -74,7 +76,9 @@ def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(inner, inner).map("({0[0]} as {{a: $v, $b}} | {0[1]})".format),
         st.tuples(inner, inner).map("(({0[0]}) as [$v] ?// {{a: $v}} ?// $v | {0[1]})".format),
         st.tuples(inner, inner, inner).map("(reduce ({0[0]}) as $v ({0[1]}; {0[2]}))".format),
-        st.tuples(inner, inner, inner).map("[limit(20; foreach ({0[0]}) as $v ({0[1]}; {0[2]}; [., $v]))]".format),
+        st.tuples(inner, inner, inner).map(
+            "[limit(20; foreach ({0[0]}) as $v ({0[1]}; {0[2]}; [., $v]))]".format
+        ),
         st.tuples(inner, inner).map("(label $f | ({0[0]} | (., break $f)), {0[1]})".format),
         st.tuples(inner, inner).map("(def f: {0[0]}; {0[1]} | f)".format),
         st.tuples(inner, inner).map("(def f(g): {0[0]} | g; f({0[1]}))".format),

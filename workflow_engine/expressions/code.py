@@ -16,7 +16,7 @@ from workflow_engine.expressions.access import Path
 from workflow_engine.expressions.errors import EvaluationError, LimitExceeded
 from workflow_engine.expressions.limits import MAX_CALLS, MAX_FRAMES
 from workflow_engine.expressions.rendering import excerpt
-from workflow_engine.expressions.syntax import Call, Function, Node
+from workflow_engine.expressions.syntax import Call, Function, Node, called
 
 Env: TypeAlias = tuple[Any, ...]
 One: TypeAlias = Callable[[Env, Any], Any]
@@ -138,10 +138,11 @@ class Variant:
 class Definition:
     """A function of the program in its scope, and what it was compiled to so far."""
 
-    __slots__ = ("function", "scope", "variants")
+    __slots__ = ("calls", "function", "scope", "variants")
 
     def __init__(self, function: Function, scope: Scope) -> None:
         self.function = function
+        self.calls = called(function.body)
         self.scope = scope
         self.variants: dict[tuple[bool, ...], Variant] = {}
 
@@ -159,7 +160,7 @@ class Scope:
     """What names mean at a place of the program, and how long the environment is there."""
 
     variables: dict[str, tuple[int, int]]
-    functions: dict[tuple[str, int], Definition | Parameter | int]
+    functions: dict[tuple[str, int], Definition | Parameter]
     labels: dict[str, int]
     size: int
 
@@ -168,8 +169,8 @@ class Scope:
         variables = {**self.variables, name: (self.size, grows)}
         return replace(self, variables=variables, size=self.size + 1)
 
-    def with_function(self, name: str, arity: int, target: Definition | Parameter | int) -> Scope:
-        """This scope with a function; a *target* that is an int is the slot of a value parameter."""
+    def with_function(self, name: str, arity: int, target: Definition | Parameter) -> Scope:
+        """This scope with a function."""
         return replace(self, functions={**self.functions, (name, arity): target})
 
     def with_label(self, name: str) -> Scope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from workflow_engine.expressions import (
     assignment,
@@ -97,7 +97,12 @@ def compile_program(source: str, variables: Collection[str]) -> Program:
     """Compile *source*; `ExpressionError` where it is not jq, or asks for what no expression may have."""
     try:
         tree = parse(source)
-        names = tuple(sorted(_named(tree) & frozenset(variables)))
+        names = tuple(
+            sorted(
+                {part.name for part in syntax.parts(tree) if isinstance(part, syntax.Variable)}
+                & frozenset(variables)
+            )
+        )
         compiler = _Compiler(source, frozenset(variables), len(names))
         scope = Scope({}, {}, {}, FIRST_SLOT)
         for name in names:
@@ -189,18 +194,3 @@ class _Compiler:
 def _hidden(scope: Scope) -> set[str]:
     """The names of slots that no program can spell."""
     return {name for name in scope.variables if name.startswith(" ")}
-
-
-def _named(tree: Node) -> set[str]:
-    """The variables that the program names anywhere."""
-    found: set[str] = set()
-    pending: list[Any] = [tree]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, syntax.Variable):
-            found.add(part.name)
-        if isinstance(part, tuple):
-            pending.extend(part)
-        elif isinstance(part, Node | syntax.Function | syntax.BindArray | syntax.BindObject):
-            pending.extend(getattr(part, name) for name in part.__dataclass_fields__)
-    return found

@@ -24,10 +24,9 @@ from workflow_engine.expressions.code import (
     too_many_calls,
 )
 from workflow_engine.expressions.limits import MAX_CALLS, MAX_FRAMES
-from workflow_engine.expressions.selecting import chain
 
 _LEAST_FRAMES = MAX_FRAMES // MAX_CALLS
-_CALL = 4
+_CALL = 8
 """Steps that a call takes besides its body."""
 
 
@@ -35,7 +34,11 @@ def define(builder: Builder, node: syntax.Define, scope: Scope, tail: bool) -> C
     definition = defined(node.function, scope)
     code = builder.code(node.body, definition.scope, tail=tail)
     if not definition.variants:  # nobody calls it; it must make sense all the same
-        filters = [name for name in node.function.parameters if not name.startswith("$")]
+        filters = [
+            name
+            for name in node.function.parameters
+            if not name.startswith("$") or name[1:] in definition.calls
+        ]
         _variant(builder, definition, (False,) * len(filters))
     return code
 
@@ -52,12 +55,9 @@ def defined(function: syntax.Function, scope: Scope) -> Definition:
 
 
 def call(
-    builder: Builder, node: syntax.Call, scope: Scope, target: Definition | Parameter | int, *, tail: bool
+    builder: Builder, node: syntax.Call, scope: Scope, target: Definition | Parameter, *, tail: bool
 ) -> Code:
     """Compile a call of what the program itself defines."""
-    if isinstance(target, int):
-        slot = target
-        return chain(lambda env, _value: env[slot], ())
     if isinstance(target, Parameter):
         return _call_parameter(target)
     return _call_definition(builder, node, scope, target, tail=tail)
@@ -109,7 +109,7 @@ def _prepared(
         if name.startswith("$"):
             makers.append(code.one)
             streams.append(code.many)
-        else:
+        if not name.startswith("$") or name[1:] in target.calls:
             signature.append(code.one is not None)
             pair = _closure(builder, argument, code, scope)
             makers.append(pair)
@@ -225,12 +225,13 @@ def _inside(target: Definition, signature: tuple[bool, ...]) -> Scope:
     inner = target.scope
     singles = iter(signature)
     for name in target.function.parameters:
-        slot = inner.size
         if name.startswith("$"):
-            inner = inner.with_variable(name[1:]).with_function(name[1:], 0, slot)
-        else:
-            widened = inner.with_variable(" " + name)  # a slot; no program can spell this name
-            inner = widened.with_function(name, 0, Parameter(slot, next(singles)))
+            inner = inner.with_variable(name[1:])
+        bare = name.removeprefix("$")
+        if bare == name or bare in target.calls:
+            slot = inner.size
+            widened = inner.with_variable(" " + bare)  # a slot; no program can spell this name
+            inner = widened.with_function(bare, 0, Parameter(slot, next(singles)))
     return inner
 
 
@@ -259,13 +260,8 @@ def _variant(builder: Builder, target: Definition, signature: tuple[bool, ...]) 
     return variant
 
 
-def trace_call(
-    builder: Builder, node: syntax.Call, scope: Scope, target: Definition | Parameter | int
-) -> Trace:
+def trace_call(builder: Builder, node: syntax.Call, scope: Scope, target: Definition | Parameter) -> Trace:
     """Compile a call of what the program itself defines as a path expression."""
-    if isinstance(target, int):
-        slot = target
-        return lambda env, _path, _value: ((None, env[slot]),)
     if isinstance(target, Parameter):
         place = target.slot
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from workflow_engine.values import Json
 
@@ -279,3 +280,21 @@ def names(pattern: Pattern) -> tuple[str, ...]:
                 inner += [value] if value else []
             pending = [*inner, *pending]
     return tuple(found)
+
+
+def parts(node: Node) -> Iterator[Node]:
+    """*node* and every filter inside it."""
+    pending: list[Any] = [node]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, Node):
+            yield part
+        if isinstance(part, tuple):
+            pending.extend(part)
+        elif isinstance(part, Node | Function | BindArray | BindObject):
+            pending.extend(getattr(part, name) for name in part.__dataclass_fields__)
+
+
+def called(node: Node) -> frozenset[str]:
+    """The functions without arguments that *node* calls anywhere."""
+    return frozenset(part.name for part in parts(node) if isinstance(part, Call) and not part.arguments)
