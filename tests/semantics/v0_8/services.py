@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 import catalog
+from tests.running import Ended
 from tests.standins.server import Recorded, Server, serve
 from workflow_engine import dsl
 from workflow_engine.calls import Egress
@@ -53,12 +54,29 @@ class Services:
 
     async def pin(self, text: str) -> dict[str, Json]:
         """What a deployment of *text* pins, if every OpenAPI document that it names is this service's."""
-        found = needs(dsl.parse(text).data)
-        texts = {need.document: self.openapi for need in found if need.document is not None}
-        specs = catalog.Catalog(await catalog.open_store("memory:"))
-        async with Egress() as egress:
-            resolution = Resolution(specs, egress, texts)
-            return {need.key: await resolution(need) for need in found}
+        return await pin(text, openapi=self.openapi)
+
+
+async def pin(text: str, *, openapi: str = "", asyncapi: Mapping[str, str] | None = None) -> dict[str, Json]:
+    """What a deployment of *text* pins: *openapi* stands for every OpenAPI document that it names.
+
+    *asyncapi* are documents in the catalog, by name.
+    """
+    found = needs(dsl.parse(text).data)
+    specs = catalog.Catalog(await catalog.open_store("memory:"))
+    for name, document in (asyncapi or {}).items():
+        await specs.add(name, document)
+    async with Egress() as egress:
+        resolution = Resolution(specs, egress, {need.document: openapi for need in found if need.document})
+        return {need.key: await resolution(need) for need in found}
+
+
+async def published(run: Any, ended: Ended, channel: str) -> list[Any]:
+    """The data of the events in *channel*, on either runtime, in their order."""
+    if run.name == "local":
+        return [event["data"] for event in ended.channels.get(channel, [])]
+    page = await run.router.events(channel)
+    return [item["event"]["data"] for item in reversed(page.events)]
 
 
 def _arguments(request: Recorded) -> Json:

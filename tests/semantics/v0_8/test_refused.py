@@ -1,0 +1,265 @@
+"""What DSL 0.8 has and this engine has not is refused when a document is read: by its code, at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.semantics.v0_8.documents import problems
+from workflow_engine import dsl
+
+BASE = """
+functions:
+  - {name: f, operation: 'file://api.json#f'}
+  - {name: x, type: expression, operation: .}
+events:
+  - {name: A, type: a, source: tests}
+  - {name: P, type: p, kind: produced}
+states:
+  - {name: Start, type: inject, data: {}, transition: Operate}
+  - name: Operate
+    type: operation
+    actions: [{functionRef: f}]
+    transition: Choose
+  - name: Choose
+    type: switch
+    dataConditions: [{condition: 'true', end: {}}]
+    defaultCondition: {transition: Fork}
+  - name: Fork
+    type: parallel
+    branches: [{name: b, actions: [{functionRef: {refName: f}}]}]
+    transition: Loop
+  - name: Loop
+    type: foreach
+    inputCollection: .list
+    actions: [{functionRef: x}]
+    transition: Sleep
+  - {name: Sleep, type: sleep, duration: PT1S, transition: Wait}
+  - name: Wait
+    type: event
+    onEvents: [{eventRefs: [A], actions: [{functionRef: x}]}]
+    transition: {nextState: Last}
+  - {name: Last, type: inject, data: {}, end: {}}
+"""
+START, OPERATE, CHOOSE, FORK, LOOP, SLEEP, WAIT, LAST = (f"/states/{number}" for number in range(8))
+ACTION = OPERATE + "/actions/0"
+
+
+def put(at: str, value: Any) -> Callable[[Any], None]:
+    """Set the value at the pointer *at*."""
+    parts = [int(part) if part.isdecimal() else part for part in at.split("/")[1:]]
+
+    def change(data: Any) -> None:
+        for part in parts[:-1]:
+            data = data[part]
+        data[parts[-1]] = value
+
+    return change
+
+
+PRODUCE = [{"eventRef": "P", "data": "${ .x }"}]
+AUTH = [{"name": "a", "scheme": "basic", "properties": {"username": "u", "password": "p"}}]
+
+REFUSED: list[tuple[str, Any, str | None]] = [
+    # at, value, and where the problem is if it is not there
+    ("/auth", AUTH, None),
+    ("/auth", "auth.json", None),
+    ("/secrets", ["token"], None),
+    ("/secrets", "secrets.json", None),
+    ("/timeouts", {"workflowExecTimeout": "PT1H"}, None),
+    ("/timeouts", {"workflowExecTimeout": {"duration": "PT1H", "interrupt": True, "runBefore": "Last"}}, None),
+    ("/timeouts", {"stateExecTimeout": {"total": "PT1H"}}, None),
+    ("/timeouts", {"actionExecTimeout": "PT1H"}, None),
+    ("/timeouts", {"branchExecTimeout": "PT1H"}, None),
+    ("/timeouts", {"eventTimeout": "PT1H"}, None),
+    ("/timeouts", "timeouts.json", None),
+    ("/errors", [{"name": "e", "code": "404"}], None),
+    ("/errors", "errors.json", None),
+    ("/retries", [{"name": "r", "maxAttempts": 3}], None),
+    ("/retries", "retries.json", None),
+    ("/autoRetries", True, None),
+    ("/keepActive", True, None),
+    ("/dataInputSchema", "input.json", None),
+    ("/dataInputSchema", {"schema": "input.json", "failOnValidationErrors": False}, None),
+    ("/functions", "functions.json", None),
+    ("/events", "events.json", None),
+    ("/constants", "constants.json", None),
+    ("/start", {"stateName": "Start", "schedule": "R/PT1H"}, "/start/schedule"),
+    ("/start", {"stateName": "Start", "schedule": {"interval": "R/PT1H"}}, "/start/schedule"),
+    ("/start", {"stateName": "Start", "schedule": {"cron": "0 0/15 * * * ?", "timezone": "UTC"}}, "/start/schedule"),
+    # definitions
+    ("/functions/1", {"name": "x", "type": "rpc", "operation": "a.proto#S#m"}, "/functions/1/type"),
+    ("/functions/1", {"name": "x", "operation": "a.proto#S#m"}, "/functions/1/operation"),
+    ("/functions/1", {"name": "x", "type": "graphql", "operation": "https://e.example#query#q"}, "/functions/1/type"),
+    ("/functions/1", {"name": "x", "type": "odata", "operation": "https://e.example#Set"}, "/functions/1/type"),
+    ("/functions/1", {"name": "x", "type": "custom"}, "/functions/1/type"),
+    ("/functions/0/authRef", "a", None),
+    ("/functions/0/operation", "${ .url }#f", None),
+    ("/events/0/correlation", [{"contextAttributeName": "order"}], None),
+    ("/events/1/correlation", [{"contextAttributeName": "order", "contextAttributeValue": "1"}], None),
+    ("/events/0/type", "${ .type }", None),
+    ("/events/0/source", "${ .source }", None),
+    # states
+    (LAST, {"name": "Last", "type": "callback", "action": {"functionRef": "f"}, "eventRef": "A", "end": True},
+     LAST + "/type"),
+    (OPERATE + "/onErrors", [{"errorRef": "e", "end": True}], None),
+    (CHOOSE + "/onErrors", [{"errorRefs": ["e"], "transition": "Last"}], None),
+    (WAIT + "/onErrors", [{"errorRef": "*", "end": True}], None),
+    (OPERATE + "/compensatedBy", "Last", None),
+    (LAST + "/usedForCompensation", True, None),
+    (OPERATE + "/transition", {"nextState": "Choose", "produceEvents": PRODUCE}, OPERATE + "/transition/produceEvents"),
+    (OPERATE + "/transition", {"nextState": "Choose", "compensate": True}, OPERATE + "/transition/compensate"),
+    (WAIT + "/transition/produceEvents", PRODUCE, None),
+    (LAST + "/end/produceEvents", PRODUCE, None),
+    (LAST + "/end/compensate", True, None),
+    (LAST + "/end/continueAs", "other", None),
+    (LAST + "/end/continueAs", {"workflowId": "other", "data": {"a": 1}}, None),
+    (CHOOSE + "/dataConditions/0/end", {"terminate": True, "continueAs": "other"},
+     CHOOSE + "/dataConditions/0/end/continueAs"),
+    (CHOOSE + "/defaultCondition", {"transition": {"nextState": "Fork", "compensate": True}},
+     CHOOSE + "/defaultCondition/transition/compensate"),
+    (FORK + "/timeouts", {"branchExecTimeout": "PT1H"}, FORK + "/timeouts/branchExecTimeout"),
+    (FORK + "/branches/0/timeouts", {"branchExecTimeout": "PT1H"}, None),
+    (FORK + "/branches/0/timeouts", {"actionExecTimeout": "PT1H"}, None),
+    (FORK, {"name": "Fork", "type": "parallel", "completionType": "atLeast", "numCompleted": "${ .n }",
+            "branches": [{"name": "b", "actions": []}], "transition": "Loop"}, FORK + "/numCompleted"),
+    (LOOP + "/batchSize", "${ .n }", None),
+    (SLEEP + "/timeouts", {"stateExecTimeout": {"single": "PT1H", "total": "${ .t }"}},
+     SLEEP + "/timeouts/stateExecTimeout"),
+    # actions
+    (ACTION + "/retryRef", "r", None),
+    (ACTION + "/retryableErrors", ["e"], None),
+    (ACTION + "/nonRetryableErrors", ["e"], None),
+    (ACTION + "/functionRef", {"refName": "f", "invoke": "async"}, ACTION + "/functionRef/invoke"),
+    (ACTION + "/functionRef", {"refName": "f", "selectionSet": "{ id }"}, ACTION + "/functionRef/selectionSet"),
+    (ACTION, {"eventRef": {"triggerEventRef": "P", "resultEventRef": "A"}}, ACTION + "/eventRef"),
+    (ACTION, {"subFlowRef": {"workflowId": "w", "invoke": "async"}}, ACTION + "/subFlowRef"),
+    (ACTION, {"subFlowRef": {"workflowId": "w", "invoke": "async", "onParentComplete": "terminate"}},
+     ACTION + "/subFlowRef/onParentComplete"),
+    (ACTION, {"subFlowRef": "${ .flow }"}, ACTION + "/subFlowRef"),
+    (ACTION, {"subFlowRef": {"workflowId": "${ .flow }"}}, ACTION + "/subFlowRef/workflowId"),
+    (ACTION, {"subFlowRef": {"workflowId": "w", "version": "${ .v }"}}, ACTION + "/subFlowRef/version"),
+    (FORK + "/branches/0/actions/0/retryRef", "r", None),
+    (LOOP + "/actions/0/retryRef", "r", None),
+    (WAIT + "/onEvents/0/actions/0/retryRef", "r", None),
+    (ACTION + "/condition", "$SECRETS.x == 1", None),
+]  # fmt: skip
+
+HARMLESS: list[tuple[str, Any]] = [
+    ("/keepActive", False),
+    ("/autoRetries", False),
+    ("/annotations", ["a"]),
+    ("/metadata", {"team": "orders"}),
+    ("/owner", "free at the root"),
+    ("/start", "Start"),
+    (LAST + "/usedForCompensation", False),
+    (LAST + "/end/terminate", True),
+    (LAST + "/end/compensate", False),
+    (WAIT + "/transition/compensate", False),
+    (ACTION + "/functionRef", {"refName": "f", "invoke": "sync", "arguments": {"a": "${ .a }"}}),
+    (
+        ACTION,
+        {
+            "subFlowRef": {
+                "workflowId": "w",
+                "version": "1",
+                "invoke": "async",
+                "onParentComplete": "continue",
+            }
+        },
+    ),
+    (WAIT + "/onEvents/0/actionMode", "parallel"),
+]
+
+
+def changed(at: str, value: Any) -> str:
+    data = yaml.safe_load(BASE)
+    put(at, value)(data)
+    return yaml.safe_dump(data, sort_keys=False)
+
+
+def test_the_document_that_is_changed_is_fine() -> None:
+    assert problems(BASE) == []
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "where"), REFUSED, ids=[f"{at}-{n}" for n, (at, _, _) in enumerate(REFUSED)]
+)
+def test_what_cannot_be_done_is_refused(at: str, value: Any, where: str | None) -> None:
+    found = problems(changed(at, value))
+    assert [(problem.code, problem.pointer) for problem in found] == [("unsupported", where or at)], found
+
+
+@pytest.mark.parametrize(("at", "value"), HARMLESS, ids=[at for at, _ in HARMLESS])
+def test_what_says_nothing_new_is_taken(at: str, value: Any) -> None:
+    assert problems(changed(at, value)) == []
+
+
+WRONG: list[tuple[str, Any, str, str]] = [
+    ("/start", "Nowhere", "unknown-state", "/start"),
+    (OPERATE + "/transition", "Nowhere", "unknown-state", OPERATE + "/transition"),
+    (OPERATE + "/transition", {"nextState": "Nowhere"}, "unknown-state", OPERATE + "/transition/nextState"),
+    (CHOOSE + "/defaultCondition", {"transition": "No"}, "unknown-state", CHOOSE + "/defaultCondition/transition"),
+    (ACTION + "/functionRef", "g", "unknown-function", ACTION + "/functionRef"),
+    (ACTION + "/functionRef", {"refName": "g"}, "unknown-function", ACTION + "/functionRef/refName"),
+    (ACTION + "/condition", "fn:g", "unknown-function", ACTION + "/condition"),
+    (LAST + "/data/a", ["${ fn:f }"], "unknown-function", LAST + "/data/a/0"),
+    (WAIT + "/onEvents/0/eventRefs/0", "B", "unknown-event", WAIT + "/onEvents/0/eventRefs/0"),
+    (WAIT + "/onEvents/0/eventRefs/0", "P", "wrong-event-kind", WAIT + "/onEvents/0/eventRefs/0"),
+    ("/functions/1/name", "f", "duplicate-definition", "/functions/1/name"),
+    ("/events/1/name", "A", "duplicate-definition", "/events/1/name"),
+    (LOOP + "/outputCollection", ".a | .b", "not-a-path", LOOP + "/outputCollection"),
+    (ACTION + "/actionDataFilter", {"toStateData": "$x"}, "not-a-path", ACTION + "/actionDataFilter/toStateData"),
+    (WAIT + "/onEvents/0/eventDataFilter", {"toStateData": ".[]"}, "not-a-path",
+     WAIT + "/onEvents/0/eventDataFilter/toStateData"),
+    (ACTION + "/actionDataFilter", {"useResults": False, "toStateData": ".[]"}, "not-a-path",
+     ACTION + "/actionDataFilter/toStateData"),
+    (SLEEP + "/duration", "${ .a + }", "invalid-expression", SLEEP + "/duration"),
+    (ACTION + "/functionRef", {"refName": "f", "arguments": {"a": ["${ ) }"]}}, "invalid-expression",
+     ACTION + "/functionRef/arguments/a/0"),
+    (LOOP + "/actions/0/functionRef", {"refName": "x", "arguments": {"a": 1}}, "misplaced-property",
+     LOOP + "/actions/0/functionRef/arguments"),
+    (ACTION, {"subFlowRef": {"workflowId": "w", "invoke": "async", "onParentComplete": "continue"},
+              "actionDataFilter": {"results": ".a"}}, "misplaced-property", ACTION + "/actionDataFilter/results"),
+    ("/functions/0/operation", "file://api.json", "invalid-value", "/functions/0/operation"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "code", "where"), WRONG, ids=[f"{code}-{at}" for at, _, code, _ in WRONG]
+)
+def test_what_is_wrong_is_told_at_its_place(at: str, value: Any, code: str, where: str) -> None:
+    found = problems(changed(at, value))
+    assert (code, where) in [(problem.code, problem.pointer) for problem in found], found
+    assert len(found) == (1 if at != "/functions/1/name" else 3)  # what had that name is unknown now
+
+
+@pytest.mark.parametrize("operation", [".a +", "${ .a + }"])
+def test_a_function_that_is_no_expression_is_wrong_once_where_it_is_defined(operation: str) -> None:
+    data = yaml.safe_load(BASE)
+    put("/functions/1/operation", operation)(data)
+    put(ACTION + "/condition", "fn:x")(data)
+    found = problems(yaml.safe_dump(data))
+    assert [(problem.code, problem.pointer) for problem in found] == [
+        ("invalid-expression", "/functions/1/operation")
+    ]
+
+
+def test_what_another_file_defines_is_not_called_unknown() -> None:
+    data = yaml.safe_load(BASE)
+    data |= {"functions": "functions.json", "events": "events.yaml"}
+    put(ACTION + "/condition", "${ fn:there }")(data)
+    found = problems(yaml.safe_dump(data))
+    assert {(problem.code, problem.pointer) for problem in found} == {
+        ("unsupported", "/functions"),
+        ("unsupported", "/events"),
+    }
+
+
+def test_every_problem_has_a_line() -> None:
+    text = "id: a\nspecVersion: '0.8'\n" + changed(ACTION + "/retryRef", "r")
+    [found] = dsl.check(dsl.parse(text))
+    assert text.splitlines()[found.line - 1].strip() == "retryRef: r"
