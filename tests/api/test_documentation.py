@@ -139,3 +139,13 @@ async def test_the_document_says_where_the_token_goes():
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     for path, _, operation in operations(document):
         assert bool(operation.get("security")) == (path != "/livez"), path
+
+
+async def test_the_documentation_needs_nothing_from_the_internet(server):
+    page = await server.get("/docs")
+    assert page.status == 200
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page.body.decode())
+    assert assets
+    for asset in assets:
+        assert asset.startswith("/"), f"{asset} is elsewhere"
+        assert (await server.get(asset)).status == 200

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 
 from workflow_engine.api import events, health, internal, runs, subscriptions, workflows
 from workflow_engine.api.answers import JsonAnswer, answer_problems
@@ -56,7 +57,8 @@ def create_app(
     *ready* says which parts work. Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut
     down: whoever waits for a run is answered at once with the run as it is.
     """
-    app = FastAPI(
+    app = FastAPIOffline(  # its documentation pages need nothing from the internet
+        redoc_url=None,
         title="Serverless workflow engine",
         summary="Durable workflows, an event router and an AsyncAPI catalog",
         description=_DESCRIPTION,
