@@ -77,7 +77,7 @@ _COMPILE = {
     "name. Rename the task.",
     "duplicate-case": "Two cases of a switch have one name. Rename one, so that problems and diagrams tell them apart.",
     "duplicate-definition": "Two functions, events, retries or errors have one name; a reference could mean either.",
-    "duplicate-state": "Two states have one name; a transition could mean either.",
+    "duplicate-state": "Two states have one name, or one id; a transition could mean either.",
     "duplicate-task": "Two tasks of one list have one name; `then` could mean either.",
     "duplicate-variable": "A loop binds its item and its index to one name. Give `at` another name than `each`.",
     "invalid-expression": "The text is not a jq expression that may run here. The message has the place in the text; "
@@ -116,7 +116,6 @@ _GRAPH = {
     "busy-retry": "A retry without a delay tries again at once, as fast as it can. Give it a `delay`.",
     "endless-loop": "From these states no way leads out. If nothing in them waits or acts, the run would spin for "
     "ever, which is an error; if something does, it may be meant.",
-    "endless-wait": "Nothing ends the wait if the event never comes. Set `timeouts.eventTimeout`.",
     "missing-target": "A transition leads to a state that is not there.",
     "race-of-one": "A fork that competes has one branch, which always wins.",
     "unreachable-case": "An earlier case always holds when this one would.",
