@@ -204,7 +204,8 @@ async def test_user_information_in_the_uri_is_basic_authentication(bin_server, c
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        ({"digest": {"username": "u", "password": "SECRET"}}, "'digest' is not supported"),
+        ({"digest": {"username": "u:v", "password": "SECRET"}}, "colon"),
+        ({"hawk": {"username": "u", "password": "SECRET"}}, "'hawk' is not supported"),
         ({"basic": {"username": "u:v", "password": "SECRET"}}, "colon"),
         ({"basic": {"password": "SECRET"}}, "username is missing"),
         ({"basic": {"use": "mySecret"}}, "username is missing"),

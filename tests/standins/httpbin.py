@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import re
+import secrets
 from email.parser import BytesParser
 
 from aiohttp import web
@@ -19,6 +22,32 @@ def app() -> web.Application:
         if request.headers.get("Authorization") != f"Basic {base64.b64encode(expected.encode()).decode()}":
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="Fake Realm"'})
         return web.json_response({"authenticated": True, "user": request.match_info["user"]})
+
+    nonces: dict[str, int] = {}
+
+    @routes.route("*", "/digest-auth/{qop}/{user}/{password}/{algorithm}")
+    @routes.route("*", "/digest-auth/{qop}/{user}/{password}/{algorithm}/{stale_after}")
+    async def digest(request: web.Request) -> web.Response:
+        """Answers who proves to know the password by RFC 7616; a nonce is good for *stale_after* requests."""
+        about = request.match_info
+        uses = int(about.get("stale_after", 1000))
+        algorithm = about["algorithm"]
+        given = _digest(request.headers.get("Authorization", ""))
+        known, stale = given.get("nonce") in nonces, False
+        if known and given.get("response") == _expected(request, given):
+            count = int(given.get("nc") or "1", 16)
+            last = nonces[given["nonce"]]
+            if last < count <= uses:
+                nonces[given["nonce"]] = count
+                return web.json_response({"authenticated": True, "user": about["user"], "nc": count})
+            stale = True
+        nonce = secrets.token_hex(8)
+        nonces[nonce] = 0
+        qop = "" if about["qop"] == "none" else f', qop="{about["qop"]}"'
+        challenge = f'Digest realm="a, realm", nonce="{nonce}", opaque="o", algorithm={algorithm}{qop}'
+        return web.Response(
+            status=401, headers={"WWW-Authenticate": challenge + (", stale=true" if stale else "")}
+        )
 
     @routes.get("/bearer")
     async def bearer(request: web.Request) -> web.Response:
@@ -80,6 +109,33 @@ def app() -> web.Application:
     made = web.Application(client_max_size=64 * 1024 * 1024)
     made.add_routes(routes)
     return made
+
+
+def _digest(header: str) -> dict[str, str]:
+    scheme, _, rest = header.partition(" ")
+    found = re.findall(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))', rest) if scheme == "Digest" else []
+    return {name: quoted or bare for name, quoted, bare in found}
+
+
+def _expected(request: web.Request, given: dict[str, str]) -> str:
+    about = request.match_info
+    algorithm = about["algorithm"].upper()
+    if given.get("uri") != request.raw_path or given.get("opaque") != "o":
+        return "nothing"
+    make = hashlib.sha256 if algorithm.startswith("SHA-256") else hashlib.md5
+
+    def hashed(*parts: str) -> str:
+        return make(":".join(parts).encode()).hexdigest()
+
+    first = hashed(about["user"], "a, realm", about["password"])
+    if algorithm.endswith("-SESS"):
+        first = hashed(first, given["nonce"], given["cnonce"])
+    second = hashed(request.method, given["uri"])
+    if about["qop"] == "none":
+        return hashed(first, given["nonce"], second)
+    if given.get("qop") != about["qop"]:
+        return "nothing"
+    return hashed(first, given["nonce"], given["nc"], given["cnonce"], "auth", second)
 
 
 async def _json(request: web.Request) -> object:

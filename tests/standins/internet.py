@@ -1,4 +1,4 @@
-"""The hosts that the conformance features name, on loopback: their documents run here unchanged.
+"""The hosts that the conformance features name, and an issuer of tokens, on loopback: documents run here unchanged.
 
     with internet_thread() as internet:
         async with Egress(**internet.egress) as egress:
@@ -18,13 +18,14 @@ from typing import TypedDict
 import trustme
 from aiohttp import web
 
-from tests.standins import httpbin, petstore
+from tests.standins import httpbin, issuer, petstore
 from tests.standins.certificates import ca_file
 from tests.standins.server import Server, ServerThread, serve
 
 HOSTS: Mapping[str, Callable[[], web.Application]] = {
     "petstore.swagger.io": petstore.app,
     "httpbin.org": httpbin.app,
+    "issuer.example": issuer.app,
 }
 
 

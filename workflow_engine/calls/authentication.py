@@ -4,37 +4,54 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeAlias
 
+from yarl import URL
+
+from workflow_engine.calls.credentials import Credentials
 from workflow_engine.calls.egress import Egress
+from workflow_engine.calls.oauth import authorize
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
 
-Scheme: TypeAlias = Callable[[JsonObject, Egress], Awaitable[Mapping[str, str]]]
-"""Takes the properties of a policy and gives the headers to send; it may fetch a token through the egress."""
+Scheme: TypeAlias = Callable[[JsonObject, Egress, URL], Awaitable[Credentials]]
+"""Takes the properties of a policy and the URL to call; it may fetch a token through the egress."""
 
 
-async def _basic(properties: JsonObject, egress: Egress) -> Mapping[str, str]:
-    username = _property("basic", properties, "username")
-    password = _property("basic", properties, "password")
-    if ":" in username:
-        raise fault("configuration", "authentication basic: a user name cannot have a colon (RFC 7617)")
+async def _basic(properties: JsonObject, egress: Egress, url: URL) -> Credentials:
+    username, password = _login("basic", properties)
     credentials = base64.b64encode(f"{username}:{password}".encode()).decode()
-    return {"Authorization": f"Basic {credentials}"}
+    return Credentials({"Authorization": f"Basic {credentials}"})
 
 
-async def _bearer(properties: JsonObject, egress: Egress) -> Mapping[str, str]:
+async def _digest(properties: JsonObject, egress: Egress, url: URL) -> Credentials:
+    username, password = _login("digest", properties)
+    return Credentials(digest=egress.remembered.digest(str(url.origin()), username, password))
+
+
+async def _bearer(properties: JsonObject, egress: Egress, url: URL) -> Credentials:
     token = _property("bearer", properties, "token")
     if not token.isascii() or any(char <= " " or char == "\x7f" for char in token):
         raise fault("configuration", "authentication bearer: the token has a character it cannot have")
-    return {"Authorization": f"Bearer {token}"}
+    return Credentials({"Authorization": f"Bearer {token}"})
 
 
-SCHEMES: Mapping[str, Scheme] = {"basic": _basic, "bearer": _bearer}
+async def _authorize(scheme: str, properties: JsonObject, egress: Egress, url: URL) -> Credentials:
+    return await authorize(scheme, properties, egress)
 
 
-async def credentials(policy: Json, egress: Egress) -> Mapping[str, str]:
-    """The headers of authentication *policy*, such as ``{"basic": {"username": …, "password": …}}``.
+SCHEMES: Mapping[str, Scheme] = {
+    "basic": _basic,
+    "bearer": _bearer,
+    "digest": _digest,
+    "oauth2": partial(_authorize, "oauth2"),
+    "oidc": partial(_authorize, "oidc"),
+}
+
+
+async def authenticate(policy: Json, egress: Egress, url: URL) -> Credentials:
+    """The credentials of authentication *policy*, such as ``{"basic": {"username": …, "password": …}}``.
 
     References (``use``) are resolved before a call is made. A policy that cannot be applied is a
     configuration fault, whose detail never has a value of the policy in it.
@@ -47,9 +64,18 @@ async def credentials(policy: Json, egress: Egress) -> Mapping[str, str]:
         raise fault(
             "configuration", f"authentication {name!r} is not supported; use one of {', '.join(SCHEMES)}"
         )
+    if isinstance(properties, str) and name == "bearer":
+        properties = {"token": properties}  # a secret may be nothing but the token
     if not isinstance(properties, dict):
         raise fault("configuration", f"authentication {name}: its properties must be an object")
-    return await scheme(properties, egress)
+    return await scheme(properties, egress, url)
+
+
+def _login(scheme: str, properties: JsonObject) -> tuple[str, str]:
+    username = _property(scheme, properties, "username")
+    if ":" in username:
+        raise fault("configuration", f"authentication {scheme}: a user name cannot have a colon (RFC 7617)")
+    return username, _property(scheme, properties, "password")
 
 
 def _property(scheme: str, properties: JsonObject, name: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from multidict import CIMultiDict
+
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.exchange import Request, deadline, send
 from workflow_engine.calls.http import target
-from workflow_engine.calls.url import bounded, shown_url
+from workflow_engine.calls.url import bounded, shown_uri
 from workflow_engine.errors import fault
 from workflow_engine.values import Json
 
@@ -23,11 +25,13 @@ async def fetch(uri: str, policy: Json, egress: Egress, *, seconds: float, kind:
         raise fault(
             "configuration", f"the {kind} {bounded(uri, 200)} is neither in the bundle nor on the web"
         )
-    url, headers = await target(uri, policy, egress)
-    what = f"the {kind} {shown_url(url)}"
-    headers["Accept"] = "application/json, application/yaml, */*;q=0.8"
+    what = f"the {kind} {shown_uri(uri)}"
     async with deadline(seconds, what):
-        response = await send(Request("GET", url, headers), egress, redirect=True, limit=MAX_DOCUMENT)
+        url, credentials = await target(uri, policy, egress)
+        headers = CIMultiDict(credentials.headers)
+        headers["Accept"] = "application/json, application/yaml, */*;q=0.8"
+        request = Request("GET", url, headers, credentials=credentials)
+        response = await send(request, egress, redirect=True, limit=MAX_DOCUMENT)
     if response.status != 200:
         raise fault("communication", f"{what}: the server answered {response.status}", status=response.status)
     try:

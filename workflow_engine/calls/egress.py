@@ -19,6 +19,7 @@ from yarl import URL
 
 from workflow_engine import __version__
 from workflow_engine.calls.addresses import AddressPolicy, host_key, literal_address
+from workflow_engine.calls.tokens import Remembered
 from workflow_engine.errors import Fault, fault
 
 MIB = 1024 * 1024
@@ -68,7 +69,7 @@ class Egress:
     choice and are not subject to the address rules. *ca_file* has certificates that are trusted besides
     those of the system. *trust_env* takes proxies from the environment; a proxy resolves names itself, so
     the address rules then hold for literals only. *max_response* bounds a body in bytes, decompressed.
-    `texts` remembers documents that calls have fetched.
+    `texts` remembers documents that calls have fetched, `remembered` the access tokens that they got.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Egress:
         self.policy = AddressPolicy(hosts, allow_link_local, allow_private)
         self.max_response = max_response
         self.texts = TextCache()
+        self.remembered = Remembered()
         self._connect_to = {_endpoint(left): _endpoint(right) for left, right in (connect_to or {}).items()}
         for host, port in self._connect_to:
             if literal_address(host) is not None:
@@ -134,6 +136,7 @@ class Egress:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.remembered.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()

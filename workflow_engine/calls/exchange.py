@@ -18,6 +18,7 @@ from yarl import URL
 
 from workflow_engine.calls.content import decode
 from workflow_engine.calls.context import CallContext
+from workflow_engine.calls.credentials import NOBODY, Credentials
 from workflow_engine.calls.egress import Egress, Refused
 from workflow_engine.calls.url import REDACTED, bounded, is_secret, shown_url
 from workflow_engine.errors import Fault, fault
@@ -35,12 +36,16 @@ _EXCERPT_CHARS = 500
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send. *url* has been admitted by the egress and has no user information."""
+    """What to send. *url* has been admitted by the egress and has no user information.
+
+    The headers of *credentials* are in *headers*; what else they have is applied when the request is sent.
+    """
 
     method: str
     url: URL
     headers: CIMultiDict[str]
     body: bytes | None = None
+    credentials: Credentials = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ async def send(request: Request, egress: Egress, *, redirect: bool, limit: int |
     only an excerpt is read.
     """
     hops = 0
+    renew = request.credentials.renew
     while True:
         shown = f"{request.method} {shown_url(request.url)}"
         try:
@@ -111,22 +117,30 @@ async def send(request: Request, egress: Egress, *, redirect: bool, limit: int |
                 data=None if request.body is None else BytesIO(request.body),
                 allow_redirects=False,
                 skip_auto_headers=("Content-Type",),
+                middlewares=(digest,) if (digest := request.credentials.digest) else (),
             ) as answer:
                 location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
-                if not (redirect and location):
+                stale = renew is not None and answer.status == HTTPStatus.UNAUTHORIZED
+                if not (stale or (redirect and location)):
                     body = await _read(answer, shown, limit or egress.max_response)
                     sent = CIMultiDict(answer.request_info.headers)
                     return Response(answer.status, answer.headers, body, replace(request, headers=sent))
         except (aiohttp.ClientError, OSError) as error:
             raise _network_fault(shown, error) from None
+        if stale and renew is not None:
+            headers = CIMultiDict(request.headers)
+            headers.update(await renew())
+            request, renew = replace(request, headers=headers), None
+            continue
         if hops == MAX_REDIRECTS:
             raise fault(
                 "communication",
-                f"{shown}: more than {MAX_REDIRECTS} redirects, the last one to {bounded(location, 200)}",
+                f"{shown}: more than {MAX_REDIRECTS} redirects, the last one to {bounded(location or '', 200)}",
                 status=answer.status,
             )
         hops += 1
-        request = _next_hop(request, answer.status, location, egress)
+        request = _next_hop(request, answer.status, location or "", egress)
+        renew = renew and request.credentials.renew
 
 
 def _next_hop(request: Request, status: int, location: str, egress: Egress) -> Request:
@@ -145,15 +159,17 @@ def _next_hop(request: Request, status: int, location: str, egress: Egress) -> R
     target = egress.admit(target.with_user(None))
     headers = CIMultiDict(request.headers)
     headers.popall("Host", None)
+    credentials = request.credentials
     if target.origin() != request.url.origin():
         for name in _CREDENTIALS:
             headers.popall(name, None)
+        credentials = NOBODY
     method, body = request.method, request.body
     if (status == HTTPStatus.SEE_OTHER and method != "HEAD") or (status in (301, 302) and method == "POST"):
         method, body = "GET", None
         for name in ("Content-Type", "Idempotency-Key"):
             headers.popall(name, None)
-    return Request(method, target, headers, body)
+    return Request(method, target, headers, body, credentials)
 
 
 async def _read(answer: aiohttp.ClientResponse, shown: str, limit: int) -> bytes:
@@ -217,6 +233,8 @@ def _network_fault(shown: str, error: aiohttp.ClientError | OSError) -> Fault:
         reason = "the server closed the connection without an answer"
     elif isinstance(error, aiohttp.ClientResponseError):
         reason = f"the answer is not valid HTTP: {error.message}"
+    elif type(error) is aiohttp.ClientError:  # what the digest scheme cannot answer
+        return fault("authentication", f"{shown}: {bounded(str(error), 300)}")
     else:
         reason = str(error) or type(error).__name__
     return fault("communication", f"{shown}: {bounded(' '.join(reason.split()), 300)}")

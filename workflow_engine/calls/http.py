@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 import re
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 from multidict import CIMultiDict
 from yarl import URL
 
-from workflow_engine.calls.authentication import credentials
+from workflow_engine.calls.authentication import authenticate
 from workflow_engine.calls.content import encode, kind, scalars
 from workflow_engine.calls.context import CallContext
+from workflow_engine.calls.credentials import NOBODY, Credentials
 from workflow_engine.calls.egress import Egress
-from workflow_engine.calls.exchange import OUTPUTS, Request, exchange
+from workflow_engine.calls.exchange import OUTPUTS, Request, deadline, exchange
 from workflow_engine.calls.uri_template import expand
-from workflow_engine.calls.url import add_query, parse_url, query_piece
+from workflow_engine.calls.url import add_query, parse_url, query_piece, shown_uri
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
 
@@ -43,14 +47,19 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     uri, policy = endpoint(arguments.get("endpoint"))
     if "$uri_variables" in arguments:
         uri = expand(uri, arguments["$uri_variables"])
-    url, headers = await target(uri, policy, context.egress)
-    headers = merge_headers(headers, arguments.get("headers"), context.egress)
+    started = time.monotonic()
+    async with deadline(context.timeout, f"authentication to call {shown_uri(uri)}"):
+        url, credentials = await target(uri, policy, context.egress)
+    headers = merge_headers(credentials.headers, arguments.get("headers"), context.egress)
     url = add_query(url, _query(arguments.get("query")))
     body: bytes | None = None
     if arguments.get("body") is not None:
         body, content_type = encode(arguments["body"], headers.get("Content-Type", ""))
         headers["Content-Type"] = content_type
-    request = Request(method.upper(), url, headers, body)
+    request = Request(method.upper(), url, headers, body, credentials)
+    if credentials.renew is not None:  # a token may have taken a part of the time
+        left = max(context.timeout - (time.monotonic() - started), 0.001)
+        context = replace(context, timeout=left)
     return await exchange(request, context, output=output, redirect=redirect)
 
 
@@ -76,8 +85,8 @@ def endpoint(value: Json) -> tuple[str, Json]:
     return uri.strip(), policy
 
 
-async def target(uri: str, policy: Json, egress: Egress) -> tuple[URL, CIMultiDict[str]]:
-    """The URL that may be called, and the headers that authenticate with it.
+async def target(uri: str, policy: Json, egress: Egress) -> tuple[URL, Credentials]:
+    """The URL that may be called, and the credentials for it.
 
     User information in the URI (``https://user:password@host``) is basic authentication, unless *policy*
     says otherwise; it is taken out of the URL.
@@ -86,18 +95,18 @@ async def target(uri: str, policy: Json, egress: Egress) -> tuple[URL, CIMultiDi
         url = parse_url(uri)
     except ValueError as error:
         raise fault("configuration", f"the endpoint cannot be called: {error}") from None
-    headers: CIMultiDict[str] = CIMultiDict()
+    credentials = NOBODY
     if url.user or url.password:
         userinfo = f"{url.user or ''}:{url.password or ''}".encode()
-        headers["Authorization"] = f"Basic {base64.b64encode(userinfo).decode()}"
+        credentials = Credentials({"Authorization": f"Basic {base64.b64encode(userinfo).decode()}"})
         url = url.with_user(None)
     url = egress.admit(url)
     if policy is not None:
-        headers.update(await credentials(policy, egress))
-    return url, headers
+        credentials = await authenticate(policy, egress, url)
+    return url, credentials
 
 
-def merge_headers(given: CIMultiDict[str], value: Json, egress: Egress) -> CIMultiDict[str]:
+def merge_headers(given: Mapping[str, str], value: Json, egress: Egress) -> CIMultiDict[str]:
     """The author's headers and those *given* by authentication, which win over the author's.
 
     Scalars are stringified, an array repeats the header, null leaves it out (decision A51). Headers that

@@ -14,7 +14,7 @@ from yarl import URL
 from workflow_engine.calls.content import JSON, encode
 from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.documents import fetch
-from workflow_engine.calls.exchange import Request, exchange
+from workflow_engine.calls.exchange import Request, deadline, exchange
 from workflow_engine.calls.http import answer_options, endpoint, members, merge_headers, shown, target
 from workflow_engine.calls.openapi_document import Body, OpenApiDocument, Operation, suggestion
 from workflow_engine.calls.openapi_parameters import cookie_pieces, header_value, path_segment, query_pieces
@@ -110,11 +110,12 @@ async def _request(
     if cookies:
         headers["Cookie"] = "; ".join(cookies)
     body = _body(operation, rest)
-    url, credentials = await target(_address(operation, base, segments), policy, context.egress)
-    merged: CIMultiDict[str] = merge_headers(credentials, headers, context.egress)
+    async with deadline(context.timeout, f"authentication to call operation {operation.id!r}"):
+        url, credentials = await target(_address(operation, base, segments), policy, context.egress)
+    merged: CIMultiDict[str] = merge_headers(credentials.headers, headers, context.egress)
     url = add_query(url, query)
     if body is None:
-        return Request(operation.method, url, merged)
+        return Request(operation.method, url, merged, credentials=credentials)
     assert operation.body is not None
     written, content_type = encode(
         body,
@@ -122,7 +123,7 @@ async def _request(
         files=operation.body.files,
     )
     merged["Content-Type"] = content_type
-    return Request(operation.method, url, merged, written)
+    return Request(operation.method, url, merged, written, credentials)
 
 
 def _body(operation: Operation, rest: JsonObject) -> Json:

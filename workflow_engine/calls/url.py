@@ -60,6 +60,14 @@ def shown_url(url: URL) -> str:
     return bounded(str(bare), 500)
 
 
+def shown_uri(text: str) -> str:
+    """Like `shown_url`, of a URI that may be wrong."""
+    try:
+        return shown_url(parse_url(text))
+    except ValueError:
+        return "an address that is no URL"
+
+
 def is_secret(name: str) -> bool:
     """Whether a header or parameter of this *name* is likely to hold a credential."""
     return _SECRET_NAME.search(name) is not None

@@ -87,17 +87,14 @@ UNSUPPORTED = {
         "output: {schema: {resource: {endpoint: 'https://x.example'}}}\ndo: []",
         "/output/schema/resource",
     ),
-    "authentication.digest": (
-        TASK % (HTTP % (POLICY % "{digest: {username: u, password: p}}")),
-        "/do/0/a/with/endpoint/authentication/digest",
+    "oauth2.grant authorization_code": (
+        TASK % (HTTP % (POLICY % f"{{oauth2: {OAUTH}}}".replace("client_credentials", "authorization_code"))),
+        "/do/0/a/with/endpoint/authentication/oauth2/grant",
     ),
-    "authentication.oauth2": (
-        TASK % (HTTP % (POLICY % f"{{oauth2: {OAUTH}}}")),
-        "/do/0/a/with/endpoint/authentication/oauth2",
-    ),
-    "authentication.oidc": (
-        TASK % (HTTP % (POLICY % f"{{oidc: {OAUTH}}}")),
-        "/do/0/a/with/endpoint/authentication/oidc",
+    "oidc.authority as a template": (
+        TASK
+        % (HTTP % (POLICY % f"{{oidc: {OAUTH}}}".replace("https://x.example", "https://x.example/{realm}"))),
+        "/do/0/a/with/endpoint/authentication/oidc/authority",
     ),
     "authentication.basic.use": (
         TASK % (HTTP % (POLICY % "{basic: {use: secret}}")),
@@ -108,8 +105,10 @@ UNSUPPORTED = {
         "/do/0/a/with/endpoint/authentication/bearer/use",
     ),
     "use.authentications.oauth2": (
-        f"use: {{authentications: {{p: {{oauth2: {OAUTH}}}}}}}\ndo: []",
-        "/use/authentications/p/oauth2",
+        f"use: {{authentications: {{p: {{oauth2: {OAUTH}}}}}}}\ndo: []".replace(
+            "client_credentials", "authorization_code"
+        ),
+        "/use/authentications/p/oauth2/grant",
     ),
     "URI template operators": (TASK % (HTTP % "'https://x.example/{+path}'"), "/do/0/a/with/endpoint"),
 }
@@ -190,7 +189,8 @@ SUPPORTED = {
     *("for.each", "for.in", "for.at", "foreach.item", "foreach.at", "foreach.do", "foreach.output"),
     *("foreach.export", "events.one", "events.any", "events.all", "events.until"),
     *("filter.with", "filter.correlate", "run.workflow", "run.await"),
-    *("authentication.basic", "authentication.bearer"),
+    *("authentication.basic", "authentication.bearer", "authentication.digest"),
+    *("authentication.oauth2", "authentication.oidc"),
 }
 
 OF_OTHERS = {"run.return"}

@@ -200,12 +200,18 @@ def _authenticate(lowering: WorkflowLowering, task: Task, holder: JsonObject, pa
 
 
 def check_policy(lowering: WorkflowLowering, policy: Json, at: str) -> None:
-    """Refuse the schemes that are not there yet, and secrets."""
+    """Refuse what no call can do by itself, and secrets."""
     for scheme, details in (policy if isinstance(policy, dict) else {}).items():
-        if scheme not in {"basic", "bearer"}:
-            lowering.unsupported(f"authentication by `{scheme}`", at + pointer(scheme))
-        elif isinstance(details, dict) and "use" in details:
+        if not isinstance(details, dict):
+            continue
+        if "use" in details:
             lowering.unsupported("credentials from a secret", at + pointer(scheme, "use"))
+        if details.get("grant") == "authorization_code":
+            what = "`authorization_code` (nobody is there to sign in when a workflow calls)"
+            lowering.unsupported(what, at + pointer(scheme, "grant"))
+        authority = details.get("authority")
+        if isinstance(authority, str) and "{" in "".join(_literals(authority)):
+            lowering.unsupported("an authority with `{name}` in it", at + pointer(scheme, "authority"))
 
 
 CALLS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {

@@ -1,0 +1,87 @@
+"""Authentication of calls: every scheme, on both runtimes (dsl.md §1.15, decision A57)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.semantics.v1.documents import error, kind, output, problems
+from tests.standins.issuer import ACCESS, APP_SECRET
+
+CALL = "do: [{a: {call: http, with: {method: get, endpoint: {uri: '%s', authentication: %s}}}}]"
+PROTECTED = "https://issuer.example/protected"
+CLIENT = f"client: {{id: app, secret: '{APP_SECRET}'}}"
+
+
+async def test_digest_authentication_answers_the_challenge(run: Any) -> None:
+    body = CALL % (
+        "https://httpbin.org/digest-auth/auth/ada/lovelace/SHA-256",
+        "{digest: {username: ada, password: '${ .password }'}}",
+    )
+    assert (await output(run, body, {"password": "lovelace"}))["authenticated"] is True
+    fault = await error(run, body, {"password": "wrong"})
+    assert (kind(fault), fault["status"]) == ("communication", 401)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        f"{{oauth2: {{authority: 'https://issuer.example', grant: client_credentials, {CLIENT}}}}}",
+        f"{{oidc: {{authority: 'https://issuer.example', grant: client_credentials, {CLIENT}}}}}",
+        f"""{{oauth2: {{authority: '${{ .issuer }}', grant: client_credentials, scopes: ['${{ .scope }}'],
+            endpoints: {{token: /auth/token, introspection: /auth/introspect}}, {CLIENT}}}}}""",
+    ],
+)
+async def test_an_access_token_is_had_from_the_issuer(run: Any, policy: str) -> None:
+    given = {"issuer": "https://issuer.example", "scope": "read"}
+    assert (await output(run, CALL % (PROTECTED, policy), given))["sub"] == "app"
+
+
+async def test_a_policy_of_the_document_is_used_by_its_name(run: Any) -> None:
+    body = f"""
+    use:
+      authentications:
+        ours:
+          oidc:
+            {{authority: 'https://issuer.example', grant: password, username: ada, password: '${{ .pass }}', {CLIENT}}}
+    do: [{{a: {{call: http, with: {{method: get, endpoint: {{uri: '{PROTECTED}', authentication: {{use: ours}}}}}}}}}}]
+    """
+    assert (await output(run, body, {"pass": "lovelace"}))["sub"] == "ada"
+
+
+async def test_an_openapi_call_fetches_its_document_and_calls_with_a_token(run: Any) -> None:
+    policy = f"{{oauth2: {{authority: 'https://issuer.example', grant: client_credentials, {CLIENT}}}}}"
+    body = f"""
+    do:
+      - a:
+          call: openapi
+          with:
+            document: {{endpoint: {{uri: '${{ "https://issuer.example/document" }}', authentication: {policy}}}}}
+            operationId: look
+            authentication: {policy}
+    """
+    assert (await output(run, body))["sub"] == "app"
+
+
+async def test_what_the_issuer_refuses_is_an_authentication_fault_of_the_task(run: Any) -> None:
+    policy = "{oauth2: {authority: 'https://issuer.example', grant: client_credentials, client: {id: app, secret: no}}}"
+    fault = await error(run, CALL % (PROTECTED, policy))
+    assert (kind(fault), fault["status"], fault["instance"]) == ("authentication", 401, "/do/0/a")
+    assert "https://issuer.example/oauth2/token" in fault["detail"]
+
+
+async def test_an_authentication_fault_can_be_caught(run: Any) -> None:
+    policy = "{oauth2: {authority: 'https://issuer.example', grant: password, username: ada, password: no}}"
+    call = CALL % (PROTECTED, policy)
+    body = f"do: [{{t: {{try: {call[4:]}, catch: {{errors: {{with: {{type: authentication}}}}}}}}}}]"
+    assert await output(run, body, {"x": 1}) == {"x": 1}
+
+
+async def test_every_grant_that_needs_no_user_there_is_accepted() -> None:
+    for grant, more in (
+        ("refresh_token", "subject: {token: t, type: refresh}"),
+        ("'urn:ietf:params:oauth:grant-type:token-exchange'", f"subject: {{token: t, type: '{ACCESS}'}}"),
+    ):
+        policy = f"{{oauth2: {{authority: 'https://issuer.example', grant: {grant}, {more}}}}}"
+        assert problems(CALL % (PROTECTED, policy)) == []
