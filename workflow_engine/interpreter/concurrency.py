@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
 
 
+SIDE_BY_SIDE = 500
+"""How many iterations may be under way at once: Temporal takes 2,000 calls of one run, and stops it at more."""
+
+
 async def parallel(run: Run, action: Parallel, frame: Frame) -> Json:
     """Run the branches; outputs in branch order, whatever order they finish in (decision A33)."""
     data, original = frame.input, frame.owner.context
@@ -144,7 +148,7 @@ async def _batched(run: Run, state: State, action: ForEach, frame: Frame, items:
             frame.children.pop(slot, None)
         return None
 
-    size = action.batch if action.batch > 0 else max(1, len(items))
+    size = min(action.batch or SIDE_BY_SIDE, SIDE_BY_SIDE)
     for start in range(0, len(items), size):
         batch = [partial(iteration, number) for number in range(start, min(start + size, len(items)))]
         await run.effects.join(batch, need=len(batch), tolerant=False)
