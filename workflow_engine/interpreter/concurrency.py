@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from workflow_engine.errors import fault
 from workflow_engine.graph.model import ForEach, Parallel, State
 from workflow_engine.interpreter.dataflow import RESULT, evaluate, holds, kind, put
-from workflow_engine.interpreter.position import Ended, Frame
+from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import state_scope
 from workflow_engine.values import Json, JsonObject, deep_equal, deep_merge, delta
 
@@ -31,12 +31,7 @@ async def parallel(run: Run, action: Parallel, frame: Frame) -> Json:
         if slot not in finished:
             region = action.branches[number]
             child = frame.fork(slot, region.id, data)
-            try:
-                output, _ = await run.walk(region, child)
-            except Ended:
-                # The other branches are given up; what this one exported is what the workflow's output sees.
-                frame.owner.context = child.context
-                raise
+            output, _ = await run.walk(region, child)
             finished[slot] = {"output": output, "context": child.context}
             frame.children.pop(slot, None)
         result = finished[slot]
