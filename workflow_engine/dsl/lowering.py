@@ -6,11 +6,12 @@ replaced by something harmless, and the graph is thrown away in the end.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable
+from itertools import islice
 
 from workflow_engine import expressions
 from workflow_engine.dsl.document import Document
+from workflow_engine.dsl.wording import closest
 from workflow_engine.errors import InvalidDocument, Problem
 from workflow_engine.expressions import Expression, ExpressionError, Template
 from workflow_engine.expressions.schemas import Schema
@@ -24,6 +25,9 @@ UNSUPPORTED_VARIABLES = {
     "SECRET": "secrets are not supported yet",
     "authorization": "`$authorization` is not supported yet",
 }
+
+SUGGESTIONS = 1000
+"""Among how many names a misspelled one is looked for; comparing takes time."""
 
 
 class Lowering:
@@ -124,8 +128,8 @@ class Lowering:
         self, code: str, kind: str, name: str, known: Iterable[str], pointer: str, *, hint: str = ""
     ) -> None:
         """Report that there is no *kind* called *name*, with what may have been meant."""
-        close = difflib.get_close_matches(name, list(known), n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
+        close = closest(name, islice(known, SUGGESTIONS))
+        meant = f"; did you mean {close!r}?" if close else ""
         self.problem(code, f"there is no {kind} {name!r}{meant}{hint}", pointer)
 
 
