@@ -6,6 +6,7 @@ replaced by something harmless, and the graph is thrown away in the end.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from itertools import islice
 
@@ -28,6 +29,9 @@ UNSUPPORTED_VARIABLES = {
 
 SUGGESTIONS = 1000
 """Among how many names a misspelled one is looked for; comparing takes time."""
+
+DEFAULT_CHANNEL = "default"
+_CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
 
 
 class Lowering:
@@ -123,6 +127,15 @@ class Lowering:
         except ValueError as error:
             self.problem("invalid-schema", f"this is not a usable JSON Schema: {error}", pointer)
         return Schema(True)
+
+    def channel(self, metadata: Json, pointer: str) -> str:
+        """The router's channel that *metadata* names by ``channel``, or ``default``."""
+        name = metadata.get("channel", DEFAULT_CHANNEL) if isinstance(metadata, dict) else DEFAULT_CHANNEL
+        if isinstance(name, str) and _CHANNEL.fullmatch(name):
+            return name
+        message = "the name of a channel is text: 1 to 200 of a-z A-Z 0-9 . _ / -"
+        self.problem("invalid-value", message, f"{pointer}/channel")
+        return DEFAULT_CHANNEL
 
     def unknown(
         self, code: str, kind: str, name: str, known: Iterable[str], pointer: str, *, hint: str = ""
