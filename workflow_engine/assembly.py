@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -41,6 +42,8 @@ from workflow_engine.runtimes.temporal.worker import worker
 from workflow_engine.settings import LOOPBACK, Settings
 from workflow_engine.values import Json, JsonObject
 
+_log = logging.getLogger("wfe")
+
 
 def open_egress(settings: Settings) -> Egress:
     """The outgoing side of calls, with what the settings allow."""
@@ -66,7 +69,10 @@ def open_client(settings: Settings) -> HttpApi:
 async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
     """The API with the engine, the router and the catalog behind it; stores are opened and closed with it."""
     settings.checked()
-    settings.data.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"the folder {settings.data} cannot be used: {error.strerror}") from None
     async with contextlib.AsyncExitStack() as stack:
         egress = await stack.enter_async_context(open_egress(settings))
         definitions = await open_definitions(settings.definitions_url)
@@ -94,11 +100,14 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         await engine.restore_triggers()
 
         async def ready() -> dict[str, bool]:
-            try:
-                there = await asyncio.wait_for(client.service_client.check_health(), 2)
-            except Exception:  # noqa: BLE001 - whatever is wrong with it, it is not ready
-                there = False
-            return {"temporal": there, "events": True, "definitions": True, "catalog": True}
+            parts: Mapping[str, Awaitable[object]] = {
+                "temporal": client.service_client.check_health(),
+                "events": router.check(),
+                "definitions": definitions.check(),
+                "catalog": specs.list("ready"),  # none, but it has been looked for
+            }
+            works = await asyncio.gather(*(_works(part, check) for part, check in parts.items()))
+            return dict(zip(parts, works, strict=True))
 
         from catalog.api import create_router
 
@@ -110,6 +119,18 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             ready=ready,
             loopback_only=settings.host in LOOPBACK and not settings.api_token,
         )
+
+
+async def _works(part: str, check: Awaitable[object]) -> bool:
+    """Whether *check* succeeds within two seconds, and is not False; the log has why not."""
+    try:
+        works = await asyncio.wait_for(check, 2) is not False
+        error: Exception | None = None
+    except Exception as raised:  # noqa: BLE001 - whatever is wrong with it, it is not ready
+        works, error = False, raised
+    if not works:
+        _log.warning("not ready: %s%s", part, f": {error!r}" if error else "")
+    return works
 
 
 async def serve_api(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
@@ -166,6 +187,7 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    _log.info("waiting for Temporal at %s", settings.temporal_address)
     if not await _until_ready(settings, stop):
         return
     client = await connect(

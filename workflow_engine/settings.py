@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,6 +80,11 @@ class Settings:
                 "token-needed",
                 f"listening on {self.host} lets others in: set WFE_API_TOKEN to a secret that callers must send",
             )
+        if not _can_be_listened_on(self.host):
+            raise Rejected(
+                "invalid-setting",
+                f"WFE_HOST: {self.host!r} is no IP address of this machine and not localhost",
+            )
         for pair in self.connect_to:
             if pair.count("=") != 1 or pair.count(":") < 2:
                 raise Rejected("invalid-setting", f"WFE_CONNECT_TO: {pair!r} is not host:port=host:port")
@@ -97,6 +103,17 @@ class Settings:
         return self.catalog_store or f"sqlite:///{self.data.absolute()}/catalog.db"
 
 
+def _can_be_listened_on(host: str) -> bool:
+    """Whether *host* is an address: names are not looked up, for they may stand for several."""
+    if host == "localhost":
+        return True
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _boolean(text: str) -> bool:
     match text.lower():
         case "1" | "true" | "yes" | "on":
@@ -105,6 +122,12 @@ def _boolean(text: str) -> bool:
             return False
         case _:
             raise ValueError("use true or false")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text[:10]) > 65535:
+        raise ValueError("a port is a number from 0 to 65535")
+    return int(text)
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -116,7 +139,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "Path | None": Path,
     "str": str,
     "str | None": str,
-    "int": int,
+    "int": _port,
     "bool": _boolean,
     "tuple[str, ...]": _list,
 }

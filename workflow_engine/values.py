@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
@@ -38,11 +38,25 @@ def deep_merge(target: Json, incoming: Json) -> Json:
     if isinstance(target, list):
         additions = incoming if isinstance(incoming, list) else [incoming]
         joined = list(target)
+        present = {_key(value) for value in target}
         for value in additions:
-            if not any(deep_equal(value, present) for present in joined):
+            identity = _key(value)
+            if identity not in present:
+                present.add(identity)
                 joined.append(value)
         return joined
     return incoming
+
+
+def _key(value: Json) -> Hashable:
+    """Something to look *value* up by: equal for values that are `deep_equal`, and for no others."""
+    if isinstance(value, bool):
+        return (bool, value)
+    if isinstance(value, dict):
+        return frozenset((name, _key(member)) for name, member in value.items())
+    if isinstance(value, list):
+        return tuple(_key(member) for member in value)
+    return value
 
 
 def delta(before: Json, after: Json) -> Json:

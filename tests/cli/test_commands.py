@@ -298,4 +298,19 @@ def test_wrong_usage_says_what_to_change(words, message):
 def test_a_variable_that_cannot_be_understood_is_named():
     shown = wfe("runs", "list", env={"WFE_PORT": "eighty"})
     assert shown.code == 2
-    assert "WFE_PORT='eighty'" in shown.err
+    assert "WFE_PORT='eighty': a port is a number from 0 to 65535" in shown.err
+
+
+def test_a_host_that_is_no_address_is_wrong_usage():
+    shown = wfe("dev", "--host", "nowhere.invalid", "--api-token", "secret")
+    assert (shown.code, shown.out) == (2, "")
+    assert "WFE_HOST: 'nowhere.invalid' is no IP address" in shown.err
+
+
+@pytest.mark.parametrize("command", ["dev", "api"])
+def test_a_data_folder_that_cannot_be_used_is_told(command, tmp_path):
+    (tmp_path / "file").touch()
+    shown = wfe(command, "--data", tmp_path / "file", "--port", "0")
+    assert shown.code in (2, 3)
+    assert f"{tmp_path / 'file'} cannot be used: File exists" in shown.err
+    assert "bug" not in shown.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import strategies as st
 
 NAMES = ("a", "b", "c")
@@ -17,32 +19,24 @@ VALUES = st.recursive(
 )
 
 
-def _literal(value: object) -> str:
-    import json
-
-    return json.dumps(value, ensure_ascii=False)
-
-
 ATOMS = st.one_of(
     st.sampled_from([".", ".a", ".b", ".c", ".[0]", ".[-1]", ".[]", ".[]?", ".a?", "..", "$v", "$w"]),
     st.sampled_from([".[1:]", ".[:1]", ".[-2:]?", "[]", "{}", ".a.b", ".a[0]?", ".[\"a\"]?", "empty"]),
     st.sampled_from(["null", "true", "false", "1", "-2", "0.5", '"a"', '"x"', "[1,2,1]", '{"a":1,"b":[2]}']),
-    SCALARS.map(_literal),
+    SCALARS.map(json.dumps),
 )  # fmt: skip
-FUNCTIONS = st.sampled_from(
-    "length keys keys_unsorted add any all not type sort min max unique reverse flatten tostring tojson tonumber "
-    "ascii_downcase ascii_upcase explode implode floor sqrt abs first last to_entries from_entries paths tostream "
-    "transpose trim ltrim utf8bytelength values nulls scalars arrays objects strings numbers booleans iterables "
-    "recurse fromjson @text @json @html @uri @csv @tsv @sh @base64 @base64d error isempty(.[]?) combinations? "
-    "todate? gmtime? leaf? ceil round trunc fabs toboolean".replace(" leaf?", "").split()
+FUNCTIONS = (
+    "length keys keys_unsorted add any all not type sort min max unique reverse flatten tostring tojson "
+    "tonumber ascii_downcase ascii_upcase explode implode floor sqrt abs first last to_entries "
+    "from_entries paths tostream transpose trim ltrim utf8bytelength values nulls scalars arrays objects "
+    "strings numbers booleans iterables recurse fromjson @text @json @html @uri @csv @tsv @sh @base64 "
+    "@base64d error isempty(.[]?) combinations? ceil round trunc fabs toboolean"
 )
-UNARY = st.sampled_from(
-    "map select map_values recurse? sort_by group_by unique_by min_by max_by any all first last isempty add path "
-    "del has contains inside startswith endswith ltrimstr rtrimstr split join index rindex indices test splits "
-    "scan capture match flatten range limit1 with_entries paths pick walk getpath error tojson1 nth bsearch "
-    "trimstr IN INDEX in".replace("recurse? ", "")
-    .replace("tojson1 ", "")
-    .split()
+UNARY = (
+    "map select map_values sort_by group_by unique_by min_by max_by any all first last isempty add path "
+    "del has contains inside startswith endswith ltrimstr rtrimstr trimstr split join index rindex "
+    "indices test splits scan capture match flatten with_entries paths pick walk getpath error nth "
+    "bsearch IN INDEX in range limit"
 )
 OPERATORS = st.sampled_from(["+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "and", "or", "//"])
 ASSIGNMENTS = st.sampled_from(["=", "|=", "+=", "-=", "*=", "//="])
@@ -58,9 +52,11 @@ def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(inner, inner).map("({0[0]} | {0[1]})".format),
         st.tuples(inner, inner).map("({0[0]}, {0[1]})".format),
         st.tuples(inner, OPERATORS, inner).map("({0[0]} {0[1]} {0[2]})".format),
-        st.tuples(inner, FUNCTIONS).map("({0[0]} | {0[1]})".format),
-        st.tuples(UNARY, inner).map(_unary),
-        st.tuples(inner, UNARY, inner).map(lambda parts: f"({parts[0]} | {_unary(parts[1:])})"),
+        st.tuples(inner, st.sampled_from(FUNCTIONS.split())).map("({0[0]} | {0[1]})".format),
+        st.tuples(st.sampled_from(UNARY.split()), inner).map(_unary),
+        st.tuples(inner, st.sampled_from(UNARY.split()), inner).map(
+            lambda parts: f"({parts[0]} | {_unary(parts[1:])})"
+        ),
         st.tuples(PATHS, ASSIGNMENTS, inner).map("({0[0]} {0[1]} {0[2]})".format),
         st.tuples(PATHS).map("[path({0[0]})]".format),
         st.tuples(PATHS).map("del({0[0]})".format),
@@ -70,7 +66,7 @@ def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(inner, inner).map("{{a: ({0[0]}), b: ({0[1]})}}".format),
         st.tuples(inner, inner).map('{{(({0[0]}) | tostring): ({0[1]}), "b": 1}}'.format),
         st.tuples(inner, inner, inner).map("(if {0[0]} then {0[1]} else {0[2]} end)".format),
-        st.tuples(inner, inner).map("(try ({0[0]}) catch ({0[1]} | tojson))".format),
+        st.tuples(inner, inner).map("(try ({0[0]}) catch ({0[1]} | type))".format),
         st.tuples(inner, inner).map("({0[0]} as $v | {0[1]})".format),
         st.tuples(inner, inner).map("({0[0]} as [$v, $w] | {0[1]})".format),
         st.tuples(inner, inner).map("({0[0]} as {{a: $v, $b}} | {0[1]})".format),
@@ -94,11 +90,9 @@ def _grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 def _unary(parts: tuple[str, ...]) -> str:
     name, argument = parts
-    if name in {"range", "flatten"}:
-        return f"[limit(9; {name}({argument}))]" if name == "range" else f"{name}({argument})"
-    if name == "limit1":
-        return f"[limit(2; {argument})]"
-    return f"{name}({argument})"
+    if name == "range":
+        return f"[limit(9; range({argument}))]"
+    return f"[limit(2; {argument})]" if name == "limit" else f"{name}({argument})"
 
 
 PROGRAMS = st.recursive(ATOMS, _grow, max_leaves=7).map("7 as $v | [8] as $w | {}".format)

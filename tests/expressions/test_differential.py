@@ -123,7 +123,7 @@ def test_every_expression_of_the_specification_answers_as_in_libjq():
     assert [program for program, message in refused if "refused" not in message] == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(PROGRAMS, VALUES)
 def test_random_programs_answer_as_in_libjq(program, value):
     assume(not any(word in program for word in UNEQUAL))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from workflow_engine import dsl
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.local import LocalRun
+from workflow_engine.runtimes.scheduler import Scheduler
+from workflow_engine.values import JsonObject
 
 HEADER = "document: {dsl: '1.0.3', namespace: test, name: resumed, version: '1.0.0'}\n"
 
@@ -67,6 +71,43 @@ do:
   - once: {call: double, with: {value: '${ .n }'}}
   - again: {call: double, with: {value: '${ . + 1 }'}}
 """,
+    "a fork one branch of which waits for its next attempt": """
+do:
+  - both:
+      fork:
+        branches:
+          - retried:
+              timeout: {after: PT1H}
+              try:
+                - count: {set: '${ . }', export: {as: '$context + {tries: (($context.tries // 0) + 1)}'}}
+                - fail: {if: $context.tries < 3, raise: {error: {type: 'https://example.com/boom', status: 503}}}
+                - tell: {set: {tries: '${ $context.tries }'}}
+              catch: {retry: {delay: PT10S, limit: {attempt: {count: 5, duration: PT1M}}}}
+          - ticking:
+              for: {in: '[range(8)]'}
+              do: [{tick: {wait: PT4S}}, {tock: {set: '${ . + {ticks: ((.ticks // 0) + 1)} }'}}]
+""",
+    "a workflow with a timeout that does not pass": """
+timeout: {after: PT1M}
+do:
+  - slow: {timeout: {after: PT20S}, do: [{a: {wait: PT15S}}, {b: {set: {b: 1}}}]}
+  - c: {wait: PT30S}
+""",
+    "a workflow with a timeout that passes": """
+timeout: {after: PT1M}
+do:
+  - caught: {try: [{a: {timeout: {after: PT20S}, do: [{b: {wait: PT15S}}, {c: {wait: PT15S}}]}}], catch: {}}
+  - d: {for: {in: '[1, 2, 3, 4]'}, do: [{e: {wait: PT12S}}]}
+""",
+    "an end in a branch": """
+do:
+  - both:
+      fork:
+        branches:
+          - a: {do: [{b: {wait: PT5S}}, {c: {set: {c: 1}, export: {as: '{c: 1}'}}}, {d: {set: {d: 1}, then: end}}]}
+          - e: {do: [{f: {wait: PT3S}}, {g: {set: {g: 1}, export: {as: '{g: 1}'}}}, {h: {wait: PT9S}}]}
+output: {as: '{data: ., context: $context}'}
+""",
     "a jump back": """
 do:
   - count: {set: {n: '${ .n + 1 }'}}
@@ -78,21 +119,24 @@ INPUT: dict[str, Any] = {"n": 1, "rows": [[1, 2], [], [3]], "sum": 0, "seen": []
 
 
 class Stop(BaseException):
-    def __init__(self, position: str) -> None:
-        self.position = position
+    def __init__(self, position: str, at: datetime) -> None:
+        self.position, self.at = position, at
 
 
-async def run(graph: Any, *, position: Any = None, stop_at: int | None = None) -> Any:
+async def run(
+    graph: Any, *, position: Any = None, stop_at: int | None = None, start: Any = None, events: Any = ()
+) -> Any:
+    """Run to the end, or to a `Stop` with the position and the time; the outcome, and how many states that took."""
     gates = 0
 
     def gate(run: Run) -> None:
         nonlocal gates
         gates += 1
         if gates == stop_at:
-            raise Stop(json.dumps(run.position()))
+            raise Stop(json.dumps(run.position()), local.now())
 
-    local = LocalRun(graph, run_id="r", at_gate=gate)
-    outcome = await local.execute(INPUT, position=position)
+    local = LocalRun(graph, run_id="r", at_gate=gate, scheduler=Scheduler(start=start))
+    outcome = await local.execute(INPUT, events, position=position)
     return outcome, gates
 
 
@@ -100,13 +144,12 @@ async def run(graph: Any, *, position: Any = None, stop_at: int | None = None) -
 async def test_a_run_stopped_at_any_boundary_goes_on_to_the_same_end(name: str) -> None:
     graph = dsl.compile(dsl.parse(HEADER + DOCUMENTS[name]))
     whole, gates = await run(graph)
-    assert whole.status == "completed"
     assert gates > 1
     for boundary in range(1, gates + 1):
         with pytest.raises(Stop) as stopped:
             await run(graph, stop_at=boundary)
-        resumed, _ = await run(graph, position=json.loads(stopped.value.position))
-        assert resumed.status == "completed", (boundary, resumed.error)
+        resumed, _ = await run(graph, position=json.loads(stopped.value.position), start=stopped.value.at)
+        assert (resumed.status, resumed.error) == (whole.status, whole.error), boundary
         assert resumed.output == whole.output, boundary
 
 
@@ -123,6 +166,48 @@ async def test_a_run_may_be_stopped_at_every_boundary_one_after_the_other() -> N
         assert resumed.output == whole.output
         return
     pytest.fail("the run never ended")
+
+
+LISTENING = """
+do:
+  - all:
+      listen: {to: {any: [{with: {type: t}}], until: '$context.seen >= 4'}}
+      foreach:
+        item: t
+        at: i
+        do:
+          - pause: {wait: PT1S}
+          - inner: {do: [{scale: {set: {v: '${ $t * 10 }', i: '${ $i }'}}}]}
+          - enough: {switch: [{yes: {when: $i == 5, then: exit}}]}
+        output: {as: '[.v, .i]'}
+        export: {as: '{seen: (($context.seen // 0) + 1)}'}
+  - tell: {set: {all: '${ . }', seen: '${ $context.seen }'}}
+"""
+
+
+def arrived(position: Any) -> Iterator[int]:
+    """How many events each listener of *position* has been given."""
+    if isinstance(position, dict):
+        if isinstance(position.get("arrived"), list):
+            yield len(position["arrived"])
+        for value in position.values():
+            yield from arrived(value)
+
+
+async def test_no_event_is_lost_or_taken_twice_when_a_run_goes_on_from_its_position() -> None:
+    graph = dsl.compile(dsl.parse(HEADER + LISTENING))
+    events: list[JsonObject] = [
+        {"specversion": "1.0", "id": str(n), "source": "s", "type": "t", "data": n} for n in range(1, 7)
+    ]
+    whole, gates = await run(graph, events=events)
+    assert whole.output == {"all": [[10, 0], [20, 1], [30, 2], [40, 3]], "seen": 4}
+    for boundary in range(1, gates + 1):
+        with pytest.raises(Stop) as stopped:
+            await run(graph, stop_at=boundary, events=events)
+        position = json.loads(stopped.value.position)
+        left = events[sum(arrived(position)) :]
+        resumed, _ = await run(graph, position=position, start=stopped.value.at, events=left)
+        assert resumed.output == whole.output, boundary
 
 
 async def test_the_leaves_of_the_position_say_where_a_run_is() -> None:

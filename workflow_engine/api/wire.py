@@ -150,6 +150,7 @@ class RunModel(BaseModel):
     started_at: str | None = Field(description=_TIME)
     ended_at: str | None = Field(description=_TIME)
     temporal_url: str | None = Field(description="The run in the Temporal UI")
+    remark: str | None = Field(None, description="What could not be found out, such as where it is, and why")
 
 
 class RunsModel(BaseModel):

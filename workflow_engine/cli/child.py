@@ -145,7 +145,7 @@ class Keeper:
             if problem := await self._until_ready(process):
                 await process.stop(self.child.grace)
                 return problem
-            if process.returncode is None:
+            if process.returncode is None or self.child.ready is None:
                 seconds = asyncio.get_running_loop().time() - started
                 again = " again" if self.ready.is_set() else ""
                 self._say(f"ready{again} in {seconds:.1f} s  {self.child.url}".rstrip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflow_engine.cli.options import EGRESS, add_settings, forget_cluster, given, port, settings
@@ -55,16 +56,26 @@ def _dev(arguments: argparse.Namespace) -> int:
         return USAGE
 
 
+async def _wait_for_folder(data: Path) -> None:
+    """Until nobody uses the folder *data*; `Conflict` when somebody goes on to, or it cannot be used at all."""
+    from workflow_engine.runtimes.processes.lockfile import LockFile
+
+    what = f"the data folder {data}"
+    try:
+        lock = await LockFile.acquire(data / "supervisor.lock", what, patience=_LEFTOVER_PATIENCE)
+    except OSError as error:
+        raise Conflict(f"{what} cannot be used: {error.strerror}; choose another with --data") from None
+    lock.close()
+
+
 async def _supervise(arguments: argparse.Namespace) -> int:
     from workflow_engine.cli.stack import Port, Stack, choose_ports
     from workflow_engine.cli.supervisor import Supervisor
-    from workflow_engine.runtimes.processes.lockfile import LockFile
 
     forget_cluster()
     chosen = settings(arguments)
     # Before ports are chosen: those that an earlier `wfe dev` leaves behind are not free yet.
-    lock = chosen.data / "supervisor.lock"
-    (await LockFile.acquire(lock, f"the data folder {chosen.data}", patience=_LEFTOVER_PATIENCE)).close()
+    await _wait_for_folder(chosen.data)
     api_port, temporal_port, ui_port = choose_ports(
         [
             Port("--port", chosen.port, given(arguments, "port"), chosen.host),

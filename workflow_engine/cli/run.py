@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -137,6 +138,9 @@ async def _execute(
 
 async def _on_temporal(job: _Job) -> int:
     from workflow_engine.assembly import run_embedded
+
+    # What the run says of itself comes out of it anyway; stderr is for its error.
+    logging.getLogger("temporalio.workflow").addHandler(logging.NullHandler())
 
     forget_cluster()
     run = await run_embedded(

@@ -218,6 +218,8 @@ def description(run: Mapping[str, Any]) -> list[str]:
         since = f", since {state['since']}" if state["since"] else ""
         lines.append(f"{label:<9} {state['name']}: {state['doing'] or 'running'}{since}  ({state['id']})")
         label = ""
+    if run.get("remark"):
+        lines.append(f"{label:<9} unknown: {run['remark']}")
     for member in ("input", "output", "error"):
         if run[member] is not None or (member == "output" and run["status"] == "completed"):
             lines += _block(member, run[member])

@@ -8,16 +8,14 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from workflow_engine.cli.logs import LEVELS, log_to_stderr
 from workflow_engine.cli.options import CLIENT, EGRESS, SERVER, TEMPORAL, add_settings, settings
 from workflow_engine.cli.terminal import FINE, USAGE, say
 from workflow_engine.settings import LOOPBACK, Settings
-
-LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def configure_api(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +43,7 @@ def configure_worker(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_process_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help="(default: %(default)s)")
+    parser.add_argument("--log-level", choices=LEVELS, default="info", help="(default: %(default)s)")
     parser.add_argument(
         "--ready-file",
         type=Path,
@@ -66,7 +64,7 @@ def _api(arguments: argparse.Namespace) -> int:
 
     from workflow_engine.assembly import serve_api
 
-    _log_to_stderr(arguments.log_level)
+    log_to_stderr(arguments.log_level)
     # The server ends on these signals and then raises them again, for whoever was there before it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
@@ -86,7 +84,7 @@ def _worker(arguments: argparse.Namespace) -> int:
     from workflow_engine.assembly import serve_worker
 
     chosen = settings(arguments)
-    _log_to_stderr(arguments.log_level)
+    log_to_stderr(arguments.log_level)
     with _ready_file(arguments.ready_file) as tell:
 
         def ready() -> None:
@@ -105,14 +103,6 @@ def url_of(chosen: Settings) -> str:
     if host in LOOPBACK and host != "::1":
         host = "127.0.0.1"
     return f"http://[{host}]:{chosen.port}" if ":" in host else f"http://{host}:{chosen.port}"
-
-
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
 
 
 @contextlib.contextmanager

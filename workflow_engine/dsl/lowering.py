@@ -6,11 +6,13 @@ replaced by something harmless, and the graph is thrown away in the end.
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Collection, Iterable
+from itertools import islice
 
 from workflow_engine import expressions
 from workflow_engine.dsl.document import Document
+from workflow_engine.dsl.wording import closest
 from workflow_engine.errors import InvalidDocument, Problem
 from workflow_engine.expressions import Expression, ExpressionError, Template
 from workflow_engine.expressions.schemas import Schema
@@ -24,6 +26,12 @@ UNSUPPORTED_VARIABLES = {
     "SECRET": "secrets are not supported yet",
     "authorization": "`$authorization` is not supported yet",
 }
+
+SUGGESTIONS = 1000
+"""Among how many names a misspelled one is looked for; comparing takes time."""
+
+DEFAULT_CHANNEL = "default"
+_CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
 
 
 class Lowering:
@@ -120,12 +128,21 @@ class Lowering:
             self.problem("invalid-schema", f"this is not a usable JSON Schema: {error}", pointer)
         return Schema(True)
 
+    def channel(self, metadata: Json, pointer: str) -> str:
+        """The router's channel that *metadata* names by ``channel``, or ``default``."""
+        name = metadata.get("channel", DEFAULT_CHANNEL) if isinstance(metadata, dict) else DEFAULT_CHANNEL
+        if isinstance(name, str) and _CHANNEL.fullmatch(name):
+            return name
+        message = "the name of a channel is text: 1 to 200 of a-z A-Z 0-9 . _ / -"
+        self.problem("invalid-value", message, f"{pointer}/channel")
+        return DEFAULT_CHANNEL
+
     def unknown(
         self, code: str, kind: str, name: str, known: Iterable[str], pointer: str, *, hint: str = ""
     ) -> None:
         """Report that there is no *kind* called *name*, with what may have been meant."""
-        close = difflib.get_close_matches(name, list(known), n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
+        close = closest(name, islice(known, SUGGESTIONS))
+        meant = f"; did you mean {close!r}?" if close else ""
         self.problem(code, f"there is no {kind} {name!r}{meant}{hint}", pointer)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from workflow_engine.values import Json, JsonObject
 Resolve = Callable[[Need], Awaitable[Json]]
 """Finds an external thing; `NotFound` when it is not there, with a hint where it should be."""
 
+_log = logging.getLogger(__name__)
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+~-]{0,199}")
 
 
@@ -54,6 +56,7 @@ class Engine:
         self._store = store
         self._runtime = runtime
         self._resolve = resolve
+        self._triggering = asyncio.Lock()
         self.triggers: Triggers | None = None
         """Where events that start workflows are asked for; set once the router is there, for it needs us."""
 
@@ -71,24 +74,33 @@ class Engine:
         graph = await asyncio.to_thread(dsl.compile, document)
         present = await self._present(graph)
         if present is not None:
-            if present.text != text and present.bundle.open()[0].data != document.data:
-                raise Conflict(
-                    f"version {graph.name.version} of {graph.name.namespace}/{graph.name.name} is deployed with "
-                    "another text; give the new text a new version"
-                )
-            # A process that died while it deployed may have left the trigger unset.
-            await self._trigger(await self._store.get(graph.name.namespace, graph.name.name, None))
-            return Deployed(present, False, warnings)
+            return await self._deployed(present, document, text, warnings, created=False)
         bundle = await self._bundle(document, resources or {})
         title = graph.title or graph.name.name
         definition = Definition(graph.name, document.dialect, text, bundle, title, datetime.now(UTC))
         kept = await self._store.add(definition)
-        if kept.text != text:
+        created = kept.deployed_at == definition.deployed_at
+        return await self._deployed(kept, document, text, warnings, created=created)
+
+    async def _deployed(
+        self,
+        kept: Definition,
+        document: Document,
+        text: str,
+        warnings: Sequence[Problem],
+        *,
+        created: bool,
+    ) -> Deployed:
+        """What to answer when *kept* is what has the version, and its trigger is set."""
+        name = kept.workflow
+        if kept.text != text and kept.bundle.open()[0].data != document.data:
             raise Conflict(
-                f"version {graph.name.version} of {graph.name} was deployed just now with another text"
+                f"version {name.version} of {name.namespace}/{name.name} is deployed with another text; "
+                "give the new text a new version"
             )
-        await self._trigger(await self._store.get(graph.name.namespace, graph.name.name, None))
-        return Deployed(kept, True, warnings)
+        # Also when nothing is new: a process that died while it deployed may have left the trigger unset.
+        await self._trigger(name.namespace, name.name)
+        return Deployed(kept, created, warnings)
 
     async def _check(self, text: str, name: str) -> tuple[Document, list[Problem]]:
         def look() -> tuple[Document, list[Problem]]:
@@ -123,14 +135,25 @@ class Engine:
             raise InvalidDocument(problems, name=document.name)
         return Bundle.of(document, resources)
 
-    async def _trigger(self, latest: Definition) -> None:
-        if self.triggers is not None:
+    async def _trigger(self, namespace: str, name: str) -> None:
+        if self.triggers is None:
+            return
+        # Who sets it last must have seen the latest version, however many are deployed at a time.
+        async with self._triggering:
+            latest = await self._store.get(namespace, name, None)
             await self.triggers.set(latest.bundle.graph())
 
     async def restore_triggers(self) -> None:
-        """After a start of the process: let every deployed workflow be started by its events."""
+        """After a start of the process: let every deployed workflow be started by its events.
+
+        One that this version of the engine cannot run any more is passed over, and told in the log.
+        """
         for definition in await self._store.list():
-            await self._trigger(definition)
+            name = definition.workflow
+            try:
+                await self._trigger(name.namespace, name.name)
+            except (InvalidDocument, Rejected) as invalid:
+                _log.error("events do not start %s/%s: %s", name.namespace, name.name, invalid)
 
     async def definition(self, namespace: str, name: str, version: str | None = None) -> Definition:
         """A deployed workflow; *version* None or ``latest`` is the latest."""
@@ -238,4 +261,4 @@ def _start_of(id: str, bundle: Bundle, graph: StateGraph, input: Json, seeds: Se
 
 def _safe(name: str) -> str:
     """*name* as the beginning of a run id: what an address cannot carry becomes a dash."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:100] or "run"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:100] or "run"

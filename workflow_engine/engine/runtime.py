@@ -41,7 +41,10 @@ class StateDescription:
 
 @dataclass(frozen=True, slots=True)
 class RunDescription:
-    """A run as it is now. *error* is RFC 9457 data when it is faulted; *workflow* may be unknown."""
+    """A run as it is now. *error* is RFC 9457 data when it is faulted; *workflow* may be unknown.
+
+    *remark* says in words what could not be found out, and why: such as where it is, when no worker answers.
+    """
 
     id: str
     workflow: WorkflowName | None
@@ -53,6 +56,7 @@ class RunDescription:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     temporal_url: str | None = None
+    remark: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -82,6 +86,7 @@ class RunDescription:
             "started_at": None if self.started_at is None else rfc3339(self.started_at),
             "ended_at": None if self.ended_at is None else rfc3339(self.ended_at),
             "temporal_url": self.temporal_url,
+            "remark": self.remark,
         }
 
 

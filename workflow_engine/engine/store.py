@@ -45,6 +45,9 @@ class DefinitionStore(Protocol):
     async def find(self, name: str) -> Sequence[Definition]:
         """The latest version of every workflow with that name, in whatever namespace."""
 
+    async def check(self) -> None:
+        """Raise `Unavailable` when definitions cannot be read."""
+
     async def close(self) -> None:
         """Let go of files and connections; harmless when repeated."""
 

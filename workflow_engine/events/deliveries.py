@@ -85,6 +85,12 @@ class Deliverer:
         self._pump: asyncio.Task[None] | None = None
         self._stopping = False
 
+    async def check(self) -> None:
+        """Raise `Unavailable` when the store cannot be read, or nothing is handed out."""
+        await self._store.get("check")
+        if self._pump is None or self._pump.done() or self._stopping:
+            raise Unavailable("the router delivers nothing; it is not started, or it stops")
+
     def wake(self) -> None:
         """There may be something to do."""
         self._woken.set()
@@ -224,6 +230,7 @@ class Deliverer:
         else:
             verdict = await self._call(kind, delivery, policy)
         verdict = self._give_up(item, verdict, policy, started)
+        _tell(item, payload, verdict)
         rows = self._rows(item, payload, verdict, (self._now_us() - started) / 1000)
         if verdict.status == "retry":
             wait = (
@@ -296,6 +303,26 @@ class Deliverer:
             )
             for text in payload["events"]
         ]
+
+
+def _tell(item: Parked, payload: dict[str, Any], verdict: _Verdict) -> None:
+    """Log what went wrong: an event that is given up, and the first, second, fourth… attempt that failed."""
+    n = item.attempt + 1
+    if verdict.status == "dead" or (verdict.status == "retry" and n & (n - 1) == 0):
+        whom = (
+            f"{payload['run']} at {payload['listen']}" if "run" in payload else item.group.partition(":")[2]
+        )
+        outcome = "is given up" if verdict.status == "dead" else "is tried again"
+        _log.warning(
+            "event %s of channel %s for %s %s, attempt %d: %s: %s",
+            payload["events"][-1],
+            item.channel,
+            whom,
+            outcome,
+            n,
+            verdict.code,
+            verdict.detail[:500],
+        )
 
 
 def _delivery(

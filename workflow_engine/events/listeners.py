@@ -196,6 +196,16 @@ class Waiter:
         """The tail of the keys under which it is stored."""
         return f"{quote(self.run_id, safe='')}/{quote(self.listen_id, safe='')}"
 
+    def to_json(self, channel: str) -> JsonObject:
+        """What is shown of it, as one who listens to *channel*."""
+        return {
+            "run_id": self.run_id,
+            "listen_id": self.listen_id,
+            "channel": channel,
+            "delivered": self.waited.seq,
+            "complete": self.waited.complete,
+        }
+
     def to_bytes(self) -> bytes:
         return orjson.dumps(
             {

@@ -127,6 +127,10 @@ class Router:
                 except Unavailable as error:
                     _log.warning("old events of %s stay for now: %s", dispatcher.name, error)
 
+    async def check(self) -> None:
+        """Raise `Unavailable` when the store cannot be read, or nothing is delivered."""
+        await self._deliverer.check()
+
     # Channels and publishing
 
     async def create_channel(
@@ -285,13 +289,7 @@ class Router:
     def listeners(self) -> list[JsonObject]:
         """Who listens: ``{run_id, listen_id, channel, delivered, complete}``, to find those whose run is gone."""
         return [
-            {
-                "run_id": waiter.run_id,
-                "listen_id": waiter.listen_id,
-                "channel": dispatcher.name,
-                "delivered": waiter.waited.seq,
-                "complete": waiter.waited.complete,
-            }
+            waiter.to_json(dispatcher.name)
             for dispatcher in self._dispatchers.values()
             for waiter in dispatcher.waiters.all()
         ]

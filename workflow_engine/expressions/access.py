@@ -20,8 +20,6 @@ _NUMBERS = {int, float}
 
 
 def _cannot_index(value: Any, key: Any) -> EvaluationError:
-    if value is not None and type(value) is not dict and type(key) is dict and key.keys() <= {"start", "end"}:
-        return EvaluationError(f"Cannot slice {type_name(value)}")
     return EvaluationError(f"Cannot index {type_name(value)} with {type_name(key)} ({excerpt(key)})")
 
 
@@ -69,7 +67,7 @@ def cut(value: Any, start: Any, stop: Any) -> Any:
     if value is None:
         return None
     if type(value) is not list and type(value) is not str:
-        raise EvaluationError(f"Cannot slice {type_name(value)}")
+        raise _cannot_index(value, {"start": start, "end": stop})
     low, high = bounds(len(value), start, stop)
     return value[low:high]
 

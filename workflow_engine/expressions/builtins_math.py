@@ -1,4 +1,8 @@
-"""Builtins on numbers: IEEE doubles, as jq has them; out of a function's domain is NaN, not an error."""
+"""Builtins on numbers: IEEE doubles, as jq has them; out of a function's domain is NaN, not an error.
+
+Arithmetic and rounding are exact everywhere. Logarithms, powers and trigonometry come from the C library of the
+machine, whose last digit may differ from another's: workers of one fleet should share one.
+"""
 
 from __future__ import annotations
 

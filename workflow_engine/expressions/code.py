@@ -224,12 +224,18 @@ def step(path: Path | None, key: Any, value: Any) -> Path:
 
 
 def unless_path(code: Code) -> Trace:
-    """A filter that makes its outputs: fine as a path expression until somebody goes on from them."""
+    """A filter that makes its outputs: fine as a path expression until somebody goes on from them.
+
+    As in jq, an output that is its very input, or the same number, is still where the input was.
+    """
     many = code.many
 
-    def trace(env: Env, _path: Path | None, value: Any) -> Iterable[tuple[Path | None, Any]]:
+    def trace(env: Env, path: Path | None, value: Any) -> Iterable[tuple[Path | None, Any]]:
         for output in many(env, value):
-            yield None, output
+            same = output is value or (
+                type(output) in {int, float} and type(output) is type(value) and output == value
+            )
+            yield path if same else None, output
 
     return trace
 

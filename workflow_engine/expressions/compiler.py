@@ -97,12 +97,7 @@ def compile_program(source: str, variables: Collection[str]) -> Program:
     """Compile *source*; `ExpressionError` where it is not jq, or asks for what no expression may have."""
     try:
         tree = parse(source)
-        names = tuple(
-            sorted(
-                {part.name for part in syntax.parts(tree) if isinstance(part, syntax.Variable)}
-                & frozenset(variables)
-            )
-        )
+        names = tuple(sorted(name for name in variables if f"${name}" in source))  # not all need be used
         compiler = _Compiler(source, frozenset(variables), len(names))
         scope = Scope({}, {}, {}, FIRST_SLOT)
         for name in names:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 from workflow_engine.errors import fault
 from workflow_engine.graph.model import ForEach, Parallel, State
 from workflow_engine.interpreter.dataflow import RESULT, evaluate, holds, kind, put
-from workflow_engine.interpreter.position import Ended, Frame
+from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import state_scope
 from workflow_engine.values import Json, JsonObject, deep_equal, deep_merge, delta
 
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
+
+
+SIDE_BY_SIDE = 500
+"""How many iterations may be under way at once: Temporal takes 2,000 calls of one run, and stops it at more."""
 
 
 async def parallel(run: Run, action: Parallel, frame: Frame) -> Json:
@@ -27,12 +31,7 @@ async def parallel(run: Run, action: Parallel, frame: Frame) -> Json:
         if slot not in finished:
             region = action.branches[number]
             child = frame.fork(slot, region.id, data)
-            try:
-                output, _ = await run.walk(region, child)
-            except Ended:
-                # The other branches are given up; what this one exported is what the workflow's output sees.
-                frame.owner.context = child.context
-                raise
+            output, _ = await run.walk(region, child)
             finished[slot] = {"output": output, "context": child.context}
             frame.children.pop(slot, None)
         result = finished[slot]
@@ -144,7 +143,7 @@ async def _batched(run: Run, state: State, action: ForEach, frame: Frame, items:
             frame.children.pop(slot, None)
         return None
 
-    size = action.batch if action.batch > 0 else max(1, len(items))
+    size = min(action.batch or SIDE_BY_SIDE, SIDE_BY_SIDE)
     for start in range(0, len(items), size):
         batch = [partial(iteration, number) for number in range(start, min(start + size, len(items)))]
         await run.effects.join(batch, need=len(batch), tolerant=False)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def specify(strategy: Strategy, data: Json, scope: Scope) -> JsonObject:
     """*strategy* in the JSON form of `filters`: what it expects is evaluated, what it names is captured."""
-    filters: list[Json] = []
+    listed: list[Json] = []
     for wanted in strategy.filters:
         correlate: JsonObject = {}
         for key, source, expected in wanted.correlate:
@@ -34,8 +34,8 @@ def specify(strategy: Strategy, data: Json, scope: Scope) -> JsonObject:
             entry["correlate"] = correlate
         if wanted.ignore_case:
             entry["ignore_case"] = True
-        filters.append(entry)
-    spec: JsonObject = {"mode": strategy.mode, "filters": filters}
+        listed.append(entry)
+    spec: JsonObject = {"mode": strategy.mode, "filters": listed}
     if strategy.variables:
         spec["scope"] = {name: scope[name] for name in strategy.variables}
     if isinstance(strategy.until, Strategy):
@@ -124,7 +124,12 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
     local = frame.local
     if "arrived" not in local:
         scope = state_scope(run, state, frame, input=frame.input)
-        local |= {"arrived": [], "taken": [], "spec": specify(action.strategy, frame.input, scope)}
+        wanted = specify(action.strategy, frame.input, scope)
+        try:
+            filters.machine(wanted).check()
+        except ValueError as problem:
+            raise fault("configuration", f"these events cannot be listened for: {problem}") from None
+        local |= {"arrived": [], "taken": [], "spec": wanted}
     arrived, spec = local["arrived"], local["spec"]
     assert isinstance(arrived, list)
     assert isinstance(spec, dict)

@@ -15,11 +15,14 @@ from workflow_engine.values import Json, JsonObject
 
 
 class Ended(Exception):
-    """The run is over by an ``end``, from however deep; *output* is that state's. No `try` sees it."""
+    """The run is over by an ``end``, from however deep. No `try` sees it.
 
-    def __init__(self, output: Json) -> None:
+    *output* is that state's, and *context* what it saw: that of its branch, for the others are given up.
+    """
+
+    def __init__(self, output: Json, context: Json) -> None:
         super().__init__("end")
-        self.output = output
+        self.output, self.context = output, context
 
 
 @dataclass(slots=True)

@@ -29,6 +29,7 @@ from workflow_engine.graph.model import (
     Switch,
     Transition,
     Try,
+    walk,
 )
 from workflow_engine.interpreter import concurrency, listening, recovery
 from workflow_engine.interpreter.dataflow import apply, enter, evaluate, holds, leave, seconds
@@ -58,6 +59,7 @@ class Run:
         self.effects = effects
         self.seeds = list(seeds)
         self.counts: dict[str, int] = {}
+        self._names: dict[str, str] = {}
         self.started = effects.now()
         self.root = Frame(graph.root.id, input, branch=True, context={})
         if position is not None:
@@ -99,6 +101,7 @@ class Run:
         try:
             output, _ = await self.walk(self.graph.root, self.root)
         except Ended as ended:
+            self.root.context = ended.context
             return ended.output
         return output
 
@@ -146,7 +149,16 @@ class Run:
             if isinstance(index, int):
                 rounds.append(f"[{index}]")
             around = around.parent
-        return Place(id, state.id, state.name + "".join(reversed(rounds)))
+        return Place(id, state.id, self._part_of(frame) + state.name + "".join(reversed(rounds)))
+
+    def _part_of(self, frame: Frame) -> str:
+        """Whose part a state in *frame* is, where its own name does not tell: a function, an action of 0.8."""
+        around = frame.parent
+        if around is None or not (self.graph.strict or frame.region.startswith("/use/functions/")):
+            return ""
+        if not self._names:
+            self._names = {state.id: state.name for state in walk(self.graph.root)}
+        return f"{self._names[around.state]} › " if around.state in self._names else ""
 
     async def walk(self, region: Region, frame: Frame) -> tuple[Json, bool]:
         """Walk *region* from where *frame* stands; its output, and whether it ended in a loop break."""
@@ -166,7 +178,7 @@ class Run:
                 case Exit(breaks):
                     return data, breaks
                 case End():
-                    raise Ended(data)
+                    raise Ended(data, frame.owner.context)
                 case _:
                     assert_never(transition)
 

@@ -70,6 +70,14 @@ class _Ear:
     wanted: Promise[None] | None = None
 
 
+@dataclass(slots=True)
+class _Family:
+    """What a run shares with the workflows that it runs: *detached* are those that nobody waits for."""
+
+    runs: list[LocalRun] = field(default_factory=list)
+    detached: list[Task[Json]] = field(default_factory=list)
+
+
 class LocalRun:
     """The effects of one run, and what came of it: `progress` and the events in `channels`."""
 
@@ -97,11 +105,10 @@ class LocalRun:
         self._ears: dict[str, _Ear] = {}
         self._consumed: set[tuple[str, int]] = set()
         self._at_gate = at_gate
-        self._detached: list[Task[Json]] = []
         self._gates = 0
         self._depth = 0
-        self._family: list[LocalRun] = [self]
         self._since: dict[str, int] = {}
+        self._family = _Family([self])
 
     async def execute(
         self, input: Json, events: Sequence[JsonObject] = (), *, position: JsonObject | None = None
@@ -127,8 +134,8 @@ class LocalRun:
 
     async def _settle(self) -> None:
         """Let the detached runs end; their faults are their own."""
-        await self.scheduler.settle(self._detached)
-        for task in self._detached:
+        await self.scheduler.settle(self._family.detached)
+        for task in self._family.detached:
             if task.outcome.error is not None and not isinstance(task.outcome.error, Fault | Cancelled):
                 raise task.outcome.error
 
@@ -192,7 +199,7 @@ class LocalRun:
         if any((present.get("source"), present.get("id")) == identity for present in log):
             return
         log.append(event)
-        for run in self._family:
+        for run in self._family.runs:
             for ear in list(run._ears.values()):
                 run._hear(ear)
 
@@ -239,7 +246,7 @@ class LocalRun:
         work = self._sub_run(self._find, sub_run, f"{self.run_id}{place.id}")
         if sub_run.wait:
             return await work
-        self._detached.append(self.scheduler.spawn(work))
+        self._family.detached.append(self.scheduler.spawn(work))
         return None
 
     async def _sub_run(self, find: FindGraph, sub_run: SubRun, run_id: str) -> Json:
@@ -247,25 +254,29 @@ class LocalRun:
             graph = await self.scheduler.real(_coroutine(find(sub_run)))
         except NotFound as missing:
             raise fault("configuration", str(missing), status=404) from None
+        if self._depth == DEEPEST:
+            raise fault("runtime", f"{graph.name} is run by workflows more than {DEEPEST} deep")
+        child = self._child(graph, run_id)
+        child.run = Run(graph, sub_run.input, child)
+        self._family.runs.append(child)
+        try:
+            return await child.run.execute()
+        finally:
+            self._family.runs.remove(child)
+
+    def _child(self, graph: StateGraph, run_id: str) -> LocalRun:
+        """A run in the same world; it hears what is published from now on."""
         child = LocalRun(
             graph,
             run_id=run_id,
             scheduler=self.scheduler,
             perform=self._perform,
-            find=find,
+            find=self._find,
             channels=self.channels,
         )
-        child._detached, child._depth, child._family = self._detached, self._depth + 1, self._family
-        # A run hears what is published from its start on.
+        child._depth, child._family = self._depth + 1, self._family
         child._since = {name: len(log) for name, log in self.channels.items()}
-        if child._depth > DEEPEST:
-            raise fault("runtime", f"{graph.name} is run by workflows more than {DEEPEST} deep")
-        child.run = Run(graph, sub_run.input, child)
-        self._family.append(child)
-        try:
-            return await child.run.execute()
-        finally:
-            self._family.remove(child)
+        return child
 
     async def join(self, branches: Sequence[Thunk[T]], *, need: int, tolerant: bool) -> Mapping[int, T]:
         return await self.scheduler.join(branches, need=need, tolerant=tolerant)

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from tests.semantics.v0_8.documents import error, kind, output, problems, refused, warnings, workflow
-from tests.semantics.v0_8.services import services
+from tests.semantics.v0_8.services import pin, published, services
+from workflow_engine import dsl
 
 ADD = "functions: [{name: add, operation: 'file://api.json#add'}]\n"
 SET = "functions: [{name: set, type: expression, operation: '{seen: .}'}]\n"
@@ -87,6 +88,52 @@ def test_b9_the_same_is_so_of_parallel_states(branch: str, hint: str) -> None:
     assert hint in " ".join(problem.message for problem in found)
 
 
+SHOP = """
+asyncapi: 2.6.0
+info: {title: shop, version: '1'}
+channels:
+  shop/orders:
+    publish:
+      operationId: order
+      message: {name: ordered, payload: {type: object, required: [item], properties: {item: {type: string}}}}
+"""
+
+
+async def test_an_asyncapi_function_publishes_its_arguments_or_the_data_and_gives_no_result(run: Any) -> None:
+    body = """
+    functions: [{name: order, type: asyncapi, operation: 'file://shop.yaml#order'}]
+    states:
+      - name: Each
+        type: foreach
+        inputCollection: '["pen"]'
+        outputCollection: .results
+        actions:
+          - functionRef: {refName: order, arguments: {item: '${ .item }', to: '${ .who.name }'}}
+          - functionRef: order
+            actionDataFilter: {fromStateData: '{item}'}
+        end: true
+    """
+    ended = await run(
+        workflow(body), {"who": {"name": "Ann"}}, resources=await pin(workflow(body), asyncapi={"shop": SHOP})
+    )
+    assert (ended.status, ended.output) == ("completed", {"who": {"name": "Ann"}, "results": []}), ended.error
+    assert await published(run, ended, "shop/orders") == [{"item": "pen", "to": "Ann"}, {"item": "pen"}]
+
+
+async def test_a_message_that_the_operation_does_not_take_is_a_fault(run: Any) -> None:
+    body = """
+    functions: [{name: order, type: asyncapi, operation: 'file://shop.yaml#order'}]
+    states: [{name: A, type: operation, actions: [{functionRef: order}], end: true}]
+    """
+    fault = await error(run, body, {"item": 3}, resources=await pin(workflow(body), asyncapi={"shop": SHOP}))
+    assert (kind(fault), fault["instance"]) == ("validation", "/states/0/actions/0")
+
+
+def test_a_workflow_may_be_known_by_its_key_and_has_a_version_of_its_own() -> None:
+    text = "key: orders\nspecVersion: '0.8'\nstates: [{name: A, type: inject, data: {}, end: true}]"
+    assert str(dsl.compile(dsl.parse(text)).name) == "default/orders/1.0"
+
+
 # --- conditions and sleeps ----------------------------------------------------------------------------------
 
 
@@ -159,15 +206,11 @@ async def test_b28_parallel_actions_see_the_same_data_and_are_merged_in_their_or
 # --- timeouts -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "limit", ["PT0.05S", "{total: PT0.05S}", "{single: PT0.05S}", "{single: PT0.05S, total: PT1H}"]
-)
-async def test_b16_a_state_that_takes_longer_than_its_timeout_is_a_timeout_error(
-    run: Any, limit: str
-) -> None:
-    body = f"states: [{{name: A, type: sleep, duration: PT1H, timeouts: {{stateExecTimeout: {limit}}}, end: true}}]"
-    fault = await error(run, body)
-    assert (kind(fault), fault["status"], fault["instance"]) == ("timeout", 408, "/states/0")
+async def test_b16_a_state_that_takes_longer_than_its_timeout_is_a_timeout_error(run: Any) -> None:
+    for limit in ("PT0.02S", "{total: PT0.02S}", "{single: PT0.02S}", "{single: PT0.02S, total: PT1H}"):
+        timeouts = f"timeouts: {{stateExecTimeout: {limit}}}"
+        fault = await error(run, f"states: [{{name: A, type: sleep, duration: PT1H, {timeouts}, end: true}}]")
+        assert (kind(fault), fault["status"], fault["instance"]) == ("timeout", 408, "/states/0"), limit
 
 
 async def test_b17_the_timeout_of_actions_is_for_each_of_them(run: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from aiohttp import web
 
 from tests.semantics.v0_8.documents import error, kind, output, refused, workflow
 from tests.semantics.v0_8.services import services
+from workflow_engine import dsl
+from workflow_engine.runtimes.local import LocalRun
 
 FUNCTIONS = """
 functions:
@@ -136,10 +139,11 @@ def test_b26_a_batch_size_is_a_whole_number(value: str, code: str) -> None:
     assert (found.code, found.pointer) == (code, "/states/0/batchSize")
 
 
-@pytest.mark.parametrize("input", [{}, {"list": None}, {"list": {"a": 1}}, {"list": 3}])
-async def test_a_collection_that_is_no_array_is_an_error(run: Any, input: Any) -> None:
-    fault = await error(run, loop("actions: []"), input)
-    assert (kind(fault), fault["instance"]) == ("expression", "/states/0")
+async def test_a_collection_that_is_no_array_is_an_error(run: Any) -> None:
+    inputs: list[Any] = [{}, {"list": None}, {"list": {"a": 1}}, {"list": 3}]
+    for input in inputs:
+        fault = await error(run, loop("actions: []"), input)
+        assert (kind(fault), fault["instance"]) == ("expression", "/states/0"), input
 
 
 async def test_an_empty_collection_gives_an_empty_one(run: Any) -> None:
@@ -229,3 +233,16 @@ def test_b27_enough_is_a_number_of_branches(value: str, code: str) -> None:
 def test_b27_a_number_that_would_not_count_is_refused() -> None:
     found = refused(fork("numCompleted: 1\nbranches: [{name: a, actions: []}]"))
     assert (found.code, found.pointer) == ("misplaced-property", "/states/0/numCompleted")
+
+
+async def test_no_more_iterations_than_a_run_can_bear_are_under_way_at_once() -> None:
+    body = loop(
+        "iterationParam: n\noutputCollection: .out\nactions: [{functionRef: double, sleep: {before: PT1S}}]"
+    )
+    local = LocalRun(dsl.compile(dsl.parse(workflow(body))))
+    ended = await local.execute({"list": list(range(1100))})
+    assert ended.output == {"list": list(range(1100)), "out": [n * 2 for n in range(1100)]}
+    starts = Counter(
+        step.at for step in local.progress if step.phase == "started" and step.name == "before double"
+    )
+    assert list(starts.values()) == [500, 500, 100]

@@ -90,9 +90,8 @@ async def test_the_input_of_a_workflow_is_an_object(run: Any) -> None:
 # --- action data filters ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("function", "filter", "expected"),
-    [
+async def test_b2_a_result_that_is_no_object_goes_under_its_last_name_and_null_nowhere(run: Any) -> None:
+    cases: list[tuple[str, str, Any]] = [
         ("number", "{}", {"a": 1, "response": 3}),
         ("list", "{}", {"a": 1, "response": [1, 2]}),
         ("order", "{results: '${ .order.total }'}", {"a": 1, "total": 12}),
@@ -100,12 +99,9 @@ async def test_the_input_of_a_workflow_is_an_object(run: Any) -> None:
         ("order", "{results: '${ .order }'}", {"a": 1, "id": 7, "total": 12}),
         ("order", "{results: .missing}", {"a": 1}),
         ("nothing", "{}", {"a": 1}),
-    ],
-)
-async def test_b2_a_result_that_is_no_object_goes_under_its_last_name_and_null_nowhere(
-    run: Any, function: str, filter: str, expected: Any
-) -> None:
-    assert await output(run, act(filter, function=function), {"a": 1}) == expected
+    ]
+    for function, filter, expected in cases:
+        assert await output(run, act(filter, function=function), {"a": 1}) == expected, (function, filter)
 
 
 async def test_b3_a_value_merged_into_an_array_is_appended_once(run: Any) -> None:
@@ -127,28 +123,24 @@ async def test_b4_objects_are_merged_deep_and_arrays_joined_without_repeating(ru
     assert await output(run, body, given) == {"o": {"a": 1, "b": {"c": 3, "d": 4}, "l": [1, 2, 3]}}
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
+async def test_b5_a_result_is_put_where_a_path_says_and_parents_are_made(run: Any) -> None:
+    cases: list[tuple[str, Any]] = [
         ("${ .new.place }", {"new": {"place": 3}, "list": [{"x": 1}]}),
         ('.["a b"].c', {"a b": {"c": 3}, "list": [{"x": 1}]}),
         (".list[0].y", {"list": [{"x": 1, "y": 3}]}),
         (".list[-1].x", {"list": [{"x": 3}]}),
         (".list[2]", {"list": [{"x": 1}, None, 3]}),
         (".", {"list": [{"x": 1}], "response": 3}),
-    ],
-)
-async def test_b5_a_result_is_put_where_a_path_says_and_parents_are_made(
-    run: Any, path: str, expected: Any
-) -> None:
-    body = act(f"{{toStateData: '{path}'}}", function="number")
-    assert await output(run, body, {"list": [{"x": 1}]}) == expected
+    ]
+    for path, expected in cases:
+        body = act(f"{{toStateData: '{path}'}}", function="number")
+        assert await output(run, body, {"list": [{"x": 1}]}) == expected, path
 
 
-@pytest.mark.parametrize("path", [".list.name", ".name[0]", ".list[-3]", ".list[99999999]"])
-async def test_b5_a_path_that_does_not_fit_the_data_is_a_fault(run: Any, path: str) -> None:
-    fault = await error(run, act(f"{{toStateData: '{path}'}}"), {"list": [1], "name": "x"})
-    assert (kind(fault), fault["instance"]) == ("expression", "/states/0/actions/0")
+async def test_b5_a_path_that_does_not_fit_the_data_is_a_fault(run: Any) -> None:
+    for path in (".list.name", ".name[0]", ".list[-3]", ".list[99999999]"):
+        fault = await error(run, act(f"{{toStateData: '{path}'}}"), {"list": [1], "name": "x"})
+        assert (kind(fault), fault["instance"]) == ("expression", "/states/0/actions/0"), path
 
 
 def test_b5_where_a_result_goes_is_a_plain_path() -> None:

@@ -50,9 +50,8 @@ def graph(body: str) -> StateGraph:
 
 
 @pytest.mark.parametrize("start", [True, False])
-@pytest.mark.parametrize(
-    ("filter", "expected"),
-    [
+async def test_b2_what_the_filter_selects_of_the_data_is_merged(run: Any, start: bool) -> None:
+    cases: list[tuple[str, Any]] = [
         ("{}", {"x": {"y": 1}, "l": [1]}),
         ("{data: '${ .x }'}", {"y": 1}),
         ("{data: .x, toStateData: .got.it}", {"got": {"it": {"y": 1}}}),
@@ -60,13 +59,11 @@ def graph(body: str) -> StateGraph:
         ("{data: .l}", {"l": [1]}),
         ("{data: '.x.y + 1'}", {"response": 2}),
         ("{useData: false, data: .x, toStateData: .never}", {}),
-    ],
-)
-async def test_b2_what_the_filter_selects_of_the_data_is_merged(
-    run: Any, filter: str, expected: Any, start: bool
-) -> None:
-    body = wait(f"onEvents: [{{eventRefs: [A], eventDataFilter: {filter}}}]", start=start)
-    assert await output(run, body, events=[event("a", "1", {"x": {"y": 1}, "l": [1]})]) == expected
+    ]
+    for filter, expected in cases:
+        body = wait(f"onEvents: [{{eventRefs: [A], eventDataFilter: {filter}}}]", start=start)
+        came = event("a", filter, {"x": {"y": 1}, "l": [1]})
+        assert await output(run, body, events=[came]) == expected, filter
 
 
 async def test_b22_an_expression_sees_the_data_alone_and_never_falls_back_to_more(run: Any) -> None:

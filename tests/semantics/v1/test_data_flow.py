@@ -370,3 +370,15 @@ def test_a71_what_reaches_outside_is_refused_when_the_document_is_loaded(source:
 
 async def test_expressions_in_data_are_never_evaluated(run: Any) -> None:
     assert await output(run, "do: [{a: {set: '${ .text }'}}]", {"text": "${ 1 + 1 }"}) == "${ 1 + 1 }"
+
+
+@pytest.mark.parametrize(
+    "source", ["def f: f; f", "[range(1e9)]", "[recurse(.)] | length", "until(false; .)"]
+)
+async def test_a71_an_expression_without_end_is_a_fault_and_stops_nothing_else(run: Any, source: str) -> None:
+    fault = await error(run, f"do: [{{a: {{set: {{x: '${{ {source} }}'}}}}}}]")
+    assert (kind(fault), fault["instance"]) == ("expression", "/do/0/a")
+
+
+def test_single_quotes_are_no_jq() -> None:
+    assert refused("do: [{a: {if: \".x == 'y'\", set: {x: 1}}}]").code == "invalid-expression"

@@ -305,3 +305,41 @@ async def test_a_run_that_waits_for_an_event_says_so(run: Any) -> None:
         pytest.skip("a run on Temporal waits for ever")
     ended = await run(workflow("do: [{a: {listen: {to: {one: {with: {type: never}}}}}}]"))
     assert ended.status == "waiting"
+
+
+async def test_events_that_came_after_enough_are_left_for_the_next_listener(run: Any) -> None:
+    body = """
+    do:
+      - first: {listen: {to: {any: [{with: {type: temperature}}], until: '(. | length) == 2'}}}
+      - second:
+          listen: {to: {any: [{with: {type: temperature}}], until: 'false'}}
+          foreach: {item: t, do: [{leave: {set: '${ $t }', then: exit}}]}
+          output: {as: '[$input, .]'}
+      - third: {listen: {to: {one: {with: {type: temperature}}}}, output: {as: '$input + [.]'}}
+    """
+    assert await output(run, body, events=temperatures(1, 2, 3, 4)) == [[1, 2], [3], [4]]
+
+
+def test_the_name_of_a_channel_is_checked_when_the_document_is_loaded() -> None:
+    for name in ("''", "5", "a b", "null"):
+        found = refused(f"do: [{{a: {{listen: {{to: {{any: []}}}}, metadata: {{channel: {name}}}}}}}]")
+        assert (found.code, found.pointer) == ("invalid-value", "/do/0/a/metadata/channel")
+        emit = refused(
+            f"do: [{{a: {{emit: {{event: {{with: {{type: t}}}}}}, metadata: {{channel: {name}}}}}}}]"
+        )
+        assert emit.code == "invalid-value"
+
+
+def test_no_more_filters_than_a_listener_can_have_are_taken() -> None:
+    filters = ", ".join(f"{{with: {{type: t{n}}}}}" for n in range(257))
+    assert refused(f"do: [{{a: {{listen: {{to: {{any: [{filters}]}}}}}}}}]").code == "too-large"
+
+
+async def test_a_run_listens_on_the_channel_that_the_metadata_names(run: Any) -> None:
+    body = """
+    do:
+      - elsewhere: {emit: {event: {with: {type: said, data: 1}}}}
+      - there: {emit: {event: {with: {type: said, data: 2}}}, metadata: {channel: rooms/kitchen}}
+      - hear: {listen: {to: {one: {with: {type: said}}}}, metadata: {channel: rooms/kitchen}}
+    """
+    assert await output(run, body) == [2]

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from workflow_engine.dsl.v1.workflow import WorkflowLowering
 
 
-def channel_of(task: Task) -> str:
+def channel_of(lowering: WorkflowLowering, task: Task) -> str:
     """The router's channel for *task*: ``metadata.channel``, or ``default``."""
-    return str(task.object("metadata").get("channel", "default"))
+    return lowering.channel(task.body.get("metadata"), task.at("metadata"))
 
 
 def emit(lowering: WorkflowLowering, task: Task) -> Action:
     event = task.part("emit", "event", "with")
-    return Emit(lowering.template(event, task.variables, task.at("emit", "event", "with")), channel_of(task))
+    template = lowering.template(event, task.variables, task.at("emit", "event", "with"))
+    return Emit(template, channel_of(lowering, task))
 
 
 def listen(lowering: WorkflowLowering, task: Task) -> Action:
@@ -32,7 +33,7 @@ def listen(lowering: WorkflowLowering, task: Task) -> Action:
     each = task.part("foreach")
     return Event(
         strategy=wanted,
-        channel=channel_of(task),
+        channel=channel_of(lowering, task),
         read=read,
         each=_each(lowering, task, each) if isinstance(each, dict) else None,
     )
@@ -68,6 +69,8 @@ def strategy(
         assert isinstance(item, dict)
         place = f"{at}/{mode}" + ("" if mode == "one" else f"/{number}")
         wanted.append(_filter(lowering, item, place, variables, used))
+    if len(wanted) > filters.MAX_FILTERS:
+        lowering.problem("too-large", f"at most {filters.MAX_FILTERS} filters can be listened for", at)
     if mode == "any" and not wanted:
         wanted.append(EventFilter({}))  # an empty `any` takes every event
     until_value = value.get("until")

@@ -93,10 +93,9 @@ class WorkflowLowering(Lowering):
         if strategy.until is not None:
             self.unsupported("`until` in `schedule.on`", "/schedule/on/until")
         read = schedule.get("read", "envelope")
-        metadata = self.data["document"]
-        channel = metadata.get("metadata", {}) if isinstance(metadata, dict) else {}
-        name = channel.get("channel", "default") if isinstance(channel, dict) else "default"
-        return Trigger(strategy, str(name), str(read), None)
+        header = self.data["document"]
+        metadata = header.get("metadata") if isinstance(header, dict) else None
+        return Trigger(strategy, self.channel(metadata, "/document/metadata"), str(read), None)
 
     # --- regions and tasks --------------------------------------------------------------------------------
 

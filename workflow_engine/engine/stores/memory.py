@@ -36,5 +36,8 @@ class MemoryDefinitions:
     async def find(self, name: str) -> Sequence[Definition]:
         return [definition for definition in await self.list() if definition.workflow.name == name]
 
+    async def check(self) -> None:
+        return None
+
     async def close(self) -> None:
         return None

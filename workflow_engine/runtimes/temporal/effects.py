@@ -181,6 +181,7 @@ class TemporalEffects:
             "args": [sub_run.input, reference],
             "id": self.run_id + place.id.replace("/", "."),
             "static_summary": summary(place.label),
+            "memo": {**reference, "version": sub_run.version or ""},
         }
         try:
             if sub_run.wait:

@@ -7,6 +7,7 @@ import base64
 import binascii
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -33,13 +34,14 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflow_engine.engine.runtime import (
+    STATUSES,
     RunDescription,
     RunPage,
     RunQuery,
     Start,
     StateDescription,
 )
-from workflow_engine.errors import ERRORS, Conflict, Error, Rejected
+from workflow_engine.errors import ERRORS, Conflict, Error, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import summary
@@ -64,9 +66,17 @@ _VISIBLE = {
     "completed": "ExecutionStatus = 'Completed'",
     "faulted": "ExecutionStatus IN ('Failed', 'TimedOut')",
     "cancelled": "ExecutionStatus IN ('Canceled', 'Terminated')",
-    "running": "ExecutionStatus = 'Running'",
+    **dict.fromkeys(("running", "pending", "waiting", "suspended"), "ExecutionStatus = 'Running'"),
 }
 _PASSIVE = ("listening", "waiting")
+_LOOKED_AT = frozenset({"pending", "waiting", "suspended"})
+"""What Temporal does not tell apart: all of it is running."""
+_LOOKS = 50
+"""How many running runs are looked at side by side."""
+_NOBODY = frozenset(
+    {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
+)
+"""How the server says that no worker has answered a query."""
 
 
 class TemporalRuntime:
@@ -120,10 +130,11 @@ class TemporalRuntime:
             description = await handle.describe()
             status = _STATUS[description.status or WorkflowExecutionStatus.RUNNING]
             states: Sequence[StateDescription] = ()
+            remark: str | None = None
             output: Json = None
             error: JsonObject | None = None
             if status == "running":
-                status, states = await self._position(handle, description)
+                status, states, remark = await self._position(handle, description)
             elif status != "cancelled":
                 output, error = await _outcome(handle)
             return RunDescription(
@@ -137,18 +148,23 @@ class TemporalRuntime:
                 started_at=description.start_time,
                 ended_at=description.close_time,
                 temporal_url=self._url(run_id, description.run_id),
+                remark=remark,
             )
 
     async def _position(
         self, handle: WorkflowHandle[Any, Any], description: WorkflowExecutionDescription
-    ) -> tuple[str, Sequence[StateDescription]]:
-        """Where a running run is; without a worker that answers, only that it runs."""
+    ) -> tuple[str, Sequence[StateDescription], str | None]:
+        """Where a running run is; without a worker that answers, only that it runs, and why no more is known."""
         if description.history_length <= 2:
-            return "pending", ()
+            return "pending", (), "no worker has taken it up yet"
         try:
             answer: Mapping[str, Any] = await handle.query("state", rpc_timeout=QUERY_TIMEOUT)
-        except (WorkflowQueryFailedError, RPCError):
-            return "running", ()
+        except WorkflowQueryFailedError as error:
+            return "running", (), f"the worker cannot tell where it is: {error}"
+        except RPCError as error:
+            if error.status in _NOBODY:
+                return "running", (), f"no worker of task queue {self._queue} answers"
+            return "running", (), f"it cannot be told where it is: {error.message}"
         states = [
             StateDescription(
                 id=str(state["id"]),
@@ -159,9 +175,9 @@ class TemporalRuntime:
             for state in answer["states"]
         ]
         if answer["suspended"]:
-            return "suspended", states
+            return "suspended", states, None
         passive = bool(states) and all((state.doing or "").startswith(_PASSIVE) for state in states)
-        return ("waiting" if passive else "running"), states
+        return ("waiting" if passive else "running"), states, None
 
     async def _input(self, run_id: str, execution: str) -> Json:
         """The input that the run was started with: the first payload of its first event."""
@@ -208,7 +224,11 @@ class TemporalRuntime:
                         "invalid-query", f"the runs cannot be listed so: {error.message}"
                     ) from None
                 raise
-            runs = [await self._brief(execution) for execution in found.current_page or []]
+            runs: Sequence[RunDescription]
+            if query.status in _LOOKED_AT:
+                runs = await self._looked_at(found.current_page or [], query.status)
+            else:
+                runs = [await self._brief(execution) for execution in found.current_page or []]
         following = found.next_page_token
         return RunPage(runs, base64.urlsafe_b64encode(following).decode() if following else None)
 
@@ -221,11 +241,31 @@ class TemporalRuntime:
         if query.version is not None and self._search:
             parts.append(f"WfeVersion = {_quoted(query.version)}")
         if query.status is not None:
-            if query.status not in _VISIBLE:
-                known = ", ".join(_VISIBLE)
-                raise Rejected("invalid-status", f"{query.status!r} cannot be listed by; use one of {known}")
+            if query.status not in STATUSES:
+                known = ", ".join(STATUSES)
+                raise Rejected("invalid-status", f"{query.status!r} is no status; use one of {known}")
             parts.append(_VISIBLE[query.status])
         return " AND ".join(parts)
+
+    async def _looked_at(
+        self, executions: Sequence[WorkflowExecution], status: str
+    ) -> Sequence[RunDescription]:
+        """Those of *executions*, which run, that have *status*; `Unavailable` when no worker can tell."""
+        room = asyncio.Semaphore(_LOOKS)
+
+        async def look(execution: WorkflowExecution) -> RunDescription | None:
+            async with room:
+                handle = self._client.get_workflow_handle(execution.id, run_id=execution.run_id)
+                description = await handle.describe()
+                if description.status != WorkflowExecutionStatus.RUNNING:
+                    return None
+                found, states, remark = await self._position(handle, description)
+            if found == "running" and remark is not None:
+                raise Unavailable(f"which runs are {status} cannot be told: of {execution.id}, {remark}")
+            return replace(await self._brief(execution), status=found, states=states)
+
+        looked = await asyncio.gather(*(look(execution) for execution in executions))
+        return [run for run in looked if run is not None and run.status == status]
 
     async def _brief(self, execution: WorkflowExecution) -> RunDescription:
         return RunDescription(

@@ -57,6 +57,8 @@ class ServerlessWorkflow:
             finally:
                 await effects.ended()
         except Fault as raised:
+            place = raised.error.instance or "no state"
+            workflow.logger.warning("faulted at %s: %s: %s", place, raised.error.type, raised)
             raise failure_of(raised) from None
 
     async def _bundle(self, payload: Payload | None) -> Bundle:

@@ -1,0 +1,64 @@
+"""What `/readyz` finds out: each part of a server is asked, and the one that does not work is named."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.api.server import serve
+from workflow_engine.assembly import open_app
+from workflow_engine.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data=tmp_path, temporal_address="127.0.0.1:1")
+
+
+@pytest.fixture
+async def url(settings: Settings) -> AsyncIterator[str]:
+    async with open_app(settings) as app, serve(app) as url:
+        yield url
+
+
+async def parts(url: str) -> dict[str, bool]:
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as answer:
+        found = await answer.json()
+        assert (answer.status == 200) == all(found["parts"].values())
+        return found["parts"]
+
+
+def break_table(file: Path, table: str) -> None:
+    other = sqlite3.connect(file)
+    other.execute(f"ALTER TABLE {table} RENAME TO gone")
+    other.close()
+
+
+async def test_a_temporal_server_that_does_not_answer_is_named(url: str) -> None:
+    assert await parts(url) == {"temporal": False, "events": True, "definitions": True, "catalog": True}
+
+
+@pytest.mark.temporal
+async def test_all_parts_work_where_temporal_answers(temporal_address: str, tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, temporal_address=temporal_address)
+    async with open_app(settings) as app, serve(app) as url:
+        assert all((await parts(url)).values())
+
+
+@pytest.mark.parametrize(
+    ("part", "file", "table"),
+    [
+        ("events", "events.db", "setting"),
+        ("definitions", "definitions.db", "definition"),
+        ("catalog", "catalog.db", "spec"),
+    ],
+)
+async def test_a_store_that_breaks_is_named(
+    url: str, tmp_path: Path, part: str, file: str, table: str
+) -> None:
+    break_table(tmp_path / file, table)
+    assert [name for name, works in (await parts(url)).items() if not works] == ["temporal", part]

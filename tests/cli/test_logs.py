@@ -1,0 +1,64 @@
+"""What a server's processes log: one line for what is to be expected, a traceback for our bugs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import pytest
+
+from workflow_engine.cli.logs import Formatter
+from workflow_engine.errors import Rejected, Unavailable, fault
+
+ACTIVITY = {"activity_id": "/do/1/pay", "activity_type": "call.http", "attempt": 3, "workflow_id": "order-1"}
+
+
+def told(message: str, error: Exception | None = None, **extra: object) -> str:
+    raised = None
+    if error is not None:
+        try:
+            raise error
+        except Exception:
+            raised = sys.exc_info()
+    record = logging.LogRecord("part", logging.WARNING, __file__, 1, message, None, raised)
+    record.__dict__.update(extra)
+    line = Formatter().format(record)
+    assert Formatter().format(record) == line  # another handler may have had it before
+    return line
+
+
+def test_a_failed_activity_is_told_with_its_run_its_state_and_its_attempt():
+    line = told("Completing activity as failed", Unavailable("the API is away"), temporal_activity=ACTIVITY)
+    assert line.endswith(
+        "WARNING part: run order-1: call.http at /do/1/pay, attempt 3: Completing activity as failed: the API is away"
+    )
+
+
+def test_a_type_that_stands_in_the_id_is_not_said_twice():
+    about = ACTIVITY | {"activity_id": "event.listen:/do/0/hear", "activity_type": "event.listen"}
+    assert "run order-1: event.listen:/do/0/hear, attempt 3: " in told("x", temporal_activity=about)
+
+
+def test_what_a_run_says_begins_with_its_id_and_its_workflow():
+    about = {"workflow_id": "order-1", "workflow_type": "order"}
+    assert "run order-1 of order: faulted" in told("faulted", temporal_workflow=about)
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable("gone"), Rejected("code", "gone"), fault("communication", "gone")]
+)
+def test_what_goes_wrong_in_every_system_is_one_line(error: Exception):
+    line = told("it failed", error)
+    assert "Traceback" not in line
+    assert "\n" not in line
+    assert "gone" in line
+
+
+def test_a_bug_has_its_traceback():
+    line = told("it failed", KeyError("here"))
+    assert "Traceback" in line
+    assert "KeyError: 'here'" in line
+
+
+def test_data_in_a_message_cannot_pretend_to_be_another_line():
+    assert "\n" not in told("event one\n2026-01-01 ERROR wfe: it burns")

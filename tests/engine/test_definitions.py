@@ -1,0 +1,149 @@
+"""What every definition store keeps to, in memory and in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from workflow_engine import dsl
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.engine.store import Definition, DefinitionStore, order
+from workflow_engine.engine.stores import open_definitions
+from workflow_engine.errors import NotFound, Rejected, Unavailable
+from workflow_engine.graph.model import WorkflowName
+
+
+def definition(
+    version: str = "1.0.0", *, namespace: str = "tests", name: str = "greet", value: int = 1
+) -> Definition:
+    text = (
+        f"document: {{dsl: '1.0.3', namespace: tests, name: greet, version: '1.0.0'}}\n"
+        f"do: [{{greet: {{set: {{value: {value}}}}}}}]\n"
+    )
+    bundle = Bundle.of(dsl.parse(text), {})
+    workflow = WorkflowName(namespace, name, version)
+    return Definition(workflow, "1.0", text, bundle, "Grüße", datetime.now(UTC))
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DefinitionStore]:
+    url = "memory:" if request.param == "memory" else f"sqlite:///{tmp_path}/new folder/definitions.db"
+    opened = await open_definitions(url)
+    yield opened
+    await opened.close()
+
+
+async def test_what_was_added_is_there_as_it_was(store: DefinitionStore) -> None:
+    added = definition()
+    assert await store.add(added) == added
+    assert await store.get("tests", "greet", "1.0.0") == added
+    assert await store.get("tests", "greet", None) == added
+    await store.check()
+
+
+async def test_a_version_never_changes(store: DefinitionStore) -> None:
+    first = await store.add(definition(value=1))
+    assert await store.add(definition(value=2)) == first
+    assert await store.versions("tests", "greet") == [first]
+
+
+async def test_the_latest_is_the_highest_version_not_the_last_that_was_added(store: DefinitionStore) -> None:
+    for version in ("1.10.0", "1.9.0", "1.10.0-rc.1", "0.99.99"):
+        await store.add(definition(version))
+    assert (await store.get("tests", "greet", None)).workflow.version == "1.10.0"
+    found = [item.workflow.version for item in await store.versions("tests", "greet")]
+    assert found == ["1.10.0", "1.10.0-rc.1", "1.9.0", "0.99.99"]
+    assert [item.workflow.version for item in await store.list()] == ["1.10.0"]
+
+
+async def test_workflows_of_one_name_in_two_namespaces_are_two(store: DefinitionStore) -> None:
+    for namespace in ("b", "a"):
+        for version in ("1.0.0", "2.0.0"):
+            await store.add(definition(version, namespace=namespace))
+    await store.add(definition(namespace="a", name="other"))
+    found = [(item.workflow.namespace, item.workflow.version) for item in await store.find("greet")]
+    assert found == [("a", "2.0.0"), ("b", "2.0.0")]
+    listed = [(item.workflow.namespace, item.workflow.name) for item in await store.list()]
+    assert listed == [("a", "greet"), ("a", "other"), ("b", "greet")]
+    assert await store.find("nobody") == []
+
+
+@pytest.mark.parametrize("version", [None, "1.0.0"])
+async def test_what_is_not_there_is_not_found(store: DefinitionStore, version: str | None) -> None:
+    await store.add(definition("2.0.0", name="another"))
+    with pytest.raises(NotFound):
+        await store.get("tests", "greet", version)
+    with pytest.raises(NotFound):
+        await store.get("tests", "another", "1.0.0")
+    assert await store.versions("tests", "greet") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "a b", "it's", 'say "x"', "ü", "%2F", "'); DROP TABLE definition; --"]
+)
+async def test_any_name_is_a_name(store: DefinitionStore, name: str) -> None:
+    added = await store.add(definition(" 1 ", name=name))
+    assert await store.get("tests", name, " 1 ") == added
+
+
+async def test_of_those_who_add_one_version_at_a_time_all_see_whose_text_it_is(
+    store: DefinitionStore,
+) -> None:
+    kept = await asyncio.gather(*(store.add(definition(value=value)) for value in range(10)))
+    assert len({item.text for item in kept}) == 1
+
+
+def test_versions_are_ordered_as_semver_says() -> None:
+    versions = [
+        *("1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11"),
+        *("1.0.0-rc.1", "1.0.0", "1.0.1", "1.2.0", "1.10.0", "2.0.0"),
+    ]
+    assert all(order(lower) < order(higher) for lower, higher in pairwise(versions))
+    versions.reverse()
+    assert sorted(versions, key=order, reverse=True) == versions
+
+
+@pytest.mark.parametrize("version", ["", "v1", "1", "1.0", "latest", "1..0", "-", "+", "٣.0", "9" * 100])
+def test_any_text_has_its_place_among_versions(version: str) -> None:
+    assert sorted([version, "1.0.0", "1.0.0-a"], key=order)
+
+
+async def test_a_file_keeps_what_was_added(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/definitions.db"
+    store = await open_definitions(url)
+    added = await store.add(definition())
+    await store.close()
+    again = await open_definitions(url)
+    assert await again.list() == [added]
+    await again.close()
+
+
+async def test_a_file_that_is_no_store_is_told(tmp_path: Path) -> None:
+    (tmp_path / "definitions.db").write_bytes(b"this is something else" * 100)
+    with pytest.raises(Unavailable, match=r"definitions\.db cannot be opened"):
+        await open_definitions(f"sqlite:///{tmp_path}/definitions.db")
+    with pytest.raises(Unavailable, match="cannot be opened"):
+        await open_definitions(f"sqlite:///{tmp_path}/definitions.db/below/a/file.db")
+
+
+async def test_a_store_that_breaks_says_so(tmp_path: Path) -> None:
+    store = await open_definitions(f"sqlite:///{tmp_path}/definitions.db")
+    with sqlite3.connect(tmp_path / "definitions.db") as other:
+        other.execute("ALTER TABLE definition RENAME TO gone")
+    other.close()
+    for asking in (store.check(), store.get("a", "b", None), store.list(), store.add(definition())):
+        with pytest.raises(Unavailable, match="definition store"):
+            await asking
+    await store.close()
+
+
+@pytest.mark.parametrize("url", ["", "definitions.db", "postgresql://host/db", "sqlite:relative.db"])
+async def test_a_url_that_names_no_store_is_refused(url: str) -> None:
+    with pytest.raises(Rejected):
+        await open_definitions(url)

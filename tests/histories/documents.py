@@ -1,0 +1,146 @@
+"""The runs whose histories are kept: one for each kind of state that Temporal sees, of DSL 1.0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.semantics.v1.documents import event, workflow
+from workflow_engine.values import Json, JsonObject
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run to record: what it is given, and how it ends."""
+
+    text: str
+    input: Json = None
+    events: list[JsonObject] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    status: str = "completed"
+
+
+CHILD = workflow("do: [{pause: {wait: PT0.01S}}, {double: {set: {n: '${ .n * 2 }'}}}]", name="child")
+FAILING = workflow(
+    "do: [{fail: {raise: {error: {type: 'https://e.example/x', status: 418}}}}]", name="failing"
+)
+
+RUNS = {
+    "pure": Recorded(
+        workflow("do: [{loop: {for: {in: '[1, 2, 3]'}, do: [{add: {set: {n: '${ .n + $item }'}}}]}}]"),
+        {"n": 0},
+    ),
+    "call": Recorded(
+        workflow(
+            """
+            do:
+              - get:
+                  call: http
+                  with: {method: get, endpoint: 'https://httpbin.org/bytes/{count}', output: raw}
+              - caught:
+                  try: [{missing: {call: http, with: {method: get, endpoint: 'https://httpbin.org/status/404'}}}]
+                  catch: {errors: {with: {status: 404}}}
+            """
+        ),
+        {"count": 3},
+    ),
+    "call-fault": Recorded(
+        workflow(
+            "do: [{get: {call: http, with: {method: get, endpoint: 'https://httpbin.org/status/503'}}}]"
+        ),
+        status="faulted",
+    ),
+    "emit": Recorded(
+        workflow("do: [{say: {emit: {event: {with: {type: said, data: {n: '${ .n }'}}}}}}]"), {"n": 1}
+    ),
+    "listen": Recorded(
+        workflow(
+            """
+            do:
+              - hear:
+                  listen: {to: {any: [{with: {type: t}}], until: '(. | length) == 2'}}
+                  foreach: {item: t, do: [{scale: {set: {v: '${ $t * 10 }'}}}]}
+              - all: {listen: {to: {all: [{with: {type: a}}, {with: {type: b}}]}}, timeout: {after: PT30S}}
+            """
+        ),
+        events=[event("t", "1", 1), event("t", "2", 2), event("b", "3"), event("a", "4")],
+    ),
+    "wait": Recorded(workflow("do: [{a: {wait: PT0.01S}}, {b: {wait: {milliseconds: 5}}}]")),
+    "fork": Recorded(
+        workflow(
+            """
+            do:
+              - both:
+                  fork:
+                    branches:
+                      - get: {call: http, with: {method: get, endpoint: 'https://httpbin.org/bytes/1', output: raw}}
+                      - pause: {do: [{a: {wait: PT0.01S}}, {b: {set: {b: 1}, export: {as: '{b: 1}'}}}]}
+              - race:
+                  fork:
+                    compete: true
+                    branches:
+                      - slow: {wait: PT1H}
+                      - late: {call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/9'}}
+                      - fast: {do: [{c: {wait: PT0.02S}}, {d: {set: '${ $context }'}}]}
+            """
+        )
+    ),
+    "for": Recorded(
+        workflow(
+            """
+            do:
+              - loop:
+                  for: {each: n, in: '[1, 2, 3, 4]'}
+                  while: $n < 4
+                  do: [{pause: {wait: PT0.01S}}, {say: {emit: {event: {with: {type: said}}}}}]
+            """
+        )
+    ),
+    "retry": Recorded(
+        workflow(
+            """
+            do:
+              - risky:
+                  try:
+                    - count: {set: '${ . }', export: {as: '{tries: (($context.tries // 0) + 1)}'}}
+                    - get: {call: http, with: {method: get, endpoint: '${ "https://httpbin.org/status/503" }'}}
+                  catch:
+                    errors: {with: {status: 503}}
+                    retry:
+                      delay: PT0.01S
+                      backoff: {exponential: {}}
+                      jitter: {from: PT0S, to: PT0.01S}
+                      limit: {attempt: {count: 2, duration: PT30S}}
+                    do: [{handle: {set: {tries: '${ $context.tries }'}}}]
+            """
+        )
+    ),
+    "sub-workflow": Recorded(
+        workflow(
+            """
+            do:
+              - awaited: {run: {workflow: {namespace: semantics, name: child, input: {n: 3}}}}
+              - detached: {run: {workflow: {namespace: semantics, name: child, input: {n: 1}}, await: false}}
+              - caught: {try: [{failing: {run: {workflow: {namespace: semantics, name: failing}}}}], catch: {}}
+            """
+        ),
+        others=[CHILD, FAILING],
+    ),
+    "timeout": Recorded(
+        workflow(
+            """
+            timeout: {after: PT0.3S}
+            do:
+              - inner: {try: [{a: {wait: PT1H, timeout: {after: PT0.01S}}}], catch: {}}
+              - call:
+                  try: [{b: {call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/2'},
+                             timeout: {after: PT0.05S}}}]
+                  catch: {}
+              - outer: {wait: PT1H}
+            """
+        ),
+        status="faulted",
+    ),
+    "long": Recorded(
+        workflow("do: [{loop: {for: {in: '[range(600)]'}, do: [{add: {set: '${ . + 1 }'}}]}}]"), 0
+    ),
+}

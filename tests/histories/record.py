@@ -1,0 +1,60 @@
+"""Record the histories of `documents.RUNS` from real Temporal: ``python -m tests.histories.record [name …]``.
+
+A history that is there stays as it is unless it is named: each is a promise to runs that are under way. Names of
+machines are left out, and so is what no replay looks at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import WorkflowHistory
+
+from tests.histories.documents import RUNS, Recorded
+from tests.running import TemporalRunner, temporal_runner
+from tests.standins.internet import internet_thread
+from tests.temporal_server import server_in_thread
+from workflow_engine.runtimes.temporal.server import ServerOptions
+
+FOLDER = Path(__file__).parent
+
+
+def path(name: str) -> Path:
+    return FOLDER / f"{name}.json"
+
+
+async def record(runner: TemporalRunner, name: str, wanted: Recorded) -> str:
+    """The history of one run, as JSON."""
+    ended = await runner(wanted.text, wanted.input, events=wanted.events, others=wanted.others)
+    assert ended.status == wanted.status, (name, ended)
+    events = await runner.history(ended.run_id)
+    history = json.loads(WorkflowHistory(ended.run_id, events).to_json())
+    return json.dumps(plain({"id": ended.run_id, **history}), indent=1) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """*value* without what tells of the machine that recorded it."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items() if key not in {"identity", "stackTrace"}}
+    return value
+
+
+async def main(names: list[str]) -> None:
+    wanted = names or [name for name in RUNS if not path(name).exists()]
+    with internet_thread() as internet, server_in_thread(ServerOptions(headless=True)) as server:
+        async with temporal_runner(server.address, internet) as runner:
+            for name in wanted:
+                path(name).write_text(await record(runner, name, RUNS[name]))
+                print(f"recorded {name}: {path(name).stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    asyncio.run(main(sys.argv[1:]))

@@ -1,0 +1,71 @@
+"""What the processes of a server log, for who looks at it at night: one line for what was to be expected."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from workflow_engine.errors import Fault, NotFound, Rejected, Unavailable
+
+LEVELS = ("debug", "info", "warning", "error")
+_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_EXPECTED = (Unavailable, NotFound, Rejected, Fault)
+"""What goes wrong in every system now and then: it is told without a traceback, which is for our bugs."""
+
+
+class Formatter(logging.Formatter):
+    """One line for each record, and a traceback where the error is none of those that are expected.
+
+    What Temporal says of a run or of an activity begins with the run's id, the state and the attempt.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_FORMAT)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        message = record.message
+        about: Mapping[str, Any] | None = getattr(record, "temporal_activity", None)
+        if about is not None:
+            place = str(about.get("activity_id"))
+            kind = str(about.get("activity_type"))
+            named = place if place.startswith(kind) else f"{kind} at {place}"
+            message = f"run {about.get('workflow_id')}: {named}, attempt {about.get('attempt')}: {message}"
+        elif (run := getattr(record, "temporal_workflow", None)) is not None:
+            message = f"run {run.get('workflow_id')} of {run.get('workflow_type')}: {message}"
+        if record.exc_info and isinstance(error := record.exc_info[1], _EXPECTED):
+            message = f"{message}: {error}"
+        told = logging.makeLogRecord({**record.__dict__, "message": message.replace("\n", " | ")})
+        return super().formatMessage(told)
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info and isinstance(record.exc_info[1], _EXPECTED):
+            record.message = record.getMessage()
+            record.asctime = self.formatTime(record, self.datefmt)
+            return self.formatMessage(record)
+        return super().format(record)
+
+
+def log_to_stderr(level: str) -> None:
+    """Log everything from *level* on to stderr, what the core of Temporal's SDK says too."""
+    from temporalio import activity, workflow
+    from temporalio.runtime import (
+        LogForwardingConfig,
+        LoggingConfig,
+        Runtime,
+        TelemetryConfig,
+        TelemetryFilter,
+    )
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Formatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+    # It is in the record anyway, and the formatter puts what matters in front.
+    activity.logger.activity_info_on_message = False
+    workflow.logger.workflow_info_on_message = False
+    forwarding = LogForwardingConfig(
+        logger=logging.getLogger("temporal"), append_target_to_name=False, prepend_target_on_message=False
+    )
+    core = LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding)
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=core)), error_if_already_set=False)
