@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ import pytest
 from temporalio.client import Client
 
 from tests.standins.internet import Internet, internet_thread
+from tests.standins.issuer import APP_SECRET
 from workflow_engine import dsl, filters
 from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.calls.secrets import EnvironmentSecrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
 from workflow_engine.errors import NotFound
@@ -28,6 +31,21 @@ from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.worker import worker
 from workflow_engine.values import Json, JsonObject
+
+KEY = "s3cr3t/key+of=the service"
+PASSWORD = 'pass: wörd "quoted"'
+PLANTED = {
+    "WFE_SECRET_KEY": KEY,
+    "WFE_SECRET_LOGIN": json.dumps({"username": "countess", "password": PASSWORD}),
+    "WFE_SECRET_MY_CLIENT": json.dumps(
+        {
+            "authority": "https://issuer.example",
+            "grant": "client_credentials",
+            "client": {"id": "app", "secret": APP_SECRET},
+        }
+    ),
+}
+"""The secrets that there are, on both runtimes."""
 
 
 @dataclass
@@ -49,7 +67,7 @@ class LocalRunner:
     name = "local"
 
     def __init__(self, egress: Egress) -> None:
-        self._perform = real_calls(egress, CALLERS)
+        self._perform = real_calls(egress, CALLERS, EnvironmentSecrets(PLANTED))
 
     async def __call__(
         self,
@@ -172,7 +190,7 @@ async def temporal_runner(address: str, net: Internet) -> AsyncIterator[Temporal
         await router.start()
         stack.push_async_callback(router.stop)
         runner = TemporalRunner(client, queue, router)
-        activities = Activities(CALLERS, router, runner.find, egress)
+        activities = Activities(CALLERS, router, runner.find, egress, EnvironmentSecrets(PLANTED))
         await stack.enter_async_context(worker(client, queue, activities))
         yield runner
 

@@ -20,6 +20,7 @@ from workflow_engine.api.app import create_app
 from workflow_engine.api.client import HttpApi
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.resolution import Resolution
+from workflow_engine.calls.secrets import open_secrets
 from workflow_engine.dsl.needs import needs
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunDescription
@@ -194,7 +195,7 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
         settings.temporal_address, settings.temporal_namespace, profile=settings.temporal_profile
     )
     async with open_client(settings) as api, open_egress(settings) as egress:
-        activities = Activities(CALLERS, api, api.bundle, egress)
+        activities = Activities(CALLERS, api, api.bundle, egress, open_secrets(settings.secrets))
         async with worker(client, settings.task_queue, activities):
             if ready is not None:
                 ready()
@@ -268,7 +269,7 @@ async def run_embedded(
         engine.triggers = Triggers(router)
         await router.start()
         stack.push_async_callback(router.stop)
-        activities = Activities(CALLERS, router, engine.find_bundle, egress)
+        activities = Activities(CALLERS, router, engine.find_bundle, egress, open_secrets(settings.secrets))
         await stack.enter_async_context(worker(client, settings.task_queue, activities))
         for other in others:
             await engine.deploy(other, resources=resources)
@@ -325,7 +326,6 @@ async def run_local(
         for other in (dsl.parse(item) for item in others):
             compiled = dsl.compile(other, await resolve_needs(other, resolution, resources))
             graphs[compiled.name.name] = compiled
-        local = LocalRun(
-            graph, run_id=f"local-{uuid.uuid4()}", perform=real_calls(egress, CALLERS), find=find
-        )
+        perform = real_calls(egress, CALLERS, open_secrets(settings.secrets))
+        local = LocalRun(graph, run_id=f"local-{uuid.uuid4()}", perform=perform, find=find)
         return await local.execute(input, events), local

@@ -48,6 +48,10 @@ class Settings:
         None, "URL of the definition store; default: a SQLite file likewise"
     )
     catalog_store: str | None = _setting(None, "URL of the catalog's store; default: a SQLite file likewise")
+    secrets: str = _setting(
+        "env:",
+        "where secrets are: env: for variables WFE_SECRET_NAME (env:OTHER_ for OTHER_NAME), or file:///FOLDER",
+    )
     allowed_hosts: tuple[str, ...] = _setting(
         (), "hosts that workflows may call (exact, or *.example.com); empty: all"
     )
@@ -84,6 +88,10 @@ class Settings:
             raise Rejected(
                 "invalid-setting",
                 f"WFE_HOST: {self.host!r} is no IP address of this machine and not localhost",
+            )
+        if not self.secrets.startswith(("env:", "file:///")):
+            raise Rejected(
+                "invalid-setting", f"WFE_SECRETS: {self.secrets!r} is neither env: nor file:///FOLDER"
             )
         for pair in self.connect_to:
             if pair.count("=") != 1 or pair.count(":") < 2:

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +57,13 @@ class Dev:
 
 
 @contextmanager
-def dev(data: Path) -> Iterator[Dev]:
+def dev(data: Path, env: Mapping[str, str] | None = None) -> Iterator[Dev]:
     command = [*WFE, "dev", "--json", "--data", str(data)]
     command += ["--port", "0", "--temporal-port", "0", "--ui-port", "0"]
     data.parent.mkdir(parents=True, exist_ok=True)
     with (data.parent / "dev.err").open("ab") as errors:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, env=environment(), start_new_session=True
+            command, stdout=subprocess.PIPE, stderr=errors, env=environment(env), start_new_session=True
         )
         try:
             yield Dev(data, process, urls_of(process, data.parent / "dev.err"))

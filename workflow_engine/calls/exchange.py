@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -88,7 +88,7 @@ async def exchange(request: Request, context: CallContext, *, output: str, redir
         response = await send(request, context.egress, redirect=redirect)
     highest = 399 if redirect else 299
     if not 200 <= response.status <= highest:
-        raise _error_status(response)
+        raise _error_status(response, context.redact)
     if output == "raw":
         return base64.b64encode(response.body).decode()
     content_type = response.headers.get("Content-Type", "")
@@ -187,7 +187,7 @@ async def _read(answer: aiohttp.ClientResponse, shown: str, limit: int) -> bytes
     return bytes(body)
 
 
-def _error_status(response: Response) -> Fault:
+def _error_status(response: Response, redact: Callable[[str], str]) -> Fault:
     request = response.request
     try:
         phrase = f"{response.status} {HTTPStatus(response.status).phrase}"
@@ -198,11 +198,11 @@ def _error_status(response: Response) -> Fault:
         target = bounded(response.headers.get("Location", "nowhere"), 200)
         detail += f" to {target}; redirects are followed where the call says 'redirect: true'"
     elif response.body:
-        detail += f": {_excerpt(response)}"
+        detail += f": {_excerpt(response, redact)}"
     return fault("communication", detail, status=response.status)
 
 
-def _excerpt(response: Response) -> str:
+def _excerpt(response: Response, redact: Callable[[str], str]) -> str:
     """The beginning of an error's body, without any credential of the request that it may repeat."""
     try:
         text = response.body.decode("utf-8")
@@ -215,7 +215,7 @@ def _excerpt(response: Response) -> str:
             for secret in (value, value.partition(" ")[2]):
                 if secret:
                     text = text.replace(secret, REDACTED)
-    return bounded(" ".join(text.split()), _EXCERPT_CHARS)
+    return bounded(" ".join(redact(text).split()), _EXCERPT_CHARS)
 
 
 def _network_fault(shown: str, error: aiohttp.ClientError | OSError) -> Fault:

@@ -170,6 +170,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "temporal_ui": chosen.temporal_ui,
         "task_queue": chosen.task_queue,
         "search_attributes": str(chosen.search_attributes),
+        "secrets": chosen.secrets,
         "events_store": chosen.events_store or "",
         "definitions_store": chosen.definitions_store or "",
         "catalog_store": chosen.catalog_store or "",

@@ -101,6 +101,8 @@ _COMPILE = {
     "unknown-event": "`events` defines no event of that name.",
     "unknown-function": "There is no function of that name: neither a built-in one nor one that the document defines.",
     "unknown-retry": "`use.retries` has no policy of that name.",
+    "unknown-secret": "`use.secrets` does not declare a secret of that name. Declare it there; its value is kept where "
+    "the setting `WFE_SECRETS` says.",
     "unknown-state": "A transition, or `start`, names a state that is not there.",
     "unknown-task-name": "`then` names a task that is not in the same list. A flow directive cannot leave its list: "
     "`exit` completes it, and the list around it goes on.",

@@ -19,9 +19,13 @@ from workflow_engine.expressions.schemas import Schema
 from workflow_engine.graph.model import Timing
 from workflow_engine.values import Duration, Json, JsonObject
 
+_ELSEWHERE = (
+    "`$secrets` is there in the arguments of `call: http` and `call: openapi` alone: anywhere else its value would be "
+    "kept in the history of the run"
+)
 UNSUPPORTED_VARIABLES = {
-    "secrets": "secrets are not supported yet",
-    "secret": "secrets are not supported yet",
+    "secrets": _ELSEWHERE,
+    "secret": _ELSEWHERE,
     "SECRETS": "secrets are not supported yet",
     "SECRET": "secrets are not supported yet",
     "authorization": "`$authorization` is not supported yet",

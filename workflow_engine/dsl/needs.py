@@ -44,9 +44,14 @@ def asyncapi_key(given: JsonObject) -> str | None:
 def openapi_key(given: JsonObject) -> str | None:
     """Under which key the operation of an openapi call is pinned; None where its address is not known yet.
 
-    A document whose address is an expression, or a template, is fetched by the call itself.
+    A document whose address is an expression, or a template, and one that asks who reads it, is fetched by the call
+    itself.
     """
     document, operation = document_uri(given), given.get("operationId")
+    described = given.get("document")
+    endpoint = described.get("endpoint") if isinstance(described, dict) else None
+    if isinstance(endpoint, dict) and endpoint.get("authentication") is not None:
+        return None
     if document is None or "{" in document or not isinstance(operation, str) or "${" in operation:
         return None
     return f"{document}#{operation}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workflow_engine.expressions.errors import EvaluationError, ExpressionError
 from workflow_engine.expressions.expression import Expression, compile
+from workflow_engine.expressions.members import members
 from workflow_engine.expressions.paths import assignment_path
 from workflow_engine.expressions.schemas import Schema, check_schema
 from workflow_engine.expressions.template import Template, expression_slot, template, unwrap
@@ -18,6 +19,7 @@ __all__ = [
     "check_schema",
     "compile",
     "expression_slot",
+    "members",
     "template",
     "unwrap",
 ]

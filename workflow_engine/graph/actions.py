@@ -20,12 +20,14 @@ Timing: TypeAlias = Duration | Expression
 class Operation:
     """Act on the world: one call of *kind* (``http``, ``openapi``, ``asyncapi``) with evaluated *arguments*.
 
-    *resources* names what the bundle pins for the call; the caller gets it beside the arguments.
+    *resources* names what the bundle pins for the call; the caller gets it beside the arguments. *secrets* names those
+    that the arguments use: where there are any, the arguments are evaluated where the call is made.
     """
 
     kind: str
     arguments: Template
     resources: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

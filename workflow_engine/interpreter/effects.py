@@ -39,12 +39,17 @@ class Call:
     """One call: *arguments* are evaluated; *resources* are what the bundle pins for it.
 
     *timeout* is in seconds and bounds the whole call; None leaves it to the runtime's settings.
+
+    Where the arguments use secrets they are still a template, for their values must not be known here. *deferred* then
+    has what it is evaluated with where the call is made: the names of the ``secrets``, the ``input`` of the state, and
+    the other ``variables``.
     """
 
     kind: str
     arguments: JsonObject
     resources: Mapping[str, Json] = field(default_factory=dict)
     timeout: float | None = None
+    deferred: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)

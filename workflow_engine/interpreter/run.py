@@ -271,16 +271,14 @@ class Run:
                 assert_never(state.action)
 
     async def _call(self, state: State, action: Operation, frame: Frame, allowed: float | None) -> Json:
-        arguments = evaluate(
-            action.arguments, frame.input, state_scope(self, state, frame, input=frame.input)
-        )
-        assert isinstance(arguments, dict)
+        scope = state_scope(self, state, frame, input=frame.input)
+        arguments, deferred = _arguments(action, frame.input, scope)
         resources = {
             name: self.graph.resources[name] for name in action.resources if name in self.graph.resources
         }
         place = self.place(state, frame)
         frame.doing = f"calling {action.kind}"
-        return await self.effects.call(Call(action.kind, arguments, resources, allowed), place)
+        return await self.effects.call(Call(action.kind, arguments, resources, allowed, deferred), place)
 
     async def _emit(self, state: State, frame: Frame, attributes: Json, channel: str) -> Json:
         place = self.place(state, frame)
@@ -313,3 +311,17 @@ class Run:
         place = Place(f"{state.id}/{what}#{count}", state.id, f"{what} {count} of {state.name}")
         await self._sleep(frame, duration, place)
         frame.local.pop("until", None)
+
+
+def _arguments(action: Operation, data: Json, scope: Scope) -> tuple[JsonObject, JsonObject | None]:
+    """The arguments of a call; those with secrets as they are written, and what they are to be evaluated with."""
+    template = action.arguments
+    if not action.secrets:
+        arguments = evaluate(template, data, scope)
+        assert isinstance(arguments, dict)
+        return arguments, None
+    assert isinstance(template.source, dict)
+    names: list[Json] = [*action.secrets]
+    known = [*sorted(template.variables - {"secrets", "secret"}), "__now"]
+    variables: JsonObject = {name: scope.get(name) for name in known}
+    return template.source, {"secrets": names, "input": data, "variables": variables}

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from workflow_engine import filters
 from workflow_engine.calls import CallContext, Caller, Egress
+from workflow_engine.calls.secrets import NO_SECRETS, Secrets, call_with_secrets
 from workflow_engine.errors import Error, Fault, NotFound, fault
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
@@ -300,7 +301,7 @@ class LocalRun:
         self.progress.append(progress)
 
 
-def real_calls(egress: Egress, callers: Mapping[str, Caller]) -> PerformCall:
+def real_calls(egress: Egress, callers: Mapping[str, Caller], secrets: Secrets = NO_SECRETS) -> PerformCall:
     """Perform calls with *callers*, through *egress*; what they publish goes to the run's own channels."""
 
     async def perform(local: LocalRun, call: Call, place: Place) -> Json:
@@ -319,7 +320,10 @@ def real_calls(egress: Egress, callers: Mapping[str, Caller]) -> PerformCall:
             # The run itself keeps the time that the document sets: the call is only not to stay behind.
             timeout=CALL_SECONDS if call.timeout is None else call.timeout + 1.0,
         )
-        return await callers[call.kind](call.arguments, context)
+        caller = callers[call.kind]
+        if call.deferred is not None:
+            return await call_with_secrets(caller, call.arguments, call.deferred, context, secrets)
+        return await caller(call.arguments, context)
 
     return perform
 

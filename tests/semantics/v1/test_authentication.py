@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.semantics.v1.documents import error, kind, output, problems
+from tests.semantics.v1.documents import error, kind, output, problems, workflow
 from tests.standins.issuer import ACCESS, APP_SECRET
+from workflow_engine import dsl
+from workflow_engine.dsl.needs import needs
 
 CALL = "do: [{a: {call: http, with: {method: get, endpoint: {uri: '%s', authentication: %s}}}}]"
 PROTECTED = "https://issuer.example/protected"
@@ -85,3 +87,11 @@ async def test_every_grant_that_needs_no_user_there_is_accepted() -> None:
     ):
         policy = f"{{oauth2: {{authority: 'https://issuer.example', grant: {grant}, {more}}}}}"
         assert problems(CALL % (PROTECTED, policy)) == []
+
+
+def test_a_document_that_asks_who_reads_it_is_fetched_by_the_call_and_not_when_it_is_deployed() -> None:
+    endpoint = "{uri: 'https://issuer.example/document'%s}"
+    body = "do: [{a: {call: openapi, with: {document: {endpoint: %s}, operationId: look}}}]"
+    with_token = workflow(body % (endpoint % ", authentication: {bearer: {token: t}}"))
+    assert needs(dsl.parse(with_token).data) == []
+    assert len(needs(dsl.parse(workflow(body % (endpoint % ""))).data)) == 1

@@ -26,7 +26,6 @@ UNSUPPORTED = {
     "evaluate.mode": ("evaluate: {mode: loose}\ndo: []", "/evaluate/mode"),
     "use.catalogs": ("use: {catalogs: {c: {endpoint: 'https://x.example'}}}\ndo: []", "/use/catalogs"),
     "use.extensions": ("use: {extensions: [{e: {extend: all}}]}\ndo: []", "/use/extensions"),
-    "use.secrets": ("use: {secrets: [s]}\ndo: []", "/use/secrets"),
     "$secrets": (TASK % "{set: {x: '${ $secrets.s }'}}", "/do/0/a/set/x"),
     "$authorization": (TASK % "{set: {x: '${ $authorization.scheme }'}}", "/do/0/a/set/x"),
     "schedule.every": ("schedule: {every: PT1H}\ndo: []", "/schedule/every"),
@@ -96,14 +95,6 @@ UNSUPPORTED = {
         % (HTTP % (POLICY % f"{{oidc: {OAUTH}}}".replace("https://x.example", "https://x.example/{realm}"))),
         "/do/0/a/with/endpoint/authentication/oidc/authority",
     ),
-    "authentication.basic.use": (
-        TASK % (HTTP % (POLICY % "{basic: {use: secret}}")),
-        "/do/0/a/with/endpoint/authentication/basic/use",
-    ),
-    "authentication.bearer.use": (
-        TASK % (HTTP % (POLICY % "{bearer: {use: secret}}")),
-        "/do/0/a/with/endpoint/authentication/bearer/use",
-    ),
     "use.authentications.oauth2": (
         f"use: {{authentications: {{p: {{oauth2: {OAUTH}}}}}}}\ndo: []".replace(
             "client_credentials", "authorization_code"
@@ -157,7 +148,7 @@ SUPPORTED = {
     *("input.schema", "input.from", "output.schema", "output.as", "export.as", "timeout.after"),
     *("schema.format", "schema.document"),
     *("evaluate.language",),
-    *("use.authentications", "use.errors", "use.functions", "use.retries", "use.timeouts"),
+    *("use.authentications", "use.errors", "use.functions", "use.retries", "use.secrets", "use.timeouts"),
     *("schedule.on", "schedule.read"),
     *("task.if", "task.input", "task.output", "task.export", "task.timeout", "task.then", "task.metadata"),
     *("task.call", "task.with", "task.do", "task.emit", "task.for", "task.while", "task.fork", "task.listen"),

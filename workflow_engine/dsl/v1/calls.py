@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.needs import asyncapi_key, openapi_key
+from workflow_engine.dsl.v1 import secrets
 from workflow_engine.dsl.v1.scope import Scope, Task
 from workflow_engine.expressions.lexer import closing_brace
 from workflow_engine.graph.model import Action, Exit, GoTo, Operation, Region, Sequence
@@ -86,7 +87,7 @@ def http(lowering: WorkflowLowering, task: Task) -> Action:
         _authenticate(lowering, task, endpoint, ("with", "endpoint"))
         address, at = endpoint.get("uri"), at + "/uri"
     _expand(lowering, given, address, at)
-    return Operation("http", lowering.template(given, task.variables, task.at("with")))
+    return secrets.operation(lowering, task, "http", given)
 
 
 def _expand(lowering: WorkflowLowering, given: JsonObject, address: Json, at: str) -> None:
@@ -141,8 +142,7 @@ def openapi(lowering: WorkflowLowering, task: Task) -> Action:
         address, at = endpoint.get("uri"), at + "/uri"
     _expand(lowering, given, address, at)
     key = openapi_key(given)
-    template = lowering.template(given, task.variables, task.at("with"))
-    return Operation("openapi", template, () if key is None else (key,))
+    return secrets.operation(lowering, task, "openapi", given, () if key is None else (key,))
 
 
 def asyncapi(lowering: WorkflowLowering, task: Task) -> Action:
@@ -192,20 +192,22 @@ def _authenticate(lowering: WorkflowLowering, task: Task, holder: JsonObject, pa
     name = policy.get("use") if isinstance(policy, dict) else policy
     if not isinstance(name, str):
         check_policy(lowering, policy, at)
+        holder["authentication"] = secrets.policy_of_secret(policy)
         return
     known = lowering.used("authentications")
     if name not in known:
         lowering.unknown("unknown-authentication", "authentication", name, known, at)
-    holder["authentication"] = known.get(name)
+    holder["authentication"] = secrets.policy_of_secret(known.get(name))
 
 
 def check_policy(lowering: WorkflowLowering, policy: Json, at: str) -> None:
-    """Refuse what no call can do by itself, and secrets."""
+    """Refuse what no call can do by itself, and secrets that are not declared."""
+    secrets.check(lowering, policy, at)
     for scheme, details in (policy if isinstance(policy, dict) else {}).items():
         if not isinstance(details, dict):
             continue
         if "use" in details:
-            lowering.unsupported("credentials from a secret", at + pointer(scheme, "use"))
+            secrets.declared(lowering, str(details["use"]), at + pointer(scheme, "use"))
         if details.get("grant") == "authorization_code":
             what = "`authorization_code` (nobody is there to sign in when a workflow calls)"
             lowering.unsupported(what, at + pointer(scheme, "grant"))

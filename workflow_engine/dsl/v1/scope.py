@@ -16,7 +16,9 @@ TASK = STATE | {"input"}
 """Variables of a task's definition and of its ``output.as``."""
 EXPORT = TASK | {"output"}
 """Variables of ``export.as``."""
-RESERVED = EXPORT | {"secrets", "authorization", "ENV", "CONST"}
+SECRETS = frozenset({"secrets", "secret"})
+"""Variables of the arguments of a call besides those of its task: the specification's, and an alias."""
+RESERVED = EXPORT | SECRETS | {"authorization", "ENV", "CONST"}
 """Names that a loop or a catch may not bind (decision A12)."""
 
 

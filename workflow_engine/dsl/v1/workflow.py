@@ -67,7 +67,6 @@ class WorkflowLowering(Lowering):
         for name, what in (
             ("extensions", "extensions"),
             ("catalogs", "function catalogs"),
-            ("secrets", "secrets"),
         ):
             if self.use.get(name):
                 self.unsupported(f"`use.{name}` ({what})", f"/use/{name}")

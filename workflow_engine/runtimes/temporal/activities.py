@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from temporalio import activity
 
 from workflow_engine.calls import CallContext, Caller, Egress
+from workflow_engine.calls.secrets import NO_SECRETS, Secrets, call_with_secrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault, NotFound, fault
 from workflow_engine.runtimes.temporal.failures import failure_of
@@ -54,6 +55,7 @@ class Activities:
     events: Events
     find: FindBundle
     egress: Egress
+    secrets: Secrets = NO_SECRETS
 
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, each under its own type."""
@@ -75,8 +77,12 @@ class Activities:
                 now=datetime.now(UTC),
                 timeout=about["timeout"],
             )
+            deferred = about.get("deferred")
             async with _heartbeat():
-                return await _faults(caller(arguments, context))
+                if deferred is None:
+                    return await _faults(caller(arguments, context))
+                work = call_with_secrets(caller, arguments, deferred, context, self.secrets)
+                return await _faults(work)
 
         return call
 

@@ -80,13 +80,15 @@ class TemporalEffects:
         self._show(place, f"calling {call.kind}")
         # The server keeps the time that the document sets: the call is only not to stay behind.
         seconds = CALL_SECONDS if call.timeout is None else call.timeout + 1.0
-        about = {
+        about: dict[str, Any] = {
             "place": place.id,
             "state": place.state,
             "source": self._source,
             "resources": dict(call.resources),
             "timeout": seconds,
         }
+        if call.deferred is not None:
+            about["deferred"] = call.deferred
         try:
             return await workflow.execute_activity(  # type: ignore[no-any-return]
                 f"call.{call.kind}",

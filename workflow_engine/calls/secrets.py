@@ -1,0 +1,191 @@
+"""Secrets: where they come from, and the calls that use them.
+
+A workflow names a secret; its value is looked up where the call is made and nowhere else. What the run keeps is the
+template of the arguments and what it is evaluated with, so that neither its history nor its output has the value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from workflow_engine import expressions
+from workflow_engine.calls.context import CallContext, Caller
+from workflow_engine.calls.redaction import Redaction, texts
+from workflow_engine.errors import Fault, NotFound, Rejected, fault
+from workflow_engine.values import Json, JsonObject
+
+NAMES = ("secrets", "secret")
+"""The variables under which expressions find the secrets of the document: the specification's, and an alias."""
+ENVIRONMENT = "WFE_SECRET_"
+MAX_SECRET = 64 * 1024
+"""The largest secret, in bytes: what all the keys of a folder come to."""
+_FILE = re.compile(r"[^/\\\x00]{1,255}")
+
+
+class Secrets(Protocol):
+    """Where the values of secrets are kept."""
+
+    async def get(self, name: str) -> Json:
+        """The value of secret *name*: an object, or text. `NotFound` when there is none that may be read.
+
+        It is asked for each attempt of each call, so that a new value counts at once.
+        """
+        ...
+
+
+class NoSecrets:
+    """Knows no secret."""
+
+    async def get(self, name: str) -> Json:
+        raise NotFound("secret", name, "no place for secrets is configured")
+
+
+NO_SECRETS = NoSecrets()
+
+
+class EnvironmentSecrets:
+    """Environment variables: *prefix* and the name, as it is or in capitals with ``_`` for what is no letter or digit
+    (``WFE_SECRET_MY_KEY`` for ``my-key``). A value that is a JSON object is one, anything else is text.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None, prefix: str = ENVIRONMENT) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._prefix = prefix
+
+    async def get(self, name: str) -> Json:
+        variable = self._prefix + re.sub(r"[^A-Z0-9]", "_", name.upper())
+        for found in (self._prefix + name, variable):
+            if found in self._environ:
+                return _parsed(self._environ[found])
+        raise NotFound("secret", name, f"the environment of the worker has no {variable}")
+
+
+class FileSecrets:
+    """A folder as Kubernetes mounts secrets: a file for each secret, or a folder with a file for each of its keys.
+
+    A file that is a JSON object is one, any other is text, without the line break at its end. Names that begin with a
+    dot are not secrets.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def get(self, name: str) -> Json:
+        if not _FILE.fullmatch(name) or name.startswith("."):
+            raise NotFound("secret", name, "it is not the name of a file")
+        try:
+            return await asyncio.to_thread(self._read, self._folder / name)
+        except OSError as error:
+            raise NotFound(
+                "secret", name, f"in {self._folder}: {error.strerror or 'cannot be read'}"
+            ) from None
+        except ValueError as error:
+            raise NotFound("secret", name, f"in {self._folder}: {error}") from None
+
+    def _read(self, path: Path) -> Json:
+        if not path.is_dir():
+            return _parsed(_text(path, MAX_SECRET))
+        keys: JsonObject = {}
+        left = MAX_SECRET
+        for entry in sorted(path.iterdir()):
+            if not entry.name.startswith(".") and entry.is_file():
+                text = _text(entry, left)
+                left -= len(text)
+                keys[entry.name] = text
+        return keys
+
+
+def open_secrets(url: str, environ: Mapping[str, str] | None = None) -> Secrets:
+    """The secrets at *url*: ``env:`` (or ``env:PREFIX_``), ``file:///run/secrets``; `Rejected` for another one."""
+    if url.startswith("env:"):
+        return EnvironmentSecrets(environ, url.removeprefix("env:") or ENVIRONMENT)
+    parts = urlsplit(url)
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return FileSecrets(Path(unquote(parts.path)))
+    raise Rejected("invalid-setting", f"secrets {url!r}: use env: or file:///FOLDER")
+
+
+def _text(path: Path, limit: int) -> str:
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"it is larger than {MAX_SECRET} bytes")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8 text") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _parsed(text: str) -> Json:
+    if text.lstrip().startswith("{"):
+        try:
+            value: Json = json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        return value
+    return text
+
+
+async def call_with_secrets(
+    caller: Caller, template: JsonObject, deferred: JsonObject, context: CallContext, secrets: Secrets
+) -> Json:
+    """Evaluate *template* with its secrets, make the call, and hide their values in what comes of it.
+
+    *deferred* has the names of the ``secrets``, the ``input`` of the state and the other ``variables``. A secret that
+    cannot be had is an authorization fault (403). An exception that is no fault keeps its type and its text as text
+    alone.
+    """
+    names, variables = deferred["secrets"], deferred["variables"]
+    assert isinstance(names, list)
+    assert isinstance(variables, dict)
+    values = {str(name): await _value(secrets, str(name)) for name in names}
+    redaction = Redaction(texts(values))
+    try:
+        scope: JsonObject = {**variables, **dict.fromkeys(NAMES, values)}
+        arguments = _evaluated(template, deferred["input"], scope)
+        redaction = Redaction([*texts(values), *_made(template, arguments, values)])
+        return redaction.json(await caller(arguments, replace(context, redact=redaction.text)))
+    except Fault as raised:
+        failed: Exception = redaction.fault(raised)
+    except Exception as bug:  # noqa: BLE001 - whatever it is, its text may have a value in it
+        failed = RuntimeError(f"{type(bug).__name__}: {redaction.text(str(bug))}")
+    raise failed  # outside of the handlers, so that it does not lead to what it was made of
+
+
+async def _value(secrets: Secrets, name: str) -> Json:
+    try:
+        return await secrets.get(name)
+    except NotFound as missing:
+        raise fault("authorization", f"the secret cannot be had: {missing}") from None
+
+
+def _evaluated(template: JsonObject, value: Json, scope: JsonObject) -> JsonObject:
+    try:
+        arguments = expressions.template(template, variables=frozenset(scope)).evaluate(value, scope)
+    except expressions.EvaluationError as error:
+        raise fault("expression", str(error)) from None
+    assert isinstance(arguments, dict)
+    return arguments
+
+
+def _made(template: Json, evaluated: Json, values: JsonObject) -> Iterator[str]:
+    """The texts that expressions have made of secrets and that do not show them: a hash, an encoding."""
+    if isinstance(template, str):
+        shows = isinstance(evaluated, str) and any(text in evaluated for text in texts(values))
+        if "$secret" in template and isinstance(evaluated, str) and not shows:
+            yield evaluated
+    elif isinstance(template, dict) and isinstance(evaluated, dict):
+        for key, part in template.items():
+            yield from _made(part, evaluated[key], values)
+    elif isinstance(template, list) and isinstance(evaluated, list):
+        for part, result in zip(template, evaluated, strict=True):
+            yield from _made(part, result, values)
