@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.semantics.v1.documents import error, kind, output, problems, refused, warnings, workflow
+from tests.semantics.v1.documents import error, kind, output, problems, warnings, workflow
 from workflow_engine import dsl
-from workflow_engine.errors import ERRORS
 from workflow_engine.interpreter.effects import Place
 from workflow_engine.runtimes.local import LocalRun
 
-BOOM = (
+BOOM = "{fail: {raise: {error: {type: 'https://example.com/boom', status: 503, detail: broken}}}}"
 
 
 TRIES = """
