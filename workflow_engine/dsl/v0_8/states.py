@@ -230,11 +230,11 @@ def foreach(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tr
 
 
 def _whole(lowering: WorkflowLowering, body: JsonObject, key: str, at: str) -> int | None:
-    """The whole number at *key*, which may be written as text; an expression is refused."""
+    """The whole number at *key*, which may be written as text; an expression, bare too, is refused."""
     value: Json = body.get(key)
     if value is None:
         return None
-    if isinstance(value, str) and "${" in value:
+    if isinstance(value, str) and ("${" in value or value.lstrip().startswith((".", "$"))):
         lowering.unsupported(f"an expression as `{key}`", f"{at}/{key}")
         return None
     text = str(value).strip().removesuffix(".0")
