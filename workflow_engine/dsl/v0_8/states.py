@@ -82,7 +82,7 @@ def _event_switch(lowering: WorkflowLowering, body: JsonObject, at: str, otherwi
         handlers.append(_handler(lowering, item, place, (number,), lowering.way(item, place)))
     return Event(
         Strategy("any", tuple(wanted)),
-        channel_of(body),
+        lowering.channel(body.get("metadata"), f"{at}/metadata"),
         "envelope",
         None,
         tuple(handlers),
@@ -118,7 +118,7 @@ def event(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tran
         )
     return Event(
         Strategy("any" if body.get("exclusive", True) else "all", tuple(wanted)),
-        channel_of(body),
+        lowering.channel(body.get("metadata"), f"{at}/metadata"),
         "envelope",
         None,
         tuple(handlers),
@@ -176,12 +176,6 @@ def event_filter(lowering: WorkflowLowering, name: str, at: str) -> EventFilter:
         attributes["source"] = {"mqtt": source} if wildcard else {"equals": source}
     only_data = definition.get("dataOnly", True) is not False
     return EventFilter(attributes, ignore_case=True, name=name, data_only=only_data)
-
-
-def channel_of(body: JsonObject) -> str:
-    """The router's channel for a state: ``metadata.channel``, or ``default``."""
-    metadata = body.get("metadata")
-    return str(metadata.get("channel", "default")) if isinstance(metadata, dict) else "default"
 
 
 # --- branches and loops -------------------------------------------------------------------------------------

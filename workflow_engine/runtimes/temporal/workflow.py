@@ -52,10 +52,15 @@ class ServerlessWorkflow:
             if input is None and not payloads:
                 input = {}
             self._run = Run(graph, input, effects, seeds=seeds)
+            let_go = False
             try:
                 return await self._run.execute()
+            except GeneratorExit:
+                let_go = True  # this worker forgets the run, which goes on elsewhere
+                raise
             finally:
-                await effects.ended()
+                if not let_go:
+                    await effects.ended()
         except Fault as raised:
             place = raised.error.instance or "no state"
             workflow.logger.warning("faulted at %s: %s: %s", place, raised.error.type, raised)
