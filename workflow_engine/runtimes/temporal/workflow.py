@@ -52,14 +52,15 @@ class ServerlessWorkflow:
             if input is None and not payloads:
                 input = {}
             self._run = Run(graph, input, effects, seeds=seeds)
-            let_go = False
             try:
                 return await self._run.execute()
-            except GeneratorExit:
-                let_go = True  # this worker forgets the run, which goes on elsewhere
+            except BaseException:
+                if not workflow.in_workflow():
+                    # The worker stops and lets go of the run, which goes on elsewhere: nothing has ended.
+                    raise GeneratorExit from None
                 raise
             finally:
-                if not let_go:
+                if workflow.in_workflow():
                     await effects.ended()
         except Fault as raised:
             place = raised.error.instance or "no state"
