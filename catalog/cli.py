@@ -125,7 +125,7 @@ def _add(arguments: argparse.Namespace) -> int:
                 if not arguments.name and any(problem.code == "invalid-name" for problem in error.problems):
                     _complain(f"{file}: its title cannot be its name; give one with --name", INVALID)
             except Conflict as error:
-                worst = max(worst, _complain(f"{file}: {error}", INVALID))
+                worst = max(worst, _complain(f"{file}: {error} with --replace", INVALID))
             else:
                 _print_problems(file, registration.warnings)
                 spec = registration.spec
@@ -251,7 +251,9 @@ def _with_catalog(arguments: argparse.Namespace, work: Callable[[Any], Awaitable
         return _print_problems("", error.problems)
     except (NotFound, Conflict) as error:
         return _complain(str(error), INVALID)
-    except (Unavailable, Denied) as error:
+    except Denied as error:
+        return _complain(f"{error}; give its token with --token", USAGE)
+    except Unavailable as error:
         return _complain(str(error), UNREACHABLE)
     except ValueError as error:
         return _complain(str(error), USAGE)

@@ -20,6 +20,8 @@ from catalog.reference import Reference, check_name
 
 _PAGE = 200
 _MOST_BYTES = 64 * 1024 * 1024
+_OF_ANY_SERVER = frozenset({401, 403, 503})
+"""Statuses with which a server that the catalog is a part of may refuse a request before the catalog sees it."""
 
 
 class HttpCatalog:
@@ -147,8 +149,9 @@ class HttpCatalog:
     def _fail(self, status: int, content: bytes) -> NoReturn:
         try:
             body = json.loads(content)
-            detail, problems = str(body["detail"]), [Problem(**problem) for problem in body["problems"]]
-        except (ValueError, KeyError, TypeError) as error:
+            listed = body.get("problems", []) if status in _OF_ANY_SERVER else body["problems"]
+            detail, problems = str(body["detail"]), [Problem(**problem) for problem in listed]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unavailable(
                 f"what answers at {self.base_url} is not a catalog (status {status})"
             ) from error

@@ -62,3 +62,13 @@ async def test_a_store_that_breaks_is_named(
 ) -> None:
     break_table(tmp_path / file, table)
     assert [name for name, works in (await parts(url)).items() if not works] == ["temporal", part]
+
+
+async def test_an_event_store_that_somebody_else_has_locked_is_named(url: str, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        assert (await parts(url))["events"] is False
+    finally:
+        other.close()
+    assert (await parts(url))["events"] is True

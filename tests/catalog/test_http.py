@@ -306,6 +306,17 @@ async def test_with_a_token_every_call_must_carry_it():
             assert json.loads(await response.text())["title"] == "Unauthorized"
 
 
+async def test_a_server_that_guards_its_catalog_is_understood_too():
+    from tests.api.server import api
+
+    async with api(token="secret") as server:
+        async with HttpCatalog(server.url) as catalog:
+            with pytest.raises(Denied, match="wants its token"):
+                await catalog.list()
+        async with HttpCatalog(server.url, "secret") as catalog:
+            assert await catalog.list() == []
+
+
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "ftp://x", "http://"])
 def test_a_url_that_is_not_http_is_refused(url):
     with pytest.raises(ValueError, match="is not an http or https URL"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -89,6 +90,7 @@ async def test_without_a_worker_a_run_is_told_with_a_remark_and_cannot_be_looked
         run_id = await started(runtime)
         assert (await until(runtime, run_id, "waiting")).remark is None
         await listed(runtime, "waiting", {run_id})
+    gc.collect()  # what the worker has let go of, here rather than in a later test
     found = await runtime.describe(run_id)
     assert found.status == "running"
     assert found.remark is not None

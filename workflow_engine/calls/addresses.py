@@ -99,10 +99,10 @@ class AddressPolicy:
         """Refuse *host*, a name or a literal, by what it says; what a name resolves to is checked later."""
         key = host_key(host)
         if self.allowed_hosts is not None and not any(_covers(rule, key) for rule in self.allowed_hosts):
-            raise _refused(f"host {key!r} is not in the egress setting allowed_hosts")
+            raise _refused(f"host {key!r} is not in the setting WFE_ALLOWED_HOSTS")
         if key in _METADATA_HOSTS and not self.allow_link_local:
             raise _refused(
-                f"host {key!r} is a cloud metadata service; the egress setting allow_link_local allows it"
+                f"host {key!r} is a cloud metadata service; the setting WFE_ALLOW_LINK_LOCAL allows it"
             )
         address = literal_address(key)
         if address is not None:
@@ -120,9 +120,9 @@ class AddressPolicy:
         meant = embedded_address(address)
         if not self.allow_link_local:
             if meant in _METADATA:
-                return "a cloud metadata service; the egress setting allow_link_local allows it"
+                return "a cloud metadata service; the setting WFE_ALLOW_LINK_LOCAL allows it"
             if meant.is_link_local:
-                return "a link-local address; the egress setting allow_link_local allows it"
+                return "a link-local address; the setting WFE_ALLOW_LINK_LOCAL allows it"
         if meant.is_multicast:
             return "a multicast address, which no call can reach"
         if meant.is_unspecified or (isinstance(meant, IPv4Address) and int(meant) >> 24 == 0):
@@ -130,7 +130,7 @@ class AddressPolicy:
         if str(meant) == "255.255.255.255":
             return "the broadcast address, which no call can reach"
         if not self.allow_private and any(meant in network for network in _INTERNAL):
-            return "a loopback or private address; the egress setting allow_private allows it"
+            return "a loopback or private address; the setting WFE_ALLOW_PRIVATE allows it"
         return None
 
 

@@ -66,7 +66,7 @@ class LocalFiles:
     async def _answer(self, need: Need, folder: Path, egress: Egress) -> Json:
         if need.document is None:
             return await self._named(need, folder)
-        if urlsplit(need.document).scheme in ("http", "https"):
+        if "${" in need.document or urlsplit(need.document).scheme in ("http", "https"):
             raise _Unknown
         text = _text(read_bytes(str(folder / _path(need.document)), MAX_BYTES), need.document)
         return await Resolution(self._specs, egress, {need.document: text})(need)

@@ -69,24 +69,39 @@ def document_uri(given: JsonObject) -> str | None:
 def needs(data: Json) -> list[Need]:
     """Every need of a schema-valid document, each key once, in document order."""
     found: dict[str, Need] = {}
-    walker = _v1 if isinstance(data, dict) and "document" in data else _v0_8
-    for need in walker(data):
+    assert isinstance(data, dict)
+    for need in _v1(data) if "document" in data else _v0_8(data):
         found.setdefault(need.key, need)
     return list(found.values())
 
 
-def _v1(data: Json, at: str = "") -> Iterator[Need]:
-    """Each ``call: asyncapi``, wherever it stands."""
-    if isinstance(data, list):
-        for number, item in enumerate(data):
-            yield from _v1(item, f"{at}/{number}")
-    if not isinstance(data, dict):
+def _v1(data: JsonObject) -> Iterator[Need]:
+    """Each call in a task or a function; data that looks like one is data."""
+    yield from _tasks(data.get("do"), "/do")
+    use = data.get("use")
+    functions = use.get("functions") if isinstance(use, dict) else None
+    for name, function in (functions if isinstance(functions, dict) else {}).items():
+        yield from _task(function, "/use/functions" + pointer(name))
+
+
+def _tasks(listed: Json, at: str) -> Iterator[Need]:
+    for number, item in enumerate(listed if isinstance(listed, list) else []):
+        for name, task in (item if isinstance(item, dict) else {}).items():
+            yield from _task(task, at + pointer(number, name))
+
+
+def _task(task: Json, at: str) -> Iterator[Need]:
+    """The needs of one task and of the tasks inside it."""
+    if not isinstance(task, dict):
         return
-    given = data.get("with")
+    given = task.get("with")
     if isinstance(given, dict):
-        yield from _called(data.get("call"), given, at)
-    for name, value in data.items():
-        yield from _v1(value, at + pointer(name))
+        yield from _called(task.get("call"), given, at)
+    for path in (("do",), ("try",), ("catch", "do"), ("foreach", "do"), ("fork", "branches")):
+        inner: Json = task
+        for key in path:
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        yield from _tasks(inner, at + pointer(*path))
 
 
 def _called(call: Json, given: JsonObject, at: str) -> Iterator[Need]:
@@ -104,9 +119,9 @@ def _called(call: Json, given: JsonObject, at: str) -> Iterator[Need]:
             )
 
 
-def _v0_8(data: Json) -> Iterator[Need]:
+def _v0_8(data: JsonObject) -> Iterator[Need]:
     """Each function of type asyncapi or rest."""
-    functions = data.get("functions") if isinstance(data, dict) else None
+    functions = data.get("functions")
     for number, function in enumerate(functions if isinstance(functions, list) else []):
         if not isinstance(function, dict):
             continue

@@ -86,8 +86,8 @@ class Deliverer:
         self._stopping = False
 
     async def check(self) -> None:
-        """Raise `Unavailable` when the store cannot be read, or nothing is handed out."""
-        await self._store.get("check")
+        """Raise `Unavailable` when the store cannot be written, or nothing is handed out."""
+        await self._store.delete("check")  # a write that changes nothing
         if self._pump is None or self._pump.done() or self._stopping:
             raise Unavailable("the router delivers nothing; it is not started, or it stops")
 

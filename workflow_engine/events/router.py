@@ -128,7 +128,7 @@ class Router:
                     _log.warning("old events of %s stay for now: %s", dispatcher.name, error)
 
     async def check(self) -> None:
-        """Raise `Unavailable` when the store cannot be read, or nothing is delivered."""
+        """Raise `Unavailable` when the store cannot be written, or nothing is delivered."""
         await self._deliverer.check()
 
     # Channels and publishing

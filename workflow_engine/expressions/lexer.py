@@ -24,6 +24,8 @@ _TOKEN = re.compile(
 )
 _PLAIN = re.compile(r'[^"\\]+')
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_OPERATORS = {"&": "jq writes `and`", "!": "jq writes `not` behind a |, and `!=`"}
+"""What to write for operators of other languages."""
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
 
 Parts: TypeAlias = "tuple[str | tuple[Token, ...], ...]"
@@ -58,6 +60,19 @@ def closing_brace(source: str, start: int) -> int | None:
     except ExpressionError:
         return None
     return end
+
+
+def unclosed(source: str, start: int) -> ExpressionError:
+    """Why the expression starting at *start*, after its ``${``, has no `closing_brace`.
+
+    Mostly it holds a character that jq does not have, such as a single quote; then that is what to correct.
+    """
+    try:
+        _read(source, start, "}", 0)
+    except ExpressionError as error:
+        if error.position is not None and error.position < len(source):
+            return error
+    return ExpressionError("a ${ is not closed by a }", source, start - 2)
 
 
 def _read(source: str, at: int, closer: str, nesting: int) -> tuple[list[Token], int]:
@@ -99,6 +114,8 @@ def _read(source: str, at: int, closer: str, nesting: int) -> tuple[list[Token],
 def _unexpected(character: str) -> str:
     if character in "'`‘’“”":
         return f"strings in jq are written in double quotes, not {character}"
+    if character in _OPERATORS:
+        return f"unexpected character {character!r}: {_OPERATORS[character]}"
     return f"unexpected character {character!r}"
 
 

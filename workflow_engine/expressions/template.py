@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from workflow_engine.expressions.errors import ExpressionError
 from workflow_engine.expressions.expression import Expression, compile
-from workflow_engine.expressions.lexer import closing_brace
+from workflow_engine.expressions.lexer import closing_brace, unclosed
 from workflow_engine.values import Json, pointer
 
 _Build: TypeAlias = "Callable[[Json, Mapping[str, Json]], Json]"
@@ -32,9 +32,11 @@ def unwrap(text: str) -> str | None:
 def expression_slot(text: str, *, variables: Collection[str]) -> Expression:
     """Compile *text* of a place that always holds an expression, bare or in ``${ … }`` (A1)."""
     inner = unwrap(text)
-    if inner is None and text.lstrip().startswith("${"):
+    if inner is None and (stripped := text.strip()).startswith("${"):
+        if closing_brace(stripped, 2) is None:
+            raise unclosed(stripped, 2)
         raise ExpressionError(
-            "the text begins with ${ but is not one whole ${ ... }; remove what follows it, or close it",
+            "the text begins with ${ but is not one whole ${ ... }; remove what follows it",
             text,
             0,
         )
@@ -130,7 +132,7 @@ def _string(text: str, variables: frozenset[str], used: set[str]) -> _Build:
     while (start := text.find("${", at)) >= 0:
         end = closing_brace(text, start + 2)
         if end is None:
-            raise ExpressionError("a ${ is not closed by a }", text, start)
+            raise unclosed(text, start + 2)
         expression = compile(text[start + 2 : end], variables=variables)
         used |= expression.variables
         parts += [text[at:start], expression]

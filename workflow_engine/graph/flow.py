@@ -45,7 +45,10 @@ Transition: TypeAlias = GoTo | Exit | End
 
 @dataclass(frozen=True, slots=True)
 class Validate:
-    """Check the data against a JSON Schema; a mismatch is a validation fault. *what*: input, output, context."""
+    """Check something against a JSON Schema; a mismatch is a validation fault.
+
+    *what* is ``input`` or ``output``, which are the data at this point, or ``context``.
+    """
 
     schema: Schema
     what: str

@@ -102,7 +102,7 @@ def apply(step: DataStep, data: Json, frame: Frame, scope: Mapping[str, Json]) -
     """Do one data *step*; the frame's raw data is what `Merge` and `Restore` go back to."""
     match step:
         case Validate(schema, what):
-            problems = schema.problems(data)
+            problems = schema.problems(frame.owner.context if what == "context" else data)
             if problems:
                 raise fault("validation", f"the {what} does not match its schema: {'; '.join(problems)}")
             return data

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from workflow_engine import filters
@@ -244,10 +245,11 @@ class LocalRun:
     async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:
         if self._find is None:
             raise fault("configuration", "no other workflows are available in this run")
-        work = self._sub_run(self._find, sub_run, f"{self.run_id}{place.id}")
+        work = partial(self._sub_run, self._find, sub_run, f"{self.run_id}{place.id}")
         if sub_run.wait:
-            return await work
-        self._family.detached.append(self.scheduler.spawn(work))
+            # As a task of its own, so that workflows in workflows do not add up to one deep stack.
+            return (await self.scheduler.join([work], need=1, tolerant=False))[0]
+        self._family.detached.append(self.scheduler.spawn(work()))
         return None
 
     async def _sub_run(self, find: FindGraph, sub_run: SubRun, run_id: str) -> Json:

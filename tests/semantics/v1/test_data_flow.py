@@ -8,6 +8,7 @@ import pytest
 
 from tests.semantics.v1.documents import error, kind, output, problems, refused, workflow
 from workflow_engine import __version__, dsl
+from workflow_engine.errors import ERRORS
 from workflow_engine.values import resolve_pointer
 
 
@@ -382,3 +383,19 @@ async def test_a71_an_expression_without_end_is_a_fault_and_stops_nothing_else(r
 
 def test_single_quotes_are_no_jq() -> None:
     assert refused("do: [{a: {if: \".x == 'y'\", set: {x: 1}}}]").code == "invalid-expression"
+
+
+async def test_the_context_is_checked_after_the_export(run: Any) -> None:
+    body = """
+    do:
+      - keep:
+          set: {n: '${ .n }'}
+          export:
+            as: '{ kept: .n }'
+            schema: {document: {type: object, properties: {kept: {type: integer}}}}
+      - tell: {set: '${ $context }'}
+    """
+    assert await output(run, body, {"n": 1}) == {"kept": 1}
+    fault = await error(run, body, {"n": "one"})
+    assert (fault["type"], fault["status"], fault["instance"]) == (ERRORS + "validation", 400, "/do/0/keep")
+    assert "context" in fault["detail"]

@@ -82,7 +82,7 @@ def _event_switch(lowering: WorkflowLowering, body: JsonObject, at: str, otherwi
         handlers.append(_handler(lowering, item, place, (number,), lowering.way(item, place)))
     return Event(
         Strategy("any", tuple(wanted)),
-        channel_of(body),
+        lowering.channel(body.get("metadata"), f"{at}/metadata"),
         "envelope",
         None,
         tuple(handlers),
@@ -118,7 +118,7 @@ def event(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tran
         )
     return Event(
         Strategy("any" if body.get("exclusive", True) else "all", tuple(wanted)),
-        channel_of(body),
+        lowering.channel(body.get("metadata"), f"{at}/metadata"),
         "envelope",
         None,
         tuple(handlers),
@@ -178,12 +178,6 @@ def event_filter(lowering: WorkflowLowering, name: str, at: str) -> EventFilter:
     return EventFilter(attributes, ignore_case=True, name=name, data_only=only_data)
 
 
-def channel_of(body: JsonObject) -> str:
-    """The router's channel for a state: ``metadata.channel``, or ``default``."""
-    metadata = body.get("metadata")
-    return str(metadata.get("channel", "default")) if isinstance(metadata, dict) else "default"
-
-
 # --- branches and loops -------------------------------------------------------------------------------------
 
 
@@ -230,11 +224,11 @@ def foreach(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tr
 
 
 def _whole(lowering: WorkflowLowering, body: JsonObject, key: str, at: str) -> int | None:
-    """The whole number at *key*, which may be written as text; an expression is refused."""
+    """The whole number at *key*, which may be written as text; an expression, bare too, is refused."""
     value: Json = body.get(key)
     if value is None:
         return None
-    if isinstance(value, str) and "${" in value:
+    if isinstance(value, str) and ("${" in value or value.lstrip().startswith((".", "$"))):
         lowering.unsupported(f"an expression as `{key}`", f"{at}/{key}")
         return None
     text = str(value).strip().removesuffix(".0")

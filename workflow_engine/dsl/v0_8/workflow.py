@@ -105,9 +105,10 @@ class WorkflowLowering(Lowering):
             if "${" in text:
                 message = f"the {place} must be literal, not an expression (decision B44)"
                 self.problem("invalid-value", message, f"/{place}")
-            elif not _ADDRESSABLE.fullmatch(text):
+            elif text in {".", ".."} or not _ADDRESSABLE.fullmatch(text):
                 message = (
-                    f"{text!r} cannot be part of an address: no slash, no control character, 200 at most"
+                    f"{text!r} cannot be part of an address: no slash, no control character, 200 at most, and not "
+                    "`.` or `..`"
                 )
                 self.problem("invalid-name", message, f"/{place}")
         return WorkflowName("default", name, version)

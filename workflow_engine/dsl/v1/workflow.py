@@ -184,8 +184,8 @@ class WorkflowLowering(Lowering):
         steps: list[DataStep] = []
         if isinstance(value, dict) and value.get("as") is not None:
             steps.append(Export(self.slot(value["as"], variables, at + "/as")))
-        if isinstance(value, dict) and value.get("schema") is not None:
-            self.unsupported("`export.schema`", at + "/schema")
+        if isinstance(value, dict):
+            steps += self._validation(value.get("schema"), at + "/schema", "context")
         return tuple(steps)
 
     def _validation(self, value: Json, at: str, what: str) -> list[DataStep]:

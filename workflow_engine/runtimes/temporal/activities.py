@@ -18,9 +18,9 @@ from temporalio import activity
 from workflow_engine.calls import CallContext, Caller, Egress
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets, call_with_secrets
 from workflow_engine.dsl.bundle import Bundle
-from workflow_engine.errors import Fault, NotFound, fault
+from workflow_engine.errors import Fault, NotFound, Rejected, fault
 from workflow_engine.runtimes.temporal.failures import failure_of
-from workflow_engine.values import Json, JsonObject
+from workflow_engine.values import JsonObject
 
 HEARTBEAT_SECONDS = 3.0
 
@@ -90,18 +90,14 @@ class Activities:
     async def publish(self, event: dict[str, Any], channel: str) -> None:
         """Publish *event*; its id comes from the run and the state, so a retry never doubles it."""
         async with _heartbeat():
-            await self.events.publish(channel, [event])
+            await _faults(self.events.publish(channel, [event]))
 
     @activity.defn(name="event.listen")
     async def listen(self, about: dict[str, Any]) -> None:
         """Register a listener with the router."""
-        await self.events.listen(
-            about["run_id"],
-            about["listen_id"],
-            about["spec"],
-            since=datetime.fromisoformat(about["since"]),
-            channel=about["channel"],
-        )
+        since = datetime.fromisoformat(about["since"])
+        run_id, listen_id, spec = about["run_id"], about["listen_id"], about["spec"]
+        await _faults(self.events.listen(run_id, listen_id, spec, since=since, channel=about["channel"]))
 
     @activity.defn(name="event.unlisten")
     async def unlisten(self, run_id: str, listen_id: str, used: int) -> None:
@@ -122,11 +118,16 @@ class Activities:
             raise failure_of(fault("configuration", str(missing), status=404), of_call=True) from None
 
 
-async def _faults(work: Awaitable[Json]) -> Json:
+async def _faults(work: Awaitable[Any]) -> Any:
+    """Do *work*; a fault of it, and what the router refuses for what it is, end the activity for good."""
     try:
         return await work
     except Fault as raised:
         raise failure_of(raised, of_call=True) from None
+    except Rejected as refused:
+        if refused.status not in {400, 413, 422}:
+            raise  # a token that is not accepted, for one: an operator can mend that
+        raise failure_of(fault("validation", str(refused)), of_call=True) from None
 
 
 @contextlib.asynccontextmanager

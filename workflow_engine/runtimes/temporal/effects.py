@@ -151,15 +151,18 @@ class TemporalEffects:
 
     async def _tell_router(self, kind: str, args: list[Any], place: Place) -> None:
         """A short local activity: one event in history, and tried until the router answers."""
-        await workflow.execute_local_activity(
-            kind,
-            args=args,
-            activity_id=f"{kind}:{place.id}",
-            summary=summary(place.label),
-            start_to_close_timeout=timedelta(seconds=10),
-            retry_policy=UNTIL_IT_WORKS,
-            local_retry_threshold=timedelta(seconds=5),
-        )
+        try:
+            await workflow.execute_local_activity(
+                kind,
+                args=args,
+                activity_id=f"{kind}:{place.id}",
+                summary=summary(place.label),
+                start_to_close_timeout=timedelta(seconds=10),
+                retry_policy=UNTIL_IT_WORKS,
+                local_retry_threshold=timedelta(seconds=5),
+            )
+        except ActivityError as failure:
+            raise _cancelled_or(failure) from None
 
     def arrived(self, listen_id: str, message: Mapping[str, Any]) -> bool:
         """Take an event that the router has signalled; False for one that was taken before."""

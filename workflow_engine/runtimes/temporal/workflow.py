@@ -54,8 +54,14 @@ class ServerlessWorkflow:
             self._run = Run(graph, input, effects, seeds=seeds)
             try:
                 return await self._run.execute()
+            except BaseException:
+                if not workflow.in_workflow():
+                    # The worker stops and lets go of the run, which goes on elsewhere: nothing has ended.
+                    raise GeneratorExit from None
+                raise
             finally:
-                await effects.ended()
+                if workflow.in_workflow():
+                    await effects.ended()
         except Fault as raised:
             place = raised.error.instance or "no state"
             workflow.logger.warning("faulted at %s: %s: %s", place, raised.error.type, raised)
