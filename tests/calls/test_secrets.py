@@ -19,6 +19,7 @@ from workflow_engine.calls.secrets import (
     open_secrets,
 )
 from workflow_engine.errors import NotFound, Rejected
+from workflow_engine.settings import Settings
 
 KEY = "s3cr3t-key-of-the-service"
 
@@ -211,3 +212,12 @@ async def test_a_caller_sees_the_context_that_it_would_see_without_secrets(conte
 
     await call_with_secrets(caller, {"x": "${ $secrets.key }"}, deferred("key"), context, SECRETS)
     assert replace(seen[0], redact=str) == replace(context, redact=str)
+
+
+def test_the_setting_must_name_a_place_that_can_be_opened():
+    for place in ("vault://x", "file:relative"):
+        with pytest.raises(Rejected, match="WFE_SECRETS"):
+            Settings.from_env({"WFE_SECRETS": place})
+    for place in ("env:", "env:OTHER_", "file:///run/secrets"):
+        open_secrets(Settings.from_env({"WFE_SECRETS": place}).secrets)
+    assert Settings.from_env({"WFE_SECRET_KEY": KEY}).secrets == "env:"
