@@ -4,6 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("exploring")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+"""The same examples in every run; ``HYPOTHESIS_PROFILE=exploring`` looks for new ones."""
 
 pytest_plugins = ["tests.temporal_server", "tests.running"]
 

@@ -149,7 +149,7 @@ class _Drawing:
     def _place_sequence(self, placed: _Placed, id: StateId, state: State) -> None:
         """A sequence is a box, and begins where its body begins; its condition is a figure of its own."""
         notes = captions.notes(replace(state, when=None))
-        frame = Box(self._id("s"), "sequence", " · ".join((clip(state.name, NAME), *notes)))
+        frame = Box(self._id("s"), "sequence", " · ".join(filter(None, (clip(state.name, NAME), *notes))))
         placed.box.append(frame)
         if state.when is not None:
             question = Node(self._id("i"), "if", (f"if {captions.condition(state.when)}",))
