@@ -141,6 +141,6 @@ RUNS = {
         status="faulted",
     ),
     "long": Recorded(
-        workflow("do: [{loop: {for: {in: '[range(600)]'}, do: [{add: {set: '${ . + 1 }'}}]}}]"), 0
+        workflow("do: [{loop: {for: {in: '[range(3200)]'}, do: [{add: {set: '${ . + 1 }'}}]}}]"), 0
     ),
 }

@@ -43,6 +43,24 @@ async def test_two_hundred_pure_states_make_five_events(runner: TemporalRunner) 
     ]
 
 
+async def test_a_loop_of_hundreds_of_pure_iterations_makes_five_events(runner: TemporalRunner) -> None:
+    ended = await runner(
+        HEADER
+        + """
+do:
+  - loop:
+      for: {in: '[range(400)]'}
+      do:
+        - add: {set: {n: '${ .n + $item }'}}
+        - look: {switch: [{never: {when: .n < 0, then: end}}]}
+        - keep: {do: [{same: {set: '${ . }'}}], if: .n > 79000}
+""",
+        {"n": 0},
+    )
+    assert ended.output == {"n": 79800}
+    assert len(await runner.history(ended.run_id)) == 5
+
+
 async def test_everything_in_the_history_is_named_after_its_state(runner: TemporalRunner) -> None:
     ended = await runner(
         HEADER

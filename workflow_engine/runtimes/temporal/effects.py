@@ -40,7 +40,7 @@ UNTIL_IT_WORKS = RetryPolicy(
 )
 """For what must happen: a fault is not retried, a lost worker or an unreachable router is waited for."""
 SUMMARY_BYTES = 200
-BREATH = 500
+BREATH = 1500
 """How many states in a row, none of which waits or acts, one workflow task may do. A worker that is silent for
 two seconds is taken for stuck, so after that many the run waits for a moment, and others get their turn."""
 RECENT = 500
