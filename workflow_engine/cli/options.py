@@ -15,10 +15,10 @@ TEMPORAL = (
     "temporal_address",
     "temporal_namespace",
     "temporal_profile",
-    "temporal_ui",
     "task_queue",
-    "search_attributes",
 )
+STARTING = ("temporal_ui", "search_attributes")
+"""What only the API uses, which starts runs and links to them."""
 EGRESS = ("allowed_hosts", "allow_link_local", "allow_private", "connect_to", "ca_file")
 """What workflows may reach."""
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from workflow_engine.cli.logs import LEVELS, log_to_stderr
-from workflow_engine.cli.options import CLIENT, EGRESS, SERVER, TEMPORAL, add_settings, settings
+from workflow_engine.cli.options import CLIENT, EGRESS, SERVER, STARTING, TEMPORAL, add_settings, settings
 from workflow_engine.cli.terminal import FINE, USAGE, say
 from workflow_engine.settings import LOOPBACK, Settings
 
@@ -26,7 +26,7 @@ def configure_api(parser: argparse.ArgumentParser) -> None:
         "Only one process at a time may use a SQLite store."
     )
     _add_process_options(parser)
-    add_settings(parser, *SERVER, *TEMPORAL, *EGRESS)
+    add_settings(parser, *SERVER, *TEMPORAL, *STARTING, *EGRESS)
     parser.set_defaults(work=_api)
 
 
