@@ -92,7 +92,9 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             ui=settings.temporal_ui,
             search_attributes=settings.search_attributes,
         )
-        engine = Engine(definitions, runtime, resolve=Resolution(specs, egress))
+        engine = Engine(
+            definitions, runtime, resolve=Resolution(specs, egress), processes=settings.allowed_processes
+        )
         targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
         router = Router(open_store(settings.events_url), targets=targets)
         engine.triggers = Triggers(router)
@@ -195,7 +197,8 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
         settings.temporal_address, settings.temporal_namespace, profile=settings.temporal_profile
     )
     async with open_client(settings) as api, open_egress(settings) as egress:
-        activities = Activities(CALLERS, api, api.bundle, egress, open_secrets(settings.secrets))
+        secrets, processes = open_secrets(settings.secrets), settings.allowed_processes
+        activities = Activities(CALLERS, api, api.bundle, egress, secrets, processes)
         async with worker(client, settings.task_queue, activities):
             if ready is not None:
                 ready()
@@ -263,13 +266,15 @@ async def run_embedded(
         client = await connect(server.address, "default")
         runtime = TemporalRuntime(client, settings.task_queue)
         specs = catalog.Catalog(await catalog.open_store("memory:"))
-        engine = Engine(MemoryDefinitions(), runtime, resolve=Resolution(specs, egress))
+        secrets, processes = open_secrets(settings.secrets), settings.allowed_processes
+        resolution = Resolution(specs, egress)
+        engine = Engine(MemoryDefinitions(), runtime, resolve=resolution, processes=processes)
         targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
         router = Router(open_store("memory:"), targets=targets)
         engine.triggers = Triggers(router)
         await router.start()
         stack.push_async_callback(router.stop)
-        activities = Activities(CALLERS, router, engine.find_bundle, egress, open_secrets(settings.secrets))
+        activities = Activities(CALLERS, router, engine.find_bundle, egress, secrets, processes)
         await stack.enter_async_context(worker(client, settings.task_queue, activities))
         for other in others:
             await engine.deploy(other, resources=resources)
@@ -326,6 +331,6 @@ async def run_local(
         for other in (dsl.parse(item) for item in others):
             compiled = dsl.compile(other, await resolve_needs(other, resolution, resources))
             graphs[compiled.name.name] = compiled
-        perform = real_calls(egress, CALLERS, open_secrets(settings.secrets))
+        perform = real_calls(egress, CALLERS, open_secrets(settings.secrets), settings.allowed_processes)
         local = LocalRun(graph, run_id=f"local-{uuid.uuid4()}", perform=perform, find=find)
         return await local.execute(input, events), local

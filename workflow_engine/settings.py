@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from workflow_engine.errors import Rejected
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+PROCESSES = ("script", "shell", "container", "mcp")
+"""The kinds of processes that workflows may start on a worker's machine."""
 
 
 def _setting(default: Any, description: str) -> Any:
@@ -61,6 +64,11 @@ class Settings:
         (), "connect elsewhere: host:port=host:port, TLS verified for the former"
     )
     ca_file: Path | None = _setting(None, "certificates to trust besides those of the system")
+    processes: tuple[str, ...] | None = _setting(
+        None,
+        "processes that workflows may start on a worker's machine: script, shell, container, mcp; or all, or none; "
+        "default: all, but none where the API is reached at another address than loopback",
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -96,7 +104,23 @@ class Settings:
         for pair in self.connect_to:
             if pair.count("=") != 1 or pair.count(":") < 2:
                 raise Rejected("invalid-setting", f"WFE_CONNECT_TO: {pair!r} is not host:port=host:port")
+        for kind in self.processes or ():
+            if kind not in PROCESSES and self.processes not in (("all",), ("none",)):
+                known = ", ".join(PROCESSES)
+                raise Rejected(
+                    "invalid-setting", f"WFE_PROCESSES: {kind!r} is none of {known}; or write all, or none"
+                )
         return self
+
+    @property
+    def allowed_processes(self) -> frozenset[str]:
+        """The kinds of processes that workflows may start. Where nobody has chosen: all while only this machine can
+        reach the API, at the address we listen on and at the one we call it by.
+        """
+        if self.processes is None:
+            hosts = {self.host, urlsplit(self.api_url).hostname or ""}
+            return frozenset(PROCESSES if hosts <= LOOPBACK else ())
+        return frozenset(PROCESSES if "all" in self.processes else self.processes) - {"none"}
 
     @property
     def events_url(self) -> str:
@@ -150,4 +174,5 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "int": _port,
     "bool": _boolean,
     "tuple[str, ...]": _list,
+    "tuple[str, ...] | None": _list,
 }

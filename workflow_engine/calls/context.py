@@ -30,7 +30,8 @@ class CallContext:
     the state that calls. *source* is the URI that published events come from (``/default/order/1.0.0``).
     *resources* are what the bundle pinned: by URI, ``{"content": text, "media_type"?: text}``, or, for an
     asyncapi operation, the operation as JSON. *timeout* is in seconds and covers the whole call.
-    *redact* takes the values of secrets out of a text before a part of it is quoted.
+    *redact* takes the values of secrets out of a text before a part of it is quoted. *processes* are the kinds of
+    processes that may be started on this machine (``script``, ``shell``, ``container``, ``mcp``).
     """
 
     idempotency_key: str
@@ -43,6 +44,7 @@ class CallContext:
     now: datetime
     timeout: float = 60.0
     redact: Callable[[str], str] = str
+    processes: frozenset[str] = frozenset()
 
 
 Caller: TypeAlias = Callable[[JsonObject, CallContext], Awaitable[Json]]

@@ -19,8 +19,8 @@ TEMPORAL = (
 )
 STARTING = ("temporal_ui", "search_attributes")
 """What only the API uses, which starts runs and links to them."""
-EGRESS = ("allowed_hosts", "allow_link_local", "allow_private", "connect_to", "ca_file")
-"""What workflows may reach."""
+EGRESS = ("allowed_hosts", "allow_link_local", "allow_private", "connect_to", "ca_file", "processes")
+"""What workflows may reach and start."""
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 _PREFIX = "setting_"
@@ -36,6 +36,7 @@ _METAVAR = {
     "allowed_hosts": "HOST,…",
     "connect_to": "FROM=TO,…",
     "ca_file": "FILE",
+    "processes": "KIND,…",
 }
 
 

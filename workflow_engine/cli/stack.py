@@ -178,6 +178,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "allow_link_local": str(chosen.allow_link_local),
         "allow_private": str(chosen.allow_private),
         "connect_to": ",".join(chosen.connect_to),
+        "processes": ",".join(sorted(chosen.allowed_processes)) or "none",
         "ca_file": "" if chosen.ca_file is None else str(chosen.ca_file.absolute()),
     }
     return {variable(name): value for name, value in values.items()} | {

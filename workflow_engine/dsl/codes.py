@@ -89,6 +89,9 @@ _COMPILE = {
     "mixed-filter": "An event attribute is compared with a literal, or tested by one whole `${ … }` that sees the "
     "attribute as `.`; text around an expression can be neither.",
     "not-a-path": "The place where a value is put must be a plain path such as `.customer.name`, not a computation.",
+    "process-not-allowed": "The workflow starts a process on the worker (`run: script`, `shell`, `container`, or "
+    "an MCP server over stdio), and the operator has not allowed that kind with the setting `WFE_PROCESSES`. Unless "
+    "it is set, all are allowed where only the machine itself can reach the API, and none elsewhere.",
     "recursive-function": "A function calls itself, directly or through others. Functions are put in the place of "
     "their calls, so they cannot; use a loop, or a workflow that runs itself.",
     "reserved-variable": "The name is one of the arguments that every expression has, such as `$input`. Choose "

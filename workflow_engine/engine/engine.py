@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.needs import Need, needs
+from workflow_engine.engine.processes import refused
 from workflow_engine.engine.runtime import RunDescription, RunPage, RunQuery, Runtime, Start
 from workflow_engine.engine.store import Definition, DefinitionStore
 from workflow_engine.engine.triggers import Triggers
@@ -52,7 +53,18 @@ class Deployed:
 class Engine:
     """Deploys, starts and follows workflows. It owns nothing: stores and runtimes are given to it."""
 
-    def __init__(self, store: DefinitionStore, runtime: Runtime, *, resolve: Resolve) -> None:
+    def __init__(
+        self,
+        store: DefinitionStore,
+        runtime: Runtime,
+        *,
+        resolve: Resolve,
+        processes: Collection[str] | None = None,
+    ) -> None:
+        """*processes* are the kinds of processes that workflows may start (None: all); one that starts another is
+        refused.
+        """
+        self._processes = processes
         self._store = store
         self._runtime = runtime
         self._resolve = resolve
@@ -133,7 +145,12 @@ class Engine:
                 problems.append(document.problem("unresolved", str(missing), need.pointer))
         if problems:
             raise InvalidDocument(problems, name=document.name)
-        return Bundle.of(document, resources)
+        bundle = Bundle.of(document, resources)
+        graph = await asyncio.to_thread(bundle.graph)
+        problems += refused(document, graph, self._processes)
+        if problems:
+            raise InvalidDocument(problems, name=document.name)
+        return bundle
 
     async def _trigger(self, namespace: str, name: str) -> None:
         if self.triggers is None:

@@ -303,8 +303,16 @@ class LocalRun:
         self.progress.append(progress)
 
 
-def real_calls(egress: Egress, callers: Mapping[str, Caller], secrets: Secrets = NO_SECRETS) -> PerformCall:
-    """Perform calls with *callers*, through *egress*; what they publish goes to the run's own channels."""
+def real_calls(
+    egress: Egress,
+    callers: Mapping[str, Caller],
+    secrets: Secrets = NO_SECRETS,
+    processes: frozenset[str] = frozenset(),
+) -> PerformCall:
+    """Perform calls with *callers*, through *egress*; what they publish goes to the run's own channels.
+
+    *processes* are the kinds of processes that they may start.
+    """
 
     async def perform(local: LocalRun, call: Call, place: Place) -> Json:
         if call.kind not in callers:
@@ -321,6 +329,7 @@ def real_calls(egress: Egress, callers: Mapping[str, Caller], secrets: Secrets =
             now=local.now(),
             # The run itself keeps the time that the document sets: the call is only not to stay behind.
             timeout=CALL_SECONDS if call.timeout is None else call.timeout + 1.0,
+            processes=processes,
         )
         caller = callers[call.kind]
         if call.deferred is not None:

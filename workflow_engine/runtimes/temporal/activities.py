@@ -56,6 +56,7 @@ class Activities:
     find: FindBundle
     egress: Egress
     secrets: Secrets = NO_SECRETS
+    processes: frozenset[str] = frozenset()
 
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, each under its own type."""
@@ -76,6 +77,7 @@ class Activities:
                 egress=self.egress,
                 now=datetime.now(UTC),
                 timeout=about["timeout"],
+                processes=self.processes,
             )
             deferred = about.get("deferred")
             async with _heartbeat():

@@ -1,0 +1,32 @@
+"""Settings: what they come to where nobody has chosen, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from workflow_engine.errors import Rejected
+from workflow_engine.settings import PROCESSES, Settings
+
+EVERYTHING = frozenset(PROCESSES)
+
+
+@pytest.mark.parametrize(
+    ("environ", "allowed"),
+    [
+        ({}, EVERYTHING),
+        ({"WFE_HOST": "::1", "WFE_API_URL": "http://[::1]:8080"}, EVERYTHING),
+        ({"WFE_HOST": "0.0.0.0", "WFE_API_TOKEN": "t"}, frozenset()),
+        ({"WFE_API_URL": "https://wfe.example"}, frozenset()),
+        ({"WFE_PROCESSES": "none"}, frozenset()),
+        ({"WFE_PROCESSES": "script, mcp"}, frozenset({"script", "mcp"})),
+        ({"WFE_PROCESSES": "all", "WFE_HOST": "0.0.0.0", "WFE_API_TOKEN": "t"}, EVERYTHING),
+    ],
+)
+def test_processes_are_allowed_by_choice_or_where_only_this_machine_reaches_the_api(environ, allowed):
+    assert Settings.from_env(environ).allowed_processes == allowed
+
+
+@pytest.mark.parametrize("text", ["scripts", "script,none", "all,shell"])
+def test_a_kind_of_process_that_there_is_not_is_refused(text):
+    with pytest.raises(Rejected, match="WFE_PROCESSES"):
+        Settings.from_env({"WFE_PROCESSES": text})
