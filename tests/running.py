@@ -34,9 +34,17 @@ from workflow_engine.values import Json, JsonObject
 
 KEY = "s3cr3t/key+of=the service"
 PASSWORD = 'pass: wörd "quoted"'
+_KEYCLOAK = {
+    "authority": "http://keycloak/realms/fake-authority",
+    "endpoints": {"token": "/auth/token"},
+    "grant": "client_credentials",
+    "client": {"id": "workflow-runtime-id", "secret": "workflow-runtime-secret"},
+}
+
 PLANTED = {
     "WFE_SECRET_KEY": KEY,
     "WFE_SECRET_LOGIN": json.dumps({"username": "countess", "password": PASSWORD}),
+    "WFE_SECRET_mySecret": json.dumps(_KEYCLOAK),
     "WFE_SECRET_MY_CLIENT": json.dumps(
         {
             "authority": "https://issuer.example",

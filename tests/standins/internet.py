@@ -13,20 +13,25 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import TypeAlias, TypedDict
 
 import trustme
 from aiohttp import web
 
-from tests.standins import httpbin, issuer, petstore
+from tests.standins import elsewhere, httpbin, issuer, petstore
 from tests.standins.certificates import ca_file
 from tests.standins.server import Server, ServerThread, serve
 
-HOSTS: Mapping[str, Callable[[], web.Application]] = {
+MakeApp: TypeAlias = Callable[[], web.Application]
+
+HOSTS: Mapping[str, MakeApp] = {
     "petstore.swagger.io": petstore.app,
     "httpbin.org": httpbin.app,
     "issuer.example": issuer.app,
+    **elsewhere.SECURE,
 }
+PLAIN = elsewhere.PLAIN
+"""The hosts without TLS."""
 
 
 class EgressArguments(TypedDict):
@@ -51,7 +56,9 @@ class Internet:
 
     @property
     def connect_to(self) -> dict[str, str]:
-        return {f"{host}:443": server.address for host, server in self.servers.items()}
+        return {
+            f"{host}:{80 if host in PLAIN else 443}": server.address for host, server in self.servers.items()
+        }
 
     @property
     def egress(self) -> EgressArguments:
@@ -61,25 +68,32 @@ class Internet:
 
 @asynccontextmanager
 async def internet() -> AsyncIterator[Internet]:
-    """Serve every host of `HOSTS` in this event loop."""
+    """Serve every host of `HOSTS` and `PLAIN` in this event loop."""
     ca = trustme.CA()
     async with AsyncExitStack() as stack:
         path = stack.enter_context(ca_file(ca))
-        servers = {
-            host: await stack.enter_async_context(serve(make_app(), tls=ca, names=(host,)))
-            for host, make_app in HOSTS.items()
-        }
+        servers = {}
+        for make_app, names, tls in _served(ca):
+            server = await stack.enter_async_context(serve(make_app(), tls=tls, names=names))
+            servers |= dict.fromkeys(names, server)
         yield Internet(servers, path)
 
 
 @contextmanager
 def internet_thread() -> Iterator[Internet]:
-    """Serve every host of `HOSTS` from threads: for fixtures of module or session scope."""
+    """Serve every host of `HOSTS` and `PLAIN` from threads: for fixtures of module or session scope."""
     ca = trustme.CA()
     with ExitStack() as stack:
         path = stack.enter_context(ca_file(ca))
-        servers = {
-            host: stack.enter_context(ServerThread(make_app, tls=ca, names=(host,)))
-            for host, make_app in HOSTS.items()
-        }
+        servers = {}
+        for make_app, names, tls in _served(ca):
+            server = stack.enter_context(ServerThread(make_app, tls=tls, names=names))
+            servers |= dict.fromkeys(names, server)
         yield Internet(servers, path)
+
+
+def _served(ca: trustme.CA) -> Iterator[tuple[MakeApp, tuple[str, ...], trustme.CA | None]]:
+    """What each server serves, to which hosts: those with the same application share one."""
+    for hosts, tls in ((HOSTS, ca), (PLAIN, None)):
+        for make_app in dict.fromkeys(hosts.values()):
+            yield make_app, tuple(host for host, made in hosts.items() if made is make_app), tls

@@ -136,6 +136,10 @@ def app() -> web.Application:
             {"id": int(request.match_info["id"]), **{key: str(form[key]) for key in form}}
         )
 
+    @routes.put("/v2/pet/{id}")
+    async def replace(request: web.Request) -> web.Response:
+        return web.json_response(await request.json())
+
     @routes.delete("/v2/pet/{id}")
     async def delete(request: web.Request) -> web.Response:
         return web.json_response({"code": 200, "type": "unknown", "message": request.match_info["id"]})
