@@ -105,6 +105,21 @@ async def send(request: Request, egress: Egress, *, redirect: bool, limit: int |
     The body is bounded to *limit* bytes after decompression, by default that of the egress; of an error
     only an excerpt is read.
     """
+    async with opened(request, egress, redirect=redirect) as (answer, asked):
+        shown = f"{asked.method} {shown_url(asked.url)}"
+        body = await _read(answer, shown, limit or egress.max_response)
+        sent = CIMultiDict(answer.request_info.headers)
+        return Response(answer.status, answer.headers, body, replace(asked, headers=sent))
+
+
+@asynccontextmanager
+async def opened(
+    request: Request, egress: Egress, *, redirect: bool
+) -> AsyncIterator[tuple[aiohttp.ClientResponse, Request]]:
+    """Send *request* and give its answer when its head is here, with the request that it answers.
+
+    The body is for the block to read, within bounds of its own; what the network does meanwhile is a fault too.
+    """
     hops = 0
     renew = request.credentials.renew
     while True:
@@ -122,9 +137,8 @@ async def send(request: Request, egress: Egress, *, redirect: bool, limit: int |
                 location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
                 stale = renew is not None and answer.status == HTTPStatus.UNAUTHORIZED
                 if not (stale or (redirect and location)):
-                    body = await _read(answer, shown, limit or egress.max_response)
-                    sent = CIMultiDict(answer.request_info.headers)
-                    return Response(answer.status, answer.headers, body, replace(request, headers=sent))
+                    yield answer, request
+                    return
         except (aiohttp.ClientError, OSError) as error:
             raise _network_fault(shown, error) from None
         if stale and renew is not None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.needs import asyncapi_key, openapi_key
 from workflow_engine.dsl.v1 import secrets
+from workflow_engine.dsl.v1.endpoints import authenticate, expand
 from workflow_engine.dsl.v1.scope import Scope, Task
-from workflow_engine.expressions.lexer import closing_brace
 from workflow_engine.graph.model import Action, Exit, GoTo, Operation, Region, Sequence
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
 
 MAX_INLINED = 10_000
 """How many tasks a workflow may have from functions, once each call is replaced by the function's body."""
-
-_URI_EXPRESSION = re.compile(r"\{([^{}]*)\}")
-_NOT_SIMPLE = re.compile(r"[+#./;?&=,!@|].*|.*(\*|:\d+)|")
 
 
 def call(lowering: WorkflowLowering, task: Task) -> Action:
@@ -84,63 +79,24 @@ def http(lowering: WorkflowLowering, task: Task) -> Action:
     address, at = endpoint, task.at("with", "endpoint")
     if isinstance(endpoint, dict):
         given["endpoint"] = endpoint = dict(endpoint)
-        _authenticate(lowering, task, endpoint, ("with", "endpoint"))
+        authenticate(lowering, task, endpoint, ("with", "endpoint"))
         address, at = endpoint.get("uri"), at + "/uri"
-    _expand(lowering, given, address, at)
+    expand(lowering, given, address, at)
     return secrets.operation(lowering, task, "http", given)
-
-
-def _expand(lowering: WorkflowLowering, given: JsonObject, address: Json, at: str) -> None:
-    """Give a call what the URI template *address* reads: members of the top level of its input (A63).
-
-    What the template cannot be expanded with is a problem now: it would be sent as it is written. An address
-    that is an expression is no template.
-    """
-    if not isinstance(address, str):
-        return
-    literal = "".join(_literals(address))
-    if "{" not in literal and "}" not in literal:
-        return
-    if literal != address:
-        message = "an address with both `{name}` and `${ }` in it; write all of it as one `${ }`"
-        lowering.unsupported(message, at)
-        return
-    names: dict[str, None] = {}
-    for expression in _URI_EXPRESSION.findall(address):
-        if _NOT_SIMPLE.fullmatch(expression.strip()):
-            what = f"`{{{expression}}}` in a URI template (only the simple form is, `{{name}}`)"
-            lowering.unsupported(what, at)
-        names |= dict.fromkeys(name.strip() for name in expression.split(","))
-    rest = _URI_EXPRESSION.sub("", address)
-    if "{" in rest or "}" in rest:
-        lowering.problem("invalid-value", "a brace of the URI template has no counterpart", at)
-    given["$uri_variables"] = {name: f"${{ .[{json.dumps(name)}]? }}" for name in names}
-
-
-def _literals(text: str) -> Iterator[str]:
-    """What is outside of every ``${ }`` in *text*."""
-    at = 0
-    while (start := text.find("${", at)) >= 0:
-        end = closing_brace(text, start + 2)
-        if end is None:
-            break
-        yield text[at:start]
-        at = end + 1
-    yield text[at:]
 
 
 def openapi(lowering: WorkflowLowering, task: Task) -> Action:
     given = dict(task.object("with"))
-    _authenticate(lowering, task, given, ("with",))
+    authenticate(lowering, task, given, ("with",))
     document = dict(task.object("with", "document"))
     endpoint, at = document.get("endpoint"), task.at("with", "document", "endpoint")
     address = endpoint
     if isinstance(endpoint, dict):
         document["endpoint"] = endpoint = dict(endpoint)
         given["document"] = document
-        _authenticate(lowering, task, endpoint, ("with", "document", "endpoint"))
+        authenticate(lowering, task, endpoint, ("with", "document", "endpoint"))
         address, at = endpoint.get("uri"), at + "/uri"
-    _expand(lowering, given, address, at)
+    expand(lowering, given, address, at)
     key = openapi_key(given)
     return secrets.operation(lowering, task, "openapi", given, () if key is None else (key,))
 
@@ -181,39 +137,6 @@ def _document(lowering: WorkflowLowering, task: Task) -> None:
     if isinstance(endpoint, str) and "${" in endpoint:
         at = task.at("with", "document", "endpoint")
         lowering.unsupported("the address of an AsyncAPI document as an expression", at)
-
-
-def _authenticate(lowering: WorkflowLowering, task: Task, holder: JsonObject, path: tuple[str, ...]) -> None:
-    """Put the policy in the place of its name."""
-    policy: Json = holder.get("authentication")
-    if policy is None:
-        return
-    at = task.at(*path, "authentication")
-    name = policy.get("use") if isinstance(policy, dict) else policy
-    if not isinstance(name, str):
-        check_policy(lowering, policy, at)
-        holder["authentication"] = secrets.policy_of_secret(policy)
-        return
-    known = lowering.used("authentications")
-    if name not in known:
-        lowering.unknown("unknown-authentication", "authentication", name, known, at)
-    holder["authentication"] = secrets.policy_of_secret(known.get(name))
-
-
-def check_policy(lowering: WorkflowLowering, policy: Json, at: str) -> None:
-    """Refuse what no call can do by itself, and secrets that are not declared."""
-    secrets.check(lowering, policy, at)
-    for scheme, details in (policy if isinstance(policy, dict) else {}).items():
-        if not isinstance(details, dict):
-            continue
-        if "use" in details:
-            secrets.declared(lowering, str(details["use"]), at + pointer(scheme, "use"))
-        if details.get("grant") == "authorization_code":
-            what = "`authorization_code` (nobody is there to sign in when a workflow calls)"
-            lowering.unsupported(what, at + pointer(scheme, "grant"))
-        authority = details.get("authority")
-        if isinstance(authority, str) and "{" in "".join(_literals(authority)):
-            lowering.unsupported("an authority with `{name}` in it", at + pointer(scheme, "authority"))
 
 
 CALLS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
-from workflow_engine.dsl.v1 import calls, events, tasks
+from workflow_engine.dsl.v1 import calls, endpoints, events, tasks
 from workflow_engine.dsl.v1.scope import EXPORT, RESERVED, RUN, STATE, TASK, Scope, Task
 from workflow_engine.graph.model import (
     DataStep,
@@ -71,7 +71,7 @@ class WorkflowLowering(Lowering):
             if self.use.get(name):
                 self.unsupported(f"`use.{name}` ({what})", f"/use/{name}")
         for name, policy in self.used("authentications").items():
-            calls.check_policy(self, policy, "/use/authentications" + pointer(name))
+            endpoints.check_policy(self, policy, "/use/authentications" + pointer(name))
         evaluate = self.data.get("evaluate")
         if isinstance(evaluate, dict):
             if evaluate.get("language", "jq") != "jq":
