@@ -16,6 +16,7 @@ class Recorded:
     input: Json = None
     events: list[JsonObject] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    resources: JsonObject = field(default_factory=dict)
     status: str = "completed"
 
 
@@ -63,6 +64,36 @@ RUNS = {
             """
         ),
         events=[event("t", "1", 1), event("t", "2", 2), event("b", "3"), event("a", "4")],
+    ),
+    "subscribe": Recorded(
+        workflow(
+            """
+            do:
+              - some:
+                  call: asyncapi
+                  with:
+                    operation: file://chat.yaml#noted
+                    subscription:
+                      filter: ${ .payload > 1 }
+                      consume: {for: PT30S, while: '${ (. | length) < 2 }'}
+                      foreach: {item: m, do: [{scale: {set: {v: '${ $m.payload * 10 }'}}}]}
+              - rest:
+                  call: asyncapi
+                  with:
+                    operation: file://chat.yaml#noted
+                    subscription: {consume: {for: PT0.02S, amount: 9}}
+            """
+        ),
+        events=[event("t", "1", 1), event("t", "2", 2), event("t", "3", 3)],
+        resources={
+            "file://chat.yaml#noted": {
+                "operation": "noted",
+                "service": "chat",
+                "channel": "default",
+                "workflow_may": "subscribe",
+                "messages": [{"name": "note"}],
+            }
+        },
     ),
     "wait": Recorded(workflow("do: [{a: {wait: PT0.01S}}, {b: {wait: {milliseconds: 5}}}]")),
     "fork": Recorded(

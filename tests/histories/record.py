@@ -30,7 +30,9 @@ def path(name: str) -> Path:
 
 async def record(runner: TemporalRunner, name: str, wanted: Recorded) -> str:
     """The history of one run, as JSON."""
-    ended = await runner(wanted.text, wanted.input, events=wanted.events, others=wanted.others)
+    ended = await runner(
+        wanted.text, wanted.input, events=wanted.events, others=wanted.others, resources=wanted.resources
+    )
     assert ended.status == wanted.status, (name, ended)
     events = await runner.history(ended.run_id)
     history = json.loads(WorkflowHistory(ended.run_id, events).to_json())

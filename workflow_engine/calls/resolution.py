@@ -43,7 +43,10 @@ class Resolution:
                 return await self._openapi(need)
             if need.document is not None:
                 return await self._described(need)
-            return (await self._operations.resolve(need.reference)).to_json()
+            operation = await self._operations.resolve(need.reference)
+            if need.subscribe and operation.workflow_may != "subscribe":
+                raise Rejected("unresolved", f"{need.reference}: a workflow may only publish with it")
+            return operation.to_json()
         except catalog.NotFound as missing:
             raise NotFound("AsyncAPI operation", need.reference, str(missing)) from None
         except (catalog.Conflict, catalog.InvalidReference) as error:
@@ -72,8 +75,12 @@ class Resolution:
         _, text = await self._text(need.document, "AsyncAPI document")
         description = catalog.describe_document(text)
         if need.channel:
-            return description.find(channel=need.reference, workflow_may="publish").to_json()
-        return description.find(operation=need.reference).to_json()
+            return description.find(
+                channel=need.reference, workflow_may="subscribe" if need.subscribe else "publish"
+            ).to_json()
+        return description.find(
+            operation=need.reference, workflow_may="subscribe" if need.subscribe else None
+        ).to_json()
 
     async def _openapi(self, need: Need) -> Json:
         assert need.document is not None

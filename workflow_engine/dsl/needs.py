@@ -11,6 +11,16 @@ from dataclasses import dataclass
 
 from workflow_engine.values import Json, JsonObject, pointer
 
+_INSIDE = (
+    ("do",),
+    ("try",),
+    ("catch", "do"),
+    ("foreach", "do"),
+    ("fork", "branches"),
+    ("with", "subscription", "foreach", "do"),
+)
+"""Where a task may have lists of tasks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -18,7 +28,8 @@ class Need:
 
     *reference* is the operation; without a *document* it is looked up in the catalog
     (``file://paymentapp.yaml#sendPayment``), with one it is the operation, or the *channel*, in that document.
-    *key* is what the graph asks for it by, *pointer* where the workflow names it.
+    *key* is what the graph asks for it by, *pointer* where the workflow names it. *subscribe*: the workflow receives
+    what the operation's service sends.
     """
 
     kind: str
@@ -27,6 +38,7 @@ class Need:
     reference: str
     document: str | None = None
     channel: bool = False
+    subscribe: bool = False
 
 
 def asyncapi_key(given: JsonObject) -> str | None:
@@ -37,6 +49,8 @@ def asyncapi_key(given: JsonObject) -> str | None:
         if isinstance(value, str) and value:
             if document is None and name == "channel":
                 return None
+            if name == "channel" and "subscription" in given:
+                return f"{document}#subscription:{value}"
             return value if document is None else f"{document}#{name}:{value}"
     return None
 
@@ -97,7 +111,7 @@ def _task(task: Json, at: str) -> Iterator[Need]:
     given = task.get("with")
     if isinstance(given, dict):
         yield from _called(task.get("call"), given, at)
-    for path in (("do",), ("try",), ("catch", "do"), ("foreach", "do"), ("fork", "branches")):
+    for path in _INSIDE:
         inner: Json = task
         for key in path:
             inner = inner.get(key) if isinstance(inner, dict) else None
@@ -110,7 +124,9 @@ def _called(call: Json, given: JsonObject, at: str) -> Iterator[Need]:
         if key is not None:
             name = "operation" if isinstance(given.get("operation"), str) else "channel"
             place = f"{at}/with/{name}"
-            yield Need("asyncapi", key, place, str(given[name]), document_uri(given), name == "channel")
+            reference, subscribe = str(given[name]), "subscription" in given
+            document = document_uri(given)
+            yield Need("asyncapi", key, place, reference, document, name == "channel", subscribe)
     elif call == "openapi":
         key = openapi_key(given)
         if key is not None:

@@ -198,6 +198,23 @@ class EachEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Messages:
+    """What an `Event` takes are messages of an AsyncAPI operation (``call: asyncapi`` with a subscription).
+
+    *resource* is the operation that the bundle pins: its address is the channel. *filter* is asked of each message;
+    those that it does not hold of are left alone. *amount* messages are enough; so are those that have come when
+    *until*, asked before each, holds of them, or when *keep*, asked after each, does not, or after *lasts*.
+    """
+
+    resource: str
+    filter: Expression | None = None
+    amount: int | None = None
+    keep: Expression | None = None
+    until: Expression | None = None
+    lasts: Timing | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Handler:
     """What a 0.8 event state does with the events of some of its filters, by their numbers.
 
@@ -220,7 +237,8 @@ class Event:
 
     The output is the list of events, read as *read* (``data``, ``envelope``, ``raw``); with *handlers*
     (DSL 0.8) it is the state data after them. When *timeout* passes first: without *expired* that is a
-    timeout fault, with it the run silently goes there (0.8 ``eventTimeout``).
+    timeout fault, with it the run silently goes there (0.8 ``eventTimeout``). With *messages* they say which events
+    are taken, of which channel, and how they are read; *strategy* then only names them.
     """
 
     strategy: Strategy
@@ -230,6 +248,7 @@ class Event:
     handlers: tuple[Handler, ...] = ()
     timeout: Timing | None = None
     expired: Transition | None = None
+    messages: Messages | None = None
 
 
 @dataclass(frozen=True, slots=True)

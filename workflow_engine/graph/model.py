@@ -23,6 +23,7 @@ from workflow_engine.graph.actions import (
     EventFilter,
     ForEach,
     Handler,
+    Messages,
     Operation,
     Parallel,
     Raise,
@@ -69,6 +70,7 @@ __all__ = [
     "GoTo",
     "Handler",
     "Merge",
+    "Messages",
     "Operation",
     "Parallel",
     "Path",
@@ -154,7 +156,10 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class StateGraph:
-    """A workflow ready to run."""
+    """A workflow ready to run.
+
+    *input_is_context*: ``$context`` begins as the transformed input, not as an empty object (decision A6).
+    """
 
     name: WorkflowName
     dialect: str
@@ -167,6 +172,7 @@ class StateGraph:
     title: str = ""
     summary: str = ""
     constants: Json = None
+    input_is_context: bool = False
     resources: Mapping[str, Json] = field(default_factory=dict)
 
     @property

@@ -54,10 +54,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """What a waiting state wants: a strategy in the JSON form of `filters`, on one channel."""
+    """What a waiting state wants: a strategy in the JSON form of `filters`, on one channel.
+
+    After *seconds*, if they are given, the next arrival is one that is `Arrival.closed`.
+    """
 
     spec: JsonObject
     channel: str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,18 @@ class Arrival:
     """An event that a listener accepted, by filter number *index*.
 
     *complete*: it was the last one. *ends*: it satisfied ``until`` and is itself not part of the output.
+    *closed*: it is no event; the listener's time is up.
     """
 
     event: JsonObject
     index: int
     complete: bool
     ends: bool = False
+    closed: bool = False
+
+
+CLOSED = Arrival({}, 0, complete=False, closed=True)
+"""What arrives when a listener's time is up, behind all that came in time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from workflow_engine import filters
 from workflow_engine.errors import fault
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import Event, Handler, State, Strategy, Transition
+from workflow_engine.interpreter import subscribing
 from workflow_engine.interpreter.dataflow import apply, evaluate, holds, merge, seconds
 from workflow_engine.interpreter.effects import Expired, Listener, Place
 from workflow_engine.interpreter.position import Frame
@@ -124,27 +125,49 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
     local = frame.local
     if "arrived" not in local:
         scope = state_scope(run, state, frame, input=frame.input)
-        wanted = specify(action.strategy, frame.input, scope)
+        if action.messages is None:
+            wanted = specify(action.strategy, frame.input, scope)
+        else:
+            wanted = subscribing.specify(run, action.messages, scope)
         try:
             filters.machine(wanted).check()
         except ValueError as problem:
             raise fault("configuration", f"these events cannot be listened for: {problem}") from None
         local |= {"arrived": [], "taken": [], "spec": wanted}
+        if action.messages is not None and action.messages.lasts is not None:
+            lasts = seconds(action.messages.lasts, frame.input, scope, run)
+            local["closes"] = run.effects.now().timestamp() + lasts
     arrived, spec = local["arrived"], local["spec"]
     assert isinstance(arrived, list)
     assert isinstance(spec, dict)
     try:
         if not local.get("complete"):
-            await run.effects.listen(Listener(spec, action.channel), place)
+            channel = action.channel
+            if action.messages is not None:
+                channel = subscribing.channel(run, action.messages)
+            await run.effects.listen(Listener(spec, channel, _left(run, frame)), place)
         # What has come and was not dealt with is dealt with first: so a run goes on from its position.
         while not (await _taken(run, state, action, frame) or local.get("complete")):
             arrival = await run.effects.next_event(place)
+            if arrival.closed:
+                break
             local["complete"] = arrival.complete or arrival.ends
             if not arrival.ends:
-                arrived.append([arrival.index, arrival.event])
+                arrived.append([arrival.index, _seen(run, action, arrival.event)])
     finally:
-        if not local.get("complete"):
+        if not local.get("complete") or "closes" in local:
             await run.effects.stop_listening(place)
+
+
+def _left(run: Run, frame: Frame) -> float | None:
+    """How many seconds a listener whose time is limited still has."""
+    closes = frame.local.get("closes")
+    return max(0.0, closes - run.effects.now().timestamp()) if isinstance(closes, float) else None
+
+
+def _seen(run: Run, action: Event, event: JsonObject) -> JsonObject:
+    """What is kept of an *event*: all of it, or the message that it is."""
+    return event if action.messages is None else subscribing.message(run, action.messages, event)
 
 
 def _pair(entry: Json) -> tuple[int, JsonObject]:
@@ -160,14 +183,18 @@ async def _taken(run: Run, state: State, action: Event, frame: Frame) -> bool:
     """Take the events that have come, in order; whether the run has had enough of them.
 
     It has when ``foreach.do`` is left by ``exit`` (decision A17), and when the ``until`` condition holds of
-    the events so far, as they are read (decision A36).
+    the events so far, as they are read (decision A36), or a subscription has enough messages.
     """
     arrived, taken = frame.local["arrived"], frame.local["taken"]
     assert isinstance(arrived, list)
     assert isinstance(taken, list)
     if action.handlers:
         return False
-    while len(taken) < len(arrived):
+    while True:
+        if action.messages is not None and subscribing.enough_before(run, state, action.messages, frame):
+            return True
+        if len(taken) == len(arrived):
+            return False
         _, event = _pair(arrived[len(taken)])
         output, broke = await _take(run, state, action, frame, event, len(taken))
         taken.append(output)
@@ -178,7 +205,8 @@ async def _taken(run: Run, state: State, action: Event, frame: Frame) -> bool:
             scope = state_scope(run, state, frame, input=frame.input)
             if holds(action.strategy.until, so_far, scope, strict=False):
                 return True
-    return False
+        if action.messages is not None and subscribing.enough_after(run, state, action.messages, frame):
+            return True
 
 
 async def _take(
@@ -188,7 +216,8 @@ async def _take(
 
     The second is whether ``foreach.do`` was left by ``exit``.
     """
-    output, broke = read(event, action.read), False
+    output: Json = event if action.messages is not None else read(event, action.read)
+    broke = False
     each = action.each
     if each is None:
         return output, False

@@ -69,6 +69,8 @@ class Run:
         """Walk the graph to its end and return the run's output; a `Fault` when nothing catches it."""
         if self.root.state is None:
             self.root.data = self._shaped(self.graph.enter, self.input, workflow_scope(self), "/input")
+            if self.graph.input_is_context:
+                self.root.context = self.root.data
         output = await self._bounded()
         return self._shaped(self.graph.leave, output, workflow_scope(self, self.root.context), "/output")
 

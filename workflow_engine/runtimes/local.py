@@ -21,6 +21,7 @@ from workflow_engine.calls.secrets import NO_SECRETS, Secrets, call_with_secrets
 from workflow_engine.errors import Error, Fault, NotFound, fault
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
+    CLOSED,
     Arrival,
     Call,
     Expired,
@@ -70,6 +71,7 @@ class _Ear:
     arrivals: list[tuple[int, Arrival]] = field(default_factory=list)
     complete: bool = False
     wanted: Promise[None] | None = None
+    clock: Promise[None] | None = None
 
 
 @dataclass(slots=True)
@@ -209,8 +211,17 @@ class LocalRun:
         if place.id not in self._ears:
             machine = filters.machine(listener.spec)
             since = self._since.get(listener.channel, 0)
-            self._ears[place.id] = _Ear(machine, machine.initial(), listener.channel, since)
+            ear = self._ears[place.id] = _Ear(machine, machine.initial(), listener.channel, since)
+            if listener.seconds is not None:
+                ear.clock = self.scheduler.alarm(listener.seconds)
+                ear.clock.then(partial(self._close, place, ear))
         self._hear(self._ears[place.id])
+
+    def _close(self, place: Place, ear: _Ear) -> None:
+        if self._ears.get(place.id) is ear:
+            ear.arrivals.append((-1, CLOSED))
+            if ear.wanted is not None:
+                ear.wanted.resolve(None)
 
     def _hear(self, ear: _Ear) -> None:
         log = self.channels.get(ear.channel, [])
@@ -240,6 +251,8 @@ class LocalRun:
     async def stop_listening(self, place: Place) -> None:
         ear = self._ears.pop(place.id, None)
         if ear is not None:
+            if ear.clock is not None:
+                ear.clock.resolve(None)
             self._consumed -= {(ear.channel, position) for position, _ in ear.arrivals}
 
     async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:

@@ -134,13 +134,18 @@ class Scheduler:
 
     async def sleep(self, seconds: float) -> None:
         """Wait for *seconds* of virtual time."""
-        promise: Promise[None] = Promise()
-        self._order += 1
-        heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), self._order, promise))
+        promise = self.alarm(seconds)
         try:
             await promise
         finally:
             promise.resolve(None)  # of a sleeper that was cancelled: nobody is to be woken
+
+    def alarm(self, seconds: float) -> Promise[None]:
+        """What is resolved in *seconds* of virtual time; to resolve it before is to take it back."""
+        promise: Promise[None] = Promise()
+        self._order += 1
+        heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), self._order, promise))
+        return promise
 
     async def breathe(self) -> None:
         """Let everything else go on that can, and the event loop around the scheduler too."""

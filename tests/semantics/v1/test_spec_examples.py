@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import catalog
 from tests.conftest import SPEC
 from tests.semantics.v1.documents import event, kind, workflow
 from tests.standins.elsewhere import LEIA, LUKE, ORDERS
@@ -28,6 +29,9 @@ DEFECTS = {
     "try-catch-then": "`$error` without `${ }` is a text, and the second `{petId}` finds nothing in it",
     "run-subflow": "`.user` without `${ }` is a text",
     "conditional-task": "`.customer` and `.bet` without `${ }` are texts",
+    "call-asyncapi-subscribe-consume-until": "nothing sets the `$context` that it reads, nor its messages (A6, A36)",
+    "call-asyncapi-subscribe-consume-while": "nothing sets the `$context` that it reads, nor its messages (A6, A36)",
+    "call-asyncapi-subscribe-consume-forever-foreach": "nothing sets the `$context` that it reads (A6)",
     "mock-service-extension": "`$task.with` is not in the descriptor, and the address is never the mocked one",
 }
 """What the reference names (dsl.md §4.1): these run too, to what they say rather than to what they mean."""
@@ -260,6 +264,67 @@ async def test_a_low_heartbeat_calls_the_nurse(run: Any, internet: Internet) -> 
     }
 
 
+# --- messages -----------------------------------------------------------------------------------------------
+
+LEO = {"userId": "leo", "contact": {"firstName": "Ann", "lastName": "B"}}
+"""What the `$context` of these examples must be: it is the input where the document says so (A6, see DEFECTS)."""
+
+
+def notification(id: str, first: str = "Ann") -> dict[str, Any]:
+    data = {"from": {"firstName": first, "lastName": "B"}, "text": id}
+    return event("notification", id, data, correlationid="leo")
+
+
+def subscribing(name: str) -> tuple[str, dict[str, Any]]:
+    """The example with the input as its context, and the operation of its document."""
+    header = "  version: '0.1.0'\n"
+    text = read(name).replace(header, header + "  metadata: {initialContext: input}\n", 1)
+    document = """
+        {asyncapi: 2.6.0, info: {title: chat, version: 1.0.0}, channels: {default:
+          {subscribe: {operationId: getNotifications, message: {name: notification, payload: {type: object}}}}}}
+    """
+    pinned = catalog.describe_document(document).find(operation="getNotifications").to_json()
+    uri = "https://fake.com/docs/asyncapi.json"
+    return text, {f"{uri}#operation:getNotifications": pinned, f"{uri}#subscription:/notifications": pinned}
+
+
+@pytest.mark.parametrize(("consumed", "expected"), [(5, ["1"]), (0, ["1", "3"])])
+async def test_a_subscription_goes_on_while_its_condition_holds(
+    run: Any, consumed: int, expected: Any
+) -> None:
+    text, resources = subscribing("call-asyncapi-subscribe-consume-while")
+    events = [notification("1"), notification("2", "Bea"), notification("3")]
+    # With nobody to count the messages in `$context` it would go on for ever.
+    text = text.replace("consume:\n", "consume:\n            for: PT1S\n") if not consumed else text
+    given = {**LEO, "consumedMessages": [0] * consumed}
+    ended = await run(text, given, events=events, resources=resources)
+    assert ended.status == "completed", ended.error
+    assert [message["payload"]["text"] for message in ended.output] == expected
+
+
+@pytest.mark.parametrize(("consumed", "expected"), [(5, []), (0, ["1"])])
+async def test_a_subscription_goes_on_until_its_condition_holds(
+    run: Any, consumed: int, expected: Any
+) -> None:
+    text, resources = subscribing("call-asyncapi-subscribe-consume-until")
+    text = text.replace("minutes: 30", "seconds: 1")
+    given = {**LEO, "consumedMessages": [0] * consumed}
+    ended = await run(text, given, events=[notification("1")], resources=resources)
+    assert ended.status == "completed", ended.error
+    assert [message["payload"]["text"] for message in ended.output] == expected
+
+
+async def test_a_subscription_for_ever_publishes_an_event_for_each_message(run: Any) -> None:
+    text, resources = subscribing("call-asyncapi-subscribe-consume-forever-foreach")
+    text = text.replace("while: '${ true }'", "for: PT1S\n            while: '${ true }'")
+    ended = await run(text, LEO, events=[notification("1"), notification("2")], resources=resources)
+    assert ended.status == "completed", ended.error
+    assert [each["data"]["message"]["payload"]["text"] for each in ended.output] == ["1", "2"]
+    assert {each["type"] for each in ended.output} == {
+        "io.serverlessworkflow.samples.asyncapi.message.consumed.v1"
+    }
+
+
 # --- control ------------------------------------------------------------------------------------------------
 
 
@@ -356,9 +421,9 @@ async def test_a_sub_workflow_registers_the_customer(run: Any) -> None:
 
 # --- all of them --------------------------------------------------------------------------------------------
 
-NOT_YET = {file.stem for file in FILES if file.stem.startswith(("run-", "call-asyncapi-"))} - {
-    "run-subflow"
-} | {
+NOT_YET = {file.stem for file in FILES if file.stem.startswith("run-")} - {"run-subflow"} | {
+    "call-asyncapi-publish",
+    "call-asyncapi-subscribe-consume-amount",
     "call-custom-function-cataloged",
     "call-grpc",
     "call-mcp",

@@ -53,10 +53,6 @@ UNSUPPORTED = {
     ),
     "call of a catalog": (TASK % "{call: 'f:1.0.0@c'}", "/do/0/a/call"),
     "call of a URL": (TASK % "{call: 'https://x.example/function.yaml'}", "/do/0/a/call"),
-    "asyncapi.subscription": (
-        TASK % (ASYNC % "subscription: {consume: {amount: 1}}"),
-        "/do/0/a/with/subscription",
-    ),
     "asyncapi.server": (TASK % (ASYNC % "message: {}, server: {name: s}"), "/do/0/a/with/server"),
     "asyncapi.protocol": (TASK % (ASYNC % "message: {}, protocol: kafka"), "/do/0/a/with/protocol"),
     "asyncapi.authentication": (
@@ -177,7 +173,13 @@ SUPPORTED = {
     ),
     *("openapi.document", "openapi.operationId", "openapi.parameters", "openapi.authentication"),
     *("openapi.output", "openapi.redirect"),
-    *("asyncapi.document", "asyncapi.channel", "asyncapi.operation", "asyncapi.message"),
+    *(
+        "asyncapi.document",
+        "asyncapi.channel",
+        "asyncapi.operation",
+        "asyncapi.message",
+        "asyncapi.subscription",
+    ),
     *("catch.errors", "catch.as", "catch.when", "catch.exceptWhen", "catch.retry", "catch.do", "catch.then"),
     *("retry.when", "retry.exceptWhen", "retry.delay", "retry.backoff", "retry.limit", "retry.jitter"),
     *("error.type", "error.status", "error.instance", "error.title", "error.detail"),

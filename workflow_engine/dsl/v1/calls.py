@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from workflow_engine.dsl.needs import asyncapi_key, openapi_key
-from workflow_engine.dsl.v1 import secrets
+from workflow_engine.dsl.needs import openapi_key
+from workflow_engine.dsl.v1 import asyncapi, secrets
 from workflow_engine.dsl.v1.endpoints import authenticate, expand
 from workflow_engine.dsl.v1.scope import Scope, Task
-from workflow_engine.graph.model import Action, Exit, GoTo, Operation, Region, Sequence
-from workflow_engine.values import Json, JsonObject, pointer
+from workflow_engine.graph.model import Action, Exit, GoTo, Region, Sequence
+from workflow_engine.values import Json, pointer
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v1.workflow import WorkflowLowering
@@ -101,46 +101,8 @@ def openapi(lowering: WorkflowLowering, task: Task) -> Action:
     return secrets.operation(lowering, task, "openapi", given, () if key is None else (key,))
 
 
-def asyncapi(lowering: WorkflowLowering, task: Task) -> Action:
-    """Publish one message; without one the task's input is the payload."""
-    given = task.object("with")
-    for name, why in (
-        ("subscription", "subscribing by `call: asyncapi` (use `listen`)"),
-        ("server", "choosing a server; messages go through the event router"),
-        ("protocol", "choosing a protocol; messages go through the event router"),
-        ("authentication", "authentication to a broker; messages go through the event router"),
-    ):
-        if name in given:
-            lowering.unsupported(f"`with.{name}` ({why})", task.at("with", name))
-    _document(lowering, task)
-    key = asyncapi_key(given)
-    if key is None:
-        hint = "name the operation: `operation`, or `document` with `operation` or `channel`"
-        lowering.problem("missing-property", hint, task.at("with"))
-        return _nothing(task)
-    message = given.get("message")
-    sent: JsonObject = dict(message) if isinstance(message, dict) else {}
-    sent.setdefault("payload", "${ . }")
-    arguments = lowering.template({"message": sent}, task.variables, task.at("with"))
-    return Operation("asyncapi", arguments, (key,))
-
-
-def _document(lowering: WorkflowLowering, task: Task) -> None:
-    """Check that the document of a call can be resolved when the workflow is deployed."""
-    document = task.part("with", "document")
-    endpoint = document.get("endpoint") if isinstance(document, dict) else None
-    if isinstance(endpoint, dict):
-        if "authentication" in endpoint:
-            at = task.at("with", "document", "endpoint", "authentication")
-            lowering.unsupported("authentication to fetch a document", at)
-        endpoint = endpoint.get("uri")
-    if isinstance(endpoint, str) and "${" in endpoint:
-        at = task.at("with", "document", "endpoint")
-        lowering.unsupported("the address of an AsyncAPI document as an expression", at)
-
-
 CALLS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {
-    "asyncapi": asyncapi,
+    "asyncapi": asyncapi.lower,
     "http": http,
     "openapi": openapi,
 }

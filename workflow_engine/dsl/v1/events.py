@@ -30,27 +30,30 @@ def listen(lowering: WorkflowLowering, task: Task) -> Action:
     to = task.part("listen", "to")
     wanted = strategy(lowering, to, task.at("listen", "to"), task.variables, task.scope.lexical)
     read = str(task.part("listen", "read") or "data")
-    each = task.part("foreach")
     return Event(
         strategy=wanted,
         channel=channel_of(lowering, task),
         read=read,
-        each=_each(lowering, task, each) if isinstance(each, dict) else None,
+        each=each_event(lowering, task, ("foreach",)),
     )
 
 
-def _each(lowering: WorkflowLowering, task: Task, each: JsonObject) -> EachEvent:
-    item = lowering.reserved(str(each.get("item") or "item"), task.at("foreach", "item"))
-    index = lowering.reserved(str(each.get("at") or "index"), task.at("foreach", "at"), beside=item)
+def each_event(lowering: WorkflowLowering, task: Task, path: tuple[str, ...]) -> EachEvent | None:
+    """What the iterator at *path* of *task* does with each event; None where there is none."""
+    each = task.part(*path)
+    if not isinstance(each, dict):
+        return None
+    item = lowering.reserved(str(each.get("item") or "item"), task.at(*path, "item"))
+    index = lowering.reserved(str(each.get("at") or "index"), task.at(*path, "at"), beside=item)
     scope = task.scope.bind(item, index)
     body = each.get("do")
     variables = scope.variables(TASK) - {"task"}
-    leave = lowering.output_steps(each.get("output"), task.at("foreach", "output"), variables)
-    leave += lowering.export_steps(each.get("export"), task.at("foreach", "export"), variables | {"output"})
+    leave = lowering.output_steps(each.get("output"), task.at(*path, "output"), variables)
+    leave += lowering.export_steps(each.get("export"), task.at(*path, "export"), variables | {"output"})
     return EachEvent(
         item,
         index,
-        None if body is None else lowering.region(body, task.at("foreach", "do"), scope, loop=True),
+        None if body is None else lowering.region(body, task.at(*path, "do"), scope, loop=True),
         leave,
     )
 

@@ -60,7 +60,16 @@ class WorkflowLowering(Lowering):
             trigger=self._trigger(),
             title=str(header.get("title") or ""),
             summary=str(header.get("summary") or ""),
+            input_is_context=self._initial_context(header.get("metadata")),
         )
+
+    def _initial_context(self, metadata: Json) -> bool:
+        """What ``$context`` begins as: ``document.metadata.initialContext``, ``empty`` or ``input`` (decision A6)."""
+        wanted = metadata.get("initialContext", "empty") if isinstance(metadata, dict) else "empty"
+        if wanted not in ("empty", "input"):
+            message = "`initialContext` is what `$context` begins as: `empty`, an empty object, or `input`"
+            self.problem("invalid-value", message, "/document/metadata/initialContext")
+        return wanted == "input"
 
     def _refuse(self) -> None:
         """Refuse what is in the document and cannot be done yet."""

@@ -16,6 +16,7 @@ from temporalio.workflow import ParentClosePolicy
 from workflow_engine.errors import Fault
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
+    CLOSED,
     Arrival,
     Call,
     Expired,
@@ -56,6 +57,7 @@ class TemporalEffects:
         self._inbox: dict[str, list[Arrival]] = {}
         self._received: dict[str, int] = {}
         self._handed: dict[str, int] = {}
+        self._clocks: dict[str, asyncio.Task[None]] = {}
         self._listened = False
         self._pure = 0
         self.suspended = False
@@ -132,14 +134,25 @@ class TemporalEffects:
         }
         await self._tell_router("event.listen", [about], place)
         self._show(place, "listening for events")
+        if listener.seconds is not None:
+            self._clocks[place.id] = asyncio.create_task(self._close(listener.seconds, place))
+
+    async def _close(self, seconds: float, place: Place) -> None:
+        await workflow.sleep(max(seconds, 0.001), summary=summary(f"{place.label}: for how long"))
+        self._inbox.setdefault(place.id, []).append(CLOSED)
 
     async def next_event(self, place: Place) -> Arrival:
         inbox = self._inbox.setdefault(place.id, [])
         await workflow.wait_condition(lambda: bool(inbox))
-        self._handed[place.id] = self._handed.get(place.id, 0) + 1
-        return inbox.pop(0)
+        arrival = inbox.pop(0)
+        if not arrival.closed:
+            self._handed[place.id] = self._handed.get(place.id, 0) + 1
+        return arrival
 
     async def stop_listening(self, place: Place) -> None:
+        clock = self._clocks.pop(place.id, None)
+        if clock is not None:
+            clock.cancel()
         # What came and was not handed out is free for the run's later listeners.
         used = self._handed.get(place.id, 0)
         await self._tell_router("event.unlisten", [self.run_id, place.id, used], place)
