@@ -81,7 +81,7 @@ async def exchange(request: Request, context: CallContext, *, output: str, redir
     headers = CIMultiDict(request.headers)
     headers.setdefault("Accept", "application/json, */*;q=0.8")
     if request.method not in _SAFE_METHODS:
-        headers.setdefault("Idempotency-Key", _header_safe(context.idempotency_key))
+        headers.setdefault("Idempotency-Key", header_safe(context.idempotency_key))
     request = replace(request, headers=headers)
     shown = f"{request.method} {shown_url(request.url)}"
     async with deadline(context.timeout, shown):
@@ -107,7 +107,7 @@ async def send(request: Request, egress: Egress, *, redirect: bool, limit: int |
     """
     async with opened(request, egress, redirect=redirect) as (answer, asked):
         shown = f"{asked.method} {shown_url(asked.url)}"
-        body = await _read(answer, shown, limit or egress.max_response)
+        body = await read_answer(answer, shown, limit or egress.max_response)
         sent = CIMultiDict(answer.request_info.headers)
         return Response(answer.status, answer.headers, body, replace(asked, headers=sent))
 
@@ -186,7 +186,8 @@ def _next_hop(request: Request, status: int, location: str, egress: Egress) -> R
     return Request(method, target, headers, body, credentials)
 
 
-async def _read(answer: aiohttp.ClientResponse, shown: str, limit: int) -> bytes:
+async def read_answer(answer: aiohttp.ClientResponse, shown: str, limit: int) -> bytes:
+    """The body of *answer*, *limit* bytes at most; of an error an excerpt. *shown* names the request."""
     failed = answer.status >= HTTPStatus.BAD_REQUEST
     body = bytearray()
     async for chunk in answer.content.iter_chunked(64 * 1024):
@@ -199,6 +200,12 @@ async def _read(answer: aiohttp.ClientResponse, shown: str, limit: int) -> bytes
                 f"{shown}: the answer is larger than {limit} bytes, the limit for one response",
             )
     return bytes(body)
+
+
+async def refusal(answer: aiohttp.ClientResponse, request: Request, redact: Callable[[str], str]) -> Fault:
+    """The communication fault that *answer* is, by its status (decision A52); its body is read for an excerpt."""
+    body = await read_answer(answer, f"{request.method} {shown_url(request.url)}", _EXCERPT_BYTES * 8)
+    return _error_status(Response(answer.status, answer.headers, body, request), redact)
 
 
 def _error_status(response: Response, redact: Callable[[str], str]) -> Fault:
@@ -288,7 +295,8 @@ def _joined(headers: CIMultiDict[str] | CIMultiDictProxy[str], *, redact: bool) 
     return dict(joined)
 
 
-def _header_safe(key: str) -> str:
+def header_safe(key: str) -> str:
+    """*key* as the value of a header: itself, or a digest of it."""
     if len(key) <= 255 and key.isascii() and key.isprintable():
         return key
     return hashlib.sha256(key.encode()).hexdigest()

@@ -21,13 +21,15 @@ class Operation:
     """Act on the world: one call of *kind* (``http``, ``openapi``, ``asyncapi``) with evaluated *arguments*.
 
     *resources* names what the bundle pins for the call; the caller gets it beside the arguments. *secrets* names those
-    that the arguments use: where there are any, the arguments are evaluated where the call is made.
+    that the arguments use: where there are any, the arguments are evaluated where the call is made. *timeout* is the
+    time that the arguments themselves allow the call; the state may have another one.
     """
 
     kind: str
     arguments: Template
     resources: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    timeout: Timing | None = None
 
 
 @dataclass(frozen=True, slots=True)

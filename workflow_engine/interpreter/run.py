@@ -209,12 +209,16 @@ class Run:
         self.effects.note(Progress(phase, state.id, state.name, self.effects.now()))
 
     async def _perform(self, state: State, frame: Frame) -> tuple[Json, Transition]:
-        """Act, within the state's own timeout if it has one (dsl.md §1.6)."""
-        if state.timeout is None:
+        """Act, within the state's own timeout if it has one (dsl.md §1.6), and a call within that of its arguments."""
+        timings = [state.timeout] if state.timeout is not None else []
+        if isinstance(state.action, Operation) and state.action.timeout is not None:
+            timings.append(state.action.timeout)
+        if not timings:
             return await self._act(state, frame, None)
         deadline = frame.local.get("deadline")
         if not isinstance(deadline, float):
-            allowed = seconds(state.timeout, frame.input, self._scope(state, frame), self)
+            scope = self._scope(state, frame)
+            allowed = min(seconds(timing, frame.input, scope, self) for timing in timings)
             deadline = self.effects.now().timestamp() + allowed
             frame.local["deadline"] = deadline
         remaining = max(0.0, deadline - self.effects.now().timestamp())

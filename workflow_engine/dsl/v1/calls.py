@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from workflow_engine.dsl.needs import openapi_key
 from workflow_engine.dsl.v1 import asyncapi, secrets
 from workflow_engine.dsl.v1.endpoints import authenticate, expand
+from workflow_engine.dsl.v1.mcp import mcp
 from workflow_engine.dsl.v1.scope import Scope, Task
 from workflow_engine.graph.model import Action, Exit, GoTo, Region, Sequence
 from workflow_engine.values import Json, pointer
@@ -24,7 +25,7 @@ def call(lowering: WorkflowLowering, task: Task) -> Action:
     name = str(task.body["call"])
     if name in CALLS:
         return CALLS[name](lowering, task)
-    if name in {"grpc", "a2a", "mcp"}:
+    if name in {"grpc", "a2a"}:
         lowering.unsupported(f"`call: {name}`", task.at("call"))
         return _nothing(task)
     known = lowering.used("functions")
@@ -104,5 +105,6 @@ def openapi(lowering: WorkflowLowering, task: Task) -> Action:
 CALLS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {
     "asyncapi": asyncapi.lower,
     "http": http,
+    "mcp": mcp,
     "openapi": openapi,
 }

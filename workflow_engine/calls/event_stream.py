@@ -1,0 +1,82 @@
+"""Server-sent events (WHATWG HTML, 9.2), read as they come and within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import aiohttp
+
+from workflow_engine.errors import fault
+
+MEDIA_TYPE = "text/event-stream"
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One event: its *data*, the *id* to go on from after it, and how long to wait before that, in milliseconds."""
+
+    data: bytes
+    id: str | None = None
+    retry: int | None = None
+
+
+async def server_events(
+    content: aiohttp.StreamReader, what: str, limit: int, *, in_all: int | None = None
+) -> AsyncGenerator[ServerEvent, None]:
+    """Every event of *content*; an event without data is given too, for its id.
+
+    An event larger than *limit* bytes, or more than *in_all* bytes together, are a communication fault, in which *what*
+    names the stream.
+    """
+    data: list[bytes] = []
+    size = total = 0
+    id: str | None = None
+    retry: int | None = None
+    async with aclosing(_lines(content, what, limit)) as lines:
+        async for line in lines:
+            size += len(line)
+            total += len(line)
+            if size > limit or (in_all is not None and total > in_all):
+                raise _too_large(what, limit if size > limit else in_all or limit)
+            if not line:
+                if data or id is not None or retry is not None:
+                    yield ServerEvent(b"\n".join(data), id, retry)
+                data, size, id, retry = [], 0, None, None
+                continue
+            name, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
+            if name == b"data":
+                data.append(value)
+            elif name == b"id" and b"\0" not in value and len(value) <= 1000:
+                id = value.decode("utf-8", errors="replace")
+            elif name == b"retry" and value.isdigit():
+                retry = int(value[:10])
+
+
+async def _lines(content: aiohttp.StreamReader, what: str, limit: int) -> AsyncGenerator[bytes, None]:
+    """Lines as they come, without their end: LF, CR LF or CR. An unfinished one is dropped, as the standard says."""
+    line = bytearray()
+    after_cr = start = False
+    async for chunk in content.iter_chunked(_CHUNK):
+        if not start:
+            chunk, start = chunk.removeprefix(b"\xef\xbb\xbf"), True
+        if after_cr and chunk:
+            chunk, after_cr = chunk.removeprefix(b"\n"), False
+        after_cr = chunk.endswith(b"\r") or (after_cr and not chunk)
+        pieces = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        for number, piece in enumerate(pieces):
+            if number:
+                yield bytes(line)
+                line.clear()
+            line += piece
+            if len(line) > limit:
+                raise _too_large(what, limit)
+
+
+def _too_large(what: str, limit: int) -> Exception:
+    return fault(
+        "communication", f"{what}: the answer is larger than {limit} bytes, the limit for one response"
+    )
