@@ -54,6 +54,8 @@ PLANTED = {
     ),
 }
 """The secrets that there are, on both runtimes."""
+PROCESSES = frozenset({"script", "shell", "container", "mcp"})
+"""The processes that workflows may start, on both runtimes."""
 
 
 @dataclass
@@ -75,7 +77,7 @@ class LocalRunner:
     name = "local"
 
     def __init__(self, egress: Egress) -> None:
-        self._perform = real_calls(egress, CALLERS, EnvironmentSecrets(PLANTED))
+        self._perform = real_calls(egress, CALLERS, EnvironmentSecrets(PLANTED), PROCESSES)
 
     async def __call__(
         self,
@@ -198,7 +200,7 @@ async def temporal_runner(address: str, net: Internet) -> AsyncIterator[Temporal
         await router.start()
         stack.push_async_callback(router.stop)
         runner = TemporalRunner(client, queue, router)
-        activities = Activities(CALLERS, router, runner.find, egress, EnvironmentSecrets(PLANTED))
+        activities = Activities(CALLERS, router, runner.find, egress, EnvironmentSecrets(PLANTED), PROCESSES)
         await stack.enter_async_context(worker(client, queue, activities))
         yield runner
 

@@ -15,7 +15,9 @@ from tests.standins.certificates import server_context
 from tests.standins.server import Recorded, Server
 
 Message = MutableMapping[str, Any]
-App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+App = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
 
 
 class AsgiThread:
@@ -25,7 +27,11 @@ class AsgiThread:
     """
 
     def __init__(
-        self, make_app: Callable[[], App], *, tls: trustme.CA | None = None, names: tuple[str, ...] = ("localhost",)
+        self,
+        make_app: Callable[[], App],
+        *,
+        tls: trustme.CA | None = None,
+        names: tuple[str, ...] = ("localhost",),
     ) -> None:
         self._make_app, self._tls, self._names = make_app, tls, names
         self._ready = threading.Event()
@@ -42,12 +48,17 @@ class AsgiThread:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.should_exit = True
-        self._server.force_exit = True
         self._thread.join(10)
 
     def _serve(self) -> None:
         config = uvicorn.Config(
-            self._recording(self._make_app()), host="127.0.0.1", port=0, log_level="error", lifespan="on", ws="none"
+            self._recording(self._make_app()),
+            host="127.0.0.1",
+            port=0,
+            log_level="critical",
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=1,
         )
         config.load()
         if self._tls is not None:
@@ -65,8 +76,12 @@ class AsgiThread:
                 await app(scope, receive, send)
                 return
             parts: list[bytes] = []
-            headers = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-            target = scope["raw_path"].decode() + (f"?{scope['query_string'].decode()}" if scope["query_string"] else "")
+            headers = CIMultiDict(
+                (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+            )
+            target = scope["raw_path"].decode() + (
+                f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
+            )
 
             async def heard() -> Message:
                 message = await receive()

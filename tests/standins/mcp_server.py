@@ -7,13 +7,14 @@ import os
 import sys
 from typing import Any
 
+from mcp import MCPError
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
 
 def server() -> MCPServer:
     """Tools, a prompt and resources; ``environment`` and ``meta`` tell what the client has sent along."""
-    made = MCPServer("stand-in", version="1.2.3")
+    made = MCPServer("stand-in", version="1.2.3", log_level="CRITICAL")
 
     @made.tool()
     def add(a: int, b: int) -> int:
@@ -52,10 +53,9 @@ def server() -> MCPServer:
     async def ask(ctx: Context) -> str:
         """Ask the client for something that it does not offer."""
         try:
-            found = await ctx.session.list_roots()
-        except Exception as error:
-            return f"declined: {error}"
-        return str(found)
+            return str(await ctx.session.list_roots())
+        except MCPError as error:
+            return str(error)
 
     @made.prompt()
     def greet(name: str) -> str:

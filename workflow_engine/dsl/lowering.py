@@ -20,7 +20,7 @@ from workflow_engine.graph.model import Timing
 from workflow_engine.values import Duration, Json, JsonObject
 
 _ELSEWHERE = (
-    "`$secrets` is there in the arguments of `call: http` and `call: openapi` alone: anywhere else its value would be "
+    "`$secrets` is there in the arguments of calls to other services alone: anywhere else its value would be "
     "kept in the history of the run"
 )
 UNSUPPORTED_VARIABLES = {

@@ -20,6 +20,7 @@ TASK = "do: [{a: %s}]"
 HTTP = "{call: http, with: {method: get, endpoint: %s}}"
 POLICY = "{uri: 'https://x.example', authentication: %s}"
 ASYNC = "{call: asyncapi, with: {document: {endpoint: 'https://x.example/a.yaml'}, operation: send, %s}}"
+MCP = "{call: mcp, with: {method: tools/list, transport: %s}}"
 OAUTH = "{authority: 'https://x.example', grant: client_credentials}"
 
 UNSUPPORTED = {
@@ -47,9 +48,17 @@ UNSUPPORTED = {
         TASK % "{call: a2a, with: {server: 'https://x.example', method: message/send}}",
         "/do/0/a/call",
     ),
-    "call.mcp": (
-        TASK % "{call: mcp, with: {method: tools/list, transport: {http: {endpoint: 'https://x.example'}}}}",
-        "/do/0/a/call",
+    "mcp.transport.options": (
+        TASK % (MCP % "{stdio: {command: x}, options: {a: b}}"),
+        "/do/0/a/with/transport/options/a",
+    ),
+    "mcp.client.description": (
+        TASK % (MCP % "{stdio: {command: x}}, client: {name: n, version: '1', description: d}"),
+        "/do/0/a/with/client/description",
+    ),
+    "mcp.protocolVersion without initialize": (
+        TASK % (MCP % "{stdio: {command: x}}, protocolVersion: '2026-07-28'"),
+        "/do/0/a/with/protocolVersion",
     ),
     "call of a catalog": (TASK % "{call: 'f:1.0.0@c'}", "/do/0/a/call"),
     "call of a URL": (TASK % "{call: 'https://x.example/function.yaml'}", "/do/0/a/call"),
@@ -180,6 +189,7 @@ SUPPORTED = {
         "asyncapi.message",
         "asyncapi.subscription",
     ),
+    *("mcp.protocolVersion", "mcp.method", "mcp.parameters", "mcp.timeout", "mcp.transport", "mcp.client"),
     *("catch.errors", "catch.as", "catch.when", "catch.exceptWhen", "catch.retry", "catch.do", "catch.then"),
     *("retry.when", "retry.exceptWhen", "retry.delay", "retry.backoff", "retry.limit", "retry.jitter"),
     *("error.type", "error.status", "error.instance", "error.title", "error.detail"),
@@ -205,6 +215,7 @@ DEFINITIONS = {
     "http": "http",
     "openapi": "openapi",
     "asyncapi": "asyncapi",
+    "mcp": "mcp",
     "catch": "catch",
     "retryPolicy": "retry",
     "error": "error",

@@ -1,0 +1,187 @@
+"""``call: mcp`` over stdio: against a server of the official SDK, and against programs that are none."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.calls.conftest import make_context
+from tests.calls.faults import fault_of
+from workflow_engine.calls import Egress, mcp
+from workflow_engine.calls.mcp_stdio import INHERITED
+
+HERE = Path(__file__).parents[2]
+SDK = {"command": sys.executable, "arguments": ["-m", "tests.standins.mcp_server", "one", 2, True]}
+
+
+@pytest.fixture
+def context(egress):
+    return make_context(egress, processes=frozenset({"mcp"}))
+
+
+def arguments(stdio, method="tools/list", parameters=None):
+    return {"method": method, "parameters": parameters, "transport": {"stdio": stdio}}
+
+
+def program(code: str, *words: str):
+    """A server written for one test."""
+    return {"command": sys.executable, "arguments": ["-c", code, *words]}
+
+
+REPLY = """
+import json, sys
+def hear(): return json.loads(sys.stdin.readline())
+def say(**message): print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
+def open_session():
+    say(id=hear()["id"], result={"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {}})
+    assert hear()["method"] == "notifications/initialized"
+"""
+
+
+async def test_a_server_of_the_official_sdk_answers(context, monkeypatch):
+    monkeypatch.chdir(HERE)
+    result = await mcp.call(arguments(SDK, "tools/call", {"name": "words"}), context)
+    assert result["structuredContent"] == {"result": ["one", "2", "true"]}
+
+
+async def test_a_server_sees_no_more_of_the_environment_than_it_needs(context, monkeypatch):
+    monkeypatch.chdir(HERE)
+    monkeypatch.setenv("WFE_SECRET_KEY", "s3cret")
+    given = {**SDK, "environment": {"TOKEN": "t", "LIMIT": 3, "NONE": None}}
+    result = await mcp.call(arguments(given, "tools/call", {"name": "environment"}), context)
+    seen = result["structuredContent"]
+    assert seen["TOKEN"] == "t"
+    assert seen["LIMIT"] == "3"
+    assert seen["PATH"] == os.environ["PATH"]
+    assert "NONE" not in seen
+    assert seen.keys() - {"TOKEN", "LIMIT", *INHERITED} <= {"LC_CTYPE", "PWD", "SHLVL", "_"}
+
+
+async def test_a_server_that_asks_for_what_the_client_has_not_is_told_so(context, monkeypatch):
+    monkeypatch.chdir(HERE)
+    result = await mcp.call(arguments(SDK, "tools/call", {"name": "ask"}), context)
+    assert "does not offer roots/list" in result["content"][0]["text"]
+
+
+async def test_a_ping_of_the_server_is_answered(context):
+    code = REPLY + "open_session(); asked = hear(); say(id='p', method='ping'); got = hear(); "
+    code += "say(id=asked['id'], result={'tools': [got]})"
+    [answer] = (await mcp.call(arguments(program(code)), context))["tools"]
+    assert answer == {"jsonrpc": "2.0", "id": "p", "result": {}}
+
+
+async def test_processes_are_the_operators_to_allow(egress, tmp_path):
+    left = tmp_path / "started"
+    given = program(f"open({str(left)!r}, 'w')")
+    detail = await fault_of(mcp.call(arguments(given), make_context(egress)), "authorization", 403)
+    assert "WFE_PROCESSES" in detail
+    assert not left.exists()
+
+
+async def test_a_command_that_is_not_there_is_a_communication_fault(context):
+    detail = await fault_of(mcp.call(arguments({"command": "no-such-program"}), context), "communication")
+    assert detail == "the MCP server 'no-such-program' cannot be started: No such file or directory"
+
+
+async def test_the_fault_of_a_server_that_dies_has_its_last_words(context):
+    given = program("import sys; print('x' * 9000 + ' no more ink', file=sys.stderr); sys.exit(3)")
+    detail = await fault_of(mcp.call(arguments(given), context), "communication")
+    assert "ended with exit code 3" in detail
+    assert len(detail) < 700
+
+
+async def test_a_server_that_dies_in_the_middle_of_a_message_is_a_communication_fault(context):
+    code = (
+        REPLY
+        + """open_session(); hear(); sys.stdout.write('{"jsonrpc": "2.0", "id": 2, "res'); sys.stdout.flush()"""
+    )
+    assert "is not JSON" in await fault_of(mcp.call(arguments(program(code)), context), "communication")
+
+
+async def test_what_is_no_json_rpc_is_a_communication_fault(context):
+    detail = await fault_of(
+        mcp.call(arguments(program("print('Listening…', flush=True); input()")), context), "communication"
+    )
+    assert "'Listening…'" in detail
+
+
+async def test_a_message_without_end_is_not_read_to_its_end():
+    async with Egress(max_response=100_000) as egress:
+        context = make_context(egress, processes=frozenset({"mcp"}))
+        given = program("import sys\nwhile True: sys.stdout.write('x' * 4096)")
+        detail = await fault_of(mcp.call(arguments(given), context), "communication")
+        assert "more than 100000 bytes" in detail
+
+
+async def test_a_server_that_never_answers_is_ended_with_the_call_and_so_is_what_it_started(egress, tmp_path):
+    pids = tmp_path / "pids"
+    code = f"""
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open({str(pids)!r}, "w").write(f"{{os.getpid()}} {{child.pid}}")
+time.sleep(600)
+"""
+    context = make_context(egress, processes=frozenset({"mcp"}), timeout=1.5)
+    assert "within 1.5 seconds" in await fault_of(
+        mcp.call(arguments(program(code)), context), "communication"
+    )
+    for pid in map(int, pids.read_text().split()):
+        await gone(pid)
+
+
+async def test_a_call_that_is_cancelled_leaves_no_process(context, tmp_path):
+    pid = tmp_path / "pid"
+    given = program(f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)")
+    task = asyncio.create_task(mcp.call(arguments(given), context))
+    while not (pid.exists() and pid.read_text()):  # noqa: ASYNC110 - another process writes it
+        await asyncio.sleep(0.02)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await gone(int(pid.read_text()))
+
+
+async def gone(pid: int) -> None:
+    """Wait until there is no process *pid*, but for one whose parent does not care."""
+    for _ in range(250):
+        if not _lives(pid):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"process {pid} is still there")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("stdio", "kind", "words"),
+    [
+        ({"command": ""}, "configuration", "the command of an MCP server must be a string"),
+        ({"command": "x", "shell": True}, "configuration", "no argument 'shell'"),
+        ({"command": "x", "arguments": "y"}, "configuration", "must be a list, not a string"),
+        ({"command": "x", "arguments": [{}]}, "validation", "must be a scalar, not an object"),
+        ({"command": "x", "arguments": ["a\0b"]}, "validation", "null character"),
+        (
+            {"command": "x", "environment": {"A=B": "c"}},
+            "validation",
+            "is not the name of an environment variable",
+        ),
+    ],
+)
+async def test_arguments_that_cannot_be_are_refused(context, stdio, kind, words):
+    assert words in await fault_of(mcp.call(arguments(stdio), context), kind)
+
+
+async def test_messages_are_one_line_each_whatever_is_in_them(context):
+    code = REPLY + "open_session(); asked = hear(); say(id=asked['id'], result=asked['params'])"
+    parameters = {"name": "x", "arguments": {"text": "a\nb\r\u2028ü"}, "_meta": {"idempotencyKey": "k"}}
+    assert await mcp.call(arguments(program(code), "tools/call", parameters), context) == parameters
