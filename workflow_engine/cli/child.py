@@ -15,8 +15,8 @@ from pathlib import Path
 import aiohttp
 
 from workflow_engine.errors import Unavailable
-from workflow_engine.runtimes.processes.guarded import GuardedProcess
-from workflow_engine.runtimes.processes.output import RotatingLog, Tail
+from workflow_engine.processes.guarded import GuardedProcess
+from workflow_engine.processes.output import RotatingLog, Tail
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _SHOWN_LINES = 12

@@ -50,7 +50,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 async def _supervise(*, keep: bool) -> int:
     from workflow_engine.cli.stack import Stack
     from workflow_engine.cli.supervisor import Supervisor
-    from workflow_engine.runtimes.processes.ports import free_ports
+    from workflow_engine.processes.ports import free_ports
 
     forget_cluster()
     began = time.monotonic()

@@ -58,7 +58,7 @@ def _dev(arguments: argparse.Namespace) -> int:
 
 async def _wait_for_folder(data: Path) -> None:
     """Until nobody uses the folder *data*; `Conflict` when somebody goes on to, or it cannot be used at all."""
-    from workflow_engine.runtimes.processes.lockfile import LockFile
+    from workflow_engine.processes.lockfile import LockFile
 
     what = f"the data folder {data}"
     try:

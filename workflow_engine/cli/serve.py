@@ -53,7 +53,7 @@ def _add_process_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _api(arguments: argparse.Namespace) -> int:
-    from workflow_engine.runtimes.processes.ports import free_port, port_in_use
+    from workflow_engine.processes.ports import free_port, port_in_use
 
     chosen = settings(arguments)
     if chosen.port == 0:

@@ -18,7 +18,7 @@ from workflow_engine.cli.options import variable
 from workflow_engine.cli.serve import url_of
 from workflow_engine.cli.supervisor import Child
 from workflow_engine.errors import Conflict, Unavailable
-from workflow_engine.runtimes.processes.ports import free_port, port_in_use
+from workflow_engine.processes.ports import free_port, port_in_use
 from workflow_engine.runtimes.temporal.server import ServerOptions, command, lock_path, wait_ready
 from workflow_engine.settings import Settings
 

@@ -24,9 +24,9 @@ from typing import TextIO
 
 from workflow_engine.cli.child import Child, GaveUp, Keeper, RestartPolicy
 from workflow_engine.errors import Conflict
-from workflow_engine.runtimes.processes.lockfile import LockFile
-from workflow_engine.runtimes.processes.output import Lines, RotatingLog
-from workflow_engine.runtimes.processes.ports import port_in_use
+from workflow_engine.processes.lockfile import LockFile
+from workflow_engine.processes.output import Lines, RotatingLog
+from workflow_engine.processes.ports import port_in_use
 
 __all__ = ["GAVE_UP", "Child", "RestartPolicy", "Supervisor", "run"]
 

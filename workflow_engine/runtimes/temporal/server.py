@@ -24,10 +24,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from workflow_engine.errors import Conflict, Unavailable
-from workflow_engine.runtimes.processes.guarded import GuardedProcess
-from workflow_engine.runtimes.processes.lockfile import LockFile
-from workflow_engine.runtimes.processes.output import Tail
-from workflow_engine.runtimes.processes.ports import free_port, free_ports, port_in_use
+from workflow_engine.processes.guarded import GuardedProcess
+from workflow_engine.processes.lockfile import LockFile
+from workflow_engine.processes.output import Tail
+from workflow_engine.processes.ports import free_port, free_ports, port_in_use
 
 __all__ = [
     "SEARCH_ATTRIBUTES",

@@ -12,8 +12,8 @@ from asyncio import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from workflow_engine.runtimes.processes import guard
-from workflow_engine.runtimes.processes.output import Tail, pump
+from workflow_engine.processes import guard
+from workflow_engine.processes.output import Tail, pump
 
 DEFAULT_GRACE = 10.0
 _GUARD_START_BOUND = 30.0

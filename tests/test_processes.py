@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from tests.processes import gone, has_gone
 from workflow_engine.errors import Conflict
-from workflow_engine.runtimes.processes.guarded import GuardedProcess
-from workflow_engine.runtimes.processes.lockfile import LockFile
-from workflow_engine.runtimes.processes.output import RotatingLog, Tail
-from workflow_engine.runtimes.processes.ports import free_ports, port_in_use
+from workflow_engine.processes.guarded import GuardedProcess
+from workflow_engine.processes.lockfile import LockFile
+from workflow_engine.processes.output import RotatingLog, Tail
+from workflow_engine.processes.ports import free_ports, port_in_use
 
 
 async def ended(*command: str, **options) -> tuple[int, bytes]:
@@ -91,7 +91,7 @@ async def test_when_the_guard_is_killed_all_of_the_group_ends():
 
 OWNER = """
 import asyncio, os, time
-from workflow_engine.runtimes.processes.guarded import GuardedProcess
+from workflow_engine.processes.guarded import GuardedProcess
 async def main():
     process = await GuardedProcess.start(["sleep", "600"])
     if not (stray := os.fork()):
