@@ -5,7 +5,8 @@ Run as a script, in a session of its own, with the standard library alone (`pyth
     guard.py CONTROL_FD PARENT_PID GRACE_SECONDS KEPT_FDS -- PROGRAM ARGUMENT…
 
 It starts PROGRAM as the leader of a process group, passes signals on to it, and ends as it ended: with its exit
-code, or by the same signal. Three things may go wrong, and each ends PROGRAM too:
+code, or by the same signal. The first line on the socket CONTROL_FD says how: ``{"env": {…} or null, "limits": {…}}``
+(see `Limits`). Three things may go wrong, and each ends PROGRAM too:
 
 * The parent ends, by whatever means: the other end of the socket CONTROL_FD closes (and, should a stray process
   still hold it, our parent is no longer PARENT_PID). PROGRAM gets SIGTERM, and SIGKILL after GRACE_SECONDS.
@@ -15,14 +16,15 @@ code, or by the same signal. Three things may go wrong, and each ends PROGRAM to
 * PROGRAM ends but leaves processes behind: its group is killed, and on Linux also those that left the group,
   for the guard adopts orphans (PR_SET_CHILD_SUBREAPER).
 
-On the socket the guard says `pid N` or `failed REASON`, and `end` when nothing of PROGRAM is left. The parent
-may say `K`: kill at once.
+On the socket the guard says `pid N` or `failed REASON`, `over LIMIT` when it ends PROGRAM for what that uses, and
+`end` when nothing of PROGRAM is left. The parent may say `T`: SIGTERM to all of it; and `K`: kill at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import resource
 import select
@@ -34,14 +36,35 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 PARENT_POLL = 0.5
 """Seconds between looks at who our parent is: the second net, below the socket."""
 SWEEP_BOUND = 2.0
 """Seconds given to killed orphans to vanish; one in an uninterruptible system call is left to the kernel."""
-_SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
+LOOK_EVERY = 0.1
+"""Seconds between looks at what a program uses that has limits."""
+_SET_PDEATHSIG, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 1, 36, 38
+_MIB = 1024 * 1024
+_SLACK = 256 * _MIB
+"""What one process may map beyond the limit of memory: much of what a runtime maps it never uses."""
+
+
+class Limits(NamedTuple):
+    """What a program and everything it starts may use together; 0 is any amount.
+
+    *memory* is in bytes, *processes* a number, *file* the bytes of one file that they write, *files* how many one of
+    them has open. Memory and processes are looked at ten times a second, and what is over its limit is killed; one
+    process cannot map much more memory than the limit at all. A program with any limit is the first to go when the
+    machine is out of memory, and gains no privileges from programs that it executes. Linux; elsewhere only *file*
+    and *files* hold.
+    """
+
+    memory: int = 0
+    processes: int = 0
+    file: int = 0
+    files: int = 0
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -49,17 +72,30 @@ def main(arguments: list[str]) -> NoReturn:
     control_fd, parent, grace, kept = arguments[:separator]
     control = socket.socket(fileno=int(control_fd))
     control.set_inheritable(False)
+    orders = _orders(control)
     keep = tuple(int(fd) for fd in kept.split(",") if fd)
-    guard = _Guard(control, int(parent), float(grace))
-    guard.start(arguments[separator + 1 :], keep)
+    guard = _Guard(control, int(parent), float(grace), Limits(**orders["limits"]))
+    guard.start(arguments[separator + 1 :], keep, orders["env"])
     _end_as(guard.watch())
 
 
+def _orders(control: socket.socket) -> dict[str, Any]:
+    said = b""
+    while not said.endswith(b"\n"):
+        piece = control.recv(65536)
+        if not piece:
+            os._exit(127)  # the parent is gone, and nothing was started
+        said += piece
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
 class _Guard:
-    def __init__(self, control: socket.socket, parent: int, grace: float) -> None:
+    def __init__(self, control: socket.socket, parent: int, grace: float, limits: Limits) -> None:
         self._control = control
         self._parent = parent
         self._grace = grace
+        self._limits = limits
         self._program: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self._status: int | None = None
@@ -73,8 +109,8 @@ class _Guard:
         for number in (*FORWARDED, signal.SIGCHLD):
             signal.signal(number, _noted)
 
-    def start(self, command: list[str], keep: tuple[int, ...]) -> None:
-        prepare = _ties_to_this_process()
+    def start(self, command: list[str], keep: tuple[int, ...], env: dict[str, str] | None) -> None:
+        prepare = _ties_to_this_process(self._limits)
         try:
             # Held for good: a Popen that is collected reaps its program, and the exit code would be lost.
             self._program = subprocess.Popen(
@@ -82,10 +118,10 @@ class _Guard:
                 process_group=0,
                 preexec_fn=prepare,  # noqa: PLW1509 - one thread: nothing else can hold a lock across the fork
                 pass_fds=keep,
-                stdin=subprocess.DEVNULL,
+                env=env,
             )
-        except OSError as error:
-            self._say(f"failed {command[0]}: {error.strerror or error}")
+        except (OSError, ValueError) as error:
+            self._say(f"failed {command[0]}: {getattr(error, 'strerror', None) or error}")
             os._exit(127)
         self._pid = self._program.pid
         self._say(f"pid {self._pid}")
@@ -102,18 +138,35 @@ class _Guard:
             if not self._deaf and os.getppid() != self._parent:
                 self._orphaned()
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
-                self._kill_group()
+                self._kill_all()
                 self._kill_at = time.monotonic() + PARENT_POLL  # again, should it have forked meanwhile
             self._reap()
+            self._look()
         self._kill_group()
         self._sweep()
         self._say("end")
         return self._status
 
     def _patience(self) -> float:
-        if self._kill_at is None:
-            return PARENT_POLL
-        return min(PARENT_POLL, max(0.0, self._kill_at - time.monotonic()))
+        most = LOOK_EVERY if self._limits.memory or self._limits.processes else PARENT_POLL
+        return most if self._kill_at is None else min(most, max(0.0, self._kill_at - time.monotonic()))
+
+    def _look(self) -> None:
+        """End the program when it uses more than it may."""
+        limits = self._limits
+        if not (limits.memory or limits.processes) or self._status is not None or self._kill_at is not None:
+            return
+        tree = _tree()
+        over = ""
+        if limits.processes and len(tree) > limits.processes:
+            over = "processes"
+        elif limits.memory and sum(map(_resident, tree)) > limits.memory:
+            # Pages that processes share are counted once, which takes longer.
+            over = "memory" if sum(map(_proportional, tree)) > limits.memory else ""
+        if over:
+            self._say(f"over {over}")
+            self._kill_all()
+            self._kill_at = time.monotonic() + PARENT_POLL
 
     def _pass_on(self, signals: bytes) -> None:
         for number in signals:
@@ -126,7 +179,11 @@ class _Guard:
         except OSError:
             said = b""
         if b"K" in said:
-            self._kill_group()
+            self._kill_all()
+            self._kill_at = time.monotonic() + PARENT_POLL
+        elif b"T" in said:
+            with contextlib.suppress(OSError):
+                os.killpg(self._pid, signal.SIGTERM)
         elif not said:
             self._orphaned()
 
@@ -144,6 +201,17 @@ class _Guard:
         with contextlib.suppress(OSError):
             os.killpg(self._pid, signal.SIGKILL)
 
+    def _kill_all(self) -> None:
+        """The group at once, and then those that left it, as often as there are new ones; bounded."""
+        self._kill_group()
+        for _ in range(10):
+            escaped = [pid for pid in _tree() if not _is_over(pid)]
+            for pid in escaped:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            if not escaped:
+                break
+
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -152,10 +220,8 @@ class _Guard:
 
     def _sweep(self) -> None:
         deadline = time.monotonic() + SWEEP_BOUND
-        while (orphans := _children()) and time.monotonic() < deadline:
-            for pid in orphans:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+        while _children(os.getpid()) and time.monotonic() < deadline:
+            self._kill_all()
             self._reap()
             time.sleep(0.005)
 
@@ -168,32 +234,97 @@ def _noted(number: int, frame: FrameType | None) -> None:
     """The wake-up socket carries the signal; a handler must only exist."""
 
 
-def _ties_to_this_process() -> Callable[[], None] | None:
-    """What the program does between fork and exec, so that the kernel kills it when the guard is killed. Linux
-    only.
+def _ties_to_this_process(limits: Limits) -> Callable[[], None]:
+    """What the program does between fork and exec: take its limits, and (Linux) be killed by the kernel when the
+    guard is killed.
     """
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    bounds = [
+        (number, size)
+        for number, size in (
+            (resource.RLIMIT_DATA, limits.memory and limits.memory + _SLACK),
+            (resource.RLIMIT_FSIZE, limits.file),
+            (resource.RLIMIT_NOFILE, limits.files),
+        )
+        if size
+    ]
+    limited = any(limits)
     guard = os.getpid()
+    prctl = None
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+        prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def tie() -> None:
-        prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != guard:  # killed before the line above took hold
-            os._exit(1)
+        if prctl is not None:
+            prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != guard:  # killed before the line above took hold
+                os._exit(1)
+        if limited:
+            _limit(bounds)
+            if prctl is not None:
+                prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
     return tie
 
 
-def _children() -> list[int]:
-    """Our children that still run, orphans adopted from the program among them; none where the kernel does not
-    tell.
+def _limit(bounds: list[tuple[int, int]]) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for number, size in bounds:
+        most = resource.getrlimit(number)[1]
+        least = size if most == resource.RLIM_INFINITY else min(size, most)
+        resource.setrlimit(number, (least, least))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _children(pid: int) -> list[int]:
+    """The children of *pid* that still run or wait to be reaped, orphans adopted by it among them; none where the
+    kernel does not tell.
     """
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - a tenth of the time
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as listed:  # noqa: PTH123
+                found += map(int, listed.read().split())
+    return found
+
+
+def _tree() -> list[int]:
+    """Everything that descends from us."""
+    found: list[int] = []
+    waiting = [os.getpid()]
+    while waiting:
+        children = _children(waiting.pop())
+        found += children
+        waiting += children
+    return found
+
+
+def _is_over(pid: int) -> bool:
+    """Whether *pid* has ended and only waits to be reaped."""
     try:
-        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except OSError:
-        return []
+        return True
+
+
+def _resident(pid: int) -> int:
+    """How many bytes of *pid* are in memory; 0 when it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _proportional(pid: int) -> int:
+    """The same, with each shared page divided among those that share it."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, IndexError, ValueError):
+        pass
+    return _resident(pid)
 
 
 def _end_as(status: int) -> NoReturn:

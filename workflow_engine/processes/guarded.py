@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,11 +12,14 @@ import sys
 from asyncio import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from workflow_engine.processes import guard
+from workflow_engine.processes.guard import Limits
 from workflow_engine.processes.output import Tail, pump
 
 DEFAULT_GRACE = 10.0
+UNLIMITED = Limits()
 _GUARD_START_BOUND = 30.0
 _GUARD_END_BOUND = guard.SWEEP_BOUND + 1.0
 _LAST_OUTPUT_BOUND = 1.0
@@ -29,7 +33,7 @@ class GuardedProcess:
     """
 
     def __init__(
-        self, process: subprocess.Process, control: socket.socket, greeting: str, output: _Output
+        self, process: subprocess.Process, control: socket.socket, greeting: str, *output: _Output
     ) -> None:
         self._process = process
         self._control = control
@@ -44,45 +48,56 @@ class GuardedProcess:
         command: Sequence[str],
         *,
         output: Iterable[Callable[[bytes], None]] = (),
+        errors: Iterable[Callable[[bytes], None]] | None = None,
+        stdin: IO[bytes] | None = None,
         env: Mapping[str, str] | None = None,
+        inherit: bool = True,
+        limits: Limits = UNLIMITED,
         cwd: Path | None = None,
         grace: float = DEFAULT_GRACE,
         keep: Iterable[int] = (),
     ) -> GuardedProcess:
-        """Start *command* (no shell) in a process group of its own, with *env* added to our environment.
+        """Start *command* (no shell) in a process group of its own, with *env* added to our environment, or without
+        *inherit* in the place of it.
 
-        *output*: who gets what it prints, stdout and stderr joined, piece by piece. *grace*: seconds between SIGTERM
-        and SIGKILL when it is our death that ends it. *keep*: descriptors the program holds open all its life (a
-        lock's, so that the lock lasts as long as it does). Raises OSError when it cannot be started.
+        *output*: who gets what it prints, stdout and stderr joined, piece by piece; with *errors*, stderr goes there.
+        *grace*: seconds between SIGTERM and SIGKILL when it is our death that ends it. *keep*: descriptors the program
+        holds open all its life (a lock's, so that the lock lasts as long as it does). Raises OSError when it cannot be
+        started.
         """
         kept = tuple(keep)
         complaint = Tail()
         process: subprocess.Process | None = None
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        printed, printing = os.pipe()
-        pipe = _Output(printed, (complaint.write, *output))
+        pipes = [_Output((complaint.write, *output))]
+        if errors is not None:
+            pipes.append(_Output(tuple(errors)))
+        whole = {**(os.environ if inherit else {}), **(env or {})}
+        orders = json.dumps({"env": whole, "limits": limits._asdict()})
         try:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-I", "-S", guard.__file__),
                     *(str(theirs.fileno()), str(os.getpid()), str(grace), ",".join(map(str, kept)), "--"),
                     *command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=printing,
-                    stderr=printing,
-                    env={**os.environ, **(env or {})},
+                    stdin=subprocess.DEVNULL if stdin is None else stdin,
+                    stdout=pipes[0].writing,
+                    stderr=pipes[-1].writing,
+                    env=None if inherit else {"PATH": os.environ.get("PATH", os.defpath)},
                     cwd=cwd,
                     pass_fds=(theirs.fileno(), *kept),
                     start_new_session=True,
                 )
             finally:
                 theirs.close()
-                os.close(printing)
+                for pipe in pipes:
+                    pipe.started()
+            await asyncio.get_running_loop().sock_sendall(ours, orders.encode() + b"\n")
             greeting = await _greeting(ours)
             if not greeting.startswith("pid "):
                 await process.wait()
-                await pipe.finish()
+                await _finish(pipes)
                 raise OSError(f"cannot start {greeting.removeprefix('failed ').strip() or complaint.lines()}")
         except BaseException:
             with contextlib.suppress(OSError):
@@ -90,9 +105,9 @@ class GuardedProcess:
             ours.close()  # what the guard has started, or is about to start, ends with this
             if process is not None:
                 await process.wait()
-            await pipe.finish()
+            await _finish(pipes)
             raise
-        return cls(process, ours, greeting, pipe)
+        return cls(process, ours, greeting, *pipes)
 
     @property
     def guard_pid(self) -> int:
@@ -109,8 +124,13 @@ class GuardedProcess:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
 
+    def terminate_all(self) -> None:
+        """Ask the program and all of its group to end (SIGTERM)."""
+        with contextlib.suppress(OSError):
+            self._control.send(b"T")
+
     def kill(self) -> None:
-        """End the program and all of its group now (SIGKILL)."""
+        """End the program and all that it started now (SIGKILL)."""
         with contextlib.suppress(OSError):
             self._control.send(b"K")
 
@@ -119,7 +139,7 @@ class GuardedProcess:
         return await asyncio.shield(self._end)
 
     async def stop(self, grace: float = DEFAULT_GRACE) -> int:
-        """SIGTERM, and SIGKILL after *grace* seconds (at once when 0); the program's `returncode`."""
+        """SIGTERM to the program, and SIGKILL to all after *grace* seconds (at once when 0); its `returncode`."""
         if grace > 0:
             self.terminate()
             with contextlib.suppress(TimeoutError):
@@ -134,6 +154,12 @@ class GuardedProcess:
                 self._process.kill()
             return await self.wait()
 
+    @property
+    def over(self) -> str | None:
+        """Once it has ended: the limit that it was killed for (`memory`, `processes`); None: it was not."""
+        said = next((line for line in self._said.splitlines() if line.startswith("over ")), None)
+        return said and said.removeprefix("over ")
+
     async def _to_the_end(self) -> int:
         try:
             code = await self._process.wait()
@@ -142,7 +168,7 @@ class GuardedProcess:
                     os.killpg(self.pid, signal.SIGKILL)
         finally:
             self._control.close()
-            await self._output.finish()
+            await _finish(self._output)
         return code
 
     def _ended_in_order(self) -> bool:
@@ -152,11 +178,16 @@ class GuardedProcess:
 
 
 class _Output:
-    """The reading end of the pipe the program prints to. asyncio must not own it: `wait` would wait for its end."""
+    """A pipe the program prints to. asyncio must not own our end of it: `wait` would wait for its end."""
 
-    def __init__(self, fd: int, sinks: Sequence[Callable[[bytes], None]]) -> None:
-        self._pipe = os.fdopen(fd, "rb", buffering=0)
+    def __init__(self, sinks: Sequence[Callable[[bytes], None]]) -> None:
+        reading, self.writing = os.pipe()
+        self._pipe = os.fdopen(reading, "rb", buffering=0)
         self._pumping = asyncio.create_task(self._pump(sinks))
+
+    def started(self) -> None:
+        """The program has its end, or never will: close ours of it."""
+        os.close(self.writing)
 
     async def _pump(self, sinks: Sequence[Callable[[bytes], None]]) -> None:
         reader = asyncio.StreamReader()
@@ -175,6 +206,11 @@ class _Output:
             self._pumping.cancel()
             await asyncio.gather(self._pumping, return_exceptions=True)
             self._pipe.close()
+
+
+async def _finish(pipes: Iterable[_Output]) -> None:
+    for pipe in pipes:
+        await pipe.finish()
 
 
 async def _greeting(control: socket.socket) -> str:
