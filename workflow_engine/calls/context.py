@@ -23,6 +23,18 @@ class Publisher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessBounds:
+    """What one process may use: *seconds* of time, *memory* in bytes, a number of *processes* that it consists of, and
+    *output* in bytes of what it writes for us.
+    """
+
+    seconds: float = 3600.0
+    memory: int = 1024 * 1024 * 1024
+    processes: int = 64
+    output: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
 class CallContext:
     """Everything around one call that is not its arguments.
 
@@ -31,7 +43,7 @@ class CallContext:
     *resources* are what the bundle pinned: by URI, ``{"content": text, "media_type"?: text}``, or, for an
     asyncapi operation, the operation as JSON. *timeout* is in seconds and covers the whole call.
     *redact* takes the values of secrets out of a text before a part of it is quoted. *processes* are the kinds of
-    processes that may be started on this machine (``script``, ``shell``, ``container``, ``mcp``).
+    processes that may be started on this machine (``script``, ``shell``, ``container``, ``mcp``), within *bounds*.
     """
 
     idempotency_key: str
@@ -45,6 +57,7 @@ class CallContext:
     timeout: float = 60.0
     redact: Callable[[str], str] = str
     processes: frozenset[str] = frozenset()
+    bounds: ProcessBounds = ProcessBounds()
 
 
 Caller: TypeAlias = Callable[[JsonObject, CallContext], Awaitable[Json]]

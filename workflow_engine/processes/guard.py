@@ -5,8 +5,10 @@ Run as a script, in a session of its own, with the standard library alone (`pyth
     guard.py CONTROL_FD PARENT_PID GRACE_SECONDS KEPT_FDS -- PROGRAM ARGUMENT…
 
 It starts PROGRAM as the leader of a process group, passes signals on to it, and ends as it ended: with its exit
-code, or by the same signal. The first line on the socket CONTROL_FD says how: ``{"env": {…} or null, "limits": {…}}``
-(see `Limits`). Three things may go wrong, and each ends PROGRAM too:
+code, or by the same signal. The first line on the socket CONTROL_FD says more, as JSON: ``env``, the environment;
+``limits``, see `Limits`; ``scratch``, a folder to remove should the parent not be there to do it, or null.
+
+Three things may go wrong, and each ends PROGRAM too:
 
 * The parent ends, by whatever means: the other end of the socket CONTROL_FD closes (and, should a stray process
   still hold it, our parent is no longer PARENT_PID). PROGRAM gets SIGTERM, and SIGKILL after GRACE_SECONDS.
@@ -76,7 +78,12 @@ def main(arguments: list[str]) -> NoReturn:
     keep = tuple(int(fd) for fd in kept.split(",") if fd)
     guard = _Guard(control, int(parent), float(grace), Limits(**orders["limits"]))
     guard.start(arguments[separator + 1 :], keep, orders["env"])
-    _end_as(guard.watch())
+    status = guard.watch()
+    if guard.orphaned and orders["scratch"]:
+        import shutil
+
+        shutil.rmtree(orders["scratch"], ignore_errors=True)
+    _end_as(status)
 
 
 def _orders(control: socket.socket) -> dict[str, Any]:
@@ -100,7 +107,7 @@ class _Guard:
         self._pid = 0
         self._status: int | None = None
         self._kill_at: float | None = None
-        self._deaf = False
+        self.orphaned = False
         self._wakeup, wakeup = socket.socketpair()
         for end in (self._wakeup, wakeup):
             end.setblocking(False)
@@ -109,7 +116,7 @@ class _Guard:
         for number in (*FORWARDED, signal.SIGCHLD):
             signal.signal(number, _noted)
 
-    def start(self, command: list[str], keep: tuple[int, ...], env: dict[str, str] | None) -> None:
+    def start(self, command: list[str], keep: tuple[int, ...], env: dict[str, str]) -> None:
         prepare = _ties_to_this_process(self._limits)
         try:
             # Held for good: a Popen that is collected reaps its program, and the exit code would be lost.
@@ -129,13 +136,13 @@ class _Guard:
     def watch(self) -> int:
         """Until nothing of the program is left; its wait status."""
         while self._status is None:
-            watched = [self._wakeup] if self._deaf else [self._wakeup, self._control]
+            watched = [self._wakeup] if self.orphaned else [self._wakeup, self._control]
             ready, _, _ = select.select(watched, [], [], self._patience())
             if self._wakeup in ready:
                 self._pass_on(self._wakeup.recv(4096))
             if self._control in ready:
                 self._obey()
-            if not self._deaf and os.getppid() != self._parent:
+            if not self.orphaned and os.getppid() != self._parent:
                 self._orphaned()
             if self._kill_at is not None and time.monotonic() >= self._kill_at:
                 self._kill_all()
@@ -188,7 +195,7 @@ class _Guard:
             self._orphaned()
 
     def _orphaned(self) -> None:
-        self._deaf = True
+        self.orphaned = True
         self._signal(signal.SIGTERM)
         self._kill_at = time.monotonic() + self._grace
 

@@ -56,14 +56,15 @@ class GuardedProcess:
         cwd: Path | None = None,
         grace: float = DEFAULT_GRACE,
         keep: Iterable[int] = (),
+        scratch: Path | None = None,
     ) -> GuardedProcess:
         """Start *command* (no shell) in a process group of its own, with *env* added to our environment, or without
         *inherit* in the place of it.
 
         *output*: who gets what it prints, stdout and stderr joined, piece by piece; with *errors*, stderr goes there.
         *grace*: seconds between SIGTERM and SIGKILL when it is our death that ends it. *keep*: descriptors the program
-        holds open all its life (a lock's, so that the lock lasts as long as it does). Raises OSError when it cannot be
-        started.
+        holds open all its life (a lock's, so that the lock lasts as long as it does). *scratch*: a folder that is
+        removed when it is our death that ends it. Raises OSError when it cannot be started.
         """
         kept = tuple(keep)
         complaint = Tail()
@@ -74,7 +75,7 @@ class GuardedProcess:
         if errors is not None:
             pipes.append(_Output(tuple(errors)))
         whole = {**(os.environ if inherit else {}), **(env or {})}
-        orders = json.dumps({"env": whole, "limits": limits._asdict()})
+        orders = json.dumps({"env": whole, "limits": limits._asdict(), "scratch": scratch and str(scratch)})
         try:
             try:
                 process = await asyncio.create_subprocess_exec(
