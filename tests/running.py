@@ -17,6 +17,7 @@ from tests.standins.internet import Internet, internet_thread
 from tests.standins.issuer import APP_SECRET
 from workflow_engine import dsl, filters
 from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.calls.secrets import EnvironmentSecrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
@@ -56,6 +57,7 @@ PLANTED = {
 """The secrets that there are, on both runtimes."""
 PROCESSES = frozenset({"script", "shell", "container", "mcp"})
 """The processes that workflows may start, on both runtimes."""
+BOUNDS = ProcessBounds(seconds=60, memory=256 * 1024 * 1024, processes=16, output=100_000)
 
 
 @dataclass
@@ -77,7 +79,7 @@ class LocalRunner:
     name = "local"
 
     def __init__(self, egress: Egress) -> None:
-        self._perform = real_calls(egress, CALLERS, EnvironmentSecrets(PLANTED), PROCESSES)
+        self._perform = real_calls(egress, CALLERS, EnvironmentSecrets(PLANTED), PROCESSES, BOUNDS)
 
     async def __call__(
         self,
@@ -200,7 +202,8 @@ async def temporal_runner(address: str, net: Internet) -> AsyncIterator[Temporal
         await router.start()
         stack.push_async_callback(router.stop)
         runner = TemporalRunner(client, queue, router)
-        activities = Activities(CALLERS, router, runner.find, egress, EnvironmentSecrets(PLANTED), PROCESSES)
+        secrets = EnvironmentSecrets(PLANTED)
+        activities = Activities(CALLERS, router, runner.find, egress, secrets, PROCESSES, BOUNDS)
         await stack.enter_async_context(worker(client, queue, activities))
         yield runner
 

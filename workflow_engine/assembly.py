@@ -19,6 +19,7 @@ from workflow_engine import dsl
 from workflow_engine.api.app import create_app
 from workflow_engine.api.client import HttpApi
 from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import open_secrets
 from workflow_engine.dsl.needs import needs
@@ -56,6 +57,12 @@ def open_egress(settings: Settings) -> Egress:
         connect_to={there: here for there, _, here in pairs},
         ca_file=settings.ca_file,
     )
+
+
+def process_bounds(settings: Settings) -> ProcessBounds:
+    """What the processes of workflows may use, as the settings say."""
+    memory = int(settings.process_memory * 1024 * 1024)
+    return ProcessBounds(settings.process_seconds, memory, int(settings.process_count))
 
 
 def open_client(settings: Settings) -> HttpApi:
@@ -198,7 +205,8 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
     )
     async with open_client(settings) as api, open_egress(settings) as egress:
         secrets, processes = open_secrets(settings.secrets), settings.allowed_processes
-        activities = Activities(CALLERS, api, api.bundle, egress, secrets, processes)
+        bounds = process_bounds(settings)
+        activities = Activities(CALLERS, api, api.bundle, egress, secrets, processes, bounds)
         async with worker(client, settings.task_queue, activities):
             if ready is not None:
                 ready()
@@ -274,7 +282,8 @@ async def run_embedded(
         engine.triggers = Triggers(router)
         await router.start()
         stack.push_async_callback(router.stop)
-        activities = Activities(CALLERS, router, engine.find_bundle, egress, secrets, processes)
+        bounds = process_bounds(settings)
+        activities = Activities(CALLERS, router, engine.find_bundle, egress, secrets, processes, bounds)
         await stack.enter_async_context(worker(client, settings.task_queue, activities))
         for other in others:
             await engine.deploy(other, resources=resources)
@@ -331,6 +340,7 @@ async def run_local(
         for other in (dsl.parse(item) for item in others):
             compiled = dsl.compile(other, await resolve_needs(other, resolution, resources))
             graphs[compiled.name.name] = compiled
-        perform = real_calls(egress, CALLERS, open_secrets(settings.secrets), settings.allowed_processes)
+        secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
+        perform = real_calls(egress, CALLERS, secrets, settings.allowed_processes, bounds)
         local = LocalRun(graph, run_id=f"local-{uuid.uuid4()}", perform=perform, find=find)
         return await local.execute(input, events), local

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from workflow_engine.errors import Rejected
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_MOST = 2_592_000
 PROCESSES = ("script", "shell", "container", "mcp")
 """The kinds of processes that workflows may start on a worker's machine."""
 
@@ -68,6 +69,13 @@ class Settings:
         None,
         "processes that workflows may start on a worker's machine: script, shell, container, mcp; or all, or none; "
         "default: all, but none where the API is reached at another address than loopback",
+    )
+    process_seconds: float = _setting(3600, "longest time that a process may take, in seconds")
+    process_memory: float = _setting(
+        1024, "most memory that a process may use, in MiB, with all that it starts"
+    )
+    process_count: float = _setting(
+        64, "of how many processes a process may consist, with all that it starts"
     )
 
     @classmethod
@@ -162,6 +170,16 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 1 <= number <= _MOST:
+        raise ValueError(f"use a number from 1 to {_MOST:,}")
+    return number
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -172,6 +190,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "str": str,
     "str | None": str,
     "int": _port,
+    "float": _positive,
     "bool": _boolean,
     "tuple[str, ...]": _list,
     "tuple[str, ...] | None": _list,

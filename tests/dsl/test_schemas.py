@@ -168,6 +168,7 @@ DIFFERENCES = [
     Difference("1.0", "accepts", "run/workflow/(version|input.*)", "A67: the version defaults to latest, the input "
                "is anything"),
     Difference("1.0", "accepts", "script/arguments.*", "A64: a map binds variables"),
+    Difference("1.0", "accepts", "shell/arguments.*", "A72: 1.0.0 had a map here"),
     Difference("1.0", "refuses", "endpoints/\\w+", "1.15: the endpoints of an authority are URIs", "invalid-value"),
     Difference("1.0", "accepts", "instance", "a string matches both of the official alternatives, unless a validator "
                "asserts formats", change="to an expression"),

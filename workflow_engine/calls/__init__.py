@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from workflow_engine.calls import asyncapi, http, mcp, openapi
+from workflow_engine.calls import asyncapi, http, mcp, openapi, script, shell
 from workflow_engine.calls.context import CallContext, Caller, Publisher
 from workflow_engine.calls.egress import Egress
 
 __all__ = ["CALLERS", "CallContext", "Caller", "Egress", "Publisher"]
 
 CALLERS: Mapping[str, Caller] = MappingProxyType(
-    {"http": http.call, "openapi": openapi.call, "asyncapi": asyncapi.call, "mcp": mcp.call}
+    {
+        "http": http.call,
+        "openapi": openapi.call,
+        "asyncapi": asyncapi.call,
+        "mcp": mcp.call,
+        "script": script.call,
+        "shell": shell.call,
+    }
 )

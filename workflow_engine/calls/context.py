@@ -34,6 +34,9 @@ class ProcessBounds:
     output: int = 1024 * 1024
 
 
+DEFAULT_BOUNDS = ProcessBounds()
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """Everything around one call that is not its arguments.
@@ -57,7 +60,7 @@ class CallContext:
     timeout: float = 60.0
     redact: Callable[[str], str] = str
     processes: frozenset[str] = frozenset()
-    bounds: ProcessBounds = ProcessBounds()
+    bounds: ProcessBounds = DEFAULT_BOUNDS
 
 
 Caller: TypeAlias = Callable[[JsonObject, CallContext], Awaitable[Json]]

@@ -39,6 +39,9 @@ class Resolution:
     async def __call__(self, need: Need) -> Json:
         """What *need* asks for; `NotFound` or `Rejected` say why it cannot be had."""
         try:
+            if need.kind == "script":
+                uri, text = await self._text(need.reference, "script")
+                return {"uri": uri, "content": text}
             if need.kind == "openapi":
                 return await self._openapi(need)
             if need.document is not None:

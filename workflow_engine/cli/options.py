@@ -21,6 +21,8 @@ STARTING = ("temporal_ui", "search_attributes")
 """What only the API uses, which starts runs and links to them."""
 EGRESS = ("allowed_hosts", "allow_link_local", "allow_private", "connect_to", "ca_file", "processes")
 """What workflows may reach and start."""
+PROCESS = ("process_seconds", "process_memory", "process_count")
+"""What the processes that they start may use."""
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 _PREFIX = "setting_"

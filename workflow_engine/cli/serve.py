@@ -13,7 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from workflow_engine.cli.logs import LEVELS, log_to_stderr
-from workflow_engine.cli.options import CLIENT, EGRESS, SERVER, STARTING, TEMPORAL, add_settings, settings
+from workflow_engine.cli.options import (
+    CLIENT,
+    EGRESS,
+    PROCESS,
+    SERVER,
+    STARTING,
+    TEMPORAL,
+    add_settings,
+    settings,
+)
 from workflow_engine.cli.terminal import FINE, USAGE, say
 from workflow_engine.settings import LOOPBACK, Settings
 
@@ -38,7 +47,7 @@ def configure_worker(parser: argparse.ArgumentParser) -> None:
         "Start as many as you need; they find the router at --api-url."
     )
     _add_process_options(parser)
-    add_settings(parser, *CLIENT, *TEMPORAL, *EGRESS)
+    add_settings(parser, *CLIENT, *TEMPORAL, *EGRESS, *PROCESS)
     parser.set_defaults(work=_worker)
 
 

@@ -179,6 +179,9 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "allow_private": str(chosen.allow_private),
         "connect_to": ",".join(chosen.connect_to),
         "processes": ",".join(sorted(chosen.allowed_processes)) or "none",
+        "process_seconds": str(chosen.process_seconds),
+        "process_memory": str(chosen.process_memory),
+        "process_count": str(chosen.process_count),
         "ca_file": "" if chosen.ca_file is None else str(chosen.ca_file.absolute()),
     }
     return {variable(name): value for name, value in values.items()} | {

@@ -104,6 +104,8 @@ _COMPILE = {
     "unknown-event": "`events` defines no event of that name.",
     "unknown-function": "There is no function of that name: neither a built-in one nor one that the document defines.",
     "unknown-retry": "`use.retries` has no policy of that name.",
+    "unknown-script-language": "A script is written in `js` (or `javascript`) or in `python`. Other languages are "
+    "run by `run: shell` or `run: container`.",
     "unknown-secret": "`use.secrets` does not declare a secret of that name. Declare it there; its value is kept where "
     "the setting `WFE_SECRETS` says.",
     "unknown-state": "A transition, or `start`, names a state that is not there.",

@@ -71,6 +71,22 @@ def openapi_key(given: JsonObject) -> str | None:
     return f"{document}#{operation}"
 
 
+def script_key(given: JsonObject) -> str | None:
+    """Under which key the source of a script is pinned; None where its address is not known yet.
+
+    One whose address is an expression, or a template, and one that asks who reads it, is fetched when it runs.
+    """
+    source = given.get("source")
+    endpoint = source.get("endpoint") if isinstance(source, dict) else None
+    if isinstance(endpoint, dict):
+        if endpoint.get("authentication") is not None:
+            return None
+        endpoint = endpoint.get("uri")
+    if not isinstance(endpoint, str) or "{" in endpoint:
+        return None
+    return f"script:{endpoint}"
+
+
 def document_uri(given: JsonObject) -> str | None:
     """The address in ``document: {endpoint}``, as text or ``{uri}``."""
     document = given.get("document")
@@ -111,6 +127,12 @@ def _task(task: Json, at: str) -> Iterator[Need]:
     given = task.get("with")
     if isinstance(given, dict):
         yield from _called(task.get("call"), given, at)
+    run = task.get("run")
+    script = run.get("script") if isinstance(run, dict) else None
+    key = script_key(script) if isinstance(script, dict) else None
+    if key is not None:
+        uri = key.removeprefix("script:")
+        yield Need("script", key, f"{at}/run/script/source", uri, uri)
     for path in _INSIDE:
         inner: Json = task
         for key in path:

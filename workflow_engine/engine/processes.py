@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterator
 
 from workflow_engine.dsl.document import Document
 from workflow_engine.errors import Problem
+from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.graph.model import Operation, State, StateGraph, walk
-
-_RUN = frozenset({"script", "shell", "container"})
 
 
 def refused(document: Document, graph: StateGraph, allowed: Collection[str] | None) -> list[Problem]:
@@ -37,7 +36,7 @@ def processes(graph: StateGraph) -> Iterator[tuple[State, str]]:
 
 def _kind(action: Operation) -> str | None:
     if action.kind != "mcp":
-        return action.kind if action.kind in _RUN else None
+        return action.kind if action.kind in PROCESSES else None
     given = action.arguments.source  # an MCP server is a process only when it is spoken to over its stdin
     transport = given.get("transport") if isinstance(given, dict) else None
     return "mcp" if isinstance(transport, dict) and "stdio" in transport else None

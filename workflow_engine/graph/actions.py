@@ -12,17 +12,20 @@ from workflow_engine.values import Duration, JsonObject
 if TYPE_CHECKING:
     from workflow_engine.graph.model import Region
 
+PROCESSES = frozenset({"script", "shell", "container"})
+"""The kinds of operations that are processes: they take the time they take, not that of a call."""
 Timing: TypeAlias = Duration | Expression
 """A duration, or an expression that yields one as ISO 8601 text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Act on the world: one call of *kind* (``http``, ``openapi``, ``asyncapi``) with evaluated *arguments*.
+    """Act on the world: one call of *kind* (``http``, ``asyncapi``, ``script``…) with evaluated *arguments*.
 
     *resources* names what the bundle pins for the call; the caller gets it beside the arguments. *secrets* names those
     that the arguments use: where there are any, the arguments are evaluated where the call is made. *timeout* is the
-    time that the arguments themselves allow the call; the state may have another one.
+    time that the arguments themselves allow the call; the state may have another one. Without *wait* the call
+    is begun and goes on by itself, whatever becomes of the run; the output is the input.
     """
 
     kind: str
@@ -30,6 +33,7 @@ class Operation:
     resources: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     timeout: Timing | None = None
+    wait: bool = True
 
 
 @dataclass(frozen=True, slots=True)

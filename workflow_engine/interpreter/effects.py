@@ -38,7 +38,8 @@ class Place:
 class Call:
     """One call: *arguments* are evaluated; *resources* are what the bundle pins for it.
 
-    *timeout* is in seconds and bounds the whole call; None leaves it to the runtime's settings.
+    *timeout* is in seconds and bounds the whole call; None leaves it to the runtime's settings. Without *wait* the call
+    is only begun, and its output null; it ends when it ends, also after the run.
 
     Where the arguments use secrets they are still a template, for their values must not be known here. *deferred* then
     has what it is evaluated with where the call is made: the names of the ``secrets``, the ``input`` of the state, and
@@ -50,6 +51,7 @@ class Call:
     resources: Mapping[str, Json] = field(default_factory=dict)
     timeout: float | None = None
     deferred: JsonObject | None = None
+    wait: bool = True
 
 
 @dataclass(frozen=True, slots=True)

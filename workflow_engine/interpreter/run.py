@@ -251,7 +251,8 @@ class Run:
                 output, _ = await self.walk(body, frame.child("do", body.id, start))
                 return output, state.next
             case Operation():
-                return await self._call(state, state.action, frame, allowed), state.next
+                output = await self._call(state, state.action, frame, allowed)
+                return output if state.action.wait else data, state.next
             case Emit(event, channel):
                 return await self._emit(state, frame, evaluate(event, data, scope), channel), state.next
             case Sleep(duration):
@@ -284,7 +285,8 @@ class Run:
         }
         place = self.place(state, frame)
         frame.doing = f"calling {action.kind}"
-        return await self.effects.call(Call(action.kind, arguments, resources, allowed, deferred), place)
+        call = Call(action.kind, arguments, resources, allowed, deferred, action.wait)
+        return await self.effects.call(call, place)
 
     async def _emit(self, state: State, frame: Frame, attributes: Json, channel: str) -> Json:
         place = self.place(state, frame)

@@ -7,6 +7,7 @@ run itself.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,8 +18,10 @@ from typing import Any, TypeVar
 
 from workflow_engine import filters
 from workflow_engine.calls import CallContext, Caller, Egress
+from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets, call_with_secrets
 from workflow_engine.errors import Error, Fault, NotFound, fault
+from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
     CLOSED,
@@ -177,6 +180,13 @@ class LocalRun:
     async def call(self, call: Call, place: Place) -> Json:
         if self._perform is None:
             raise fault("configuration", f"calls of kind {call.kind!r} are not available in this run")
+        if not call.wait:
+            self._family.detached.append(self.scheduler.spawn(self._call(call, place)))
+            return None
+        return await self._call(call, place)
+
+    async def _call(self, call: Call, place: Place) -> Json:
+        assert self._perform is not None
         work = self._perform(self, call, place)
 
         async def bounded() -> Json:
@@ -321,16 +331,18 @@ def real_calls(
     callers: Mapping[str, Caller],
     secrets: Secrets = NO_SECRETS,
     processes: frozenset[str] = frozenset(),
+    bounds: ProcessBounds = DEFAULT_BOUNDS,
 ) -> PerformCall:
     """Perform calls with *callers*, through *egress*; what they publish goes to the run's own channels.
 
-    *processes* are the kinds of processes that they may start.
+    *processes* are the kinds of processes that they may start, each within *bounds*.
     """
 
     async def perform(local: LocalRun, call: Call, place: Place) -> Json:
         if call.kind not in callers:
             raise fault("configuration", f"there is no caller for {call.kind!r}")
         name = local.graph.name
+        longest = math.inf if call.kind in PROCESSES else CALL_SECONDS
         context = CallContext(
             idempotency_key=f"{local.run_id}{place.id}",
             run_id=local.run_id,
@@ -341,8 +353,9 @@ def real_calls(
             egress=egress,
             now=local.now(),
             # The run itself keeps the time that the document sets: the call is only not to stay behind.
-            timeout=CALL_SECONDS if call.timeout is None else call.timeout + 1.0,
+            timeout=longest if call.timeout is None else call.timeout + 1.0,
             processes=processes,
+            bounds=bounds,
         )
         caller = callers[call.kind]
         if call.deferred is not None:

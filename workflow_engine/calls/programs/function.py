@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ def main(code: str, arguments: str, result: str) -> None:
     function.body = ast.parse(Path(code).read_text(encoding="utf-8"), code).body or function.body
     names: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(module, code, "exec"), names)  # noqa: S102 - that is what the author asked for
-    text = json.dumps(names["script"](**given), ensure_ascii=False, allow_nan=False)
+    try:
+        value = names["script"](**given)
+    except Exception as error:  # noqa: BLE001 - told as it would be without us
+        frames = error.__traceback__
+        traceback.print_exception(error.with_traceback(frames and frames.tb_next))
+        sys.exit(1)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     Path(result).write_text(text, encoding="utf-8")
 
 

@@ -15,16 +15,25 @@ if TYPE_CHECKING:
 
 
 def operation(
-    lowering: WorkflowLowering, task: Task, kind: str, given: JsonObject, resources: tuple[str, ...] = ()
+    lowering: WorkflowLowering,
+    task: Task,
+    kind: str,
+    given: JsonObject,
+    resources: tuple[str, ...] = (),
+    *,
+    path: tuple[str, ...] = ("with",),
+    wait: bool = True,
 ) -> Operation:
-    """A call with the arguments *given*, made of the task's own; the secrets that they use are known by name."""
-    template = lowering.template(given, task.variables | SECRETS, task.at("with"))
+    """A call with the arguments *given*, made of those of the task at *path*; the secrets that they use are known by
+    name.
+    """
+    template = lowering.template(given, task.variables | SECRETS, task.at(*path))
     names: tuple[str, ...] = ()
     if template.variables & SECRETS:
-        check(lowering, task.body.get("with"), task.at("with"))
+        check(lowering, task.part(*path), task.at(*path))
         used = (name for _, name in members(given, SECRETS))
         names = tuple(dict.fromkeys(name for name in used if name is not None))
-    return Operation(kind, template, resources, names)
+    return Operation(kind, template, resources, names, wait=wait)
 
 
 def check(lowering: WorkflowLowering, value: Json, at: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from workflow_engine.dsl.v1 import calls, events
+from workflow_engine.dsl.v1 import calls, events, runs
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.graph.model import (
     Action,
@@ -21,7 +21,6 @@ from workflow_engine.graph.model import (
     Retry,
     Sequence,
     Sleep,
-    SubFlow,
     Switch,
     Try,
 )
@@ -196,26 +195,6 @@ def _retry(lowering: WorkflowLowering, task: Task, policy: Json, variables: froz
     )
 
 
-def run(lowering: WorkflowLowering, task: Task) -> Action:
-    settings = task.object("run")
-    for kind in ("container", "script", "shell"):
-        if kind in settings:
-            lowering.unsupported(f"`run.{kind}`", task.at("run", kind))
-    if "workflow" in settings and "return" in settings:
-        message = "`return` is for processes; what a workflow gives back is its output"
-        lowering.problem("misplaced-property", message, task.at("run", "return"))
-    flow = settings.get("workflow")
-    flow = flow if isinstance(flow, dict) else {}
-    version = flow.get("version")
-    return SubFlow(
-        namespace=str(flow.get("namespace", "")),
-        name=str(flow.get("name", "")),
-        version=None if version in {None, "latest"} else str(version),
-        input=lowering.template(flow.get("input", {}), task.variables, task.at("run", "workflow", "input")),
-        wait=settings.get("await") is not False,
-    )
-
-
 LOWERINGS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {
     "do": do,
     "emit": events.emit,
@@ -223,7 +202,7 @@ LOWERINGS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {
     "fork": fork,
     "listen": events.listen,
     "raise": raise_,
-    "run": run,
+    "run": runs.run,
     "set": set_,
     "switch": switch,
     "try": try_,

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from temporalio import activity
 
 from workflow_engine.calls import CallContext, Caller, Egress
+from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets, call_with_secrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault, NotFound, Rejected, fault
@@ -57,6 +58,7 @@ class Activities:
     egress: Egress
     secrets: Secrets = NO_SECRETS
     processes: frozenset[str] = frozenset()
+    bounds: ProcessBounds = DEFAULT_BOUNDS
 
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, each under its own type."""
@@ -67,9 +69,10 @@ class Activities:
         @activity.defn(name=f"call.{kind}")
         async def call(arguments: dict[str, Any], about: dict[str, Any]) -> Any:
             info = activity.info()
+            run_id = about.get("run_id") or info.workflow_id
             context = CallContext(
-                idempotency_key=f"{info.workflow_id}{about['place']}",
-                run_id=str(info.workflow_id),
+                idempotency_key=f"{run_id}{about['place']}",
+                run_id=str(run_id),
                 state=about["state"],
                 source=about["source"],
                 resources=about["resources"],
@@ -78,6 +81,7 @@ class Activities:
                 now=datetime.now(UTC),
                 timeout=about["timeout"],
                 processes=self.processes,
+                bounds=self.bounds,
             )
             deferred = about.get("deferred")
             async with _heartbeat():

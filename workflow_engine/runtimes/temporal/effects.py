@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -10,10 +11,16 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ChildWorkflowError, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    ChildWorkflowError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
 from temporalio.workflow import ParentClosePolicy
 
 from workflow_engine.errors import Fault
+from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
     CLOSED,
@@ -34,6 +41,10 @@ T = TypeVar("T")
 
 CALL_SECONDS = 60.0
 """How long one call may take when neither the document nor the caller says otherwise."""
+PROCESS_SECONDS = 30 * 86_400.0
+"""The same for a process: what bounds it is its worker's setting, which cannot be known here."""
+DETACHED = "wfe.detached"
+"""The workflow that makes a call which its run does not wait for."""
 GRACE = timedelta(seconds=30)
 HEARTBEAT = timedelta(seconds=12)
 UNTIL_IT_WORKS = RetryPolicy(
@@ -81,7 +92,8 @@ class TemporalEffects:
     async def call(self, call: Call, place: Place) -> Json:
         self._show(place, f"calling {call.kind}")
         # The server keeps the time that the document sets: the call is only not to stay behind.
-        seconds = CALL_SECONDS if call.timeout is None else call.timeout + 1.0
+        longest = PROCESS_SECONDS if call.kind in PROCESSES else CALL_SECONDS
+        seconds = longest if call.timeout is None else call.timeout + 1.0
         about: dict[str, Any] = {
             "place": place.id,
             "state": place.state,
@@ -91,21 +103,27 @@ class TemporalEffects:
         }
         if call.deferred is not None:
             about["deferred"] = call.deferred
+        if not call.wait:
+            await self._begin(call, place, about)
+            return None
         try:
-            return await workflow.execute_activity(  # type: ignore[no-any-return]
-                f"call.{call.kind}",
-                args=[call.arguments, about],
-                activity_id=place.id,
-                summary=summary(place.label),
-                start_to_close_timeout=timedelta(seconds=seconds) + GRACE,
-                schedule_to_close_timeout=None
-                if call.timeout is None
-                else timedelta(seconds=max(call.timeout, 0.001)),
-                heartbeat_timeout=HEARTBEAT,
-                retry_policy=UNTIL_IT_WORKS,
-            )
+            return await execute(call.kind, call.arguments, about, place.label, call.timeout)
         except ActivityError as failure:
             raise _cancelled_or(failure) from None
+
+    async def _begin(self, call: Call, place: Place, about: dict[str, Any]) -> None:
+        """Have a call made by a workflow of its own, so that it is not lost when the run ends before it."""
+        about |= {"run_id": self.run_id, "label": place.label, "bound": call.timeout}
+        name = self.graph.name
+        with contextlib.suppress(WorkflowAlreadyStartedError):  # by this run, before it went on from here
+            await workflow.start_child_workflow(
+                DETACHED,
+                args=[call.kind, call.arguments, about],
+                id=self.run_id + place.id.replace("/", "."),
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                static_summary=summary(place.label),
+                memo={"namespace": name.namespace, "name": name.name, "version": name.version},
+            )
 
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
         check_event(event)
@@ -270,6 +288,24 @@ class TemporalEffects:
         workflow.set_current_details(
             f"**{title}**\n\n- at `{place.state}` **{place.label}**\n- {doing}\n- since {rfc3339(workflow.now())}"
         )
+
+
+async def execute(
+    kind: str, arguments: JsonObject, about: JsonObject, label: str, bound: float | None
+) -> Json:
+    """Make a call as an activity, which is lost with its worker and made again, within *bound* seconds if any."""
+    seconds = about["timeout"]
+    assert isinstance(seconds, int | float)
+    return await workflow.execute_activity(  # type: ignore[no-any-return]
+        f"call.{kind}",
+        args=[arguments, about],
+        activity_id=str(about["place"]),
+        summary=summary(label),
+        start_to_close_timeout=timedelta(seconds=seconds) + GRACE,
+        schedule_to_close_timeout=None if bound is None else timedelta(seconds=max(bound, 0.001)),
+        heartbeat_timeout=HEARTBEAT,
+        retry_policy=UNTIL_IT_WORKS,
+    )
 
 
 async def _run(branch: Thunk[T]) -> T:

@@ -8,6 +8,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from workflow_engine.runtimes.temporal.activities import Activities
+from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
 GRACEFUL = timedelta(seconds=10)
@@ -22,7 +23,7 @@ def worker(client: Client, task_queue: str, activities: Activities) -> Worker:
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[ServerlessWorkflow],
+        workflows=[ServerlessWorkflow, DetachedCall],
         activities=activities.all(),
         workflow_runner=UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=GRACEFUL,
