@@ -80,9 +80,14 @@ _COMPILE = {
     "duplicate-state": "Two states have one name, or one id; a transition could mean either.",
     "duplicate-task": "Two tasks of one list have one name; `then` could mean either.",
     "duplicate-variable": "A loop binds its item and its index to one name. Give `at` another name than `each`.",
+    "invalid-cron": "`cron` is five fields, minute, hour, day of the month, month and day of the week, such as "
+    "`30 6 * * mon-fri`, that some day fit. For seconds use `every`; for another time zone than UTC set "
+    "`document.metadata.timezone`.",
     "invalid-expression": "The text is not a jq expression that may run here. The message has the place in the text; "
     "builtins that read the environment, the clock of the machine or other input are refused, because a run must "
     "do the same when it is replayed.",
+    "invalid-interval": "How often a workflow is run must be known when it is deployed, and be more than nothing: "
+    "whole seconds for `every`, which months and years are not. For moments of the calendar use `cron`.",
     "invalid-schema": "The JSON Schema is not valid, or refers to something outside itself. Schemas are never fetched "
     "while a workflow runs: put what it refers to into `$defs`.",
     "misplaced-until": "`until` ends a listener that takes `any` of its events; `one` and `all` end by themselves.",
@@ -111,6 +116,8 @@ _COMPILE = {
     "unknown-state": "A transition, or `start`, names a state that is not there.",
     "unknown-task-name": "`then` names a task that is not in the same list. A flow directive cannot leave its list: "
     "`exit` completes it, and the list around it goes on.",
+    "unknown-timezone": "`document.metadata.timezone` is the time zone of `cron`, by its name in the IANA database, "
+    "such as `Europe/Rome`.",
     "unknown-timeout": "`use.timeouts` has no timeout of that name. A duration is written `timeout: {after: PT5S}`.",
     "unresolved": "The workflow needs an operation that could not be found when it was deployed: register the AsyncAPI "
     "document in the catalog, or make sure that the document it names can be reached.",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
 from workflow_engine.graph import captions
+from workflow_engine.graph.beginnings import beginning
 from workflow_engine.graph.captions import LISTED, NAME, SUMMARY, clip
 from workflow_engine.graph.model import (
     End,
@@ -105,7 +106,7 @@ class _Drawing:
         self._arrows: dict[tuple[str, str, bool], list[str]] = {}
 
     def draw(self, graph: StateGraph) -> Diagram:
-        begin = "start" if graph.trigger is None else captions.trigger(graph.trigger)
+        begin = beginning(graph)
         contents: list[Item] = [Node(START, "start", (begin,))]
         root = self._place(graph.root, contents)
         first = self._target(root, graph.root.entry, FINISH, FINISH)

@@ -51,6 +51,7 @@ from workflow_engine.graph.flow import (
     Transition,
     Validate,
 )
+from workflow_engine.graph.schedule import Schedule
 from workflow_engine.values import Json, JsonObject
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "Region",
     "Restore",
     "Retry",
+    "Schedule",
     "Select",
     "Sequence",
     "Sleep",
@@ -169,6 +171,7 @@ class StateGraph:
     leave: tuple[DataStep, ...] = ()
     timeout: Timing | None = None
     trigger: Trigger | None = None
+    schedule: Schedule | None = None
     title: str = ""
     summary: str = ""
     constants: Json = None

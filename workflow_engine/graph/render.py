@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from workflow_engine.graph import captions
+from workflow_engine.graph.beginnings import scheduled
 from workflow_engine.graph.captions import NAME, clip
 from workflow_engine.graph.diagram import Arrow, Box, Item, Node, draw
 from workflow_engine.graph.model import (
@@ -221,6 +222,7 @@ def to_json(graph: StateGraph) -> JsonObject:
 
         {"name": "namespace/name/version", "dialect": "1.0", "title": …, "summary": …,
          "trigger": null | {"label": "on order.placed", "channel": …, "state": id | null},
+         "schedule": null | {"label": "every 1 h"},
          "regions":     [{"id", "name", "role", "state": id | null, "label", "entry": to}],
          "states":      [{"id", "pointer", "name", "kind", "region": id, "summary", "notes": [text], …}],
          "transitions": [{"from": id, "to": to, "kind", "label"}]}
@@ -262,6 +264,7 @@ class _Json:
             "title": graph.title,
             "summary": graph.summary,
             "trigger": trigger,
+            "schedule": None if graph.schedule is None else {"label": scheduled(graph.schedule)},
             "regions": [*self._regions],
             "states": [*self._states],
             "transitions": [*self._transitions],

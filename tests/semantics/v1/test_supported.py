@@ -29,9 +29,6 @@ UNSUPPORTED = {
     "use.extensions": ("use: {extensions: [{e: {extend: all}}]}\ndo: []", "/use/extensions"),
     "$secrets": (TASK % "{set: {x: '${ $secrets.s }'}}", "/do/0/a/set/x"),
     "$authorization": (TASK % "{set: {x: '${ $authorization.scheme }'}}", "/do/0/a/set/x"),
-    "schedule.every": ("schedule: {every: PT1H}\ndo: []", "/schedule/every"),
-    "schedule.cron": ("schedule: {cron: '0 0 * * *'}\ndo: []", "/schedule/cron"),
-    "schedule.after": ("schedule: {after: PT1H}\ndo: []", "/schedule/after"),
     "schedule.on.until": (
         "schedule: {on: {any: [{with: {type: a}}], until: 'true'}}\ndo: []",
         "/schedule/on/until",
@@ -156,7 +153,7 @@ SUPPORTED = {
     *("schema.format", "schema.document"),
     *("evaluate.language",),
     *("use.authentications", "use.errors", "use.functions", "use.retries", "use.secrets", "use.timeouts"),
-    *("schedule.on", "schedule.read"),
+    *("schedule.every", "schedule.cron", "schedule.after", "schedule.on", "schedule.read"),
     *("task.if", "task.input", "task.output", "task.export", "task.timeout", "task.then", "task.metadata"),
     *("task.call", "task.with", "task.do", "task.emit", "task.for", "task.while", "task.fork", "task.listen"),
     *(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
-from workflow_engine.dsl.v1 import calls, endpoints, events, tasks
+from workflow_engine.dsl.v1 import calls, endpoints, schedules, tasks
 from workflow_engine.dsl.v1.scope import EXPORT, RESERVED, RUN, STATE, TASK, Scope, Task
 from workflow_engine.graph.model import (
     DataStep,
@@ -20,7 +20,6 @@ from workflow_engine.graph.model import (
     Timing,
     Transform,
     Transition,
-    Trigger,
     Validate,
     WorkflowName,
 )
@@ -57,7 +56,8 @@ class WorkflowLowering(Lowering):
             enter=self._input(self.data.get("input"), "/input", RUN),
             leave=self._output(self.data.get("output"), "/output", RUN | {"context"}),
             timeout=self.timeout(self.data.get("timeout"), "/timeout", RUN),
-            trigger=self._trigger(),
+            trigger=schedules.trigger(self),
+            schedule=schedules.schedule(self),
             title=str(header.get("title") or ""),
             summary=str(header.get("summary") or ""),
             input_is_context=self._initial_context(header.get("metadata")),
@@ -87,23 +87,6 @@ class WorkflowLowering(Lowering):
                 self.unsupported(f"the expression language {evaluate['language']!r}", "/evaluate/language")
             if evaluate.get("mode", "strict") != "strict":
                 self.unsupported("`evaluate.mode: loose`", "/evaluate/mode")
-        schedule = self.data.get("schedule")
-        if isinstance(schedule, dict):
-            for key in ("every", "cron", "after"):
-                if key in schedule:
-                    self.unsupported(f"`schedule.{key}`", f"/schedule/{key}")
-
-    def _trigger(self) -> Trigger | None:
-        schedule = self.data.get("schedule")
-        if not isinstance(schedule, dict) or "on" not in schedule:
-            return None
-        strategy = events.strategy(self, schedule["on"], "/schedule/on", frozenset(), frozenset())
-        if strategy.until is not None:
-            self.unsupported("`until` in `schedule.on`", "/schedule/on/until")
-        read = schedule.get("read", "envelope")
-        header = self.data["document"]
-        metadata = header.get("metadata") if isinstance(header, dict) else None
-        return Trigger(strategy, self.channel(metadata, "/document/metadata"), str(read), None)
 
     # --- regions and tasks --------------------------------------------------------------------------------
 
