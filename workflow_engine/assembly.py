@@ -25,6 +25,7 @@ from workflow_engine.calls.secrets import open_secrets
 from workflow_engine.dsl.needs import needs
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunDescription
+from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.stores import open_definitions
 from workflow_engine.engine.stores.memory import MemoryDefinitions
 from workflow_engine.engine.targets import RunTarget, WorkflowTarget
@@ -39,6 +40,7 @@ from workflow_engine.runtimes.local import LocalRun, Outcome, real_calls
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
+from workflow_engine.runtimes.temporal.schedules import TemporalSchedules
 from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server, wait_ready
 from workflow_engine.runtimes.temporal.worker import worker
 from workflow_engine.settings import LOOPBACK, Settings
@@ -108,6 +110,12 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         await router.start()
         stack.push_async_callback(router.stop)
         await engine.restore_triggers()
+        engine.scheduling = Scheduling(
+            definitions,
+            TemporalSchedules(client, settings.task_queue, search_attributes=settings.search_attributes),
+        )
+        keeping = asyncio.create_task(engine.scheduling.keep(), name="schedules")
+        stack.push_async_callback(_end, keeping)
 
         async def ready() -> dict[str, bool]:
             parts: Mapping[str, Awaitable[object]] = {
@@ -129,6 +137,11 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             ready=ready,
             loopback_only=settings.host in LOOPBACK and not settings.api_token,
         )
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _works(part: str, check: Awaitable[object]) -> bool:

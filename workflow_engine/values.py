@@ -127,6 +127,17 @@ class Duration:
             + parts.get("milliseconds", 0) / 1000,
         )
 
+    def __str__(self) -> str:
+        """ISO 8601: ``P1Y2M``, ``PT1H30M``, ``PT0.2S``."""
+        years, months = divmod(self.months, 12)
+        days, rest = divmod(self.seconds, 86400)
+        hours, rest = divmod(rest, 3600)
+        minutes, seconds = divmod(rest, 60)
+        date = [(years, "Y"), (months, "M"), (days, "D")]
+        time = [(hours, "H"), (minutes, "M"), (round(seconds, 6), "S")]
+        first, second = ("".join(f"{n:.15g}{unit}" for n, unit in part if n) for part in (date, time))
+        return f"P{first}" + (f"T{second}" if second or not first else "") + ("" if first or second else "0S")
+
     def after(self, moment: datetime) -> datetime:
         """The moment this long after *moment*; the 31st becomes the last day of a shorter month."""
         if self.months:

@@ -21,6 +21,7 @@ async def test_a_deployed_workflow_is_answered_with_where_it_is(server):
         "version": "1.0.0",
         "dsl": "1.0",
         "warnings": [],
+        "schedule": None,
     }
     there = await server.get(made.headers["Location"])
     assert there.json["digest"] == digest

@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
-from workflow_engine.api import events, health, internal, runs, subscriptions, workflows
+from workflow_engine.api import events, health, internal, runs, schedules, subscriptions, workflows
 from workflow_engine.api.answers import JsonAnswer, answer_problems
 from workflow_engine.api.gate import Gate
 from workflow_engine.api.health import Ready
@@ -31,6 +31,7 @@ bounded: what is too large is refused with 413. Times are RFC 3339.
 _TAGS = [
     {"name": "workflows", "description": "Deploy, validate, show and draw workflows"},
     {"name": "runs", "description": "Start, follow and control runs"},
+    {"name": "schedules", "description": "See and hold what the clock starts"},
     {"name": "events", "description": "Publish, find and trace events; say where they go"},
     {"name": "catalog", "description": "What services can send and receive, from their AsyncAPI documents"},
     {"name": "health", "description": "For who operates the server"},
@@ -77,6 +78,7 @@ def create_app(
     for routes in (
         workflows.create_routes(engine),
         runs.create_routes(engine),
+        schedules.create_routes(engine),
         events.create_routes(router, metrics),
         subscriptions.create_routes(engine, router),
         internal.create_routes(engine, router),

@@ -54,7 +54,7 @@ class HttpApi:
     async def deploy(
         self, text: str, *, name: str = "<text>", resources: Mapping[str, Json] | None = None
     ) -> JsonObject:
-        """Deploy a document: ``{namespace, name, version, digest, dsl, warnings, created}``."""
+        """Deploy a document: ``{namespace, name, version, digest, dsl, warnings, schedule, created}``."""
         answer = await self._connection.request(
             "POST",
             "/v1/workflows",
@@ -163,6 +163,21 @@ class HttpApi:
         return await self._object(
             "POST", _path("runs", run_id, command), query=_present(reason=reason or None)
         )
+
+    # --- schedules ----------------------------------------------------------------------------------------
+
+    async def schedules(self) -> list[JsonObject]:
+        """Every workflow that the clock starts."""
+        return _objects(await self._object("GET", "/v1/schedules"), "schedules")
+
+    async def schedule(self, namespace: str, name: str) -> JsonObject:
+        """The schedule of a workflow; `NotFound` when its latest version has none."""
+        return await self._object("GET", _path("schedules", namespace, name))
+
+    async def control_schedule(self, namespace: str, name: str, command: str, reason: str = "") -> JsonObject:
+        """Do *command* (pause, resume, trigger) to a schedule; how it is then."""
+        query = _present(reason=reason or None)
+        return await self._object("POST", _path("schedules", namespace, name, command), query=query)
 
     # --- events -------------------------------------------------------------------------------------------
 

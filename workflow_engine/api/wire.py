@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from workflow_engine.api.wire_schedules import ScheduleModel
+
 RunStatus = Literal["pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed"]
 
 _NAMESPACE = Field(description="`default` for DSL 0.8", examples=["shop"])
@@ -55,6 +57,9 @@ class DeployedModel(BaseModel):
     digest: str = Field(description="sha256 of the document with everything that it needs")
     dsl: Literal["1.0", "0.8"] = Field(description="Which DSL it is written in")
     warnings: list[DocumentProblemModel]
+    schedule: ScheduleModel | None = Field(
+        None, description="Where the clock starts it, being the latest version"
+    )
 
 
 class WorkflowModel(BaseModel):

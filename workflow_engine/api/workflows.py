@@ -73,7 +73,7 @@ def create_routes(engine: Engine) -> APIRouter:
         openapi_extra=_DOCUMENT,
     )
     async def deploy(request: Request) -> Response:
-        """Deploy a workflow: from now on it can be started, and its events start it.
+        """Deploy a workflow: from now on it can be started, and its events or its schedule start it.
 
         The same text again changes nothing; another text under the same version is refused with 409.
         """

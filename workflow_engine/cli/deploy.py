@@ -89,6 +89,24 @@ def _report(file: str, answer: JsonObject, *, as_json: bool) -> None:
     if not as_json:
         outcome = "created" if answer.get("created") else "unchanged"
         result(f"{full_name(answer)} {answer['digest']} {outcome}")
+    schedule = answer.get("schedule")
+    if isinstance(schedule, dict):
+        say(f"{file}: {first_run(schedule)}")
+
+
+def first_run(schedule: JsonObject) -> str:
+    """When the clock starts the first run of a workflow that has just been deployed."""
+    from workflow_engine.cli.schedules import rule
+
+    when = f"runs {rule(schedule)}"
+    coming = schedule["next"]
+    if schedule["paused"]:
+        return f"{when}, but is paused ({schedule['note']})"
+    if isinstance(coming, list) and coming:
+        return f"{when}, next at {coming[0]}"
+    if schedule["remark"]:
+        return f"{when}; {schedule['remark']}"
+    return f"{when}, beginning now" if schedule["after"] else when
 
 
 def full_name(members: JsonObject) -> str:

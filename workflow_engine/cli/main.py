@@ -97,6 +97,12 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
             ),
             Command("runs", "follow and control runs", "wfe runs show RUN", "runs:configure_runs"),
             Command(
+                "schedules",
+                "see and hold what the clock starts",
+                "wfe schedules show shop/clean-up",
+                "schedules:configure",
+            ),
+            Command(
                 "events",
                 "publish and find events",
                 "wfe events publish --type order.placed --source shop",

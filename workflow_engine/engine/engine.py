@@ -16,6 +16,8 @@ from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.needs import Need, needs
 from workflow_engine.engine.processes import refused
 from workflow_engine.engine.runtime import RunDescription, RunPage, RunQuery, Runtime, Start
+from workflow_engine.engine.schedules import ScheduleDescription
+from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.store import Definition, DefinitionStore
 from workflow_engine.engine.triggers import Triggers
 from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Problem, Rejected
@@ -32,11 +34,15 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+~-]{0,199}")
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A deployment: *created* is False when the same text was there already."""
+    """A deployment: *created* is False when the same text was there already.
+
+    *schedule* is there when the clock starts this version: it is the latest, and has one.
+    """
 
     definition: Definition
     created: bool
     warnings: Sequence[Problem]
+    schedule: ScheduleDescription | None = None
 
     def to_json(self) -> JsonObject:
         name = self.definition.workflow
@@ -47,6 +53,7 @@ class Deployed:
             "digest": self.definition.bundle.digest,
             "dsl": self.definition.dialect,
             "warnings": [problem.to_json() for problem in self.warnings],
+            "schedule": None if self.schedule is None else self.schedule.to_json(),
         }
 
 
@@ -71,13 +78,15 @@ class Engine:
         self._triggering = asyncio.Lock()
         self.triggers: Triggers | None = None
         """Where events that start workflows are asked for; set once the router is there, for it needs us."""
+        self.scheduling: Scheduling | None = None
+        """What has the clock start workflows; None where nothing does."""
 
     # --- workflows ----------------------------------------------------------------------------------------
 
     async def deploy(
         self, text: str, *, name: str = "<text>", resources: Mapping[str, Json] | None = None
     ) -> Deployed:
-        """Check, bundle and keep a workflow, and let its events start it from now on.
+        """Check, bundle and keep a workflow, and let its events and its schedule start it from now on.
 
         *resources* are answers to needs that the author sends along, by key. `InvalidDocument` has every
         problem; `Conflict` when another text has that version. Nothing is kept of a workflow that fails.
@@ -112,7 +121,12 @@ class Engine:
             )
         # Also when nothing is new: a process that died while it deployed may have left the trigger unset.
         await self._trigger(name.namespace, name.name)
-        return Deployed(kept, created, warnings)
+        schedule: ScheduleDescription | None = None
+        if self.scheduling is not None:
+            schedule = await self.scheduling.settle(name.namespace, name.name)
+            if schedule is not None and schedule.workflow != name:
+                schedule = None
+        return Deployed(kept, created, warnings, schedule)
 
     async def _check(self, text: str, name: str) -> tuple[Document, list[Problem]]:
         def look() -> tuple[Document, list[Problem]]:

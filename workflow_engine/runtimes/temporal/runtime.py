@@ -46,6 +46,7 @@ from workflow_engine.graph.model import WorkflowName
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import summary
 from workflow_engine.runtimes.temporal.failures import fault_of
+from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.values import Json, JsonObject
 
 NAMESPACE = SearchAttributeKey.for_keyword("WfeNamespace")
@@ -73,7 +74,7 @@ _LOOKED_AT = frozenset({"pending", "waiting", "suspended"})
 """What Temporal does not tell apart: all of it is running."""
 _LOOKS = 50
 """How many running runs are looked at side by side."""
-_NOBODY = frozenset(
+NOBODY = frozenset(
     {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
 )
 """How the server says that no worker has answered a query."""
@@ -105,24 +106,13 @@ class TemporalRuntime:
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     memo={"namespace": name.namespace, "name": name.name, "version": name.version},
-                    search_attributes=self._attributes(name),
+                    search_attributes=attributes_of(name) if self._search else None,
                     static_summary=summary(start.title),
                     static_details=start.summary[:18_000] or None,
                 )
             except WorkflowAlreadyStartedError:
                 return False
         return True
-
-    def _attributes(self, name: WorkflowName) -> TypedSearchAttributes | None:
-        if not self._search:
-            return None
-        return TypedSearchAttributes(
-            [
-                SearchAttributePair(NAMESPACE, name.namespace),
-                SearchAttributePair(DEFINITION, name.name),
-                SearchAttributePair(VERSION, name.version),
-            ]
-        )
 
     async def describe(self, run_id: str) -> RunDescription:
         handle = self._client.get_workflow_handle(run_id)
@@ -162,7 +152,7 @@ class TemporalRuntime:
         except WorkflowQueryFailedError as error:
             return "running", (), f"the worker cannot tell where it is: {error}"
         except RPCError as error:
-            if error.status in _NOBODY:
+            if error.status in NOBODY:
                 return "running", (), f"no worker of task queue {self._queue} answers"
             return "running", (), f"it cannot be told where it is: {error.message}"
         states = [
@@ -233,7 +223,7 @@ class TemporalRuntime:
         return RunPage(runs, base64.urlsafe_b64encode(following).decode() if following else None)
 
     def _condition(self, query: RunQuery) -> str:
-        parts = [f"TaskQueue = {_quoted(self._queue)}"]
+        parts = [f"TaskQueue = {_quoted(self._queue)}", f"WorkflowType != {_quoted(REPEATER)}"]
         if query.namespace is not None and self._search:
             parts.append(f"WfeNamespace = {_quoted(query.namespace)}")
         if query.name is not None:
@@ -312,6 +302,17 @@ class TemporalRuntime:
                 return False
             raise
         return True
+
+
+def attributes_of(name: WorkflowName) -> TypedSearchAttributes:
+    """By what runs of a workflow are found."""
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(NAMESPACE, name.namespace),
+            SearchAttributePair(DEFINITION, name.name),
+            SearchAttributePair(VERSION, name.version),
+        ]
+    )
 
 
 async def _outcome(handle: WorkflowHandle[Any, Any]) -> tuple[Json, JsonObject | None]:

@@ -9,6 +9,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.detached import DetachedCall
+from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
 GRACEFUL = timedelta(seconds=10)
@@ -23,7 +24,7 @@ def worker(client: Client, task_queue: str, activities: Activities) -> Worker:
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[ServerlessWorkflow, DetachedCall],
+        workflows=[ServerlessWorkflow, DetachedCall, Repeater],
         activities=activities.all(),
         workflow_runner=UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=GRACEFUL,
