@@ -150,11 +150,20 @@ class Fault(Exception):
         return self if self.error.instance is not None else Fault(replace(self.error, instance=instance))
 
 
-def fault(kind: str, detail: str, *, status: int | None = None, instance: str | None = None) -> Fault:
+def fault(
+    kind: str,
+    detail: str,
+    *,
+    status: int | None = None,
+    instance: str | None = None,
+    title: str | None = None,
+) -> Fault:
     """A fault of a standard *kind*: configuration, validation, expression, authentication, authorization,
-    timeout, communication or runtime. *status* defaults to the one the specification gives the kind.
+    timeout, communication or runtime. *status* defaults to the one the specification gives the kind, *title* to the
+    kind's own.
     """
-    return Fault(Error(ERRORS + kind, status or _STANDARD_STATUS[kind], _TITLES[kind], detail, instance))
+    titled = title or _TITLES[kind]
+    return Fault(Error(ERRORS + kind, status or _STANDARD_STATUS[kind], titled, detail, instance))
 
 
 class NotFound(LookupError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -220,7 +221,19 @@ def _error_status(response: Response, redact: Callable[[str], str]) -> Fault:
         detail += f" to {target}; redirects are followed where the call says 'redirect: true'"
     elif response.body:
         detail += f": {_excerpt(response, redact)}"
-    return fault("communication", detail, status=response.status)
+    return fault("communication", detail, status=response.status, title=_problem_title(response, redact))
+
+
+def _problem_title(response: Response, redact: Callable[[str], str]) -> str | None:
+    """What a service calls its problem (RFC 9457): errors of DSL 0.8 are told apart by it (decision B15)."""
+    if not response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        return None
+    try:
+        members = json.loads(response.body)
+    except ValueError:
+        return None
+    title = members.get("title") if isinstance(members, dict) else None
+    return bounded(redact(title), 200) if isinstance(title, str) and title else None
 
 
 def _excerpt(response: Response, redact: Callable[[str], str]) -> str:

@@ -105,10 +105,10 @@ _COMPILE = {
     "unbounded-retry": "A retry policy without a limit stops after a default number of retries. Set "
     "`limit.attempt.count` or `limit.duration`.",
     "unknown-authentication": "`use.authentications` has no policy of that name.",
-    "unknown-error": "`use.errors` has no error of that name.",
+    "unknown-error": "`use.errors`, or in DSL 0.8 `errors`, has no error of that name.",
     "unknown-event": "`events` defines no event of that name.",
     "unknown-function": "There is no function of that name: neither a built-in one nor one that the document defines.",
-    "unknown-retry": "`use.retries` has no policy of that name.",
+    "unknown-retry": "`use.retries`, or in DSL 0.8 `retries`, has no policy of that name.",
     "unknown-script-language": "A script is written in `js` (or `javascript`) or in `python`. Other languages are "
     "run by `run: shell` or `run: container`.",
     "unknown-secret": "`use.secrets` does not declare a secret of that name. Declare it there; its value is kept where "

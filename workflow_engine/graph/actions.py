@@ -129,8 +129,29 @@ class Raise:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorMatch:
+    """An error definition of DSL 0.8, known by its *code* or else its *name* (decision B15); ``*`` is every error."""
+
+    name: str
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """Where a state of DSL 0.8 goes when it fails with one of *errors* (``onErrors``)."""
+
+    errors: tuple[ErrorMatch, ...]
+    then: Transition
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
-    """When and how often to try again. *limit* counts retries, not attempts (decision A26)."""
+    """When and how often to try again. *limit* counts retries, not attempts (decision A26).
+
+    *backoff* is ``constant``, ``linear`` or ``exponential`` (DSL 1.0), or ``progressive``: each delay is made of the
+    one before (DSL 0.8, decision B13). *jitter* is added, between its two edges; *spread* is added or taken away: a
+    time, or a part of the delay.
+    """
 
     when: Expression | None = None
     except_when: Expression | None = None
@@ -140,14 +161,18 @@ class Retry:
     increment: Timing | None = None
     max_delay: Timing | None = None
     jitter: tuple[Timing, Timing] | None = None
-    limit: int | None = None
+    spread: float | Timing | None = None
+    limit: int | Expression | None = None
     attempt_timeout: Timing | None = None
     budget: Timing | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Catch:
-    """Which faults are caught, and what is done about them."""
+    """Which faults are caught, and what is done about them.
+
+    *errors* and *except_errors* are those of DSL 0.8: only the first (None: all), and none of the others.
+    """
 
     with_: Template | None
     variable: str
@@ -156,6 +181,8 @@ class Catch:
     retry: Retry | None
     body: Region | None
     then: Transition | None
+    errors: tuple[ErrorMatch, ...] | None = None
+    except_errors: tuple[ErrorMatch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

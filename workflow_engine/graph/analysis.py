@@ -328,7 +328,8 @@ def _attempt_bounded(retry: Retry | None) -> bool:
 def _catches_everything(catch: Catch) -> bool:
     if catch.body is None and catch.retry is not None:
         return False
-    filtered = catch.with_ is not None and catch.with_.source != {}
+    filtered = (catch.with_ is not None and catch.with_.source != {}) or catch.errors is not None
+    filtered = filtered or bool(catch.except_errors)
     return not filtered and catch.when is None and catch.except_when is None
 
 

@@ -19,6 +19,7 @@ from workflow_engine.graph.model import (
     Assign,
     Catch,
     Emit,
+    ErrorMatch,
     Event,
     EventFilter,
     ForEach,
@@ -238,11 +239,21 @@ def caught(catch: Catch) -> str:
     shown = "any error"
     if catch.with_ is not None and isinstance(catch.with_.source, dict) and catch.with_.source:
         shown = _error(catch.with_)
+    if catch.errors is not None:
+        shown = matched(catch.errors)
+    if catch.except_errors:
+        shown += f" but {matched(catch.except_errors)}"
     if catch.when is not None:
         shown += f" if {condition(catch.when)}"
     if catch.except_when is not None:
         shown += f" unless {condition(catch.except_when)}"
     return clip("on " + shown)
+
+
+def matched(errors: Several[ErrorMatch]) -> str:
+    """Which errors of DSL 0.8 these are: their names, ``any error`` for all."""
+    names = ["any error" if error.name == "*" else error.name for error in errors]
+    return clip(_several(names, " or "), NAME)
 
 
 def _error(template: Template) -> str:
@@ -261,7 +272,10 @@ def _error(template: Template) -> str:
 
 
 def _retry(retry: Retry) -> str:
-    times = "for ever" if retry.limit is None else "once" if retry.limit == 1 else f"{retry.limit} times"
+    limit = retry.limit
+    times = "for ever" if limit is None else "once" if limit == 1 else f"{limit} times"
+    if isinstance(limit, Expression):
+        times = f"{condition(limit)} times"
     words = [f"retry {times}"]
     if retry.delay is not None:
         words.append(f"after {lasting(retry.delay)}")

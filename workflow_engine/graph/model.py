@@ -19,6 +19,7 @@ from workflow_engine.graph.actions import (
     Catch,
     EachEvent,
     Emit,
+    ErrorMatch,
     Event,
     EventFilter,
     ForEach,
@@ -27,6 +28,7 @@ from workflow_engine.graph.actions import (
     Operation,
     Parallel,
     Raise,
+    Rescue,
     Retry,
     Sequence,
     Sleep,
@@ -63,6 +65,7 @@ __all__ = [
     "EachEvent",
     "Emit",
     "End",
+    "ErrorMatch",
     "Event",
     "EventFilter",
     "Exit",
@@ -77,6 +80,7 @@ __all__ = [
     "Path",
     "Raise",
     "Region",
+    "Rescue",
     "Restore",
     "Retry",
     "Schedule",
@@ -107,6 +111,7 @@ class State:
     """One thing to do, what it sees of the data, and where to go next.
 
     *when* false skips the state: its raw input is its output and *otherwise* is where to go (decision A8).
+    *rescues*: where a fault of the state leads, the first that fits (DSL 0.8 ``onErrors``).
     """
 
     id: StateId
@@ -119,6 +124,7 @@ class State:
     leave: tuple[DataStep, ...] = ()
     timeout: Timing | None = None
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    rescues: tuple[Rescue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +233,7 @@ def transitions_of(state: State) -> tuple[Transition, ...]:
             ways.append(state.next)
     if state.when is not None:
         ways.append(state.otherwise)
+    ways += [rescue.then for rescue in state.rescues]
     return tuple(dict.fromkeys(ways))
 
 

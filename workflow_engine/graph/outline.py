@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from workflow_engine.graph.captions import NAME, caught, clip, condition, event_type, lasting
+from workflow_engine.graph.captions import NAME, caught, clip, condition, event_type, lasting, matched
 from workflow_engine.graph.model import (
     Assign,
     Case,
@@ -33,7 +33,7 @@ class Way:
     """One way from a state to another.
 
     *kind*: ``next``, ``case`` (of a switch), ``default`` (no case holds), ``skip`` (the state's condition does
-    not hold), ``event`` (some of several events came), ``expired`` (none came in time), ``caught``.
+    not hold), ``event`` (some of several events came), ``expired`` (none came in time), ``caught`` (it failed).
     """
 
     kind: str
@@ -129,6 +129,7 @@ def ways(state: State) -> tuple[Way, ...]:
             assert_never(state.action)
     if state.when is not None:
         found.append(Way("skip", "if not", state.otherwise))
+    found += [Way("caught", f"on {matched(rescue.errors)}", rescue.then) for rescue in state.rescues]
     return tuple(found)
 
 

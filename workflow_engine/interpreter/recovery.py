@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workflow_engine.errors import Error, Fault, canonical_type, fault
-from workflow_engine.graph.model import Catch, Retry, State, Transition, Try
+from workflow_engine.errors import ERRORS, Error, Fault, canonical_type, fault
+from workflow_engine.expressions import Expression
+from workflow_engine.graph.model import Catch, ErrorMatch, Retry, State, Transition, Try
 from workflow_engine.interpreter.dataflow import evaluate, holds, seconds
 from workflow_engine.interpreter.effects import Expired, Place
 from workflow_engine.interpreter.position import Frame
@@ -15,6 +17,10 @@ from workflow_engine.values import Json, JsonObject, deep_equal
 
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
+
+
+LONGEST_DELAY = 366 * 86_400.0
+"""A delay that grows without a bound of its own stops growing at a year, in seconds."""
 
 
 def raised(error: Json) -> Fault:
@@ -94,6 +100,10 @@ async def _body(run: Run, state: State, action: Try, frame: Frame) -> Json:
 
 def accepts(run: Run, catch: Catch, error: JsonObject, scope: Scope) -> bool:
     """Whether *catch* takes *error*: its filter by equality, then ``when`` and ``exceptWhen`` on the error."""
+    if catch.errors is not None and not any(matches(wanted, error) for wanted in catch.errors):
+        return False
+    if any(matches(wanted, error) for wanted in catch.except_errors):
+        return False
     if catch.with_ is not None:
         wanted = evaluate(catch.with_, error, scope)
         assert isinstance(wanted, dict)
@@ -108,32 +118,80 @@ def accepts(run: Run, catch: Catch, error: JsonObject, scope: Scope) -> bool:
     return catch.except_when is None or not holds(catch.except_when, error, scope, strict=False)
 
 
+def rescued(state: State, caught: Fault) -> Transition | None:
+    """Where ``onErrors`` of DSL 0.8 leads with a fault of *state*: with the data that the state got."""
+    if not state.rescues:
+        return None
+    error = caught.error.to_json()
+    for rescue in state.rescues:
+        if any(matches(wanted, error) for wanted in rescue.errors):
+            return rescue.then
+    return None
+
+
+def matches(wanted: ErrorMatch, error: JsonObject) -> bool:
+    """Whether *error* is the one that a definition of DSL 0.8 means (decision B15).
+
+    A code is compared with the status, the last part of the type and the title, a name with the last two, without
+    case. ``HTTP:404`` is understood as 404, and ``TimeoutError`` is what a timeout is called.
+    """
+    if wanted.name == "*":
+        return True
+    type, title = str(error.get("type")), str(error.get("title") or "")
+    tail = re.split(r"[/#:]", type.rstrip("/"))[-1]
+    if wanted.code is not None:
+        code = wanted.code.removeprefix("HTTP:")
+        if code in (str(error.get("status")), tail, title, type):
+            return True
+    called = {tail.casefold(), title.casefold(), type.casefold()}
+    if canonical_type(type) == canonical_type(ERRORS + "timeout"):
+        called.add("timeouterror")
+    return wanted.name.casefold() in called
+
+
 async def _again(
     run: Run, state: State, retry: Retry, frame: Frame, error: JsonObject, scope: Scope, began: float
 ) -> bool:
     """Wait for the next attempt; False when there is none. Every limit is checked before waiting (A27)."""
     tried = frame.local.setdefault("retries", 0)
     assert isinstance(tried, int)
-    if retry.limit is not None and tried >= retry.limit:
+    limit = _limit(retry, frame.input, scope)
+    if limit is not None and tried >= limit:
         return False
     if retry.when is not None and not holds(retry.when, error, scope, strict=False):
         return False
     if retry.except_when is not None and holds(retry.except_when, error, scope, strict=False):
         return False
-    wait = _delay(run, retry, tried + 1, frame.input, scope)
+    wait = _delay(run, retry, tried + 1, frame, scope)
     if retry.budget is not None:
         spent = run.effects.now().timestamp() - began
         if spent + wait > seconds(retry.budget, frame.input, scope, run):
             return False
     frame.local["retries"] = tried + 1
+    if retry.backoff == "progressive":
+        frame.local["delay"] = wait
     frame.doing = f"waiting to retry, {tried + 1} so far"
     if wait > 0:
         await run.pause(frame, wait, state, "retry")
     return True
 
 
-def _delay(run: Run, retry: Retry, number: int, data: Json, scope: Scope) -> float:
-    """How long before retry *number*, from 1: constant d, linear d·n, exponential d·2^(n-1) (A28)."""
+def _limit(retry: Retry, data: Json, scope: Scope) -> int | None:
+    """How many retries there are at most; an expression yields a whole number."""
+    if not isinstance(retry.limit, Expression):
+        return retry.limit
+    limit = evaluate(retry.limit, data, scope)
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or limit != int(limit):
+        raise fault("expression", f"a number of retries must be a whole number, not {limit!r}")
+    return int(limit)
+
+
+def _delay(run: Run, retry: Retry, number: int, frame: Frame, scope: Scope) -> float:
+    """How long before retry *number*, from 1: constant d, linear d·n, exponential d·2^(n-1) (A28).
+
+    Progressive: the first is d, each other one (the one before + increment) · factor (B13).
+    """
+    data = frame.input
     base = seconds(retry.delay, data, scope, run) if retry.delay is not None else 0.0
     match retry.backoff:
         case "linear":
@@ -141,6 +199,11 @@ def _delay(run: Run, retry: Retry, number: int, data: Json, scope: Scope) -> flo
             delay = base + step * (number - 1)
         case "exponential":
             delay = base * min(retry.factor ** min(number - 1, 64), 1e12)
+        case "progressive":
+            before = frame.local.get("delay")
+            step = seconds(retry.increment, data, scope, run) if retry.increment is not None else 0.0
+            delay = (before + step) * retry.factor if isinstance(before, float) else base
+            delay = min(delay, LONGEST_DELAY)
         case _:
             delay = base
     if retry.max_delay is not None:
@@ -148,4 +211,11 @@ def _delay(run: Run, retry: Retry, number: int, data: Json, scope: Scope) -> flo
     if retry.jitter is not None:
         low, high = (seconds(edge, data, scope, run) for edge in retry.jitter)
         delay += low + (high - low) * run.effects.random()
+    if retry.spread is not None:
+        spread = (
+            delay * retry.spread
+            if isinstance(retry.spread, float)
+            else seconds(retry.spread, data, scope, run)
+        )
+        delay = max(0.0, delay + spread * (2 * run.effects.random() - 1))
     return delay

@@ -201,7 +201,11 @@ class Run:
             result = leave(self, state, frame, output, ends=isinstance(transition, End))
         except Fault as raised:
             self._note("faulted", state)
-            raise raised.at(state.id) from None
+            caught = raised.at(state.id)
+            then = recovery.rescued(state, caught)
+            if then is None:
+                raise caught from None
+            return (frame.input if frame.entered else frame.data), then
         self._note("completed", state)
         return result, transition
 

@@ -76,11 +76,8 @@ REFUSED: list[tuple[str, Any, str | None]] = [
     ("/timeouts", {"branchExecTimeout": "PT1H"}, None),
     ("/timeouts", {"eventTimeout": "PT1H"}, None),
     ("/timeouts", "timeouts.json", None),
-    ("/errors", [{"name": "e", "code": "404"}], None),
     ("/errors", "errors.json", None),
-    ("/retries", [{"name": "r", "maxAttempts": 3}], None),
     ("/retries", "retries.json", None),
-    ("/autoRetries", True, None),
     ("/keepActive", True, None),
     ("/dataInputSchema", "input.json", None),
     ("/dataInputSchema", {"schema": "input.json", "failOnValidationErrors": False}, None),
@@ -105,9 +102,6 @@ REFUSED: list[tuple[str, Any, str | None]] = [
     # states
     (LAST, {"name": "Last", "type": "callback", "action": {"functionRef": "f"}, "eventRef": "A", "end": True},
      LAST + "/type"),
-    (OPERATE + "/onErrors", [{"errorRef": "e", "end": True}], None),
-    (CHOOSE + "/onErrors", [{"errorRefs": ["e"], "transition": "Last"}], None),
-    (WAIT + "/onErrors", [{"errorRef": "*", "end": True}], None),
     (OPERATE + "/compensatedBy", "Last", None),
     (LAST + "/usedForCompensation", True, None),
     (OPERATE + "/transition", {"nextState": "Choose", "produceEvents": PRODUCE}, OPERATE + "/transition/produceEvents"),
@@ -130,9 +124,6 @@ REFUSED: list[tuple[str, Any, str | None]] = [
     (SLEEP + "/timeouts", {"stateExecTimeout": {"single": "PT1H", "total": "${ .t }"}},
      SLEEP + "/timeouts/stateExecTimeout"),
     # actions
-    (ACTION + "/retryRef", "r", None),
-    (ACTION + "/retryableErrors", ["e"], None),
-    (ACTION + "/nonRetryableErrors", ["e"], None),
     (ACTION + "/functionRef", {"refName": "f", "invoke": "async"}, ACTION + "/functionRef/invoke"),
     (ACTION + "/functionRef", {"refName": "f", "selectionSet": "{ id }"}, ACTION + "/functionRef/selectionSet"),
     (ACTION, {"eventRef": {"triggerEventRef": "P", "resultEventRef": "A"}}, ACTION + "/eventRef"),
@@ -142,9 +133,6 @@ REFUSED: list[tuple[str, Any, str | None]] = [
     (ACTION, {"subFlowRef": "${ .flow }"}, ACTION + "/subFlowRef"),
     (ACTION, {"subFlowRef": {"workflowId": "${ .flow }"}}, ACTION + "/subFlowRef/workflowId"),
     (ACTION, {"subFlowRef": {"workflowId": "w", "version": "${ .v }"}}, ACTION + "/subFlowRef/version"),
-    (FORK + "/branches/0/actions/0/retryRef", "r", None),
-    (LOOP + "/actions/0/retryRef", "r", None),
-    (WAIT + "/onEvents/0/actions/0/retryRef", "r", None),
     (ACTION + "/condition", "$SECRETS.x == 1", None),
 ]  # fmt: skip
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.conftest import SPEC
 from tests.semantics.v0_8.documents import event, workflow
@@ -26,6 +28,7 @@ COMPILE = {
     "hello-world-example",
     "monitor-job-example",  # its run asks `.jobStatus` for ever, where the answer is called `jobstatus`
     "parallel-execution-example",
+    "provision-orders-example",
     "solving-math-problems-example",
 }
 REFUSED: dict[str, set[str]] = {
@@ -46,18 +49,16 @@ REFUSED: dict[str, set[str]] = {
     "finalize-college-application-example": {"unsupported"},  # correlation
     "handle-car-auction-bids-example": {"unsupported"},  # a schedule
     "monitor-patient-vital-signs-example": {"unsupported"},  # correlation
-    # errors, retries; and neither its event nor one function is defined
-    "new-patient-onboarding": {"unsupported", "unknown-event", "unknown-function"},
+    "new-patient-onboarding": {
+        "unknown-event",
+        "unknown-function",
+    },  # neither its event nor one function is defined
     "online-food-ordering": {"unsupported"},  # other files
     # these two leave out what the first one has in other files
     "online-food-ordering-2": {"unknown-event", "unknown-function"},
     "online-food-ordering-3": {"unknown-event", "unknown-function"},
     "perform-customer-credit-check-example": {"unsupported"},  # callback, correlation
-    "process-transactions": {
-        "unsupported",
-        "unknown-function",
-    },  # autoRetries; a function's name is cut short
-    "provision-orders-example": {"unsupported"},  # errors
+    "process-transactions": {"unknown-function"},  # a function's name is cut short
     "purchase-order-deadline": {"unsupported"},  # correlation, produceEvents, timeouts of the workflow
     "reusing-function-and-event-definitions": {"unsupported"},  # other files, produceEvents
     "send-cloudevent-on-workflow-completion-example": {"unsupported"},  # produceEvents
@@ -199,6 +200,35 @@ async def test_a_glass_is_filled_with_water(run: Any, spec: Path, current: int) 
     assert found == {"counts": {"current": 5, "max": 5}}
 
 
+@pytest.mark.parametrize(
+    ("problem", "handled"),
+    [
+        ("Missing order id", "handleMissingIdExceptionWorkflow"),
+        ("Missing order item", "handleMissingItemExceptionWorkflow"),
+        ("Missing order quantity", "handleMissingQuantityExceptionWorkflow"),
+        (None, "applyOrderWorkflowId"),
+    ],
+)
+async def test_provision_orders_handles_what_an_order_lacks(
+    run: Any, spec: Path, problem: str | None, handled: str
+) -> None:
+    text = read(spec, "provision-orders-example.json")
+
+    def provision(given: Any) -> Any:
+        if problem is None:
+            return {"provisioned": given}
+        body = {"type": "about:blank", "title": problem}
+        return web.json_response(body, status=422, content_type="application/problem+json")
+
+    flows = re.findall(r'"(?:subFlowRef|workflowId)": "(\w+)"', text)
+    others = [child(name, f"{{by: {name}}}") for name in flows]
+    order = {"order": {"id": "1", "item": "a", "quantity": "1"}}
+    async with services(doProvision=provision) as service:
+        ended = await run(text, order, resources=await service.pin(text), others=others)
+    assert ended.status == "completed", ended.error
+    assert ended.output["by"] == handled
+
+
 BANKING = """
 asyncapi: 2.6.0
 info: {title: banking, version: '1'}
@@ -210,8 +240,7 @@ channels:
 
 async def test_transactions_are_processed_by_their_size(run: Any, spec: Path) -> None:
     text = read(spec, "process-transactions.yaml")
-    # Two defects: `autoRetries` is not supported, and the name of a function is cut short.
-    text = text.replace("autoRetries: true\n", "").replace("- Smaller T\n", "- Smaller Tx\n")
+    text = text.replace("- Smaller T\n", "- Smaller Tx\n")  # its defect: the name of a function is cut short
     given = {"customer": {"id": "me", "transactions": [1000, 5000, 12000, 400]}}
     ended = await run(text, given, resources=await pin(text, asyncapi={"banking": BANKING}))
     assert (ended.status, ended.output) == ("completed", given)

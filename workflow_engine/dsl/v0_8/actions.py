@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
+from workflow_engine.dsl.v0_8 import errors
 from workflow_engine.dsl.v0_8.definitions import RUNNABLE, function_type
 from workflow_engine.graph.model import (
     Action,
@@ -93,9 +94,6 @@ def _action(
 
     The condition is asked once, before everything else, of the state data (decision B49).
     """
-    for key in ("retryRef", "retryableErrors", "nonRetryableErrors"):
-        if body.get(key):
-            lowering.unsupported(f"`{key}` of an action", f"{at}/{key}")
     when = lowering.optional_expression(body.get("condition"), variables, f"{at}/condition")
     name, sleeps = _called(body), _sleeps(body)
     states = []
@@ -113,6 +111,7 @@ def _action(
         () if scope is None else (Transform(lowering.expression(scope, variables, f"{place}/fromStateData")),)
     )
     action, has_result = _target(lowering, body, at, variables)
+    action = errors.retried(lowering, body, at, name, action)
     leave = _results(lowering, known, place, variables, has_result=has_result)
     states.append(State(at, name, action, then, following, when, enter, leave, limit))
     if "after" in sleeps:

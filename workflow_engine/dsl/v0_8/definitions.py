@@ -57,8 +57,7 @@ def check(lowering: WorkflowLowering) -> None:
         for key in ("type", "source"):
             if "${" in str(definition.get(key, "")):
                 lowering.unsupported(f"an expression as the {key} of an event", f"{at}/{key}")
-    for kind in ("errors", "retries", "auth"):
-        named(lowering, kind)
+    named(lowering, "auth")
 
 
 def _check_function(

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from workflow_engine import expressions
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
-from workflow_engine.dsl.v0_8 import definitions, states
+from workflow_engine.dsl.v0_8 import definitions, errors, states
 from workflow_engine.dsl.v0_8.actions import last_name
 from workflow_engine.dsl.v0_8.timeouts import state_timeout
 from workflow_engine.expressions import Expression, Template
@@ -42,13 +42,10 @@ _NOT_YET = {
     "auth": "`auth`",
     "secrets": "`secrets`",
     "timeouts": "`timeouts` of the workflow",
-    "errors": "`errors`",
-    "retries": "`retries`",
     "dataInputSchema": "`dataInputSchema`",
     "keepActive": "`keepActive`",
-    "autoRetries": "`autoRetries`",
 }
-_FILES = ("functions", "events", "constants")
+_FILES = ("functions", "events", "errors", "retries", "constants")
 
 
 class WorkflowLowering(Lowering):
@@ -58,6 +55,8 @@ class WorkflowLowering(Lowering):
         super().__init__(document)
         self.functions = definitions.named(self, "functions")
         self.events = definitions.named(self, "events")
+        self.errors = definitions.named(self, "errors")
+        self.retries = definitions.named(self, "retries")
         self.states = definitions.objects(self.data.get("states"))
         self.broken: set[str] = set()
         self.names: dict[str, str] = {}
@@ -77,6 +76,7 @@ class WorkflowLowering(Lowering):
         """The graph; what is wrong is in `problems`."""
         self._refuse()
         definitions.check(self)
+        errors.check(self)
         lowered = {
             f"/states/{number}": self._state(number, state) for number, state in enumerate(self.states)
         }
@@ -122,9 +122,18 @@ class WorkflowLowering(Lowering):
                 self.unsupported(f"`{key}` from another file", f"/{key}")
 
     def undefined(self, kind: str, name: str, at: str) -> None:
-        """Report that no *kind* (function, event) is called *name*; what another file defines is not known."""
-        if not isinstance(self.data.get(kind + "s"), str):
-            known = self.functions if kind == "function" else self.events
+        """Report that no *kind* (function, event, error, retry) is called *name*.
+
+        What another file defines is not known.
+        """
+        kinds = {
+            "function": ("functions", self.functions),
+            "event": ("events", self.events),
+            "error": ("errors", self.errors),
+            "retry": ("retries", self.retries),
+        }
+        key, known = kinds[kind]
+        if not isinstance(self.data.get(key), str):
             self.unknown(f"unknown-{kind}", kind, name, known, at)
 
     # --- states -------------------------------------------------------------------------------------------
@@ -162,7 +171,7 @@ class WorkflowLowering(Lowering):
 
     def _state(self, number: int, body: JsonObject) -> State:
         at = f"/states/{number}"
-        for key in ("onErrors", "compensatedBy", "usedForCompensation"):
+        for key in ("compensatedBy", "usedForCompensation"):
             if body.get(key):
                 self.unsupported(f"`{key}`", f"{at}/{key}")
         following = self.way(body, at)
@@ -180,6 +189,7 @@ class WorkflowLowering(Lowering):
             leave=self.select(known.get("output"), at + "/stateDataFilter/output", wrap=True),
             timeout=state_timeout(self, body, at),
             metadata=metadata if isinstance(metadata, dict) else {},
+            rescues=errors.rescues(self, body, at),
         )
 
     def way(self, body: JsonObject, at: str) -> Transition:
