@@ -6,9 +6,7 @@ import pytest
 
 from tests.graph.build import case, catch, filter, jq, json, listen, put, region, state
 from workflow_engine.graph.captions import (
-    SUMMARY,
     caught,
-    clip,
     event_type,
     lasting,
     notes,
@@ -31,6 +29,7 @@ from workflow_engine.graph.model import (
     Switch,
     Try,
 )
+from workflow_engine.graph.phrases import SUMMARY, clip
 from workflow_engine.values import Duration
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.graph.build import graphs, states_of
 from tests.graph.grammars import Drawing, read_dot, read_mermaid
-from workflow_engine.graph import captions
+from workflow_engine.graph import phrases
 from workflow_engine.graph.analysis import analyse
 from workflow_engine.graph.diagram import Box, Item, draw
 from workflow_engine.graph.model import Sequence, StateGraph
@@ -30,7 +30,7 @@ def test_every_state_is_drawn_exactly_once(graph: StateGraph) -> None:
         assert {id for id in drawing.labels if id[0] == "s"} == {"start", *drawn}
         for id, state in zip(drawn, states, strict=True):
             assert (id in drawing.boxes) == isinstance(state.action, Sequence)
-            assert drawing.labels[id].startswith(captions.clip(state.name, captions.NAME))
+            assert drawing.labels[id].startswith(phrases.clip(state.name, phrases.NAME))
 
 
 @any_graph
@@ -66,7 +66,7 @@ def test_captions_stay_bounded_and_on_one_line(graph: StateGraph) -> None:
 
     for line in (*lines(diagram.contents), *(line for arrow in diagram.arrows for line in arrow.lines)):
         assert line
-        assert len(line) <= captions.SUMMARY + 10
+        assert len(line) <= phrases.SUMMARY + 10
         assert line.isprintable() or not any(ord(letter) < 32 for letter in line)
 
 

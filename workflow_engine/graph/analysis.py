@@ -26,7 +26,6 @@ from typing import assert_never
 
 import networkx as nx
 
-from workflow_engine.graph.captions import NAME, clip
 from workflow_engine.graph.model import (
     Action,
     Assign,
@@ -56,6 +55,7 @@ from workflow_engine.graph.model import (
     regions_of,
     transitions_of,
 )
+from workflow_engine.graph.phrases import NAME, clip
 from workflow_engine.values import Duration
 
 

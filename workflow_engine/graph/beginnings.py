@@ -6,6 +6,7 @@ from typing import assert_never
 
 from workflow_engine.graph import captions
 from workflow_engine.graph.model import StateGraph
+from workflow_engine.graph.phrases import clip
 from workflow_engine.graph.schedule import After, Cron, Every, Schedule
 from workflow_engine.values import Duration
 
@@ -21,11 +22,11 @@ def scheduled(schedule: Schedule) -> str:
     """``every 1 h``, ``at 0 0 * * * (Europe/Rome)``, ``5 min after each run``."""
     match schedule.recurrence:
         case Every(seconds):
-            return captions.clip("every " + captions.lasting(Duration(0, seconds)))
+            return clip("every " + captions.lasting(Duration(0, seconds)))
         case Cron(text):
             zone = "" if schedule.timezone == "UTC" else f" ({schedule.timezone})"
-            return captions.clip(f"at {text}{zone}")
+            return clip(f"at {text}{zone}")
         case After(delay):
-            return captions.clip(captions.lasting(delay) + " after each run")
+            return clip(captions.lasting(delay) + " after each run")
         case _:
             assert_never(schedule.recurrence)

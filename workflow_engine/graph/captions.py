@@ -6,14 +6,12 @@ the format that shows them.
 
 from __future__ import annotations
 
-import json
-import re
-import unicodedata
 from collections.abc import Sequence as Several
 from typing import assert_never
 
 from workflow_engine.errors import ERRORS, canonical_type
 from workflow_engine.expressions import Expression, Template
+from workflow_engine.graph.call_captions import target
 from workflow_engine.graph.model import (
     Action,
     Assign,
@@ -37,34 +35,8 @@ from workflow_engine.graph.model import (
     Trigger,
     Try,
 )
-from workflow_engine.values import Json, JsonObject
-
-NAME = 60
-"""How many characters of a name are shown."""
-SUMMARY = 100
-"""How many characters of what a state does are shown."""
-CONDITION = 50
-"""How many characters of a condition, a collection or another expression are shown."""
-LISTED = 4
-"""How many members of a list (event types, names that are set) are shown."""
-
-_SAYS_NOTHING = re.compile(r"(?i)(?:open|async)?api(?:[-_]docs)?|swagger|spec|schema|index|v?[\d.]*")
-_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-def clip(text: str, length: int = SUMMARY) -> str:
-    """*text* on one line, at most *length* characters; what is cut off shows as ``…``.
-
-    Control, formatting and surrogate characters become spaces: they would break a line, hide text or be
-    refused by an encoder.
-    """
-    shown = "".join(
-        " " if unicodedata.category(letter) in _HIDDEN else letter for letter in text[: length * 4]
-    )
-    line = " ".join(shown.split())
-    if len(line) > length or len(text) > length * 4:
-        return line[: length - 1].rstrip() + "…"
-    return line
+from workflow_engine.graph.phrases import CONDITION, NAME, clip, several, text
+from workflow_engine.values import Json
 
 
 def kind(action: Action) -> str:
@@ -106,7 +78,7 @@ def summary(action: Action) -> str:
 def _summary(action: Action) -> str:
     match action:
         case Operation():
-            return f"{action.kind} {_target(action)}".rstrip()
+            return f"{action.kind} {target(action)}".rstrip()
         case Event(strategy):
             return "wait for " + wanted(strategy)
         case Switch():
@@ -151,7 +123,7 @@ def notes(state: State) -> tuple[str, ...]:
 
 def condition(expression: Expression | Template) -> str:
     """*expression* as its author wrote it, bounded."""
-    return clip(_text(expression.source), CONDITION)
+    return clip(text(expression.source), CONDITION)
 
 
 def joined(count: int, need: int | None, *, race: bool) -> str:
@@ -196,7 +168,7 @@ def event_type(wanted: EventFilter) -> str:
         test = wanted.attributes.get(name)
         if isinstance(test, dict) and test:
             word, value = next(iter(test.items()))
-            shown = clip(_text(value), CONDITION)
+            shown = clip(text(value), CONDITION)
             if name != "type":
                 return f"{name} {shown}"
             return shown if word != "expression" else f"type {shown}"
@@ -210,9 +182,9 @@ def wanted(strategy: Strategy) -> str:
         case _, []:
             shown = "any event"
         case "any" | "all" as mode, [_, _, *_]:
-            shown = f"{mode} of {_several(types)}"
+            shown = f"{mode} of {several(types)}"
         case _:
-            shown = _several(types)
+            shown = several(types)
     match strategy.until:
         case None:
             return shown
@@ -228,7 +200,7 @@ def trigger(given: Trigger) -> str:
     """What starts a run: ``on online.store.newOrder``, ``on order.paid and order.packed``."""
     types = [event_type(filter) for filter in given.strategy.filters] or ["any event"]
     word = " and " if given.strategy.mode == "all" else " or "
-    return clip("on " + _several(types, word))
+    return clip("on " + several(types, word))
 
 
 # --- faults ---------------------------------------------------------------------------------------------------
@@ -253,21 +225,21 @@ def caught(catch: Catch) -> str:
 def matched(errors: Several[ErrorMatch]) -> str:
     """Which errors of DSL 0.8 these are: their names, ``any error`` for all."""
     names = ["any error" if error.name == "*" else error.name for error in errors]
-    return clip(_several(names, " or "), NAME)
+    return clip(several(names, " or "), NAME)
 
 
 def _error(template: Template) -> str:
     source = template.source
     if not isinstance(source, dict):
-        return _text(source)
+        return text(source)
     type = source.get("type")
     shown = []
     if isinstance(type, str):
         shown.append(canonical_type(type).removeprefix(ERRORS))
     if "status" in source:
-        shown.append(_text(source["status"]))
+        shown.append(text(source["status"]))
     if not shown:
-        shown = [f"{name} {_text(value)}" for name, value in source.items()]
+        shown = [f"{name} {text(value)}" for name, value in source.items()]
     return " ".join(shown) or "an error"
 
 
@@ -290,77 +262,6 @@ def _retry(retry: Retry) -> str:
     return " ".join(words)
 
 
-# --- operations -----------------------------------------------------------------------------------------------
-
-
-def _target(action: Operation) -> str:
-    """What a call goes to, as far as its arguments, before evaluation, and the pinned resources say so."""
-    arguments = action.arguments.source
-    if not isinstance(arguments, dict):
-        return _text(arguments)
-    match action.kind:
-        case "http":
-            return f"{_text(arguments.get('method', '')).upper()} {_endpoint(arguments.get('endpoint'))}"
-        case "openapi":
-            return _member_of(arguments.get("document"), arguments.get("operationId"))
-        case "asyncapi":
-            pinned = action.resources[0] if action.resources else None
-            operation = arguments.get("operation", arguments.get("channel", pinned))
-            prefix = "subscribe " if "subscription" in arguments else ""
-            return prefix + _member_of(arguments.get("document"), operation)
-        case "grpc":
-            service = arguments.get("service")
-            name = service.get("name") if isinstance(service, dict) else service
-            return f"{_text(name or '')}/{_text(arguments.get('method', ''))}"
-        case "mcp" | "a2a":
-            return _remote_method(arguments)
-        case "script":
-            return _text(arguments.get("language", ""))
-        case "shell":
-            return _text(arguments.get("command", ""))
-        case "container":
-            return _text(arguments.get("image", ""))
-        case _:
-            known = ("operation", "endpoint", "uri", "name", "method", "source")
-            return next((_endpoint(arguments[name]) for name in known if name in arguments), "")
-
-
-def _remote_method(arguments: JsonObject) -> str:
-    shown = _text(arguments.get("method", ""))
-    parameters = arguments.get("parameters")
-    if isinstance(parameters, dict):
-        subject = parameters.get("name", parameters.get("uri"))
-        if isinstance(subject, str):
-            return f"{shown} {subject}"
-    server = arguments.get("agentCard", arguments.get("server"))
-    return f"{shown} {_endpoint(server)}".rstrip()
-
-
-def _endpoint(value: Json) -> str:
-    """The URI of an endpoint or external resource in either of its forms, without credentials in it."""
-    if isinstance(value, dict):
-        return _endpoint(value.get("uri", value.get("endpoint")))
-    return "" if value is None else re.sub(r"(?<=://)[^/\s@]*@", "", _text(value))
-
-
-def _member_of(document: Json, member: Json) -> str:
-    """``paymentapp#sendPayment``: a document without its place and extension, and what of it is called.
-
-    A document whose file name says nothing (``/v2/swagger.json``) is named by its host.
-    """
-    place, name = _endpoint(document), "" if member is None else _text(member)
-    if "#" in name:
-        place, _, name = name.partition("#")
-        name = name.removeprefix("operation:").removeprefix("channel:")
-    if place.startswith("${"):
-        return f"{place}#{name}"
-    scheme, _, rest = place.partition("?")[0].rpartition("://")
-    stem = re.sub(r"\.(?:ya?ml|json)$", "", rest.rstrip("/").rpartition("/")[2])
-    if scheme in {"http", "https"} and _SAYS_NOTHING.fullmatch(stem):
-        stem = rest.partition("/")[0].rpartition("@")[2]
-    return f"{stem}#{name}" if stem else name
-
-
 # --- text -----------------------------------------------------------------------------------------------------
 
 
@@ -375,28 +276,10 @@ def _loop(action: ForEach) -> str:
 
 def _members(source: Json) -> str:
     if isinstance(source, dict):
-        return _several(list(source)) if source else "nothing"
-    return _text(source)
+        return several(list(source)) if source else "nothing"
+    return text(source)
 
 
 def _attribute(template: Template, name: str) -> str:
     source = template.source
-    return _text(source[name]) if isinstance(source, dict) and name in source else ""
-
-
-def _several(words: Several[str], separator: str = ", ") -> str:
-    """The first of *words*, as many as fit, and how many there are beside them."""
-    shown = [clip(word, CONDITION) for word in words[:LISTED]]
-    while len(shown) > 1 and len(separator.join(shown)) > SUMMARY - 30:
-        shown.pop()
-    rest = len(words) - len(shown)
-    return separator.join(shown) + (f" and {rest} more" if rest else "")
-
-
-def _text(value: Json) -> str:
-    """*value* as text: a string as it is, an expression without its ``${ }``, anything else as short JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict | list) and len(value) > LISTED * 4:
-        return "{…}" if isinstance(value, dict) else "[…]"
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text(source[name]) if isinstance(source, dict) and name in source else ""

@@ -12,7 +12,6 @@ from typing import TypeAlias, assert_never
 
 from workflow_engine.graph import captions
 from workflow_engine.graph.beginnings import beginning
-from workflow_engine.graph.captions import LISTED, NAME, SUMMARY, clip
 from workflow_engine.graph.model import (
     End,
     Event,
@@ -29,6 +28,7 @@ from workflow_engine.graph.model import (
     Transition,
 )
 from workflow_engine.graph.outline import Part, Way, parts, ways
+from workflow_engine.graph.phrases import LISTED, NAME, SUMMARY, clip
 
 START = "start"
 FINISH = "finish"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from workflow_engine.graph.captions import NAME, caught, clip, condition, event_type, lasting, matched
+from workflow_engine.graph.captions import caught, condition, event_type, lasting, matched
 from workflow_engine.graph.model import (
     Assign,
     Case,
@@ -26,6 +26,7 @@ from workflow_engine.graph.model import (
     Transition,
     Try,
 )
+from workflow_engine.graph.phrases import NAME, clip
 
 
 @dataclass(frozen=True, slots=True)

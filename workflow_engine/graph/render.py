@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 
 from workflow_engine.graph import captions
 from workflow_engine.graph.beginnings import scheduled
-from workflow_engine.graph.captions import NAME, clip
 from workflow_engine.graph.diagram import Arrow, Box, Item, Node, draw
 from workflow_engine.graph.model import (
     End,
@@ -25,6 +24,7 @@ from workflow_engine.graph.model import (
     Transition,
 )
 from workflow_engine.graph.outline import parts, ways
+from workflow_engine.graph.phrases import NAME, clip
 from workflow_engine.values import JsonObject
 
 # --- Mermaid --------------------------------------------------------------------------------------------------
