@@ -34,8 +34,10 @@ from workflow_engine.errors import InvalidDocument, NotFound, Rejected, Unavaila
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.events.targets import Target
+from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import SubRun
+from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.local import LocalRun, Outcome, real_calls
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.connection import connect
@@ -65,6 +67,12 @@ def process_bounds(settings: Settings) -> ProcessBounds:
     """What the processes of workflows may use, as the settings say."""
     memory = int(settings.process_memory * 1024 * 1024)
     return ProcessBounds(settings.process_seconds, memory, int(settings.process_count))
+
+
+def audience_of(settings: Settings) -> Audience:
+    """Who is told of the lifecycle of runs."""
+    told = Told.parse(settings.lifecycle_events)
+    return Audience(told, settings.lifecycle_channel, settings.api_url.rstrip("/"))
 
 
 def open_client(settings: Settings) -> HttpApi:
@@ -100,6 +108,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             settings.task_queue,
             ui=settings.temporal_ui,
             search_attributes=settings.search_attributes,
+            audience=audience_of(settings),
         )
         engine = Engine(
             definitions, runtime, resolve=Resolution(specs, egress), processes=settings.allowed_processes
@@ -112,7 +121,12 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         await engine.restore_triggers()
         engine.scheduling = Scheduling(
             definitions,
-            TemporalSchedules(client, settings.task_queue, search_attributes=settings.search_attributes),
+            TemporalSchedules(
+                client,
+                settings.task_queue,
+                search_attributes=settings.search_attributes,
+                audience=audience_of(settings),
+            ),
         )
         keeping = asyncio.create_task(engine.scheduling.keep(), name="schedules")
         stack.push_async_callback(_end, keeping)
@@ -285,7 +299,7 @@ async def run_embedded(
         say("starting Temporal")
         server = await stack.enter_async_context(dev_server(ServerOptions(headless=True, log_level="error")))
         client = await connect(server.address, "default")
-        runtime = TemporalRuntime(client, settings.task_queue)
+        runtime = TemporalRuntime(client, settings.task_queue, audience=audience_of(settings))
         specs = catalog.Catalog(await catalog.open_store("memory:"))
         secrets, processes = open_secrets(settings.secrets), settings.allowed_processes
         resolution = Resolution(specs, egress)
@@ -355,5 +369,6 @@ async def run_local(
             graphs[compiled.name.name] = compiled
         secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
         perform = real_calls(egress, CALLERS, secrets, settings.allowed_processes, bounds)
-        local = LocalRun(graph, run_id=f"local-{uuid.uuid4()}", perform=perform, find=find)
+        run_id, audience = f"local-{uuid.uuid4()}", audience_of(settings)
+        local = LocalRun(graph, run_id=run_id, perform=perform, find=find, audience=audience)
         return await local.execute(input, events), local

@@ -7,6 +7,7 @@ by commas. Command-line options override them.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -15,7 +16,11 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from workflow_engine.errors import Rejected
+from workflow_engine.graph.lifecycle import CHOICES, Told
 
+_CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
+_TAKEN = frozenset({"default", "dead-letters"})
+"""Where events that start workflows are, and what could not be delivered: lifecycle events do not go there."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _MOST = 2_592_000
 PROCESSES = ("script", "shell", "container", "mcp")
@@ -52,6 +57,11 @@ class Settings:
         None, "URL of the definition store; default: a SQLite file likewise"
     )
     catalog_store: str | None = _setting(None, "URL of the catalog's store; default: a SQLite file likewise")
+    lifecycle_events: str = _setting(
+        "none",
+        f"lifecycle events that runs publish of themselves unless their document says otherwise: {CHOICES}",
+    )
+    lifecycle_channel: str = _setting("lifecycle", "channel of the router that they are published to")
     secrets: str = _setting(
         "env:",
         "where secrets are: env: for variables WFE_SECRET_NAME (env:OTHER_ for OTHER_NAME), or file:///FOLDER",
@@ -108,6 +118,17 @@ class Settings:
         if not self.secrets.startswith(("env:", "file:///")):
             raise Rejected(
                 "invalid-setting", f"WFE_SECRETS: {self.secrets!r} is neither env: nor file:///FOLDER"
+            )
+        try:
+            Told.parse(self.lifecycle_events)
+        except ValueError as error:
+            raise Rejected("invalid-setting", f"WFE_LIFECYCLE_EVENTS: {error}") from None
+        channel = self.lifecycle_channel
+        if channel in _TAKEN or not _CHANNEL.fullmatch(channel):
+            raise Rejected(
+                "invalid-setting",
+                f"WFE_LIFECYCLE_CHANNEL: {channel!r} is not a channel for them: 1 to 200 of a-z A-Z 0-9 . _ / -, and "
+                f"none of {', '.join(sorted(_TAKEN))}",
             )
         for pair in self.connect_to:
             if pair.count("=") != 1 or pair.count(":") < 2:

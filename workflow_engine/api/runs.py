@@ -21,9 +21,13 @@ from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatu
 from workflow_engine.api.workflows import document_of, resources_of
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunDescription, RunQuery
+from workflow_engine.errors import Conflict
 
 _FINISHED: dict[int | str, dict[str, Any]] = {
     200: {"model": RunModel, "description": "It was waited for, and the run has ended"}
+}
+_OUTPUT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Any JSON", "content": {"application/json": {"schema": {}}}}
 }
 _INPUT: dict[str, Any] = {
     "requestBody": {
@@ -88,6 +92,17 @@ def create_routes(engine: Engine) -> APIRouter:
         """
         page = await engine.runs(RunQuery(namespace, workflow, version, status, limit, cursor))
         return JsonAnswer({"runs": [run.to_json() for run in page.runs], "cursor": page.cursor})
+
+    @routes.get("/runs/{run_id:path}/output", responses=_OUTPUT)
+    async def output(run_id: RunId) -> Response:
+        """The output of a completed run, and nothing else: what `outputUri` of its lifecycle event is the address of.
+
+        409 while the run has none: it has not ended, or has faulted or been cancelled.
+        """
+        run = await engine.describe(run_id)
+        if run.status != "completed":
+            raise Conflict(f"the run {run_id!r} has no output; it is {run.status}")
+        return JsonAnswer(run.output)
 
     @routes.get("/runs/{run_id:path}", response_model=RunModel)
     async def run(request: Request, run_id: RunId, wait: Wait = None) -> Response:

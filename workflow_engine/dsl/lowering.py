@@ -6,6 +6,7 @@ replaced by something harmless, and the graph is thrown away in the end.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable
 from itertools import islice
@@ -16,6 +17,7 @@ from workflow_engine.dsl.wording import closest
 from workflow_engine.errors import InvalidDocument, Problem
 from workflow_engine.expressions import Expression, ExpressionError, Template
 from workflow_engine.expressions.schemas import Schema
+from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.model import Timing
 from workflow_engine.values import Duration, Json, JsonObject
 
@@ -140,6 +142,17 @@ class Lowering:
         message = "the name of a channel is text: 1 to 200 of a-z A-Z 0-9 . _ / -"
         self.problem("invalid-value", message, f"{pointer}/channel")
         return DEFAULT_CHANNEL
+
+    def lifecycle(self, metadata: Json, pointer: str) -> Told | None:
+        """Which lifecycle events *metadata* asks for by ``lifecycleEvents``; None where it says nothing."""
+        if not isinstance(metadata, dict) or "lifecycleEvents" not in metadata:
+            return None
+        wanted = metadata["lifecycleEvents"]
+        try:
+            return Told.parse(wanted if isinstance(wanted, str) else json.dumps(wanted))
+        except ValueError as error:
+            self.problem("invalid-value", f"lifecycle events: {error}", f"{pointer}/lifecycleEvents")
+        return None
 
     def unknown(
         self, code: str, kind: str, name: str, known: Iterable[str], pointer: str, *, hint: str = ""

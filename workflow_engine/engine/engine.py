@@ -7,7 +7,7 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from workflow_engine import dsl
@@ -256,7 +256,8 @@ class Engine:
             raise NotFound("trigger", f"{namespace}/{name}", "the latest version is not started by events")
         by_state = trigger.state is not None
         given: Json = {} if by_state else [read(event, trigger.read) for event in events]
-        await self._runtime.start(_start_of(id, definition.bundle, graph, given, events if by_state else ()))
+        start = _start_of(id, definition.bundle, graph, given, events if by_state else ())
+        await self._runtime.start(replace(start, correlated=not by_state))
         return id
 
     async def describe(self, run_id: str) -> RunDescription:

@@ -18,7 +18,10 @@ ENDED = frozenset({"cancelled", "faulted", "completed"})
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A run to be started: *seeds* are the events that started it, for a 0.8 event state."""
+    """A run to be started: *seeds* are the events that started it, for a 0.8 event state.
+
+    *correlated*: events have started it, and are its input.
+    """
 
     run_id: str
     workflow: WorkflowName
@@ -27,6 +30,7 @@ class Start:
     title: str = ""
     summary: str = ""
     seeds: Sequence[JsonObject] = ()
+    correlated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Plan:
     anchor: datetime
     title: str = ""
     summary: str = ""
+    remembered: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ from workflow_engine.graph.flow import (
     Transition,
     Validate,
 )
+from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.schedule import Schedule
 from workflow_engine.values import Json, JsonObject
 
@@ -167,6 +168,7 @@ class StateGraph:
     """A workflow ready to run.
 
     *input_is_context*: ``$context`` begins as the transformed input, not as an empty object (decision A6).
+    *lifecycle*: which lifecycle events its author wants; None: as the operator says.
     """
 
     name: WorkflowName
@@ -183,6 +185,7 @@ class StateGraph:
     constants: Json = None
     input_is_context: bool = False
     resources: Mapping[str, Json] = field(default_factory=dict)
+    lifecycle: Told | None = None
 
     @property
     def strict(self) -> bool:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from workflow_engine.values import Json, JsonObject
+
+if TYPE_CHECKING:
+    from workflow_engine.interpreter.lifecycle import Audience
 
 T = TypeVar("T")
 Thunk: TypeAlias = Callable[[], Awaitable[T]]
@@ -113,6 +116,10 @@ class Effects(Protocol):
     def run_id(self) -> str:
         """What the run is known by outside; effects derive their identity from it."""
 
+    @property
+    def audience(self) -> Audience | None:
+        """Who hears of the run's lifecycle; None: nobody."""
+
     def now(self) -> datetime:
         """The run's time, in UTC: the same on every replay."""
 
@@ -156,3 +163,6 @@ class Effects(Protocol):
 
     def note(self, progress: Progress) -> None:
         """Something happened that an observer may want to know; never waited for."""
+
+    def tell(self, event: JsonObject) -> None:
+        """Publish a lifecycle *event* to the audience, after those told before; never waited for."""

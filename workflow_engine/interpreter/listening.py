@@ -11,7 +11,7 @@ from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import Event, Handler, State, Strategy, Transition
 from workflow_engine.interpreter import subscribing
 from workflow_engine.interpreter.dataflow import apply, evaluate, holds, merge, seconds
-from workflow_engine.interpreter.effects import Expired, Listener, Place
+from workflow_engine.interpreter.effects import Arrival, Expired, Listener, Place
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope, state_scope
 from workflow_engine.values import Json, JsonObject
@@ -62,6 +62,9 @@ async def wait(run: Run, state: State, action: Event, frame: Frame) -> tuple[Jso
     trigger = run.graph.trigger
     if run.seeds and trigger is not None and trigger.state == state.id and "arrived" not in frame.local:
         frame.local |= {"arrived": _seeded(action.strategy, run.seeds), "taken": [], "complete": True}
+        if run.lifecycle is not None:
+            run.lifecycle.correlating(state.id)
+            run.lifecycle.correlated(state.id, specify(action.strategy, None, Scope({}, {})), run.seeds)
         run.seeds = []
     if not (action.handlers and frame.local.get("complete")):
         # The time for an event of DSL 0.8 does not count what is done about it.
@@ -137,6 +140,8 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
         if action.messages is not None and action.messages.lasts is not None:
             lasts = seconds(action.messages.lasts, frame.input, scope, run)
             local["closes"] = run.effects.now().timestamp() + lasts
+        if run.lifecycle is not None and action.messages is None:
+            run.lifecycle.correlating(place.id)
     arrived, spec = local["arrived"], local["spec"]
     assert isinstance(arrived, list)
     assert isinstance(spec, dict)
@@ -148,7 +153,7 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
             await run.effects.listen(Listener(spec, channel, _left(run, frame)), place)
         # What has come and was not dealt with is dealt with first: so a run goes on from its position.
         while not (await _taken(run, state, action, frame) or local.get("complete")):
-            arrival = await run.effects.next_event(place)
+            arrival = await _next(run, state, frame, place, len(arrived))
             if arrival.closed:
                 break
             local["complete"] = arrival.complete or arrival.ends
@@ -157,6 +162,17 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
     finally:
         if not local.get("complete") or "closes" in local:
             await run.effects.stop_listening(place)
+    if run.lifecycle is not None and action.messages is None:
+        run.lifecycle.correlated(place.id, spec, [_pair(entry)[1] for entry in arrived])
+
+
+async def _next(run: Run, state: State, frame: Frame, place: Place, number: int) -> Arrival:
+    if run.lifecycle is not None:
+        run.lifecycle.waits(state, frame, number)
+    arrival = await run.effects.next_event(place)
+    if run.lifecycle is not None:
+        run.lifecycle.goes_on(state, frame, number)
+    return arrival
 
 
 def _left(run: Run, frame: Frame) -> float | None:

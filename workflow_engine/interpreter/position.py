@@ -31,6 +31,7 @@ class Frame:
 
     *data* is the raw input of *state*; once *entered*, *input* is what the state's action sees of it.
     *local* is the progress of that action (iteration, attempt, deadline, results), always JSON.
+    *execution* counts the times that *state* was begun, where somebody wants to hear of them.
     *variables* are bound for the region and everything inside it. *branch*: the frame has a context of its
     own (the root, and each branch of a fork, decision A34); the frames below share it.
     """
@@ -41,6 +42,7 @@ class Frame:
     entered: bool = False
     input: Json = None
     started: float = 0.0
+    execution: int = 0
     local: JsonObject = field(default_factory=dict)
     variables: JsonObject = field(default_factory=dict)
     children: dict[str, Frame] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Frame:
         self.state = state
         self.entered = False
         self.input = None
+        self.execution = 0
         self.local = {}
         self.children = {}
         self.doing = None
@@ -105,6 +108,8 @@ class Frame:
         if self.entered:
             encoded["input"] = self.input
             encoded["started"] = self.started
+        if self.execution:
+            encoded["execution"] = self.execution
         if self.local:
             encoded["local"] = self.local
         if self.variables:
@@ -119,7 +124,8 @@ class Frame:
     def from_json(cls, encoded: JsonObject, parent: Frame | None = None) -> Frame:
         state, started = encoded["state"], encoded.get("started", 0.0)
         local, variables = encoded.get("local", {}), encoded.get("variables", {})
-        children = encoded.get("children", {})
+        children, execution = encoded.get("children", {}), encoded.get("execution", 0)
+        assert isinstance(execution, int)
         assert isinstance(local, dict)
         assert isinstance(variables, dict)
         assert isinstance(children, dict)
@@ -131,6 +137,7 @@ class Frame:
             entered="input" in encoded,
             input=encoded.get("input"),
             started=float(started),
+            execution=execution,
             local=local,
             variables=variables,
             branch="context" in encoded,

@@ -50,6 +50,7 @@ async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Js
         assert isinstance(began, float)
         if "until" in local:  # stopped and gone on with between two attempts
             await run.pause(frame, 0.0, state, "retry")
+            _retried(run, state, frame)
         while True:
             try:
                 return await _body(run, state, action, frame), state.next
@@ -62,6 +63,7 @@ async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Js
             if not accepts(run, catch, error, scope):
                 raise caught
             if catch.retry is not None and await _again(run, state, catch.retry, frame, error, scope, began):
+                _retried(run, state, frame)
                 continue
             if catch.retry is not None and catch.body is None and catch.then is None:
                 raise caught
@@ -75,6 +77,11 @@ async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Js
     output, _ = await run.walk(catch.body, child)
     frame.children.pop("catch", None)
     return output, then
+
+
+def _retried(run: Run, state: State, frame: Frame) -> None:
+    if run.lifecycle is not None:
+        run.lifecycle.retried(state, frame)
 
 
 async def _body(run: Run, state: State, action: Try, frame: Frame) -> Json:

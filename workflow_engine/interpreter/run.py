@@ -34,6 +34,7 @@ from workflow_engine.graph.model import (
 from workflow_engine.interpreter import concurrency, listening, recovery
 from workflow_engine.interpreter.dataflow import apply, enter, evaluate, holds, leave, seconds
 from workflow_engine.interpreter.effects import Call, Effects, Expired, Place, Progress, SubRun
+from workflow_engine.interpreter.lifecycle import Lifecycle
 from workflow_engine.interpreter.position import Ended, Frame
 from workflow_engine.interpreter.scope import Scope, moment, state_scope, workflow_scope
 from workflow_engine.values import Json, JsonObject, deep_merge, rfc3339
@@ -61,12 +62,20 @@ class Run:
         self.counts: dict[str, int] = {}
         self._names: dict[str, str] = {}
         self.started = effects.now()
+        audience = effects.audience
+        self.lifecycle = None if audience is None else Lifecycle(self, audience)
+        self._resumed = position is not None
         self.root = Frame(graph.root.id, input, branch=True, context={})
         if position is not None:
             self._restore(position)
 
     async def execute(self) -> Json:
         """Walk the graph to its end and return the run's output; a `Fault` when nothing catches it."""
+        if self.lifecycle is None:
+            return await self._execute()
+        return await self.lifecycle.around(self._execute, resumed=self._resumed)
+
+    async def _execute(self) -> Json:
         if self.root.state is None:
             self.root.data = self._shaped(self.graph.enter, self.input, workflow_scope(self), "/input")
             if self.graph.input_is_context:
@@ -106,6 +115,16 @@ class Run:
             self.root.context = ended.context
             return ended.output
         return output
+
+    def suspend(self) -> None:
+        """Somebody stops the run before its next state; its effects hold it at the gate."""
+        if self.lifecycle is not None:
+            self.lifecycle.suspend()
+
+    def resume(self) -> None:
+        """It goes on."""
+        if self.lifecycle is not None:
+            self.lifecycle.resume()
 
     def position(self) -> JsonObject:
         """Where the run is, as JSON from which another `Run` of the same graph and input goes on."""
@@ -169,6 +188,8 @@ class Run:
                 return frame.data, False
             frame.at(region.entry.state)
         while True:
+            if self.lifecycle is not None and self.lifecycle.suspended:
+                self.lifecycle.stopped(frame)
             await self.effects.gate()
             assert frame.state is not None
             state = region.states[frame.state]
@@ -195,6 +216,8 @@ class Run:
                     self._note("skipped", state)
                     return frame.data, state.otherwise
                 self._note("started", state)
+                if self.lifecycle is not None:
+                    self.lifecycle.began(state, frame)
                 frame.input = enter(self, state, frame)
                 frame.entered = True
             output, transition = await self._perform(state, frame)
@@ -202,11 +225,19 @@ class Run:
         except Fault as raised:
             self._note("faulted", state)
             caught = raised.at(state.id)
+            if self.lifecycle is not None:
+                self.lifecycle.faulted(state, frame, caught.error)
             then = recovery.rescued(state, caught)
             if then is None:
                 raise caught from None
             return (frame.input if frame.entered else frame.data), then
+        except BaseException as unwound:
+            if self.lifecycle is not None:
+                self.lifecycle.unwound(state, frame, unwound)
+            raise
         self._note("completed", state)
+        if self.lifecycle is not None:
+            self.lifecycle.completed(state, frame)
         return result, transition
 
     def _note(self, phase: str, state: State) -> None:
@@ -260,7 +291,8 @@ class Run:
             case Emit(event, channel):
                 return await self._emit(state, frame, evaluate(event, data, scope), channel), state.next
             case Sleep(duration):
-                await self._sleep(frame, seconds(duration, data, scope, self), self.place(state, frame))
+                wait = seconds(duration, data, scope, self)
+                await self._sleep(state, frame, wait, self.place(state, frame), 0)
                 return data, state.next
             case Raise(error):
                 raise recovery.raised(evaluate(error, data, scope))
@@ -308,20 +340,25 @@ class Run:
         await self.effects.publish(channel, event, place)
         return event
 
-    async def _sleep(self, frame: Frame, duration: float, place: Place) -> None:
-        """Wait; after a resume, only for what is left."""
+    async def _sleep(self, state: State, frame: Frame, duration: float, place: Place, number: int) -> None:
+        """Wait, for the *number*-th time in this state; after a resume, only for what is left."""
         now = self.effects.now().timestamp()
         until = frame.local.setdefault("until", now + duration)
         assert isinstance(until, float)
         frame.doing = "waiting"
         if until > now:
+            if self.lifecycle is not None:
+                self.lifecycle.waits(state, frame, number)
             await self.effects.sleep(until - now, place)
+            if self.lifecycle is not None:
+                self.lifecycle.goes_on(state, frame, number)
 
     async def pause(self, frame: Frame, duration: float, state: State, what: str) -> None:
         """Wait between two attempts of *state*: a timer of its own each time."""
         count = self.counts[f"{state.id}/{what}"] = self.counts.get(f"{state.id}/{what}", 0) + 1
         place = Place(f"{state.id}/{what}#{count}", state.id, f"{what} {count} of {state.name}")
-        await self._sleep(frame, duration, place)
+        retries = frame.local.get("retries")
+        await self._sleep(state, frame, duration, place, retries if isinstance(retries, int) else 0)
         frame.local.pop("until", None)
 
 

@@ -11,7 +11,7 @@ import math
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -34,9 +34,11 @@ from workflow_engine.interpreter.effects import (
     SubRun,
     Thunk,
 )
+from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.interpreter.listening import read, specify
 from workflow_engine.interpreter.run import Run
 from workflow_engine.interpreter.scope import Scope
+from workflow_engine.runtimes.control import CancelledRun, Control
 from workflow_engine.runtimes.events import check_event
 from workflow_engine.runtimes.scheduler import Cancelled, Promise, Scheduler, Stalled, Task
 from workflow_engine.values import Json, JsonObject
@@ -57,7 +59,7 @@ BREATH = 1000
 
 @dataclass(slots=True)
 class Outcome:
-    """How a run ended: *status* is completed, faulted, or waiting (for events that nobody gave)."""
+    """How a run ended: *status* is completed, faulted, cancelled, or waiting (for events that nobody gave)."""
 
     status: str
     output: Json = None
@@ -99,7 +101,9 @@ class LocalRun:
         channels: dict[str, list[JsonObject]] | None = None,
         seed: int = 0,
         at_gate: Callable[[Run], None] | None = None,
+        audience: Audience | None = None,
     ) -> None:
+        """*audience*: who is told of the run, unless its document has another wish."""
         self.graph = graph
         self.run_id = run_id or f"{graph.name.name}-{uuid.uuid4()}"
         self.scheduler = scheduler or Scheduler()
@@ -112,6 +116,9 @@ class LocalRun:
         self._ears: dict[str, _Ear] = {}
         self._consumed: set[tuple[str, int]] = set()
         self._at_gate = at_gate
+        self._audience = audience or Audience()
+        self.audience = self._audience.of(graph)
+        self.control = Control(self.scheduler)
         self._gates = 0
         self._depth = 0
         self._since: dict[str, int] = {}
@@ -129,9 +136,11 @@ class LocalRun:
         given, seeds = (input, []) if position is not None else self._trigger(input)
         self.run = Run(self.graph, given, self, seeds=seeds, position=position)
         try:
-            output = await self.scheduler.drive(self.run.execute())
+            output = await self.scheduler.drive(self.control.drive(self.run))
         except Fault as raised:
             return Outcome("faulted", error=raised.error)
+        except CancelledRun:
+            return Outcome("cancelled")
         except Stalled:
             doing = [f"{leaf.state}: {leaf.doing}" for leaf in self.run.root.leaves() if leaf.doing]
             return Outcome("waiting", waiting_for=doing)
@@ -299,6 +308,7 @@ class LocalRun:
             perform=self._perform,
             find=self._find,
             channels=self.channels,
+            audience=replace(self._audience, correlated=False),
         )
         child._depth, child._family = self._depth + 1, self._family
         child._since = {name: len(log) for name, log in self.channels.items()}
@@ -318,12 +328,17 @@ class LocalRun:
     async def gate(self) -> None:
         if self._at_gate is not None and self.run is not None:
             self._at_gate(self.run)
+        await self.control.gate()
         self._gates += 1
         if self._gates % BREATH == 0:
             await self.scheduler.breathe()
 
     def note(self, progress: Progress) -> None:
         self.progress.append(progress)
+
+    def tell(self, event: JsonObject) -> None:
+        if self.audience is not None and not self.scheduler.giving_up:
+            self.store(self.audience.channel, event)
 
 
 def real_calls(

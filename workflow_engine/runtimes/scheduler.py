@@ -123,6 +123,8 @@ class Scheduler:
         self._order = 0
         self._breathing: list[Promise[None]] = []
         self._calls: dict[asyncio.Future[Any], Promise[Any]] = {}
+        self.giving_up = False
+        """What is left is cancelled for nothing else can happen to it: nobody has asked for that."""
 
     def now(self) -> datetime:
         return self._now
@@ -247,12 +249,14 @@ class Scheduler:
 
     def _give_up(self, tasks: Sequence[Task[Any]]) -> None:
         """Cancel what has not ended of *tasks*, and let everything below it end."""
+        self.giving_up = True
         for task in tasks:
             task.cancel()
         while any(not task.outcome.done for task in tasks) and self.ready:
             current, error = self.ready.popleft()
             if not current.outcome.done:
                 current.step(error)
+        self.giving_up = False
 
     async def _follow_real_time(self) -> None:
         """Let the calls go on until one is done, or the next sleeper's time has come."""

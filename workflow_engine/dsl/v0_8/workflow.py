@@ -96,6 +96,7 @@ class WorkflowLowering(Lowering):
             title=str(self.data.get("name") or ""),
             summary=str(self.data.get("description") or ""),
             constants=constants if isinstance(constants, dict) else {},
+            lifecycle=self.lifecycle(self.data.get("metadata"), "/metadata"),
         )
 
     def _name(self) -> WorkflowName:

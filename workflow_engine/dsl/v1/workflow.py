@@ -61,6 +61,7 @@ class WorkflowLowering(Lowering):
             title=str(header.get("title") or ""),
             summary=str(header.get("summary") or ""),
             input_is_context=self._initial_context(header.get("metadata")),
+            lifecycle=self.lifecycle(header.get("metadata"), "/document/metadata"),
         )
 
     def _initial_context(self, metadata: Json) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,11 @@ from workflow_engine.runtimes.temporal.failures import failure_of
 from workflow_engine.values import JsonObject
 
 HEARTBEAT_SECONDS = 3.0
+BATCH = 500
+"""How many lifecycle events are published at once."""
+_FINAL = frozenset({400, 413, 422})
+"""What the router refuses for what it is, however often it is asked."""
+_log = logging.getLogger(__name__)
 
 
 class Events(Protocol):
@@ -63,7 +69,7 @@ class Activities:
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, each under its own type."""
         calls = [self._call_activity(kind, caller) for kind, caller in self.callers.items()]
-        return [*calls, self.publish, self.listen, self.unlisten, self.forget, self.resolve]
+        return [*calls, self.publish, self.tell, self.listen, self.unlisten, self.forget, self.resolve]
 
     def _call_activity(self, kind: str, caller: Caller) -> Callable[..., Any]:
         @activity.defn(name=f"call.{kind}")
@@ -98,6 +104,18 @@ class Activities:
         async with _heartbeat():
             await _faults(self.events.publish(channel, [event]))
 
+    @activity.defn(name="event.tell")
+    async def tell(self, channel: str, events: list[dict[str, Any]]) -> None:
+        """Publish lifecycle events, in order. What the router does not take is left out: it is no fault of the run."""
+        for start in range(0, len(events), BATCH):
+            batch = events[start : start + BATCH]
+            try:
+                await self.events.publish(channel, batch)
+            except Rejected as refused:
+                if refused.status not in _FINAL:
+                    raise
+                _log.error("%d lifecycle events are not published to %s: %s", len(batch), channel, refused)
+
     @activity.defn(name="event.listen")
     async def listen(self, about: dict[str, Any]) -> None:
         """Register a listener with the router."""
@@ -131,7 +149,7 @@ async def _faults(work: Awaitable[Any]) -> Any:
     except Fault as raised:
         raise failure_of(raised, of_call=True) from None
     except Rejected as refused:
-        if refused.status not in {400, 413, 422}:
+        if refused.status not in _FINAL:
             raise  # a token that is not accepted, for one: an operator can mend that
         raise failure_of(fault("validation", str(refused)), of_call=True) from None
 

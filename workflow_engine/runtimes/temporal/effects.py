@@ -33,6 +33,7 @@ from workflow_engine.interpreter.effects import (
     SubRun,
     Thunk,
 )
+from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.events import check_event
 from workflow_engine.runtimes.temporal.failures import reraise
 from workflow_engine.values import Json, JsonObject, rfc3339
@@ -57,12 +58,17 @@ BREATH = 1500
 two seconds is taken for stuck, so after that many the run waits for a moment, and others get their turn."""
 RECENT = 500
 """How much of what happened last a run can tell."""
+MOST_UNTOLD = 2000
+"""How many lifecycle events a run keeps while they cannot be told, or until it waits: then it waits for them."""
+LIFECYCLE = "lifecycle"
+"""The member of a run's memo that says who is told of it."""
 
 
 class TemporalEffects:
     """The effects of one run, called from inside its workflow."""
 
-    def __init__(self, graph: StateGraph) -> None:
+    def __init__(self, graph: StateGraph, memo: Json = None) -> None:
+        """*memo* is what the run remembers under `LIFECYCLE`."""
         name = graph.name
         self._source = f"/{name.namespace}/{name.name}/{name.version}"
         self._inbox: dict[str, list[Arrival]] = {}
@@ -74,6 +80,11 @@ class TemporalEffects:
         self.suspended = False
         self.graph = graph
         self.recent: deque[Progress] = deque(maxlen=RECENT)
+        self._memo = memo
+        self.audience = Audience.from_json(memo).of(graph)
+        self._untold: list[JsonObject] = []
+        self._over = False
+        self._telling = None if self.audience is None else asyncio.create_task(self._tell_on(self.audience))
 
     @property
     def run_id(self) -> str:
@@ -176,7 +187,10 @@ class TemporalEffects:
         await self._tell_router("event.unlisten", [self.run_id, place.id, used], place)
 
     async def ended(self) -> None:
-        """The run is over: a run that listened is forgotten by the router."""
+        """The run is over: what is to be told is told, and a run that listened is forgotten by the router."""
+        if self._telling is not None:
+            self._over = True
+            await asyncio.shield(self._telling)
         if self._listened:
             await self._tell_router("event.forget", [self.run_id], Place("/end", "", "end"))
 
@@ -217,7 +231,7 @@ class TemporalEffects:
             "args": [sub_run.input, reference],
             "id": self.run_id + place.id.replace("/", "."),
             "static_summary": summary(place.label),
-            "memo": {**reference, "version": sub_run.version or ""},
+            "memo": {**reference, "version": sub_run.version or "", **self._handed_on()},
         }
         try:
             if sub_run.wait:
@@ -273,6 +287,8 @@ class TemporalEffects:
     async def gate(self) -> None:
         if self.suspended:
             await workflow.wait_condition(lambda: not self.suspended)
+        if len(self._untold) >= MOST_UNTOLD:
+            await workflow.wait_condition(lambda: len(self._untold) < MOST_UNTOLD)
         self._pure += 1
         if self._pure >= BREATH:
             self._pure = 0
@@ -280,6 +296,33 @@ class TemporalEffects:
 
     def note(self, progress: Progress) -> None:
         self.recent.append(progress)
+
+    def tell(self, event: JsonObject) -> None:
+        self._untold.append(event)
+
+    async def _tell_on(self, audience: Audience) -> None:
+        """Publish what is to be told, in batches: a condition is looked at once nothing of the run can go on, so a
+        batch has all that happened until the run waits for something, and costs one event of its history.
+        """
+        while not self._over or self._untold:
+            await workflow.wait_condition(lambda: self._over or bool(self._untold))
+            batch = list(self._untold)
+            if batch:
+                await workflow.execute_local_activity(
+                    "event.tell",
+                    args=[audience.channel, batch],
+                    summary="lifecycle events",
+                    start_to_close_timeout=timedelta(seconds=30),
+                    retry_policy=UNTIL_IT_WORKS,
+                    local_retry_threshold=timedelta(seconds=5),
+                )
+                del self._untold[: len(batch)]
+
+    def _handed_on(self) -> dict[str, Any]:
+        """What the workflows that this run runs remember of who is told: what this one was told itself."""
+        if not isinstance(self._memo, dict):
+            return {}
+        return {LIFECYCLE: {key: value for key, value in self._memo.items() if key != "correlated"}}
 
     def _show(self, place: Place, doing: str) -> None:
         """What the Temporal UI shows as the current details of the run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflow_engine.engine.schedules import Plan
 from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.runtimes.temporal.connection import translated
+from workflow_engine.runtimes.temporal.runtime import memo_of
 
 FORMAT = 1
 """Counts up when what is kept of a plan changes, so that what is there is brought up to date."""
@@ -48,12 +50,12 @@ def run_prefix(queue: str, plan: Plan) -> str:
 
 def mark(plan: Plan) -> str:
     """Says which plan is kept."""
-    return f"{FORMAT}:{plan.bundle.digest}"
+    told = hashlib.sha256(json.dumps(plan.remembered, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{FORMAT}:{plan.bundle.digest}" + (f":{told}" if plan.remembered else "")
 
 
 def memo(plan: Plan) -> dict[str, Any]:
-    name = plan.workflow
-    return {"namespace": name.namespace, "name": name.name, "version": name.version, "schedule": mark(plan)}
+    return {**memo_of(plan.workflow), **plan.remembered, "schedule": mark(plan)}
 
 
 def what(plan: Plan) -> Any:

@@ -43,8 +43,9 @@ from workflow_engine.engine.runtime import (
 )
 from workflow_engine.errors import ERRORS, Conflict, Error, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
+from workflow_engine.interpreter.lifecycle import PASSIVE, Audience
 from workflow_engine.runtimes.temporal.connection import translated
-from workflow_engine.runtimes.temporal.effects import summary
+from workflow_engine.runtimes.temporal.effects import LIFECYCLE, summary
 from workflow_engine.runtimes.temporal.failures import fault_of
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.values import Json, JsonObject
@@ -69,7 +70,6 @@ _VISIBLE = {
     "cancelled": "ExecutionStatus IN ('Canceled', 'Terminated')",
     **dict.fromkeys(("running", "pending", "waiting", "suspended"), "ExecutionStatus = 'Running'"),
 }
-_PASSIVE = ("listening", "waiting")
 _LOOKED_AT = frozenset({"pending", "waiting", "suspended"})
 """What Temporal does not tell apart: all of it is running."""
 _LOOKS = 50
@@ -84,12 +84,19 @@ class TemporalRuntime:
     """Runs are Temporal workflows: the type is the definition's name, the id the run's."""
 
     def __init__(
-        self, client: Client, task_queue: str, *, ui: str = "", search_attributes: bool = True
+        self,
+        client: Client,
+        task_queue: str,
+        *,
+        ui: str = "",
+        search_attributes: bool = True,
+        audience: Audience | None = None,
     ) -> None:
         self._client = client
         self._queue = task_queue
         self._ui = ui.rstrip("/")
         self._search = search_attributes
+        self._audience = audience
 
     async def start(self, start: Start) -> bool:
         name = start.workflow
@@ -105,7 +112,7 @@ class TemporalRuntime:
                     task_queue=self._queue,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    memo={"namespace": name.namespace, "name": name.name, "version": name.version},
+                    memo={**memo_of(name), **told_to(self._audience, correlated=start.correlated)},
                     search_attributes=attributes_of(name) if self._search else None,
                     static_summary=summary(start.title),
                     static_details=start.summary[:18_000] or None,
@@ -166,7 +173,7 @@ class TemporalRuntime:
         ]
         if answer["suspended"]:
             return "suspended", states, None
-        passive = bool(states) and all((state.doing or "").startswith(_PASSIVE) for state in states)
+        passive = bool(states) and all((state.doing or "").startswith(PASSIVE) for state in states)
         return ("waiting" if passive else "running"), states, None
 
     async def _input(self, run_id: str, execution: str) -> Json:
@@ -326,6 +333,16 @@ async def _outcome(handle: WorkflowHandle[Any, Any]) -> tuple[Json, JsonObject |
         cause = failure.cause
         title = cause.type if isinstance(cause, ApplicationError) and cause.type else "Runtime Error"
         return None, Error(ERRORS + "runtime", 500, title, str(cause)).to_json()
+
+
+def memo_of(name: WorkflowName) -> dict[str, Any]:
+    """What a run remembers of its workflow, so that it can be told without its history."""
+    return {"namespace": name.namespace, "name": name.name, "version": name.version}
+
+
+def told_to(audience: Audience | None, *, correlated: bool = False) -> dict[str, Any]:
+    """What a run remembers of who is told of it: as it was when the run started, whatever is set later."""
+    return {} if audience is None else {LIFECYCLE: replace(audience, correlated=correlated).to_json()}
 
 
 def _name(memo: Mapping[str, Any], type: str) -> WorkflowName | None:

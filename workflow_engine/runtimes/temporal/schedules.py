@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -36,6 +37,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflow_engine.engine.schedules import Plan, ScheduledRun, ScheduleState
 from workflow_engine.errors import Conflict, NotFound
 from workflow_engine.graph.schedule import After, Calendar, Cron, Every, Range
+from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import summary
 from workflow_engine.runtimes.temporal.planned import (
@@ -48,7 +50,7 @@ from workflow_engine.runtimes.temporal.planned import (
     what,
 )
 from workflow_engine.runtimes.temporal.repetitions import RPC, Repetitions
-from workflow_engine.runtimes.temporal.runtime import attributes_of
+from workflow_engine.runtimes.temporal.runtime import attributes_of, told_to
 
 SHOWN = 5
 """How many coming moments are told."""
@@ -62,9 +64,17 @@ TRIGGERED = 3.0
 class TemporalSchedules:
     """The schedules of one task queue."""
 
-    def __init__(self, client: Client, task_queue: str, *, search_attributes: bool = True) -> None:
+    def __init__(
+        self,
+        client: Client,
+        task_queue: str,
+        *,
+        search_attributes: bool = True,
+        audience: Audience | None = None,
+    ) -> None:
         self._client = client
         self._queue = task_queue
+        self._audience = audience
         self._search = search_attributes
         self._repetitions = Repetitions(client, task_queue, search_attributes=search_attributes)
 
@@ -76,6 +86,7 @@ class TemporalSchedules:
 
     async def set(self, plan: Plan) -> None:
         """Keep *plan*. One of the other kind is ended before, so that never both start runs."""
+        plan = replace(plan, remembered=told_to(self._audience))
         with about(plan):
             match plan.schedule.recurrence:
                 case After():

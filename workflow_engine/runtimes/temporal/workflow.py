@@ -21,7 +21,7 @@ from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault
 from workflow_engine.graph.model import walk
 from workflow_engine.interpreter.run import Run
-from workflow_engine.runtimes.temporal.effects import UNTIL_IT_WORKS, TemporalEffects
+from workflow_engine.runtimes.temporal.effects import LIFECYCLE, UNTIL_IT_WORKS, TemporalEffects
 from workflow_engine.runtimes.temporal.failures import failure_of, reraise
 
 
@@ -45,13 +45,15 @@ class ServerlessWorkflow:
             bundle = await self._bundle(payloads[1] if len(payloads) > 1 else None)
             graph = bundle.graph()
             seeds = converter.from_payload(payloads[2]) if len(payloads) > 2 else []
-            effects = self._effects = TemporalEffects(graph)
+            effects = self._effects = TemporalEffects(graph, workflow.memo_value(LIFECYCLE, None))
             effects.suspended = self._suspended
             for listen_id, message in self._early:
                 effects.arrived(listen_id, message)
             if input is None and not payloads:
                 input = {}
             self._run = Run(graph, input, effects, seeds=seeds)
+            if self._suspended:
+                self._run.suspend()
             try:
                 return await self._run.execute()
             except BaseException:
@@ -111,6 +113,8 @@ class ServerlessWorkflow:
         self._suspended = True
         if self._effects is not None:
             self._effects.suspended = True
+        if self._run is not None:
+            self._run.suspend()
 
     @workflow.signal
     def resume(self) -> None:
@@ -118,6 +122,8 @@ class ServerlessWorkflow:
         self._suspended = False
         if self._effects is not None:
             self._effects.suspended = False
+        if self._run is not None:
+            self._run.resume()
 
     @workflow.query
     def state(self) -> dict[str, Any]:
