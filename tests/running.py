@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +25,9 @@ from workflow_engine.engine.runtime import Start
 from workflow_engine.errors import NotFound
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import Progress, SubRun
+from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.interpreter.listening import read, specify
+from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope
 from workflow_engine.runtimes.local import LocalRun, real_calls
 from workflow_engine.runtimes.temporal.activities import Activities
@@ -68,6 +71,7 @@ class Ended:
     progress: list[Progress] = field(default_factory=list)
     run_id: str = ""
     channels: dict[str, list[JsonObject]] = field(default_factory=dict)
+    told: list[JsonObject] = field(default_factory=list)
 
     @property
     def order(self) -> list[str]:
@@ -89,6 +93,8 @@ class LocalRunner:
         events: Sequence[JsonObject] = (),
         resources: Mapping[str, Json] | None = None,
         others: Sequence[str] = (),
+        audience: Audience | None = None,
+        commands: Sequence[tuple[str, str]] = (),
     ) -> Ended:
         graph = dsl.compile(dsl.parse(text), resources or {})
         deployed = [Bundle.of(dsl.parse(other), {}) for other in others]
@@ -96,10 +102,23 @@ class LocalRunner:
         async def find(sub_run: SubRun) -> StateGraph:
             return named(deployed, sub_run.namespace, sub_run.name, sub_run.version).graph()
 
-        local = LocalRun(graph, perform=self._perform, find=find)
+        run_id = f"{graph.name.name}-{uuid.uuid4()}"
+        local = LocalRun(graph, run_id=run_id, perform=self._perform, find=find, audience=audience)
+
+        async def follow() -> None:
+            for name, command in commands:
+                while local.run is None or name not in map(named_last, local.run.root.leaves()):
+                    await local.scheduler.sleep(0.01)
+                getattr(local.control, command)()
+
+        if commands:
+            local.scheduler.spawn(follow())
         outcome = await local.execute({} if input is None else input, events)
         error = None if outcome.error is None else outcome.error.to_json()
-        return Ended(outcome.status, outcome.output, error, local.progress, local.run_id, local.channels)
+        told = local.channels.get(audience.channel, []) if audience else []
+        return Ended(
+            outcome.status, outcome.output, error, local.progress, local.run_id, local.channels, told
+        )
 
 
 class TemporalRunner:
@@ -123,6 +142,8 @@ class TemporalRunner:
         events: Sequence[JsonObject] = (),
         resources: Mapping[str, Json] | None = None,
         others: Sequence[str] = (),
+        audience: Audience | None = None,
+        commands: Sequence[tuple[str, str]] = (),
     ) -> Ended:
         document = dsl.parse(text)
         bundle = Bundle.of(document, resources or {})
@@ -131,9 +152,16 @@ class TemporalRunner:
         run_id = f"{graph.name.name}-{uuid.uuid4()}".replace(" ", "-")
         given: Json = {} if input is None else input
         seeds, events = triggered(graph, events)
+        correlated = False
         if seeds and graph.trigger is not None and graph.trigger.state is None:
             given, seeds = [read(seed, graph.trigger.read) for seed in seeds], []
-        await self.runtime.start(Start(run_id, graph.name, bundle, given, seeds=seeds))
+            correlated = True
+        runtime = TemporalRuntime(self.client, self.queue, search_attributes=False, audience=audience)
+        await runtime.start(Start(run_id, graph.name, bundle, given, seeds=seeds, correlated=correlated))
+        for name, command in commands:
+            while name not in [state.name for state in (await runtime.describe(run_id)).states]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            await getattr(runtime, command)(run_id)
         if events:
             # An identity of their own, for the router is shared and takes an event once.
             await self.router.publish(
@@ -145,11 +173,23 @@ class TemporalRunner:
             Progress(step["phase"], step["state"], step["name"], datetime.fromtimestamp(step["at"], UTC))
             for step in recent
         ]
-        return Ended(run.status, run.output, run.error, progress, run_id)
+        told = await self.told(audience.channel, run_id) if audience else []
+        return Ended(run.status, run.output, run.error, progress, run_id, told=told)
+
+    async def told(self, channel: str, run_id: str) -> list[JsonObject]:
+        """The lifecycle events of a run and of those that it ran, oldest first."""
+        page = await self.router.events(channel, limit=1000)
+        told = [entry["event"] for entry in page.to_json()["events"]]
+        return [event for event in reversed(told) if str(event["id"]).startswith(run_id)]
 
     async def history(self, run_id: str) -> list[Any]:
         handle = self.client.get_workflow_handle(run_id)
         return [event async for event in handle.fetch_history_events()]
+
+
+def named_last(frame: Frame) -> str:
+    """The name of the state at which *frame* stands: the last part of its pointer."""
+    return str(frame.state).rpartition("/")[2]
 
 
 def named(deployed: Sequence[Bundle], namespace: str | None, name: str, version: str | None) -> Bundle:
@@ -187,7 +227,10 @@ def internet() -> Any:
 
 
 @contextlib.asynccontextmanager
-async def temporal_runner(address: str, net: Internet) -> AsyncIterator[TemporalRunner]:
+async def temporal_runner(
+    address: str, net: Internet, *, wrap: Callable[[Any], Any] = lambda router: router
+) -> AsyncIterator[TemporalRunner]:
+    """A worker with a router of its own, which the worker reaches through *wrap*."""
     from workflow_engine.engine.targets import RunTarget
     from workflow_engine.events.router import Router
     from workflow_engine.events.stores import open_store
@@ -203,7 +246,7 @@ async def temporal_runner(address: str, net: Internet) -> AsyncIterator[Temporal
         stack.push_async_callback(router.stop)
         runner = TemporalRunner(client, queue, router)
         secrets = EnvironmentSecrets(PLANTED)
-        activities = Activities(CALLERS, router, runner.find, egress, secrets, PROCESSES, BOUNDS)
+        activities = Activities(CALLERS, wrap(router), runner.find, egress, secrets, PROCESSES, BOUNDS)
         await stack.enter_async_context(worker(client, queue, activities))
         yield runner
 

@@ -172,6 +172,8 @@ class LocalRun:
                 seeds = [taken_event for _, taken_event in taken]
                 if trigger.state is not None:
                     return input, seeds
+                if self.audience is not None:
+                    self.audience = replace(self.audience, correlated=True)
                 return [read(seed, trigger.read) for seed in seeds], []
         return input, []
 

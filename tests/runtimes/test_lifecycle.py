@@ -1,0 +1,159 @@
+"""What it costs to tell the lifecycle of a run on Temporal, and that it is told whatever happens to the router."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+
+from tests.running import TemporalRunner, temporal_runner
+from tests.semantics.v1.test_lifecycle import audience, check, told
+from workflow_engine import dsl
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.engine.runtime import Start
+from workflow_engine.errors import Rejected, Unavailable
+from workflow_engine.runtimes.temporal.effects import MOST_UNTOLD
+from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
+from workflow_engine.values import Json
+
+pytestmark = pytest.mark.temporal
+HEADER = "document: {dsl: '1.0.3', namespace: test, name: told, version: '1.0.0'}\n"
+
+
+@pytest.fixture
+async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
+    async with temporal_runner(temporal_address, internet) as started:
+        yield started
+
+
+async def batches(runner: TemporalRunner, run_id: str) -> int:
+    """How many events of the history tell of the lifecycle."""
+    history = await runner.history(run_id)
+    assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in [event.event_type for event in history]
+    return sum(event.event_type == EventType.EVENT_TYPE_MARKER_RECORDED for event in history)
+
+
+async def test_two_hundred_pure_states_and_all_that_is_told_of_them_make_six_events(
+    runner: TemporalRunner,
+) -> None:
+    tasks = "\n".join(f"  - set{number}: {{set: {{n: '${{ .n + 1 }}'}}}}" for number in range(200))
+    ended = await runner(HEADER + f"do:\n{tasks}\n", {"n": 0}, audience=audience())
+    assert ended.output == {"n": 200}
+    assert len(ended.told) == 602
+    check(ended)
+    history = await runner.history(ended.run_id)
+    assert [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history] == [
+        "WORKFLOW_EXECUTION_STARTED",
+        "WORKFLOW_TASK_SCHEDULED",
+        "WORKFLOW_TASK_STARTED",
+        "WORKFLOW_TASK_COMPLETED",
+        "MARKER_RECORDED",
+        "WORKFLOW_EXECUTION_COMPLETED",
+    ]
+
+
+async def test_a_run_tells_in_one_batch_each_time_it_waits(runner: TemporalRunner) -> None:
+    body = """
+do:
+  - lookUp: {call: http, with: {method: get, endpoint: 'https://petstore.swagger.io/v2/pet/1'}}
+  - one: {set: {x: 1}}
+  - breathe: {wait: {milliseconds: 20}}
+  - two: {set: {x: 2}}
+  - three: {set: {x: 3}}
+"""
+    ended = await runner(HEADER + body, audience=audience())
+    silent = await runner(HEADER + body)
+    assert (ended.status, silent.status) == ("completed", "completed")
+    assert len(ended.told) == 17
+    assert await batches(runner, ended.run_id) == 3
+    assert await batches(runner, silent.run_id) == 0
+    difference = len(await runner.history(ended.run_id)) - len(await runner.history(silent.run_id))
+    assert difference == 3
+
+
+async def test_who_wants_to_hear_of_workflows_alone_costs_two_batches(runner: TemporalRunner) -> None:
+    body = "do: [{loop: {for: {in: '[range(5)]'}, do: [{nap: {wait: {milliseconds: 5}}}]}}]"
+    ended = await runner(HEADER + body, audience=audience("workflow"))
+    assert told(ended) == ["started", "completed"]
+    assert await batches(runner, ended.run_id) == 2
+
+
+async def test_a_long_loop_tells_everything_and_keeps_little(runner: TemporalRunner) -> None:
+    body = "do: [{loop: {for: {in: '[range(1500)]'}, do: [{add: {set: '${ . + 1 }'}}]}}]"
+    ended = await runner(HEADER + body, 0, audience=audience())
+    assert ended.output == 1500
+    count = await runner.router.events("lifecycle", limit=1000)
+    assert len(count.events) == 1000
+    found, cursor = 0, None
+    while True:
+        page = await runner.router.events("lifecycle", limit=1000, cursor=cursor)
+        found, cursor = found + len(page.events), page.cursor
+        if cursor is None:
+            break
+    assert found == 2 + 3 + 1500 * 3
+    assert await batches(runner, ended.run_id) <= found // MOST_UNTOLD + 2
+
+
+class Broken:
+    """The router, which cannot be reached until it has been asked *times* for what is told; then it refuses *also*."""
+
+    def __init__(self, router: Any, times: int, also: str = "") -> None:
+        self._router, self._times, self._also = router, times, also
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._router, name)
+
+    async def publish(self, channel: str, events: Sequence[Json]) -> Any:
+        if channel == "lifecycle":
+            self.asked += 1
+            if self.asked <= self._times:
+                if self.asked == 2:
+                    await self._router.publish(channel, events)  # stored, but the answer is lost
+                raise Unavailable("the router cannot be reached")
+            if self._also:
+                raise Rejected(self._also, "it is refused")
+        return await self._router.publish(channel, events)
+
+
+async def started(client: Any, queue: str, text: str) -> str:
+    bundle = Bundle.of(dsl.parse(text), {})
+    runtime = TemporalRuntime(client, queue, search_attributes=False, audience=audience())
+    assert await runtime.start(Start(f"run-{queue}", bundle.graph().name, bundle, {}))
+    return f"run-{queue}"
+
+
+async def test_a_router_that_is_down_holds_up_no_work_and_hears_everything_later(
+    temporal_address: str, internet: Any
+) -> None:
+    async with temporal_runner(temporal_address, internet, wrap=lambda router: Broken(router, 3)) as runner:
+        run_id = await started(
+            runner.client, runner.queue, HEADER + "do: [{a: {set: {x: 1}}}, {b: {wait: {milliseconds: 10}}}]"
+        )
+        async with asyncio.timeout(60):
+            run = await runner.runtime.wait(run_id, 60)
+        assert run.status == "completed"
+        events = await runner.told("lifecycle", run_id)
+        assert [event["type"].split(".", 2)[2] for event in events] == [
+            "workflow.started.v1",
+            "task.created.v1",
+            "task.started.v1",
+            "task.completed.v1",
+            "task.created.v1",
+            "task.started.v1",
+            "task.completed.v1",
+            "workflow.completed.v1",
+        ]
+
+
+async def test_what_the_router_refuses_for_ever_is_left_out_and_the_run_completes(
+    temporal_address: str, internet: Any
+) -> None:
+    wrap = lambda router: Broken(router, 0, also="event-too-large")  # noqa: E731
+    async with temporal_runner(temporal_address, internet, wrap=wrap) as runner:
+        run_id = await started(runner.client, runner.queue, HEADER + "do: [{a: {set: {x: 1}}}]")
+        assert (await runner.runtime.wait(run_id, 30)).status == "completed"
+        assert await runner.told("lifecycle", run_id) == []
