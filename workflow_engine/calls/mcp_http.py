@@ -83,7 +83,7 @@ class HttpChannel:
             if MediaType.parse(answer.headers.get("Content-Type", "")).name != MEDIA_TYPE:
                 limit = self._context.egress.max_response
                 body = await read_answer(answer, self._what, limit)
-                for found in json_rpc.messages(body, self._what, self._context.redact):
+                for found in json_rpc.messages(body, self._what, self._context.redact) if body else ():
                     yield found
                 return
             try:
