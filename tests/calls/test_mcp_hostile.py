@@ -352,3 +352,18 @@ async def test_redirects_that_keep_the_method_are_followed(scripted, context):
             "parameters": {"name": "x"},
         }
         assert await mcp.call(given, context) == {"content": []}
+
+
+async def test_a_redirect_to_another_server_is_not_followed(context):
+    async with serve(Scripted(replies({})).app()) as other:
+
+        async def moved(request):
+            raise web.HTTPTemporaryRedirect(f"{other.url}/mcp")
+
+        app = web.Application()
+        app.router.add_route("*", "/", moved)
+        async with serve(app) as server:
+            http = {"endpoint": server.url, "headers": {"X-Api-Key": "k"}}
+            call = mcp.call({"method": "tools/list", "transport": {"http": http}}, context)
+            assert "leads to another server" in await fault_of(call, "communication", 307)
+            assert other.requests == []

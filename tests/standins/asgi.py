@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -83,14 +84,16 @@ class AsgiThread:
                 f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
             )
 
+            whole = Recorded(scope["method"], target, CIMultiDictProxy(headers), b"")
+            if bodiless := scope["method"] in {"GET", "HEAD", "DELETE"}:
+                self._recorded.append(whole)
+
             async def heard() -> Message:
                 message = await receive()
-                if message["type"] == "http.request":
+                if message["type"] == "http.request" and not bodiless:
                     parts.append(message.get("body", b""))
                     if not message.get("more_body"):
-                        self._recorded.append(
-                            Recorded(scope["method"], target, CIMultiDictProxy(headers), b"".join(parts))
-                        )
+                        self._recorded.append(replace(whole, body=b"".join(parts)))
                 return message
 
             await app(scope, heard, send)

@@ -115,9 +115,11 @@ async def send(request: Request, egress: Egress, *, redirect: bool, limit: int |
 
 @asynccontextmanager
 async def opened(
-    request: Request, egress: Egress, *, redirect: bool
+    request: Request, egress: Egress, *, redirect: bool, leave: bool = True
 ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Request]]:
     """Send *request* and give its answer when its head is here, with the request that it answers.
+
+    Where *leave* is false, a redirect to another origin is a fault: for requests with headers that are for one alone.
 
     The body is for the block to read, within bounds of its own; what the network does meanwhile is a fault too.
     """
@@ -154,7 +156,11 @@ async def opened(
                 status=answer.status,
             )
         hops += 1
+        origin = request.url.origin()
         request = _next_hop(request, answer.status, location or "", egress)
+        if not leave and request.url.origin() != origin:
+            elsewhere = f"{shown}: its redirect leads to another server, {request.url.origin()}"
+            raise fault("communication", elsewhere, status=answer.status)
         renew = renew and request.credentials.renew
 
 

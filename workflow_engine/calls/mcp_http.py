@@ -18,7 +18,7 @@ from workflow_engine.calls.content import JSON, MediaType, encode
 from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.credentials import Credentials
 from workflow_engine.calls.event_stream import MEDIA_TYPE, server_events
-from workflow_engine.calls.exchange import Request, deadline, header_safe, read_answer, refusal, send
+from workflow_engine.calls.exchange import Request, deadline, header_safe, read_answer, refusal
 from workflow_engine.calls.exchange import opened as sent
 from workflow_engine.calls.http import endpoint, merge_headers, target
 from workflow_engine.calls.uri_template import expand
@@ -112,8 +112,11 @@ class HttpChannel:
             return
         request = Request("DELETE", self._url, self._headers, credentials=self._credentials)
         with contextlib.suppress(Fault):
-            async with deadline(_GOODBYE, "the end of the session"):
-                await send(request, self._context.egress, redirect=True)
+            async with (
+                deadline(_GOODBYE, "the end of the session"),
+                sent(request, self._context.egress, redirect=True, leave=False),
+            ):
+                pass
 
     def _begin(self, answer: aiohttp.ClientResponse) -> None:
         session = answer.headers.get(SESSION)
@@ -141,7 +144,8 @@ class HttpChannel:
 
     @asynccontextmanager
     async def _opened(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
-        async with sent(request, self._context.egress, redirect=True) as (answer, asked):
+        egress = self._context.egress
+        async with sent(request, egress, redirect=True, leave=False) as (answer, asked):
             if answer.status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT):
                 raise await refusal(answer, asked, self._context.redact)
             for name in self._credentials.headers:  # a token may have been renewed

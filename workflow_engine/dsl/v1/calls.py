@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.needs import openapi_key
-from workflow_engine.dsl.v1 import asyncapi, secrets
+from workflow_engine.dsl.v1 import a2a, asyncapi, mcp, secrets
 from workflow_engine.dsl.v1.endpoints import authenticate, expand
-from workflow_engine.dsl.v1.mcp import mcp
 from workflow_engine.dsl.v1.scope import Scope, Task
 from workflow_engine.graph.model import Action, Exit, GoTo, Region, Sequence
 from workflow_engine.values import Json, pointer
@@ -25,7 +24,7 @@ def call(lowering: WorkflowLowering, task: Task) -> Action:
     name = str(task.body["call"])
     if name in CALLS:
         return CALLS[name](lowering, task)
-    if name in {"grpc", "a2a"}:
+    if name == "grpc":
         lowering.unsupported(f"`call: {name}`", task.at("call"))
         return _nothing(task)
     known = lowering.used("functions")
@@ -103,8 +102,9 @@ def openapi(lowering: WorkflowLowering, task: Task) -> Action:
 
 
 CALLS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {
+    "a2a": a2a.lower,
     "asyncapi": asyncapi.lower,
     "http": http,
-    "mcp": mcp,
+    "mcp": mcp.lower,
     "openapi": openapi,
 }

@@ -23,7 +23,7 @@ _OWN_HEADERS = frozenset(
 )
 
 
-def mcp(lowering: WorkflowLowering, task: Task) -> Action:
+def lower(lowering: WorkflowLowering, task: Task) -> Action:
     """A call whose own ``timeout`` bounds it as one of the task would; the smaller of both counts."""
     given = dict(task.object("with"))
     _check(lowering, task)
