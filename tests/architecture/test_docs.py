@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.examples import examples
 from tests.write_readme import README, written
+from workflow_engine import dsl
 from workflow_engine.dsl.codes import EXPLANATIONS
 
 ROOT = Path(__file__).parents[2]
@@ -40,3 +41,12 @@ def test_both_commands_of_the_readme_use_the_locked_versions() -> None:
     assert len(commands) == 2
     assert all("-c constraints.txt" in command for command in commands)
     assert commands[1] in (ROOT / ".ci" / "run").read_text()
+
+
+def test_every_workflow_in_the_docs_is_valid() -> None:
+    for file in sorted((ROOT / "docs").glob("*.md")):
+        for block in re.findall(
+            r"^```yaml\n(document:.*?)^```", file.read_text(), flags=re.MULTILINE | re.DOTALL
+        ):
+            found = [problem for problem in dsl.check(dsl.parse(block)) if problem.severity == "error"]
+            assert found == [], f"{file.name}: {found}"

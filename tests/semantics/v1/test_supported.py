@@ -39,10 +39,6 @@ UNSUPPORTED = {
         % "{call: grpc, with: {proto: {endpoint: 'file://x.proto'}, service: {name: S, host: h}, method: m}}",
         "/do/0/a/call",
     ),
-    "call.a2a": (
-        TASK % "{call: a2a, with: {server: 'https://x.example', method: message/send}}",
-        "/do/0/a/call",
-    ),
     "mcp.transport.options": (
         TASK % (MCP % "{stdio: {command: x}, options: {a: b}}"),
         "/do/0/a/with/transport/options/a",
@@ -184,6 +180,7 @@ SUPPORTED = {
         "asyncapi.message",
         "asyncapi.subscription",
     ),
+    *("a2a.agentCard", "a2a.server", "a2a.method", "a2a.parameters"),
     *("mcp.protocolVersion", "mcp.method", "mcp.parameters", "mcp.timeout", "mcp.transport", "mcp.client"),
     *("catch.errors", "catch.as", "catch.when", "catch.exceptWhen", "catch.retry", "catch.do", "catch.then"),
     *("retry.when", "retry.exceptWhen", "retry.delay", "retry.backoff", "retry.limit", "retry.jitter"),
@@ -209,6 +206,7 @@ DEFINITIONS = {
     "http": "http",
     "openapi": "openapi",
     "asyncapi": "asyncapi",
+    "a2a": "a2a",
     "mcp": "mcp",
     "catch": "catch",
     "retryPolicy": "retry",
