@@ -29,7 +29,8 @@ from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.interpreter.listening import read, specify
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope
-from workflow_engine.runtimes.local import LocalRun, real_calls
+from workflow_engine.runtimes.local import LocalRun
+from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
@@ -84,6 +85,7 @@ class LocalRunner:
 
     def __init__(self, egress: Egress) -> None:
         self._perform = real_calls(egress, CALLERS, EnvironmentSecrets(PLANTED), PROCESSES, BOUNDS)
+        self._evaluate = real_evaluations(egress, EnvironmentSecrets(PLANTED))
 
     async def __call__(
         self,
@@ -103,7 +105,14 @@ class LocalRunner:
             return named(deployed, sub_run.namespace, sub_run.name, sub_run.version).graph()
 
         run_id = f"{graph.name.name}-{uuid.uuid4()}"
-        local = LocalRun(graph, run_id=run_id, perform=self._perform, find=find, audience=audience)
+        local = LocalRun(
+            graph,
+            run_id=run_id,
+            perform=self._perform,
+            evaluate=self._evaluate,
+            find=find,
+            audience=audience,
+        )
 
         async def follow() -> None:
             for name, command in commands:

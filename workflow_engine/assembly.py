@@ -38,7 +38,8 @@ from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import SubRun
 from workflow_engine.interpreter.lifecycle import Audience
-from workflow_engine.runtimes.local import LocalRun, Outcome, real_calls
+from workflow_engine.runtimes.local import LocalRun, Outcome
+from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
@@ -368,7 +369,12 @@ async def run_local(
             compiled = dsl.compile(other, await resolve_needs(other, resolution, resources))
             graphs[compiled.name.name] = compiled
         secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
-        perform = real_calls(egress, CALLERS, secrets, settings.allowed_processes, bounds)
-        run_id, audience = f"local-{uuid.uuid4()}", audience_of(settings)
-        local = LocalRun(graph, run_id=run_id, perform=perform, find=find, audience=audience)
+        local = LocalRun(
+            graph,
+            run_id=f"local-{uuid.uuid4()}",
+            perform=real_calls(egress, CALLERS, secrets, settings.allowed_processes, bounds),
+            evaluate=real_evaluations(egress, secrets),
+            find=find,
+            audience=audience_of(settings),
+        )
         return await local.execute(input, events), local

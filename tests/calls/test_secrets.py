@@ -10,12 +10,12 @@ import pytest
 
 from tests.calls.faults import fault_of
 from workflow_engine.calls import CALLERS
+from workflow_engine.calls.evaluations import call_with_secrets
 from workflow_engine.calls.secrets import (
     MAX_SECRET,
     NO_SECRETS,
     EnvironmentSecrets,
     FileSecrets,
-    call_with_secrets,
     open_secrets,
 )
 from workflow_engine.errors import NotFound, Rejected

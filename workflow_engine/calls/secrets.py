@@ -1,7 +1,7 @@
-"""Secrets: where they come from, and the calls that use them.
+"""Where the values of secrets come from: the environment, files.
 
-A workflow names a secret; its value is looked up where the call is made and nowhere else. What the run keeps is the
-template of the arguments and what it is evaluated with, so that neither its history nor its output has the value.
+A workflow names a secret; its value is looked up where a call is made or an expression is evaluated with it
+(`calls.evaluations`), and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,20 +10,14 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from workflow_engine import expressions
-from workflow_engine.calls.context import CallContext, Caller
-from workflow_engine.calls.redaction import Redaction, texts
-from workflow_engine.errors import Fault, NotFound, Rejected, fault
+from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.values import Json, JsonObject
 
-NAMES = ("secrets", "secret")
-"""The variables under which expressions find the secrets of the document: the specification's, and an alias."""
 ENVIRONMENT = "WFE_SECRET_"
 MAX_SECRET = 64 * 1024
 """The largest secret, in bytes: what all the keys of a folder come to."""
@@ -133,59 +127,3 @@ def _parsed(text: str) -> Json:
             return text
         return value
     return text
-
-
-async def call_with_secrets(
-    caller: Caller, template: JsonObject, deferred: JsonObject, context: CallContext, secrets: Secrets
-) -> Json:
-    """Evaluate *template* with its secrets, make the call, and hide their values in what comes of it.
-
-    *deferred* has the names of the ``secrets``, the ``input`` of the state and the other ``variables``. A secret that
-    cannot be had is an authorization fault (403). An exception that is no fault keeps its type and its text as text
-    alone.
-    """
-    names, variables = deferred["secrets"], deferred["variables"]
-    assert isinstance(names, list)
-    assert isinstance(variables, dict)
-    values = {str(name): await _value(secrets, str(name)) for name in names}
-    redaction = Redaction(texts(values))
-    try:
-        scope: JsonObject = {**variables, **dict.fromkeys(NAMES, values)}
-        arguments = _evaluated(template, deferred["input"], scope)
-        redaction = Redaction([*texts(values), *_made(template, arguments, values)])
-        return redaction.json(await caller(arguments, replace(context, redact=redaction.text)))
-    except Fault as raised:
-        failed: Exception = redaction.fault(raised)
-    except Exception as bug:  # noqa: BLE001 - whatever it is, its text may have a value in it
-        failed = RuntimeError(f"{type(bug).__name__}: {redaction.text(str(bug))}")
-    raise failed  # outside of the handlers, so that it does not lead to what it was made of
-
-
-async def _value(secrets: Secrets, name: str) -> Json:
-    try:
-        return await secrets.get(name)
-    except NotFound as missing:
-        raise fault("authorization", f"the secret cannot be had: {missing}") from None
-
-
-def _evaluated(template: JsonObject, value: Json, scope: JsonObject) -> JsonObject:
-    try:
-        arguments = expressions.template(template, variables=frozenset(scope)).evaluate(value, scope)
-    except expressions.EvaluationError as error:
-        raise fault("expression", str(error)) from None
-    assert isinstance(arguments, dict)
-    return arguments
-
-
-def _made(template: Json, evaluated: Json, values: JsonObject) -> Iterator[str]:
-    """The texts that expressions have made of secrets and that do not show them: a hash, an encoding."""
-    if isinstance(template, str):
-        shows = isinstance(evaluated, str) and any(text in evaluated for text in texts(values))
-        if "$secret" in template and isinstance(evaluated, str) and not shows:
-            yield evaluated
-    elif isinstance(template, dict) and isinstance(evaluated, dict):
-        for key, part in template.items():
-            yield from _made(part, evaluated[key], values)
-    elif isinstance(template, list) and isinstance(evaluated, list):
-        for part, result in zip(template, evaluated, strict=True):
-            yield from _made(part, result, values)

@@ -21,17 +21,15 @@ from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.model import Timing
 from workflow_engine.values import Duration, Json, JsonObject
 
-_ELSEWHERE = (
-    "`$secrets` is there in the arguments of calls to other services alone: anywhere else its value would be "
-    "kept in the history of the run"
-)
+_KEPT = "`$secrets` cannot be used here: how long a run waits, and for what, is kept in its history and by the router"
 UNSUPPORTED_VARIABLES = {
-    "secrets": _ELSEWHERE,
-    "secret": _ELSEWHERE,
+    "secrets": _KEPT,
+    "secret": _KEPT,
     "SECRETS": "secrets are not supported yet",
     "SECRET": "secrets are not supported yet",
-    "authorization": "`$authorization` is not supported yet",
 }
+KEPT_SECRET = frozenset({"secrets", "secret", "SECRETS", "SECRET", "authorization"})
+"""Variables that durations and filters of events cannot have."""
 
 SUGGESTIONS = 1000
 """Among how many names a misspelled one is looked for; comparing takes time."""
@@ -111,7 +109,7 @@ class Lowering:
             return Duration.of(parts)
         text = str(value)
         if "${" in text:
-            return self.expression(text, variables, pointer)
+            return self.expression(text, frozenset(variables) - KEPT_SECRET, pointer)
         try:
             return Duration.parse(text)
         except ValueError as error:

@@ -25,7 +25,8 @@ class Operation:
     *resources* names what the bundle pins for the call; the caller gets it beside the arguments. *secrets* names those
     that the arguments use: where there are any, the arguments are evaluated where the call is made. *timeout* is the
     time that the arguments themselves allow the call; the state may have another one. Without *wait* the call
-    is begun and goes on by itself, whatever becomes of the run; the output is the input.
+    is begun and goes on by itself, whatever becomes of the run; the output is the input. *authorization* is the policy
+    that the call is authenticated by, and gives `$authorization`.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Operation:
     secrets: tuple[str, ...] = ()
     timeout: Timing | None = None
     wait: bool = True
+    authorization: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from workflow_engine.errors import fault
 from workflow_engine.graph.model import ForEach, Parallel, State
-from workflow_engine.interpreter.dataflow import RESULT, evaluate, holds, kind, put
+from workflow_engine.interpreter.dataflow import RESULT, kind, put
+from workflow_engine.interpreter.evaluation import evaluate, holds
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import state_scope
 from workflow_engine.values import Json, JsonObject, deep_equal, deep_merge, delta
@@ -82,7 +83,7 @@ async def for_each(run: Run, state: State, action: ForEach, frame: Frame) -> Jso
     local = frame.local
     if "items" not in local:
         scope = state_scope(run, state, frame, input=frame.input)
-        collection = evaluate(action.items, frame.input, scope)
+        collection = await evaluate(action.items, frame.input, scope)
         if collection is None and not action.chained:
             raise fault("expression", "`inputCollection` selects nothing; a foreach state needs an array")
         local["items"] = _items(collection)
@@ -113,7 +114,7 @@ async def _chained(run: Run, state: State, action: ForEach, frame: Frame, items:
         child = frame.child("do", action.body.id, local["output"], bound)
         if action.condition is not None and not resumed:
             scope = state_scope(run, state, frame, input=frame.input, **bound)
-            if not holds(action.condition, local["output"], scope, strict=run.graph.strict):
+            if not await holds(action.condition, local["output"], scope, strict=run.graph.strict):
                 break
         local["output"], broke = await run.walk(action.body, child)
         frame.children.pop("do", None)

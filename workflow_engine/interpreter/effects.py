@@ -44,9 +44,10 @@ class Call:
     *timeout* is in seconds and bounds the whole call; None leaves it to the runtime's settings. Without *wait* the call
     is only begun, and its output null; it ends when it ends, also after the run.
 
-    Where the arguments use secrets they are still a template, for their values must not be known here. *deferred* then
-    has what it is evaluated with where the call is made: the names of the ``secrets``, the ``input`` of the state, and
-    the other ``variables``.
+    Where the arguments use secrets their values must not be known here, and *deferred* has what is needed where the
+    call is made: the names of the ``secrets``, and the ``nonce`` of the run if it has references to secrets. With the
+    ``input`` of the state and its other ``variables``, *arguments* are still a template that is evaluated with them;
+    ``policy`` is then that of the authentication whose credentials are `$authorization`.
     """
 
     kind: str
@@ -55,6 +56,26 @@ class Call:
     timeout: float | None = None
     deferred: JsonObject | None = None
     wait: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Something to evaluate where the values of *secrets* may be known: *source* is an *expression*, or a template.
+
+    *how*: as a ``value``, with references of *nonce* in the place of the values (`interpreter.references`); or as a
+    condition, to true or false: ``truth`` as jq sees it, or ``strict``. *input* is its ``.``, *variables* are the
+    others. *authorization* is the ``policy`` of the state's call as a template, with the ``input`` and ``variables`` of
+    its own: what it gives is `$authorization`.
+    """
+
+    source: Json
+    expression: bool
+    how: str
+    input: Json
+    variables: JsonObject
+    secrets: tuple[str, ...]
+    nonce: str
+    authorization: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +146,12 @@ class Effects(Protocol):
 
     def random(self) -> float:
         """A number in [0, 1) that is the same on every replay: for jitter."""
+
+    def new_id(self) -> str:
+        """A text that nobody can guess and that is the same on every replay."""
+
+    async def evaluate(self, evaluation: Evaluation, place: Place) -> Json:
+        """What *evaluation* yields, without the value of any secret in it; a `Fault` when it fails."""
 
     async def sleep(self, seconds: float, place: Place) -> None:
         """Return after *seconds* of the run's time."""

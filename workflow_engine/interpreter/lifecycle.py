@@ -273,7 +273,7 @@ class Lifecycle:
                 "subject": self.name,
                 "time": now,
                 "datacontenttype": "application/json",
-                "data": {**data, moment: now},
+                "data": self._run.outside({**data, moment: now}),
             }
         )
 

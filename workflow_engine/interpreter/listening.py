@@ -10,8 +10,9 @@ from workflow_engine.errors import fault
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import Event, Handler, State, Strategy, Transition
 from workflow_engine.interpreter import subscribing
-from workflow_engine.interpreter.dataflow import apply, evaluate, holds, merge, seconds
+from workflow_engine.interpreter.dataflow import apply, merge
 from workflow_engine.interpreter.effects import Arrival, Expired, Listener, Place
+from workflow_engine.interpreter.evaluation import evaluate, holds, pure, seconds
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope, state_scope
 from workflow_engine.values import Json, JsonObject
@@ -28,7 +29,7 @@ def specify(strategy: Strategy, data: Json, scope: Scope) -> JsonObject:
         for key, source, expected in wanted.correlate:
             rule: JsonObject = {"from": source}
             if expected is not None:
-                rule["expect"] = evaluate(expected, data, scope)
+                rule["expect"] = pure(expected, data, scope)
             correlate[key] = rule
         entry: JsonObject = {"attributes": wanted.attributes}
         if correlate:
@@ -99,9 +100,8 @@ async def _listen(run: Run, state: State, action: Event, frame: Frame) -> Transi
         await collect()
         return None
     scope = state_scope(run, state, frame, input=frame.input)
-    deadline = frame.local.setdefault(
-        "deadline", run.effects.now().timestamp() + seconds(action.timeout, frame.input, scope, run)
-    )
+    allowed = await seconds(action.timeout, frame.input, scope, run)
+    deadline = frame.local.setdefault("deadline", run.effects.now().timestamp() + allowed)
     assert isinstance(deadline, float)
     left = max(0.0, deadline - run.effects.now().timestamp())
     timer = Place(f"{place.id}/timeout", state.id, f"event timeout of {state.name}")
@@ -138,7 +138,7 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
             raise fault("configuration", f"these events cannot be listened for: {problem}") from None
         local |= {"arrived": [], "taken": [], "spec": wanted}
         if action.messages is not None and action.messages.lasts is not None:
-            lasts = seconds(action.messages.lasts, frame.input, scope, run)
+            lasts = await seconds(action.messages.lasts, frame.input, scope, run)
             local["closes"] = run.effects.now().timestamp() + lasts
         if run.lifecycle is not None and action.messages is None:
             run.lifecycle.correlating(place.id)
@@ -207,7 +207,9 @@ async def _taken(run: Run, state: State, action: Event, frame: Frame) -> bool:
     if action.handlers:
         return False
     while True:
-        if action.messages is not None and subscribing.enough_before(run, state, action.messages, frame):
+        if action.messages is not None and await subscribing.enough_before(
+            run, state, action.messages, frame
+        ):
             return True
         if len(taken) == len(arrived):
             return False
@@ -219,9 +221,9 @@ async def _taken(run: Run, state: State, action: Event, frame: Frame) -> bool:
         if isinstance(action.strategy.until, Expression):
             so_far: list[Json] = [read(_pair(entry)[1], action.read) for entry in arrived[: len(taken)]]
             scope = state_scope(run, state, frame, input=frame.input)
-            if holds(action.strategy.until, so_far, scope, strict=False):
+            if await holds(action.strategy.until, so_far, scope, strict=False):
                 return True
-        if action.messages is not None and subscribing.enough_after(run, state, action.messages, frame):
+        if action.messages is not None and await subscribing.enough_after(run, state, action.messages, frame):
             return True
 
 
@@ -244,7 +246,7 @@ async def _take(
         frame.children.pop("foreach", None)
     for step in each.leave:
         scope = state_scope(run, state, frame, **bound, input=frame.input, output=output)
-        output = apply(step, output, frame, scope)
+        output = await apply(step, output, frame, scope)
     return output, broke
 
 
@@ -270,7 +272,7 @@ async def _handle(run: Run, action: Event, frame: Frame, state: State) -> tuple[
         slot = f"on{number}"
         if slot not in frame.children:
             for index, event in mine:
-                local["data"] = _use(run, action, handler, index, event, local["data"], state, frame)
+                local["data"] = await _use(run, action, handler, index, event, local["data"], state, frame)
         if handler.body is not None:
             child = frame.child(slot, handler.body.id, local["data"])
             local["data"], _ = await run.walk(handler.body, child)
@@ -279,7 +281,7 @@ async def _handle(run: Run, action: Event, frame: Frame, state: State) -> tuple[
     return local["data"], then
 
 
-def _use(
+async def _use(
     run: Run,
     action: Event,
     handler: Handler,
@@ -297,5 +299,5 @@ def _use(
         return data
     seen: Json = read(event, "data") if action.strategy.filters[index].data_only else event
     if handler.data is not None:
-        seen = evaluate(handler.data, seen, state_scope(run, state, frame, input=frame.input))
+        seen = await evaluate(handler.data, seen, state_scope(run, state, frame, input=frame.input))
     return merge(data, seen, handler.path, handler.name)

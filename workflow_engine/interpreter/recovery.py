@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from workflow_engine.errors import ERRORS, Error, Fault, canonical_type, fault
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import Catch, ErrorMatch, Retry, State, Transition, Try
-from workflow_engine.interpreter.dataflow import evaluate, holds, seconds
 from workflow_engine.interpreter.effects import Expired, Place
+from workflow_engine.interpreter.evaluation import evaluate, holds, seconds
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope, state_scope
 from workflow_engine.values import Json, JsonObject, deep_equal
@@ -60,7 +60,7 @@ async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Js
                 caught = raised_fault.at(state.id)
             error = caught.error.to_json()
             scope = state_scope(run, state, frame, input=frame.input, **{catch.variable: error})
-            if not accepts(run, catch, error, scope):
+            if not await accepts(run, catch, error, scope):
                 raise caught
             if catch.retry is not None and await _again(run, state, catch.retry, frame, error, scope, began):
                 _retried(run, state, frame)
@@ -95,7 +95,7 @@ async def _body(run: Run, state: State, action: Try, frame: Frame) -> Json:
         until = frame.local.get("attempt")
         if not isinstance(until, float):
             scope = state_scope(run, state, frame, input=frame.input)
-            until = frame.local["attempt"] = now + seconds(limit, frame.input, scope, run)
+            until = frame.local["attempt"] = now + await seconds(limit, frame.input, scope, run)
         place = Place(f"{state.id}/attempt", state.id, f"attempt of {state.name}")
         try:
             output, _ = await run.effects.within(max(0.0, until - now), walk, place)
@@ -105,14 +105,14 @@ async def _body(run: Run, state: State, action: Try, frame: Frame) -> Json:
     return output
 
 
-def accepts(run: Run, catch: Catch, error: JsonObject, scope: Scope) -> bool:
+async def accepts(run: Run, catch: Catch, error: JsonObject, scope: Scope) -> bool:
     """Whether *catch* takes *error*: its filter by equality, then ``when`` and ``exceptWhen`` on the error."""
     if catch.errors is not None and not any(matches(wanted, error) for wanted in catch.errors):
         return False
     if any(matches(wanted, error) for wanted in catch.except_errors):
         return False
     if catch.with_ is not None:
-        wanted = evaluate(catch.with_, error, scope)
+        wanted = await evaluate(catch.with_, error, scope)
         assert isinstance(wanted, dict)
         for name, value in wanted.items():
             present = error.get("detail" if name == "details" else name)
@@ -120,9 +120,9 @@ def accepts(run: Run, catch: Catch, error: JsonObject, scope: Scope) -> bool:
                 value, present = canonical_type(value), canonical_type(present)
             if not deep_equal(present, value):
                 return False
-    if catch.when is not None and not holds(catch.when, error, scope, strict=False):
+    if catch.when is not None and not await holds(catch.when, error, scope, strict=False):
         return False
-    return catch.except_when is None or not holds(catch.except_when, error, scope, strict=False)
+    return catch.except_when is None or not await holds(catch.except_when, error, scope, strict=False)
 
 
 def rescued(state: State, caught: Fault) -> Transition | None:
@@ -162,17 +162,17 @@ async def _again(
     """Wait for the next attempt; False when there is none. Every limit is checked before waiting (A27)."""
     tried = frame.local.setdefault("retries", 0)
     assert isinstance(tried, int)
-    limit = _limit(retry, frame.input, scope)
+    limit = await _limit(retry, frame.input, scope)
     if limit is not None and tried >= limit:
         return False
-    if retry.when is not None and not holds(retry.when, error, scope, strict=False):
+    if retry.when is not None and not await holds(retry.when, error, scope, strict=False):
         return False
-    if retry.except_when is not None and holds(retry.except_when, error, scope, strict=False):
+    if retry.except_when is not None and await holds(retry.except_when, error, scope, strict=False):
         return False
-    wait = _delay(run, retry, tried + 1, frame, scope)
+    wait = await _delay(run, retry, tried + 1, frame, scope)
     if retry.budget is not None:
         spent = run.effects.now().timestamp() - began
-        if spent + wait > seconds(retry.budget, frame.input, scope, run):
+        if spent + wait > await seconds(retry.budget, frame.input, scope, run):
             return False
     frame.local["retries"] = tried + 1
     if retry.backoff == "progressive":
@@ -183,46 +183,46 @@ async def _again(
     return True
 
 
-def _limit(retry: Retry, data: Json, scope: Scope) -> int | None:
+async def _limit(retry: Retry, data: Json, scope: Scope) -> int | None:
     """How many retries there are at most; an expression yields a whole number."""
     if not isinstance(retry.limit, Expression):
         return retry.limit
-    limit = evaluate(retry.limit, data, scope)
+    limit = await evaluate(retry.limit, data, scope)
     if isinstance(limit, bool) or not isinstance(limit, int | float) or limit != int(limit):
         raise fault("expression", f"a number of retries must be a whole number, not {limit!r}")
     return int(limit)
 
 
-def _delay(run: Run, retry: Retry, number: int, frame: Frame, scope: Scope) -> float:
+async def _delay(run: Run, retry: Retry, number: int, frame: Frame, scope: Scope) -> float:
     """How long before retry *number*, from 1: constant d, linear d·n, exponential d·2^(n-1) (A28).
 
     Progressive: the first is d, each other one (the one before + increment) · factor (B13).
     """
     data = frame.input
-    base = seconds(retry.delay, data, scope, run) if retry.delay is not None else 0.0
+    base = await seconds(retry.delay, data, scope, run) if retry.delay is not None else 0.0
     match retry.backoff:
         case "linear":
-            step = seconds(retry.increment, data, scope, run) if retry.increment is not None else base
+            step = await seconds(retry.increment, data, scope, run) if retry.increment is not None else base
             delay = base + step * (number - 1)
         case "exponential":
             delay = base * min(retry.factor ** min(number - 1, 64), 1e12)
         case "progressive":
             before = frame.local.get("delay")
-            step = seconds(retry.increment, data, scope, run) if retry.increment is not None else 0.0
+            step = await seconds(retry.increment, data, scope, run) if retry.increment is not None else 0.0
             delay = (before + step) * retry.factor if isinstance(before, float) else base
             delay = min(delay, LONGEST_DELAY)
         case _:
             delay = base
     if retry.max_delay is not None:
-        delay = min(delay, seconds(retry.max_delay, data, scope, run))
+        delay = min(delay, await seconds(retry.max_delay, data, scope, run))
     if retry.jitter is not None:
-        low, high = (seconds(edge, data, scope, run) for edge in retry.jitter)
+        low, high = [await seconds(edge, data, scope, run) for edge in retry.jitter]
         delay += low + (high - low) * run.effects.random()
     if retry.spread is not None:
         spread = (
             delay * retry.spread
             if isinstance(retry.spread, float)
-            else seconds(retry.spread, data, scope, run)
+            else await seconds(retry.spread, data, scope, run)
         )
         delay = max(0.0, delay + spread * (2 * run.effects.random() - 1))
     return delay

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import assert_never
 
-from workflow_engine.errors import Fault, fault
+from workflow_engine.errors import Error, Fault, fault
 from workflow_engine.graph.model import (
     Assign,
     DataStep,
@@ -31,13 +31,15 @@ from workflow_engine.graph.model import (
     Try,
     walk,
 )
-from workflow_engine.interpreter import concurrency, listening, recovery
-from workflow_engine.interpreter.dataflow import apply, enter, evaluate, holds, leave, seconds
+from workflow_engine.interpreter import concurrency, listening, publishing, recovery
+from workflow_engine.interpreter.dataflow import apply, enter, leave
 from workflow_engine.interpreter.effects import Call, Effects, Expired, Place, Progress, SubRun
+from workflow_engine.interpreter.evaluation import arguments, evaluate, holds, seconds
 from workflow_engine.interpreter.lifecycle import Lifecycle
 from workflow_engine.interpreter.position import Ended, Frame
+from workflow_engine.interpreter.references import References
 from workflow_engine.interpreter.scope import Scope, moment, state_scope, workflow_scope
-from workflow_engine.values import Json, JsonObject, deep_merge, rfc3339
+from workflow_engine.values import Json, JsonObject, deep_merge
 
 
 class Run:
@@ -61,6 +63,7 @@ class Run:
         self.seeds = list(seeds)
         self.counts: dict[str, int] = {}
         self._names: dict[str, str] = {}
+        self._references: References | None = None
         self.started = effects.now()
         audience = effects.audience
         self.lifecycle = None if audience is None else Lifecycle(self, audience)
@@ -70,24 +73,52 @@ class Run:
             self._restore(position)
 
     async def execute(self) -> Json:
-        """Walk the graph to its end and return the run's output; a `Fault` when nothing catches it."""
+        """Walk the graph to its end and return the run's output; a `Fault` when nothing catches it.
+
+        In neither of them is anything that stands for a secret.
+        """
         if self.lifecycle is None:
             return await self._execute()
         return await self.lifecycle.around(self._execute, resumed=self._resumed)
 
     async def _execute(self) -> Json:
+        try:
+            return self.outside(await self._whole())
+        except Fault as raised:
+            hidden = self.outside(raised.error.to_json())
+            assert isinstance(hidden, dict)
+            raise Fault(Error.from_json(hidden)) from None
+
+    async def _whole(self) -> Json:
         if self.root.state is None:
-            self.root.data = self._shaped(self.graph.enter, self.input, workflow_scope(self), "/input")
+            self.root.data = await self._shaped(self.graph.enter, self.input, workflow_scope(self), "/input")
             if self.graph.input_is_context:
                 self.root.context = self.root.data
         output = await self._bounded()
-        return self._shaped(self.graph.leave, output, workflow_scope(self, self.root.context), "/output")
+        return await self._shaped(
+            self.graph.leave, output, workflow_scope(self, self.root.context), "/output"
+        )
 
-    def _shaped(self, steps: Several[DataStep], data: Json, scope: Scope, at: str) -> Json:
+    def outside(self, value: Json) -> Json:
+        """*value* as it may leave the run: without what stands for secrets."""
+        return value if self._references is None else self._references.hidden(value)
+
+    def references(self) -> References:
+        """What stands for secrets in this run."""
+        if self._references is None:
+            self._references = References(self.effects.new_id())
+        return self._references
+
+    @property
+    def referring(self) -> References | None:
+        """The same, once there may be any in the data of the run."""
+        return self._references
+
+    async def _shaped(self, steps: Several[DataStep], data: Json, scope: Scope, at: str) -> Json:
         """Do the workflow's own data *steps*; a fault of theirs has its place in the document too."""
         try:
             for step in steps:
-                data = apply(step, data, self.root, scope)
+                data = await apply(step, data, self.root, scope)
         except Fault as raised:
             raise raised.at(at) from None
         return data
@@ -96,7 +127,7 @@ class Run:
         if self.graph.timeout is None:
             return await self._to_the_end()
         try:
-            allowed = seconds(self.graph.timeout, self.input, workflow_scope(self), self)
+            allowed = await seconds(self.graph.timeout, self.input, workflow_scope(self), self)
         except Fault as raised:
             raise raised.at("/timeout") from None
         remaining = allowed - (self.effects.now() - self.started).total_seconds()
@@ -133,6 +164,7 @@ class Run:
             "counts": dict(self.counts),
             "started": self.started.timestamp(),
             "seeds": list(self.seeds),
+            "nonce": None if self._references is None else self._references.nonce,
         }
 
     def _restore(self, position: JsonObject) -> None:
@@ -146,6 +178,8 @@ class Run:
         self.counts = {state: count for state, count in counts.items() if isinstance(count, int)}
         self.started = datetime.fromtimestamp(started, UTC)
         self.seeds = [seed for seed in seeds if isinstance(seed, dict)]
+        nonce = position.get("nonce")
+        self._references = References(nonce) if isinstance(nonce, str) else None
 
     def descriptor(self) -> JsonObject:
         """``$workflow`` of DSL 1.0; its input is the raw one."""
@@ -210,7 +244,7 @@ class Run:
         try:
             if not frame.entered:
                 frame.started = self.effects.now().timestamp()
-                if state.when is not None and not holds(
+                if state.when is not None and not await holds(
                     state.when, frame.data, state_scope(self, state, frame), strict=self.graph.strict
                 ):
                     self._note("skipped", state)
@@ -218,10 +252,10 @@ class Run:
                 self._note("started", state)
                 if self.lifecycle is not None:
                     self.lifecycle.began(state, frame)
-                frame.input = enter(self, state, frame)
+                frame.input = await enter(self, state, frame)
                 frame.entered = True
             output, transition = await self._perform(state, frame)
-            result = leave(self, state, frame, output, ends=isinstance(transition, End))
+            result = await leave(self, state, frame, output, ends=isinstance(transition, End))
         except Fault as raised:
             self._note("faulted", state)
             caught = raised.at(state.id)
@@ -253,7 +287,7 @@ class Run:
         deadline = frame.local.get("deadline")
         if not isinstance(deadline, float):
             scope = self._scope(state, frame)
-            allowed = min(seconds(timing, frame.input, scope, self) for timing in timings)
+            allowed = min([await seconds(timing, frame.input, scope, self) for timing in timings])
             deadline = self.effects.now().timestamp() + allowed
             frame.local["deadline"] = deadline
         remaining = max(0.0, deadline - self.effects.now().timestamp())
@@ -266,36 +300,42 @@ class Run:
             frame.children = {}
             raise fault("timeout", f"{state.name!r} took longer than its timeout allows") from None
 
-    def _scope(self, state: State, frame: Frame) -> JsonObject:
-        return state_scope(self, state, frame, input=frame.input)  # type: ignore[return-value]
+    def _scope(self, state: State, frame: Frame) -> Scope:
+        return state_scope(self, state, frame, input=frame.input)
 
     async def _act(self, state: State, frame: Frame, allowed: float | None) -> tuple[Json, Transition]:
         data = frame.input
         scope = state_scope(self, state, frame, input=data)
         match state.action:
             case Assign(value, merge):
-                assigned = evaluate(value, data, scope)
+                assigned = await evaluate(value, data, scope)
                 return deep_merge(data, assigned) if merge else assigned, state.next
             case Switch(cases):
                 for case in cases:
-                    if case.when is None or holds(case.when, data, scope, strict=self.graph.strict):
+                    if case.when is None or await holds(case.when, data, scope, strict=self.graph.strict):
                         return data, case.then
                 return data, state.next
-            case Sequence(body, given):
-                start = data if given is None or "do" in frame.children else evaluate(given, data, scope)
+            case Sequence(body, handed_in):
+                start = (
+                    data
+                    if handed_in is None or "do" in frame.children
+                    else await evaluate(handed_in, data, scope)
+                )
                 output, _ = await self.walk(body, frame.child("do", body.id, start))
                 return output, state.next
             case Operation():
                 output = await self._call(state, state.action, frame, allowed)
                 return output if state.action.wait else data, state.next
             case Emit(event, channel):
-                return await self._emit(state, frame, evaluate(event, data, scope), channel), state.next
+                return await publishing.emit(
+                    self, state, frame, await evaluate(event, data, scope), channel
+                ), state.next
             case Sleep(duration):
-                wait = seconds(duration, data, scope, self)
+                wait = await seconds(duration, data, scope, self)
                 await self._sleep(state, frame, wait, self.place(state, frame), 0)
                 return data, state.next
             case Raise(error):
-                raise recovery.raised(evaluate(error, data, scope))
+                raise recovery.raised(await evaluate(error, data, scope))
             case Try():
                 return await recovery.attempt(self, state, state.action, frame)
             case Parallel():
@@ -305,7 +345,8 @@ class Run:
             case Event():
                 return await listening.wait(self, state, state.action, frame)
             case SubFlow(namespace, name, version, handed, wait):
-                sub_run = SubRun(namespace, name, version, evaluate(handed, data, scope), wait)
+                given = self.outside(await evaluate(handed, data, scope))
+                sub_run = SubRun(namespace, name, version, given, wait)
                 place = self.place(state, frame)
                 frame.doing = f"running {namespace}/{name}"
                 output = await self.effects.run_workflow(sub_run, place)
@@ -315,30 +356,14 @@ class Run:
 
     async def _call(self, state: State, action: Operation, frame: Frame, allowed: float | None) -> Json:
         scope = state_scope(self, state, frame, input=frame.input)
-        arguments, deferred = _arguments(action, frame.input, scope)
+        given, deferred = await arguments(self, action, frame.input, scope)
         resources = {
             name: self.graph.resources[name] for name in action.resources if name in self.graph.resources
         }
         place = self.place(state, frame)
         frame.doing = f"calling {action.kind}"
-        call = Call(action.kind, arguments, resources, allowed, deferred, action.wait)
+        call = Call(action.kind, given, resources, allowed, deferred, action.wait)
         return await self.effects.call(call, place)
-
-    async def _emit(self, state: State, frame: Frame, attributes: Json, channel: str) -> Json:
-        place = self.place(state, frame)
-        if not isinstance(attributes, dict):
-            raise fault("validation", "an event must be an object of attributes")
-        name = self.graph.name
-        event: JsonObject = {
-            "specversion": "1.0",
-            "id": f"{self.effects.run_id}{place.id}",
-            "source": f"/{name.namespace}/{name.name}/{name.version}",
-            "time": rfc3339(self.effects.now()),
-            **{key: value for key, value in attributes.items() if value is not None},
-        }
-        frame.doing = f"publishing {event.get('type')}"
-        await self.effects.publish(channel, event, place)
-        return event
 
     async def _sleep(self, state: State, frame: Frame, duration: float, place: Place, number: int) -> None:
         """Wait, for the *number*-th time in this state; after a resume, only for what is left."""
@@ -353,6 +378,12 @@ class Run:
             if self.lifecycle is not None:
                 self.lifecycle.goes_on(state, frame, number)
 
+    def aside(self, state: State | None, what: str) -> Place:
+        """Name something that is done beside what *state* does; None is the workflow itself."""
+        id, name = (state.id, state.name) if state is not None else ("", self.graph.name.name)
+        count = self.counts[f"{id}/{what}"] = self.counts.get(f"{id}/{what}", 0) + 1
+        return Place(f"{id}/{what}#{count}", id, f"{what} of {name}")
+
     async def pause(self, frame: Frame, duration: float, state: State, what: str) -> None:
         """Wait between two attempts of *state*: a timer of its own each time."""
         count = self.counts[f"{state.id}/{what}"] = self.counts.get(f"{state.id}/{what}", 0) + 1
@@ -360,17 +391,3 @@ class Run:
         retries = frame.local.get("retries")
         await self._sleep(state, frame, duration, place, retries if isinstance(retries, int) else 0)
         frame.local.pop("until", None)
-
-
-def _arguments(action: Operation, data: Json, scope: Scope) -> tuple[JsonObject, JsonObject | None]:
-    """The arguments of a call; those with secrets as they are written, and what they are to be evaluated with."""
-    template = action.arguments
-    if not action.secrets:
-        arguments = evaluate(template, data, scope)
-        assert isinstance(arguments, dict)
-        return arguments, None
-    assert isinstance(template.source, dict)
-    names: list[Json] = [*action.secrets]
-    known = [*sorted(template.variables - {"secrets", "secret"}), "__now"]
-    variables: JsonObject = {name: scope.get(name) for name in known}
-    return template.source, {"secrets": names, "input": data, "variables": variables}

@@ -32,12 +32,21 @@ def moment(at: datetime) -> JsonObject:
 class Scope(Mapping[str, Json]):
     """The variables that one expression may use; absent ones are null, as in jq."""
 
-    __slots__ = ("_given", "_made", "_makers")
+    __slots__ = ("_given", "_made", "_makers", "run", "state")
 
-    def __init__(self, given: Mapping[str, Json], makers: Mapping[str, Callable[[], Json]]) -> None:
+    def __init__(
+        self,
+        given: Mapping[str, Json],
+        makers: Mapping[str, Callable[[], Json]],
+        run: Run | None = None,
+        state: State | None = None,
+    ) -> None:
+        """*run* and *state* are those that ask: None where only what is pure is evaluated, and for the workflow."""
         self._given = given
         self._makers = makers
         self._made: JsonObject = {}
+        self.run = run
+        self.state = state
 
     def __getitem__(self, name: str) -> Json:
         if name in self._given:
@@ -59,7 +68,7 @@ class Scope(Mapping[str, Json]):
 
 def workflow_scope(run: Run, context: Json = None, **given: Json) -> Scope:
     """The scope of the workflow's own ``input.from`` and ``output.as``."""
-    return Scope({"context": context, **given}, _world(run))
+    return Scope({"context": context, **given}, _world(run), run)
 
 
 def state_scope(run: Run, state: State, frame: Frame, **given: Json) -> Scope:
@@ -67,7 +76,7 @@ def state_scope(run: Run, state: State, frame: Frame, **given: Json) -> Scope:
     makers = _world(run)
     makers["context"] = lambda: frame.owner.context
     makers["task"] = lambda: _task(run, state, frame, given.get("__raw_output"))
-    return Scope({**frame.lexical(), **given}, makers)
+    return Scope({**frame.lexical(), **given}, makers, run, state)
 
 
 def _world(run: Run) -> dict[str, Callable[[], Json]]:

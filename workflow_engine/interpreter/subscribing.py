@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from workflow_engine import expressions
 from workflow_engine.errors import fault
 from workflow_engine.graph.model import Messages, State
-from workflow_engine.interpreter.dataflow import evaluate, holds
+from workflow_engine.interpreter.evaluation import holds, pure
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope, state_scope
 from workflow_engine.values import Json, JsonObject
@@ -81,33 +81,33 @@ def channel(run: Run, messages: Messages) -> str:
 
 def message(run: Run, messages: Messages, event: JsonObject) -> JsonObject:
     """*event* as a message of the operation."""
-    read = evaluate(_READ, event, _names(_operation(run, messages)))
+    read = pure(_READ, event, _names(_operation(run, messages)))
     assert isinstance(read, dict)
     return read
 
 
-def enough_before(run: Run, state: State, messages: Messages, frame: Frame) -> bool:
+async def enough_before(run: Run, state: State, messages: Messages, frame: Frame) -> bool:
     """Whether no message is wanted after those that were taken: ``until`` holds of them."""
-    return messages.until is not None and _holds(run, state, messages.until, frame)
+    return messages.until is not None and await _holds(run, state, messages.until, frame)
 
 
-def enough_after(run: Run, state: State, messages: Messages, frame: Frame) -> bool:
+async def enough_after(run: Run, state: State, messages: Messages, frame: Frame) -> bool:
     """Whether the message that was taken is the last: there are as many as asked for, or ``while`` holds no more."""
     taken = frame.local["taken"]
     assert isinstance(taken, list)
     if messages.amount is not None and len(taken) >= messages.amount:
         return True
-    return messages.keep is not None and not _holds(run, state, messages.keep, frame)
+    return messages.keep is not None and not await _holds(run, state, messages.keep, frame)
 
 
-def _holds(run: Run, state: State, condition: expressions.Expression, frame: Frame) -> bool:
+async def _holds(run: Run, state: State, condition: expressions.Expression, frame: Frame) -> bool:
     """Whether *condition* is true of the messages so far (decision A36)."""
     arrived, taken = frame.local["arrived"], frame.local["taken"]
     assert isinstance(arrived, list)
     assert isinstance(taken, list)
     so_far: list[Json] = [entry[1] for entry in arrived[: len(taken)] if isinstance(entry, list)]
     scope = state_scope(run, state, frame, input=frame.input)
-    return holds(condition, so_far, scope, strict=False)
+    return await holds(condition, so_far, scope, strict=False)
 
 
 def _operation(run: Run, messages: Messages) -> JsonObject:

@@ -7,7 +7,6 @@ run itself.
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,16 +16,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from workflow_engine import filters
-from workflow_engine.calls import CallContext, Caller, Egress
-from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds
-from workflow_engine.calls.secrets import NO_SECRETS, Secrets, call_with_secrets
 from workflow_engine.errors import Error, Fault, NotFound, fault
-from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
     CLOSED,
     Arrival,
     Call,
+    Evaluation,
     Expired,
     Listener,
     Place,
@@ -46,11 +42,10 @@ from workflow_engine.values import Json, JsonObject
 T = TypeVar("T")
 
 PerformCall = Callable[["LocalRun", Call, Place], Awaitable[Json]]
+PerformEvaluation = Callable[[Evaluation], Awaitable[Json]]
 FindGraph = Callable[[SubRun], Awaitable[StateGraph]]
 """Finds the workflow of a sub-run; `NotFound` when there is none."""
 
-CALL_SECONDS = 60.0
-"""How long one call may take when the document does not say."""
 DEEPEST = 32
 """How deep workflows may run workflows that they wait for."""
 BREATH = 1000
@@ -97,6 +92,7 @@ class LocalRun:
         run_id: str | None = None,
         scheduler: Scheduler | None = None,
         perform: PerformCall | None = None,
+        evaluate: PerformEvaluation | None = None,
         find: FindGraph | None = None,
         channels: dict[str, list[JsonObject]] | None = None,
         seed: int = 0,
@@ -111,6 +107,7 @@ class LocalRun:
         self.channels = channels if channels is not None else {}
         self.run: Run | None = None
         self._perform = perform
+        self._evaluate = evaluate
         self._find = find
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
         self._ears: dict[str, _Ear] = {}
@@ -184,6 +181,14 @@ class LocalRun:
 
     def random(self) -> float:
         return self._random.random()
+
+    def new_id(self) -> str:
+        return uuid.uuid4().hex
+
+    async def evaluate(self, evaluation: Evaluation, place: Place) -> Json:
+        if self._evaluate is None:
+            raise fault("configuration", "there are no secrets in this run")
+        return await self.scheduler.real(_coroutine(self._evaluate(evaluation)))
 
     async def sleep(self, seconds: float, place: Place) -> None:
         await self.scheduler.sleep(seconds)
@@ -308,6 +313,7 @@ class LocalRun:
             run_id=run_id,
             scheduler=self.scheduler,
             perform=self._perform,
+            evaluate=self._evaluate,
             find=self._find,
             channels=self.channels,
             audience=replace(self._audience, correlated=False),
@@ -341,54 +347,6 @@ class LocalRun:
     def tell(self, event: JsonObject) -> None:
         if self.audience is not None and not self.scheduler.giving_up:
             self.store(self.audience.channel, event)
-
-
-def real_calls(
-    egress: Egress,
-    callers: Mapping[str, Caller],
-    secrets: Secrets = NO_SECRETS,
-    processes: frozenset[str] = frozenset(),
-    bounds: ProcessBounds = DEFAULT_BOUNDS,
-) -> PerformCall:
-    """Perform calls with *callers*, through *egress*; what they publish goes to the run's own channels.
-
-    *processes* are the kinds of processes that they may start, each within *bounds*.
-    """
-
-    async def perform(local: LocalRun, call: Call, place: Place) -> Json:
-        if call.kind not in callers:
-            raise fault("configuration", f"there is no caller for {call.kind!r}")
-        name = local.graph.name
-        longest = math.inf if call.kind in PROCESSES else CALL_SECONDS
-        context = CallContext(
-            idempotency_key=f"{local.run_id}{place.id}",
-            run_id=local.run_id,
-            state=place.state,
-            source=f"/{name.namespace}/{name.name}/{name.version}",
-            resources=call.resources,  # type: ignore[arg-type]
-            events=_Channels(local),
-            egress=egress,
-            now=local.now(),
-            # The run itself keeps the time that the document sets: the call is only not to stay behind.
-            timeout=longest if call.timeout is None else call.timeout + 1.0,
-            processes=processes,
-            bounds=bounds,
-        )
-        caller = callers[call.kind]
-        if call.deferred is not None:
-            return await call_with_secrets(caller, call.arguments, call.deferred, context, secrets)
-        return await caller(call.arguments, context)
-
-    return perform
-
-
-@dataclass(frozen=True, slots=True)
-class _Channels:
-    local: LocalRun
-
-    async def publish(self, channel: str, events: list[JsonObject]) -> None:
-        for event in events:
-            self.local.store(channel, event)
 
 
 async def _coroutine(work: Awaitable[T]) -> T:

@@ -11,6 +11,17 @@ from workflow_engine import __version__, dsl
 from workflow_engine.errors import ERRORS
 from workflow_engine.values import resolve_pointer
 
+PLACES = {
+    "start": "input: {from: '%s'}\ndo: [{a: {set: {x: 1}}}]",
+    "if": "do: [{a: {if: '%s', set: {x: 1}}}]",
+    "from": "do: [{a: {input: {from: '%s'}, set: {x: 1}}}]",
+    "definition": "do: [{a: {set: {x: '${ %s }'}}}]",
+    "output": "do: [{a: {set: {x: 1}, output: {as: '%s'}}}]",
+    "export": "do: [{a: {set: {x: 1}, export: {as: '%s'}}}]",
+    "end": "output: {as: '%s'}\ndo: [{a: {set: {x: 1}}}]",
+}
+"""One document for each row of the table of dsl.md §1.4."""
+
 
 async def test_a1_conditions_and_shapes_are_expressions_bare_or_wrapped(run: Any) -> None:
     body = """
@@ -79,10 +90,11 @@ async def test_a6_the_context_is_empty_until_something_is_exported(run: Any) -> 
     assert await output(run, body, {"deep": {"x": 1}}) == {"seen": {}}
 
 
-def test_a7_secrets_and_the_authorization_are_refused_wherever_they_are_named() -> None:
-    for name in ("$secrets.key", "$secret.key", "$authorization.parameter"):
-        found = refused(f"do: [{{a: {{set: {{x: '${{ {name} }}'}}}}}}]")
-        assert (found.code, found.pointer) == ("unsupported", "/do/0/a/set/x")
+@pytest.mark.parametrize("name", ["$secrets.key", "$secret.key"])
+def test_a7_secrets_are_known_in_every_row_of_the_table(name: str) -> None:
+    use = "use: {secrets: [key]}\n"
+    for body in PLACES.values():
+        assert problems(use + body % name) == [], body
 
 
 async def test_a8_a_skipped_task_goes_on_with_the_next_whatever_its_then_says(run: Any) -> None:
@@ -323,6 +335,7 @@ async def test_the_descriptors_of_task_workflow_and_runtime(run: Any) -> None:
 @pytest.mark.parametrize(
     ("variable", "allowed"),
     [
+        ("$authorization", {"definition", "output", "export"}),
         ("$input", {"definition", "output", "export"}),
         ("$output", {"export"}),
         ("$context", {"if", "from", "definition", "output", "export", "end"}),
@@ -332,16 +345,7 @@ async def test_the_descriptors_of_task_workflow_and_runtime(run: Any) -> None:
     ],
 )
 def test_each_place_has_the_arguments_of_the_specification(variable: str, allowed: set[str]) -> None:
-    places = {
-        "start": "input: {from: '%s'}\ndo: [{a: {set: {x: 1}}}]",
-        "if": "do: [{a: {if: '%s', set: {x: 1}}}]",
-        "from": "do: [{a: {input: {from: '%s'}, set: {x: 1}}}]",
-        "definition": "do: [{a: {set: {x: '${ %s }'}}}]",
-        "output": "do: [{a: {set: {x: 1}, output: {as: '%s'}}}]",
-        "export": "do: [{a: {set: {x: 1}, export: {as: '%s'}}}]",
-        "end": "output: {as: '%s'}\ndo: [{a: {set: {x: 1}}}]",
-    }
-    assert {place for place, body in places.items() if not problems(body % variable)} == allowed
+    assert {place for place, body in PLACES.items() if not problems(body % variable)} == allowed
 
 
 async def test_a15_set_replaces_the_data_and_may_be_one_expression(run: Any) -> None:

@@ -130,46 +130,6 @@ async def test_a7_loop_variables_and_the_time_are_known_beside_secrets(run: Any)
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
-        ("do: [{a: {set: {x: '${ $secrets.key }'}}}]", "/do/0/a/set/x"),
-        ("do: [{a: {set: {x: '${ $secret.key }'}}}]", "/do/0/a/set/x"),
-        ("do: [{a: {set: {x: 1}, if: '$secrets.key == 1'}}]", "/do/0/a/if"),
-        ("do: [{a: {set: {x: 1}, input: {from: '$secrets.key'}}}]", "/do/0/a/input/from"),
-        ("do: [{a: {set: {x: 1}, output: {as: '$secrets.key'}}}]", "/do/0/a/output/as"),
-        ("do: [{a: {set: {x: 1}, export: {as: '$secrets.key'}}}]", "/do/0/a/export/as"),
-        ("do: [{a: {switch: [{b: {when: '$secrets.key == 1', then: end}}]}}]", "/do/0/a/switch/0/b/when"),
-        (
-            "do: [{a: {emit: {event: {with: {type: t, data: '${ $secrets.key }'}}}}}]",
-            "/do/0/a/emit/event/with/data",
-        ),
-        ("do: [{a: {raise: {error: {type: t, status: 1, detail: '${ $secrets.key }'}}}}]", None),
-        ("do: [{a: {wait: '${ $secrets.key }'}}]", "/do/0/a/wait"),
-        ("input: {from: '$secrets.key'}\ndo: []", "/input/from"),
-        ("output: {as: '$secrets.key'}\ndo: []", "/output/as"),
-        (
-            "do: [{a: {call: asyncapi, with: {operation: 'file://o#o', message: {payload: '${ $secrets.key }'}}}}]",
-            None,
-        ),
-        (
-            f"do: [{{a: {{call: http, with: {{method: get, endpoint: {ECHO}}}, output: {{as: '$secrets.key'}}}}}}]",
-            None,
-        ),
-    ],
-)
-def test_a7_where_its_value_would_be_kept_a_secret_is_refused(body: str, pointer: str | None) -> None:
-    found = refused("use: {secrets: [key]}\n" + body)
-    assert found.code == "unsupported"
-    assert "history" in found.message
-    assert pointer is None or found.pointer == pointer
-
-
-def test_a7_the_arguments_of_a_function_are_data_of_the_run() -> None:
-    body = "use: {secrets: [key], functions: {f: {set: {x: 1}}}}\ndo: [{a: {call: f, with: {k: '${ $secrets.key }'}}}]"
-    assert (refused(body).code, refused(body).pointer) == ("unsupported", "/do/0/a/with/k")
-
-
-@pytest.mark.parametrize(
     ("endpoint", "more", "pointer"),
     [
         (ECHO, ", headers: {X: '${ $secrets.keyy }'}", "/do/0/a/with/headers/X"),

@@ -27,8 +27,6 @@ UNSUPPORTED = {
     "evaluate.mode": ("evaluate: {mode: loose}\ndo: []", "/evaluate/mode"),
     "use.catalogs": ("use: {catalogs: {c: {endpoint: 'https://x.example'}}}\ndo: []", "/use/catalogs"),
     "use.extensions": ("use: {extensions: [{e: {extend: all}}]}\ndo: []", "/use/extensions"),
-    "$secrets": (TASK % "{set: {x: '${ $secrets.s }'}}", "/do/0/a/set/x"),
-    "$authorization": (TASK % "{set: {x: '${ $authorization.scheme }'}}", "/do/0/a/set/x"),
     "schedule.on.until": (
         "schedule: {on: {any: [{with: {type: a}}], until: 'true'}}\ndo: []",
         "/schedule/on/until",

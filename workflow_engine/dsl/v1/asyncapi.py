@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl.lowering import KEPT_SECRET
 from workflow_engine.dsl.needs import asyncapi_key
-from workflow_engine.dsl.v1 import events
+from workflow_engine.dsl.v1 import events, secrets
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import (
@@ -14,7 +15,6 @@ from workflow_engine.graph.model import (
     EventFilter,
     Exit,
     Messages,
-    Operation,
     Region,
     Sequence,
     Strategy,
@@ -46,8 +46,7 @@ def lower(lowering: WorkflowLowering, task: Task) -> Action:
     message = given.get("message")
     sent: JsonObject = dict(message) if isinstance(message, dict) else {}
     sent.setdefault("payload", "${ . }")
-    arguments = lowering.template({"message": sent}, task.variables, task.at("with"))
-    return Operation("asyncapi", arguments, (key,))
+    return secrets.operation(lowering, task, "asyncapi", {"message": sent}, (key,))
 
 
 def _subscribe(lowering: WorkflowLowering, task: Task, key: str) -> Action:
@@ -55,8 +54,11 @@ def _subscribe(lowering: WorkflowLowering, task: Task, key: str) -> Action:
     at = ("with", "subscription")
     consume = task.object(*at, "consume")
 
+    kept = task.variables - KEPT_SECRET  # the router filters, and keeps what it filters by
+
     def condition(*path: str) -> Expression | None:
-        return lowering.optional_expression(task.part(*at, *path), task.variables, task.at(*at, *path))
+        variables = kept if path == ("filter",) else task.variables
+        return lowering.optional_expression(task.part(*at, *path), variables, task.at(*at, *path))
 
     amount = consume.get("amount")
     messages = Messages(

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from workflow_engine import expressions, filters
+from workflow_engine.dsl.lowering import KEPT_SECRET
 from workflow_engine.dsl.v1.scope import TASK, Task
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import Action, EachEvent, Emit, Event, EventFilter, Strategy
@@ -61,7 +62,11 @@ def each_event(lowering: WorkflowLowering, task: Task, path: tuple[str, ...]) ->
 def strategy(
     lowering: WorkflowLowering, value: Json, at: str, variables: Collection[str], lexical: Collection[str]
 ) -> Strategy:
-    """A consumption strategy (dsl.md §1.17): exactly one of ``one``, ``any`` and ``all``."""
+    """A consumption strategy (dsl.md §1.17): exactly one of ``one``, ``any`` and ``all``.
+
+    Its filters are kept by the router, so no secret can be in them; its condition is the run's own.
+    """
+    of_run, variables = variables, frozenset(variables) - KEPT_SECRET
     assert isinstance(value, dict)
     mode = next(key for key in ("one", "any", "all") if key in value)
     listed = value[mode]
@@ -82,7 +87,7 @@ def strategy(
         until = strategy(lowering, until_value, f"{at}/until", variables, lexical)
         used |= set(until.variables)
     elif until_value is not None:
-        until = lowering.expression(until_value, variables, f"{at}/until")
+        until = lowering.expression(until_value, of_run, f"{at}/until")
     if until is not None and mode != "any":
         message = f"`until` goes with `any`, not with `{mode}`"
         lowering.problem("misplaced-until", message, f"{at}/until")

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from workflow_engine.graph.model import Exit, Transition
 from workflow_engine.values import Json, JsonObject, pointer
 
-RUN = frozenset({"workflow", "runtime"})
+SECRETS = frozenset({"secrets", "secret"})
+"""Variables of the secrets: the specification's, and an alias."""
+RUN = frozenset({"workflow", "runtime"}) | SECRETS
 """Variables of the workflow's own ``input.from`` (dsl.md §1.4)."""
 STATE = RUN | {"context", "task"}
 """Variables of a task's ``if`` and ``input.from``."""
-TASK = STATE | {"input"}
+TASK = STATE | {"input", "authorization"}
 """Variables of a task's definition and of its ``output.as``."""
 EXPORT = TASK | {"output"}
 """Variables of ``export.as``."""
-SECRETS = frozenset({"secrets", "secret"})
-"""Variables of the arguments of a call besides those of its task: the specification's, and an alias."""
-RESERVED = EXPORT | SECRETS | {"authorization", "ENV", "CONST"}
+RESERVED = EXPORT | {"ENV", "CONST"}
 """Names that a loop or a catch may not bind (decision A12)."""
 
 

@@ -1,17 +1,21 @@
-"""Where a DSL 1.0 document may use its secrets: in the arguments of a call, which are evaluated where it is made."""
+"""Where a DSL 1.0 document uses its secrets (dsl.md §1.4, decision A7), and `$authorization`."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.v1.scope import SECRETS, Task
-from workflow_engine.expressions import ExpressionError, members
+from workflow_engine.expressions import ExpressionError, Template, members
 from workflow_engine.graph.model import Operation
 from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v1.workflow import WorkflowLowering
+
+_FETCHED = ("document", "proto", "agentCard")
+"""Arguments of calls that are documents: who may read them is not who may call."""
 
 
 def operation(
@@ -27,13 +31,39 @@ def operation(
     """A call with the arguments *given*, made of those of the task at *path*; the secrets that they use are known by
     name.
     """
-    template = lowering.template(given, task.variables | SECRETS, task.at(*path))
+    template = Lowering.template(lowering, given, task.variables, task.at(*path))
     names: tuple[str, ...] = ()
     if template.variables & SECRETS:
         check(lowering, task.part(*path), task.at(*path))
         used = (name for _, name in members(given, SECRETS))
         names = tuple(dict.fromkeys(name for name in used if name is not None))
-    return Operation(kind, template, resources, names, wait=wait)
+    authorization = _authorization(lowering, task, given, task.at(*path))
+    return Operation(kind, template, resources, names, wait=wait, authorization=authorization)
+
+
+def _authorization(lowering: WorkflowLowering, task: Task, given: JsonObject, at: str) -> Template | None:
+    """The policy that authenticates a call: the first in its arguments, but for those to fetch a document."""
+    found = _policy(given)
+    if found is None:
+        return None
+    template = Lowering.template(lowering, found, task.variables, at)
+    if "authorization" in template.variables:
+        message = "`$authorization` is what authentication gives; what authenticates cannot use it"
+        lowering.problem("invalid-expression", message, at)
+        return None
+    return template
+
+
+def _policy(given: Json) -> Json:
+    if not isinstance(given, dict):
+        return None
+    if given.get("authentication") is not None:
+        return given["authentication"]
+    for name, value in given.items():
+        found = None if name in _FETCHED else _policy(value)
+        if found is not None:
+            return found
+    return None
 
 
 def check(lowering: WorkflowLowering, value: Json, at: str) -> None:

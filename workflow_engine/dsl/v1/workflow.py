@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
-from workflow_engine.dsl.v1 import calls, endpoints, schedules, tasks
-from workflow_engine.dsl.v1.scope import EXPORT, RESERVED, RUN, STATE, TASK, Scope, Task
+from workflow_engine.dsl.v1 import calls, endpoints, schedules, secrets, tasks
+from workflow_engine.dsl.v1.scope import EXPORT, RESERVED, RUN, SECRETS, STATE, TASK, Scope, Task
+from workflow_engine.expressions import Expression, Template
 from workflow_engine.graph.model import (
     DataStep,
     End,
@@ -156,6 +158,18 @@ class WorkflowLowering(Lowering):
                 return task.following
 
     # --- data flow ----------------------------------------------------------------------------------------
+
+    def expression(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
+        compiled = super().expression(text, variables, pointer)
+        if compiled.variables & SECRETS:
+            secrets.check(self, f"${{{compiled.source}}}", pointer)
+        return compiled
+
+    def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
+        compiled = super().template(value, variables, pointer)
+        if compiled.variables & SECRETS:
+            secrets.check(self, value, pointer)
+        return compiled
 
     def _input(self, value: Json, at: str, variables: frozenset[str]) -> tuple[DataStep, ...]:
         steps: list[DataStep] = []

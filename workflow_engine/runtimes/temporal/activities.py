@@ -18,7 +18,8 @@ from temporalio import activity
 
 from workflow_engine.calls import CallContext, Caller, Egress
 from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds
-from workflow_engine.calls.secrets import NO_SECRETS, Secrets, call_with_secrets
+from workflow_engine.calls.evaluations import call_with_secrets, evaluate_with_secrets
+from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault, NotFound, Rejected, fault
 from workflow_engine.runtimes.temporal.failures import failure_of
@@ -69,7 +70,8 @@ class Activities:
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, each under its own type."""
         calls = [self._call_activity(kind, caller) for kind, caller in self.callers.items()]
-        return [*calls, self.publish, self.tell, self.listen, self.unlisten, self.forget, self.resolve]
+        events = (self.publish, self.tell, self.listen, self.unlisten, self.forget)
+        return [*calls, *events, self.evaluate, self.resolve]
 
     def _call_activity(self, kind: str, caller: Caller) -> Callable[..., Any]:
         @activity.defn(name=f"call.{kind}")
@@ -97,6 +99,11 @@ class Activities:
                 return await _faults(work)
 
         return call
+
+    @activity.defn(name="expression.evaluate")
+    async def evaluate(self, evaluation: dict[str, Any]) -> Any:
+        """Evaluate an expression that uses secrets; no value of one is in what comes of it."""
+        return await _faults(evaluate_with_secrets(evaluation, self.secrets, self.egress))
 
     @activity.defn(name="event.publish")
     async def publish(self, event: dict[str, Any], channel: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ChildWorkflowError,
+    FailureError,
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
@@ -26,6 +28,7 @@ from workflow_engine.interpreter.effects import (
     CLOSED,
     Arrival,
     Call,
+    Evaluation,
     Expired,
     Listener,
     Place,
@@ -35,7 +38,7 @@ from workflow_engine.interpreter.effects import (
 )
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.events import check_event
-from workflow_engine.runtimes.temporal.failures import reraise
+from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, reraise
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 T = TypeVar("T")
@@ -46,6 +49,8 @@ PROCESS_SECONDS = 30 * 86_400.0
 """The same for a process: what bounds it is its worker's setting, which cannot be known here."""
 DETACHED = "wfe.detached"
 """The workflow that makes a call which its run does not wait for."""
+EVALUATION_SECONDS = 40.0
+"""How long the evaluation of an expression with secrets may take: a token may have to be fetched for it."""
 GRACE = timedelta(seconds=30)
 HEARTBEAT = timedelta(seconds=12)
 UNTIL_IT_WORKS = RetryPolicy(
@@ -95,6 +100,23 @@ class TemporalEffects:
 
     def random(self) -> float:
         return workflow.random().random()
+
+    def new_id(self) -> str:
+        return workflow.uuid4().hex
+
+    async def evaluate(self, evaluation: Evaluation, place: Place) -> Json:
+        try:
+            return await workflow.execute_local_activity(  # type: ignore[no-any-return]
+                "expression.evaluate",
+                args=[asdict(evaluation)],
+                activity_id=f"evaluate:{place.id}",
+                summary=summary(place.label),
+                start_to_close_timeout=timedelta(seconds=EVALUATION_SECONDS),
+                retry_policy=UNTIL_IT_WORKS,
+                local_retry_threshold=timedelta(seconds=5),
+            )
+        except LOCAL_FAILURES as failure:
+            raise _cancelled_or(failure) from None
 
     async def sleep(self, seconds: float, place: Place) -> None:
         self._show(place, f"waiting {seconds:g} s")
@@ -206,7 +228,7 @@ class TemporalEffects:
                 retry_policy=UNTIL_IT_WORKS,
                 local_retry_threshold=timedelta(seconds=5),
             )
-        except ActivityError as failure:
+        except LOCAL_FAILURES as failure:
             raise _cancelled_or(failure) from None
 
     def arrived(self, listen_id: str, message: Mapping[str, Any]) -> bool:
@@ -359,7 +381,7 @@ def _error(task: asyncio.Task[Any]) -> BaseException | None:
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
-def _cancelled_or(failure: ActivityError | ChildWorkflowError) -> BaseException:
+def _cancelled_or(failure: FailureError) -> BaseException:
     return asyncio.CancelledError() if is_cancelled_exception(failure) else reraise(failure)
 
 

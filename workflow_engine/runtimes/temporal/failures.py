@@ -7,6 +7,7 @@ from temporalio.exceptions import (
     ApplicationError,
     ApplicationErrorCategory,
     ChildWorkflowError,
+    FailureError,
     TimeoutError,
     TimeoutType,
 )
@@ -16,6 +17,8 @@ from workflow_engine.interpreter.effects import Expired
 
 FAULT = "wfe.fault"
 """The category mark in an application error's details: its second detail says that the first is a fault."""
+LOCAL_FAILURES = (ActivityError, ApplicationError)
+"""How a local activity that has failed shows itself: as what it raised, or wrapped as others are."""
 
 
 def failure_of(raised: Fault, *, of_call: bool = False) -> ApplicationError:
@@ -43,7 +46,7 @@ def fault_of(failure: BaseException | None) -> Fault | None:
     return None
 
 
-def reraise(failure: ActivityError | ChildWorkflowError) -> Exception:
+def reraise(failure: FailureError) -> Exception:
     """What the interpreter is to see of *failure*: a `Fault`, `Expired`, or the failure itself."""
     raised = fault_of(failure)
     if raised is not None:

@@ -15,14 +15,13 @@ from typing import Any
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
-from temporalio.exceptions import ActivityError
 
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault
 from workflow_engine.graph.model import walk
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE, UNTIL_IT_WORKS, TemporalEffects
-from workflow_engine.runtimes.temporal.failures import failure_of, reraise
+from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
 
 
 @workflow.defn(dynamic=True)
@@ -92,7 +91,7 @@ class ServerlessWorkflow:
                 retry_policy=UNTIL_IT_WORKS,
                 local_retry_threshold=timedelta(seconds=5),
             )
-        except ActivityError as failure:
+        except LOCAL_FAILURES as failure:
             raise reraise(failure) from None
 
     @workflow.signal(dynamic=True)

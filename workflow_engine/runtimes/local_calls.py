@@ -1,0 +1,77 @@
+"""What is real of a local run: its calls, and the evaluation of what uses secrets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from workflow_engine.calls import CallContext, Caller, Egress
+from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds
+from workflow_engine.calls.evaluations import call_with_secrets, evaluate_with_secrets
+from workflow_engine.calls.secrets import NO_SECRETS, Secrets
+from workflow_engine.errors import fault
+from workflow_engine.graph.actions import PROCESSES
+from workflow_engine.interpreter.effects import Call, Evaluation, Place
+from workflow_engine.runtimes.local import LocalRun, PerformCall, PerformEvaluation
+from workflow_engine.values import Json, JsonObject
+
+CALL_SECONDS = 60.0
+"""How long one call may take when the document does not say."""
+
+
+def real_calls(
+    egress: Egress,
+    callers: Mapping[str, Caller],
+    secrets: Secrets = NO_SECRETS,
+    processes: frozenset[str] = frozenset(),
+    bounds: ProcessBounds = DEFAULT_BOUNDS,
+) -> PerformCall:
+    """Perform calls with *callers*, through *egress*; what they publish goes to the run's own channels.
+
+    *processes* are the kinds of processes that they may start, each within *bounds*.
+    """
+
+    async def perform(local: LocalRun, call: Call, place: Place) -> Json:
+        if call.kind not in callers:
+            raise fault("configuration", f"there is no caller for {call.kind!r}")
+        name = local.graph.name
+        longest = math.inf if call.kind in PROCESSES else CALL_SECONDS
+        context = CallContext(
+            idempotency_key=f"{local.run_id}{place.id}",
+            run_id=local.run_id,
+            state=place.state,
+            source=f"/{name.namespace}/{name.name}/{name.version}",
+            resources=call.resources,  # type: ignore[arg-type]
+            events=_Channels(local),
+            egress=egress,
+            now=local.now(),
+            # The run itself keeps the time that the document sets: the call is only not to stay behind.
+            timeout=longest if call.timeout is None else call.timeout + 1.0,
+            processes=processes,
+            bounds=bounds,
+        )
+        caller = callers[call.kind]
+        if call.deferred is not None:
+            return await call_with_secrets(caller, call.arguments, call.deferred, context, secrets)
+        return await caller(call.arguments, context)
+
+    return perform
+
+
+def real_evaluations(egress: Egress, secrets: Secrets) -> PerformEvaluation:
+    """Evaluate what uses *secrets*; what credentials need is fetched through *egress*."""
+
+    async def evaluate(evaluation: Evaluation) -> Json:
+        return await evaluate_with_secrets(asdict(evaluation), secrets, egress)
+
+    return evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class _Channels:
+    local: LocalRun
+
+    async def publish(self, channel: str, events: list[JsonObject]) -> None:
+        for event in events:
+            self.local.store(channel, event)
