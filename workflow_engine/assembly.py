@@ -61,6 +61,7 @@ def open_egress(settings: Settings) -> Egress:
         allow_private=settings.allow_private,
         connect_to={there: here for there, _, here in pairs},
         ca_file=settings.ca_file,
+        plaintext_hosts=settings.grpc_plaintext_hosts,
     )
 
 

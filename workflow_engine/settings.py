@@ -74,6 +74,9 @@ class Settings:
     connect_to: tuple[str, ...] = _setting(
         (), "connect elsewhere: host:port=host:port, TLS verified for the former"
     )
+    grpc_plaintext_hosts: tuple[str, ...] = _setting(
+        (), "hosts whose gRPC services are called without TLS (exact, or *.example.com), besides loopback"
+    )
     ca_file: Path | None = _setting(None, "certificates to trust besides those of the system")
     processes: tuple[str, ...] | None = _setting(
         None,

@@ -98,7 +98,7 @@ class AddressPolicy:
     def check_host(self, host: str) -> None:
         """Refuse *host*, a name or a literal, by what it says; what a name resolves to is checked later."""
         key = host_key(host)
-        if self.allowed_hosts is not None and not any(_covers(rule, key) for rule in self.allowed_hosts):
+        if self.allowed_hosts is not None and not any(covers(rule, key) for rule in self.allowed_hosts):
             raise _refused(f"host {key!r} is not in the setting WFE_ALLOWED_HOSTS")
         if key in _METADATA_HOSTS and not self.allow_link_local:
             raise _refused(
@@ -134,7 +134,8 @@ class AddressPolicy:
         return None
 
 
-def _covers(rule: str, host: str) -> bool:
+def covers(rule: str, host: str) -> bool:
+    """Whether *rule*, a host or ``*.example.com``, means *host*, which is a `host_key`."""
     rule = host_key(rule)
     return host.endswith(rule[1:]) and host != rule[2:] if rule.startswith("*.") else host == rule
 

@@ -18,7 +18,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from workflow_engine import __version__
-from workflow_engine.calls.addresses import AddressPolicy, host_key, literal_address
+from workflow_engine.calls.addresses import AddressPolicy, covers, host_key, literal_address
 from workflow_engine.calls.tokens import Remembered
 from workflow_engine.errors import Fault, fault
 
@@ -69,6 +69,7 @@ class Egress:
     choice and are not subject to the address rules. *ca_file* has certificates that are trusted besides
     those of the system. *trust_env* takes proxies from the environment; a proxy resolves names itself, so
     the address rules then hold for literals only. *max_response* bounds a body in bytes, decompressed.
+    *plaintext_hosts* are called without TLS where the protocol leaves the choice to the client, as gRPC does.
     `texts` remembers documents that calls have fetched, `remembered` the access tokens that they got.
     """
 
@@ -82,6 +83,7 @@ class Egress:
         ca_file: str | Path | None = None,
         trust_env: bool = False,
         max_response: int = 8 * MIB,
+        plaintext_hosts: Iterable[str] = (),
     ) -> None:
         hosts = None if allowed_hosts is None else tuple(allowed_hosts)
         self.policy = AddressPolicy(hosts, allow_link_local, allow_private)
@@ -92,7 +94,8 @@ class Egress:
         for host, port in self._connect_to:
             if literal_address(host) is not None:
                 raise ValueError(f"connect_to {host}:{port}: the host to replace must be a name")
-        self._ca_file = ca_file
+        self.ca_file = ca_file
+        self._plaintext_hosts = tuple(plaintext_hosts)
         self._trust_env = trust_env
         self._session: aiohttp.ClientSession | None = None
 
@@ -117,8 +120,34 @@ class Egress:
             url = url.with_host(str(address))
         return url
 
+    async def addresses(self, host: str, port: int) -> list[tuple[str, int]]:
+        """Where a connection to *host* that is not made by the HTTP client may go: addresses and ports.
+
+        The rules have been applied, to the name as to what it resolves to. Names that cannot be resolved are a
+        communication fault.
+        """
+        self.policy.check_host(host)
+        literal = literal_address(host)
+        if literal is not None:
+            return [(str(literal), port)]
+        try:
+            found = await _PolicyResolver(self.policy, self._connect_to).resolve(host_key(host), port)
+        except Refused as refused:
+            raise refused.fault from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise fault("communication", f"the name {host!r} cannot be resolved: {reason}") from None
+        return [(result["host"], result["port"]) for result in found]
+
+    def plaintext(self, host: str) -> bool:
+        """Whether *host* is called without TLS where nothing else says so: loopback, and the operator's choice."""
+        key = host_key(host)
+        literal = literal_address(key)
+        loopback = key == "localhost" if literal is None else literal.is_loopback
+        return loopback or any(covers(rule, key) for rule in self._plaintext_hosts)
+
     async def __aenter__(self) -> Self:
-        context = await asyncio.to_thread(_tls_context, self._ca_file) if self._ca_file else True
+        context = await asyncio.to_thread(_tls_context, self.ca_file) if self.ca_file else True
         connector = aiohttp.TCPConnector(
             resolver=_PolicyResolver(self.policy, self._connect_to), ssl=context, ttl_dns_cache=10
         )

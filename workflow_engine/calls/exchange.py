@@ -60,15 +60,17 @@ class Response:
 
 
 @asynccontextmanager
-async def deadline(seconds: float, what: str) -> AsyncIterator[None]:
-    """Give the block *seconds*; after that it is cancelled and a communication fault says so."""
+async def deadline(seconds: float, what: str, *, status: int | None = None) -> AsyncIterator[None]:
+    """Give the block *seconds*; after that it is cancelled and a communication fault, of *status*, says so."""
     try:
         async with asyncio.timeout(seconds) as timer:
             yield
     except TimeoutError:
         if not timer.expired():
             raise
-        raise fault("communication", f"{what}: no complete answer within {seconds:g} seconds") from None
+        raise fault(
+            "communication", f"{what}: no complete answer within {seconds:g} seconds", status=status
+        ) from None
 
 
 async def exchange(request: Request, context: CallContext, *, output: str, redirect: bool) -> Json:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Protocol
 
 import catalog
 from workflow_engine.calls.documents import fetch
 from workflow_engine.calls.egress import Egress
+from workflow_engine.calls.proto import describe_method
 from workflow_engine.calls.structured_text import read
 from workflow_engine.dsl.needs import Need
 from workflow_engine.errors import Fault, NotFound, Rejected, Unavailable
@@ -25,16 +27,23 @@ class Operations(Protocol):
 
 
 class Resolution:
-    """Resolves needs: AsyncAPI operations through the catalog or a document, OpenAPI operations by theirs.
+    """Resolves needs: AsyncAPI operations through the catalog or a document, others by the document they name.
 
     *texts* are documents that are at hand, by their address as the workflow writes it: local files, which a
-    server never reads by itself.
+    server never reads by itself; *files* finds others that those refer to, by address, or gives None.
     """
 
-    def __init__(self, operations: Operations, egress: Egress, texts: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        egress: Egress,
+        texts: dict[str, str] | None = None,
+        files: Callable[[str], str | None] | None = None,
+    ) -> None:
         self._operations = operations
         self._egress = egress
         self._texts = texts or {}
+        self._files = files or (lambda address: None)
 
     async def __call__(self, need: Need) -> Json:
         """What *need* asks for; `NotFound` or `Rejected` say why it cannot be had."""
@@ -44,6 +53,8 @@ class Resolution:
                 return {"uri": uri, "content": text}
             if need.kind == "openapi":
                 return await self._openapi(need)
+            if need.kind == "grpc":
+                return await self._grpc(need)
             if need.document is not None:
                 return await self._described(need)
             operation = await self._operations.resolve(need.reference)
@@ -97,6 +108,23 @@ class Resolution:
         pruned = prune(document, need.reference)
         content = json.dumps(pruned, separators=(",", ":"), ensure_ascii=False)
         return {"uri": need.document, "base": base, "content": content}
+
+    async def _grpc(self, need: Need) -> Json:
+        assert need.document is not None
+        main = need.document
+        service, _, method = need.reference.rpartition("#")
+
+        async def read(address: str) -> str | None:
+            if not address.startswith(("http://", "https://")) and address != main:
+                return self._files(address)
+            try:
+                return (await self._text(address, "proto"))[1]
+            except Fault as raised:
+                if raised.error.status in (403, 404, 410) and address != main:
+                    return None
+                raise
+
+        return await describe_method(main, service, method, read)
 
 
 def prune(document: Json, operation_id: str) -> JsonObject:

@@ -19,7 +19,15 @@ TEMPORAL = (
 )
 STARTING = ("temporal_ui", "search_attributes")
 """What only the API uses, which starts runs and links to them."""
-EGRESS = ("allowed_hosts", "allow_link_local", "allow_private", "connect_to", "ca_file", "processes")
+EGRESS = (
+    "allowed_hosts",
+    "allow_link_local",
+    "allow_private",
+    "connect_to",
+    "grpc_plaintext_hosts",
+    "ca_file",
+    "processes",
+)
 """What workflows may reach and start."""
 PROCESS = ("process_seconds", "process_memory", "process_count")
 """What the processes that they start may use."""
@@ -37,6 +45,7 @@ _METAVAR = {
     "catalog_store": "URL",
     "allowed_hosts": "HOST,…",
     "connect_to": "FROM=TO,…",
+    "grpc_plaintext_hosts": "HOST,…",
     "ca_file": "FILE",
     "processes": "KIND,…",
 }

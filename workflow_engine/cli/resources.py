@@ -69,7 +69,12 @@ class LocalFiles:
         if "${" in need.document or urlsplit(need.document).scheme in ("http", "https"):
             raise _Unknown
         text = _text(read_bytes(str(folder / _path(need.document)), MAX_BYTES), need.document)
-        return await Resolution(self._specs, egress, {need.document: text})(need)
+
+        def other(address: str) -> str | None:
+            file = folder / _path(address)
+            return _text(read_bytes(str(file), MAX_BYTES), address) if file.is_file() else None
+
+        return await Resolution(self._specs, egress, {need.document: text}, other)(need)
 
     async def _named(self, need: Need, folder: Path) -> Json:
         """The operation in the documents given by name, else in a neighbour of the workflow."""

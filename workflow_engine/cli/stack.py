@@ -178,6 +178,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "allow_link_local": str(chosen.allow_link_local),
         "allow_private": str(chosen.allow_private),
         "connect_to": ",".join(chosen.connect_to),
+        "grpc_plaintext_hosts": ",".join(chosen.grpc_plaintext_hosts),
         "processes": ",".join(sorted(chosen.allowed_processes)) or "none",
         "process_seconds": str(chosen.process_seconds),
         "process_memory": str(chosen.process_memory),

@@ -24,9 +24,9 @@ _INSIDE = (
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One external thing: an operation of an AsyncAPI or OpenAPI document.
+    """One external thing: an operation of an AsyncAPI or OpenAPI document, or a method of a gRPC service.
 
-    *reference* is the operation; without a *document* it is looked up in the catalog
+    *reference* is the operation, of gRPC ``service#method``; without a *document* it is looked up in the catalog
     (``file://paymentapp.yaml#sendPayment``), with one it is the operation, or the *channel*, in that document.
     *key* is what the graph asks for it by, *pointer* where the workflow names it. *subscribe*: the workflow receives
     what the operation's service sends.
@@ -87,9 +87,18 @@ def script_key(given: JsonObject) -> str | None:
     return f"script:{endpoint}"
 
 
-def document_uri(given: JsonObject) -> str | None:
-    """The address in ``document: {endpoint}``, as text or ``{uri}``."""
-    document = given.get("document")
+def grpc_key(given: JsonObject) -> str | None:
+    """Under which key the method of a grpc call is pinned; None where its proto has no address that is known now."""
+    proto, service, method = document_uri(given, "proto"), given.get("service"), given.get("method")
+    name = service.get("name") if isinstance(service, dict) else None
+    if proto is None or not isinstance(name, str) or not isinstance(method, str):
+        return None
+    return None if "{" in proto + name + method else f"{proto}#{name}#{method}"
+
+
+def document_uri(given: JsonObject, member: str = "document") -> str | None:
+    """The address in ``document: {endpoint}``, as text or ``{uri}``; *member* may have another name."""
+    document = given.get(member)
     endpoint = document.get("endpoint") if isinstance(document, dict) else None
     if isinstance(endpoint, dict):
         endpoint = endpoint.get("uri")
@@ -155,6 +164,10 @@ def _called(call: Json, given: JsonObject, at: str) -> Iterator[Need]:
             yield Need(
                 "openapi", key, f"{at}/with/operationId", str(given["operationId"]), document_uri(given)
             )
+    elif call == "grpc":
+        key, proto = grpc_key(given), document_uri(given, "proto")
+        if key is not None and proto is not None:
+            yield Need("grpc", key, f"{at}/with/proto", key.removeprefix(f"{proto}#"), proto)
 
 
 def _v0_8(data: JsonObject) -> Iterator[Need]:

@@ -21,6 +21,7 @@ HTTP = "{call: http, with: {method: get, endpoint: %s}}"
 POLICY = "{uri: 'https://x.example', authentication: %s}"
 ASYNC = "{call: asyncapi, with: {document: {endpoint: 'https://x.example/a.yaml'}, operation: send, %s}}"
 MCP = "{call: mcp, with: {method: tools/list, transport: %s}}"
+GRPC = "{call: grpc, with: {proto: {endpoint: %s}, service: {name: %s, host: h%s}, method: m}}"
 OAUTH = "{authority: 'https://x.example', grant: client_credentials}"
 
 UNSUPPORTED = {
@@ -32,10 +33,25 @@ UNSUPPORTED = {
         "/schedule/on/until",
     ),
     "run.container": (TASK % "{run: {container: {image: alpine}}}", "/do/0/a/run/container"),
-    "call.grpc": (
-        TASK
-        % "{call: grpc, with: {proto: {endpoint: 'file://x.proto'}, service: {name: S, host: h}, method: m}}",
-        "/do/0/a/call",
+    "grpc.proto as an expression": (
+        TASK % (GRPC % ("'${ .x }'", "S", "")),
+        "/do/0/a/with/proto/endpoint",
+    ),
+    "grpc.proto as a template": (
+        TASK % (GRPC % ("'https://x.example/{v}.proto'", "S", "")),
+        "/do/0/a/with/proto/endpoint",
+    ),
+    "grpc.proto.endpoint.authentication": (
+        TASK % (GRPC % (POLICY % "{bearer: {token: t}}", "S", "")),
+        "/do/0/a/with/proto/endpoint/authentication",
+    ),
+    "grpc.service.name as an expression": (
+        TASK % (GRPC % ("x.proto", "'${ .x }'", "")),
+        "/do/0/a/with/service/name",
+    ),
+    "grpc.service.authentication by digest": (
+        TASK % (GRPC % ("x.proto", "S", ", authentication: {digest: {username: u, password: p}}")),
+        "/do/0/a/with/service/authentication",
     ),
     "mcp.transport.options": (
         TASK % (MCP % "{stdio: {command: x}, options: {a: b}}"),
@@ -180,6 +196,7 @@ SUPPORTED = {
     ),
     *("a2a.agentCard", "a2a.server", "a2a.method", "a2a.parameters"),
     *("mcp.protocolVersion", "mcp.method", "mcp.parameters", "mcp.timeout", "mcp.transport", "mcp.client"),
+    *("grpc.proto", "grpc.service", "grpc.method", "grpc.arguments"),
     *("catch.errors", "catch.as", "catch.when", "catch.exceptWhen", "catch.retry", "catch.do", "catch.then"),
     *("retry.when", "retry.exceptWhen", "retry.delay", "retry.backoff", "retry.limit", "retry.jitter"),
     *("error.type", "error.status", "error.instance", "error.title", "error.detail"),
@@ -203,6 +220,7 @@ DEFINITIONS = {
     "task": "task",
     "http": "http",
     "openapi": "openapi",
+    "grpc": "grpc",
     "asyncapi": "asyncapi",
     "a2a": "a2a",
     "mcp": "mcp",

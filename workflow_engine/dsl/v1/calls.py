@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.needs import openapi_key
-from workflow_engine.dsl.v1 import a2a, asyncapi, mcp, secrets
+from workflow_engine.dsl.v1 import a2a, asyncapi, grpc, mcp, secrets
 from workflow_engine.dsl.v1.endpoints import authenticate, expand
 from workflow_engine.dsl.v1.scope import Scope, Task
 from workflow_engine.graph.model import Action, Exit, GoTo, Region, Sequence
@@ -24,9 +24,6 @@ def call(lowering: WorkflowLowering, task: Task) -> Action:
     name = str(task.body["call"])
     if name in CALLS:
         return CALLS[name](lowering, task)
-    if name == "grpc":
-        lowering.unsupported(f"`call: {name}`", task.at("call"))
-        return _nothing(task)
     known = lowering.used("functions")
     if name not in known:
         if "@" in name or "://" in name:
@@ -104,6 +101,7 @@ def openapi(lowering: WorkflowLowering, task: Task) -> Action:
 CALLS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {
     "a2a": a2a.lower,
     "asyncapi": asyncapi.lower,
+    "grpc": grpc.lower,
     "http": http,
     "mcp": mcp.lower,
     "openapi": openapi,
