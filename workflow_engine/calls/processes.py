@@ -208,6 +208,7 @@ def environment(value: Json, context: CallContext, folder: Path) -> dict[str, st
     for name, item in given.items():
         if not name or "=" in name or "\0" in name:
             raise fault("validation", f"{name[:100]!r} cannot be the name of an environment variable")
+        _encoded(name)
         if item is None:
             variables.pop(name, None)
         else:

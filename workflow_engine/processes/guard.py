@@ -45,10 +45,13 @@ PARENT_POLL = 0.5
 """Seconds between looks at who our parent is: the second net, below the socket."""
 SWEEP_BOUND = 2.0
 """Seconds given to killed orphans to vanish; one in an uninterruptible system call is left to the kernel."""
-LOOK_EVERY = 0.1
-"""Seconds between looks at what a program uses that has limits."""
+LOOK_EVERY = 0.025
+"""Seconds between looks at what a program uses that has limits: what multiplies does so in milliseconds."""
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 1, 36, 38
 _MIB = 1024 * 1024
+_MANY = 1000
+_TASKS = 16
+"""How many tasks (threads too) the kernel allows for each process that the limit does."""
 _SLACK = 256 * _MIB
 """What one process may map beyond the limit of memory: much of what a runtime maps it never uses."""
 
@@ -57,10 +60,11 @@ class Limits(NamedTuple):
     """What a program and everything it starts may use together; 0 is any amount.
 
     *memory* is in bytes, *processes* a number, *file* the bytes of one file that they write, *files* how many one of
-    them has open. Memory and processes are looked at ten times a second, and what is over its limit is killed; one
-    process cannot map much more memory than the limit at all. A program with any limit is the first to go when the
-    machine is out of memory, and gains no privileges from programs that it executes. Linux; elsewhere only *file*
-    and *files* hold.
+    them has open. Memory and processes are looked at again and again, and what is over its limit is killed. Besides,
+    one process cannot map much more memory than the limit at all; and where we may make control groups, the kernel
+    lets there be no more than a multiple of the processes, so that they cannot outrun us. A program with any limit
+    gives way to others on a busy machine, is the first to go when there is no memory left, and gains no privileges
+    from programs that it executes. Linux; elsewhere only *file* and *files* hold.
     """
 
     memory: int = 0
@@ -117,7 +121,10 @@ class _Guard:
             signal.signal(number, _noted)
 
     def start(self, command: list[str], keep: tuple[int, ...], env: dict[str, str]) -> None:
-        prepare = _ties_to_this_process(self._limits)
+        self._group = _control_group(self._limits.processes)
+        prepare = _ties_to_this_process(self._limits, self._group)
+        if self._limits.processes:
+            _take_precedence()
         try:
             # Held for good: a Popen that is collected reaps its program, and the exit code would be lost.
             self._program = subprocess.Popen(
@@ -151,6 +158,9 @@ class _Guard:
             self._look()
         self._kill_group()
         self._sweep()
+        if self._group is not None:
+            with contextlib.suppress(OSError):
+                self._group.rmdir()
         self._say("end")
         return self._status
 
@@ -163,7 +173,7 @@ class _Guard:
         limits = self._limits
         if not (limits.memory or limits.processes) or self._status is not None or self._kill_at is not None:
             return
-        tree = _tree()
+        tree = _tree(limits.processes)
         over = ""
         if limits.processes and len(tree) > limits.processes:
             over = "processes"
@@ -209,14 +219,18 @@ class _Guard:
             os.killpg(self._pid, signal.SIGKILL)
 
     def _kill_all(self) -> None:
-        """The group at once, and then those that left it, as often as there are new ones; bounded."""
-        self._kill_group()
-        for _ in range(10):
-            escaped = [pid for pid in _tree() if not _is_over(pid)]
+        """The group at once, which nothing in it can outrun; then those that left it, until there are no new ones or
+        time is up.
+        """
+        deadline = time.monotonic() + SWEEP_BOUND
+        while True:
+            self._kill_group()
+            self._reap()
+            escaped = [pid for pid in _tree(_MANY) if not _is_over(pid)]
             for pid in escaped:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-            if not escaped:
+            if not escaped or time.monotonic() >= deadline:
                 break
 
     def _reap(self) -> None:
@@ -241,7 +255,7 @@ def _noted(number: int, frame: FrameType | None) -> None:
     """The wake-up socket carries the signal; a handler must only exist."""
 
 
-def _ties_to_this_process(limits: Limits) -> Callable[[], None]:
+def _ties_to_this_process(limits: Limits, group: Path | None) -> Callable[[], None]:
     """What the program does between fork and exec: take its limits, and (Linux) be killed by the kernel when the
     guard is killed.
     """
@@ -269,6 +283,7 @@ def _ties_to_this_process(limits: Limits) -> Callable[[], None]:
         if limited:
             _limit(bounds)
             if prctl is not None:
+                _give_way(group)
                 prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
     return tie
@@ -280,8 +295,17 @@ def _limit(bounds: list[tuple[int, int]]) -> None:
         most = resource.getrlimit(number)[1]
         least = size if most == resource.RLIM_INFINITY else min(size, most)
         resource.setrlimit(number, (least, least))
+
+
+def _give_way(group: Path | None) -> None:
+    """Before others at every shortage; and in *group*, if we have one."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.nice(10)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+    if group is not None:
+        with contextlib.suppress(OSError):
+            (group / "cgroup.procs").write_text("0")
 
 
 def _children(pid: int) -> list[int]:
@@ -296,15 +320,43 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _tree() -> list[int]:
-    """Everything that descends from us."""
+def _tree(most: int = 0) -> list[int]:
+    """Everything that descends from us; no more than a few beyond *most*, if that is given."""
     found: list[int] = []
     waiting = [os.getpid()]
-    while waiting:
+    while waiting and not (most and len(found) > most):
         children = _children(waiting.pop())
         found += children
         waiting += children
     return found
+
+
+def _take_precedence() -> None:
+    """Be scheduled before what we watch, where we may."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+
+
+def _control_group(processes: int) -> Path | None:
+    """A control group for a program that may start *processes*; None where there need not or cannot be one."""
+    if not processes:
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers not in ("", "pids"):
+                continue
+            root = Path("/sys/fs/cgroup") / controllers
+            group = Path(f"{root}{path}") / f"wfe-{os.getpid()}"
+            try:
+                group.mkdir()
+                (group / "pids.max").write_text(str(processes * _TASKS))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+                continue
+            return group
+    return None
 
 
 def _is_over(pid: int) -> bool:
