@@ -97,8 +97,7 @@ def _orders(control: socket.socket) -> dict[str, Any]:
         if not piece:
             os._exit(127)  # the parent is gone, and nothing was started
         said += piece
-    found: dict[str, Any] = json.loads(said)
-    return found
+    return json.loads(said)  # type: ignore[no-any-return]
 
 
 class _Guard:
@@ -301,11 +300,10 @@ def _give_way(group: Path | None) -> None:
     """Before others at every shortage; and in *group*, if we have one."""
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     os.nice(10)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    if group is not None:
+    files = [(Path("/proc/self/oom_score_adj"), "1000")] + ([(group / "cgroup.procs", "0")] if group else [])
+    for file, text in files:
         with contextlib.suppress(OSError):
-            (group / "cgroup.procs").write_text("0")
+            file.write_text(text)
 
 
 def _children(pid: int) -> list[int]:
