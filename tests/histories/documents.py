@@ -50,6 +50,51 @@ RUNS = {
         ),
         status="faulted",
     ),
+    "mcp": Recorded(
+        workflow(
+            """
+            do:
+              - forecast:
+                  call: mcp
+                  with:
+                    method: tools/call
+                    parameters: {name: forecast, arguments: {city: '${ .city }'}}
+                    timeout: PT2M
+                    transport: {http: {endpoint: 'https://tools.example/mcp'}}
+              - caught:
+                  try:
+                    - gone:
+                        call: mcp
+                        with: {method: tools/list, transport: {http: {endpoint: 'https://tools.example/gone'}}}
+                  catch: {errors: {with: {status: 404}}}
+            """
+        ),
+        {"city": "Lisbon"},
+    ),
+    "a2a": Recorded(
+        workflow(
+            """
+            use: {secrets: [key]}
+            do:
+              - ask:
+                  call: a2a
+                  with:
+                    method: message/send
+                    agentCard:
+                      endpoint:
+                        uri: https://agent.example
+                        authentication: {bearer: {token: '${ $secrets.key | @base64 }'}}
+                    parameters: {message: {parts: [{kind: text, text: '${ .words }'}]}}
+              - caught:
+                  try:
+                    - stranger:
+                        call: a2a
+                        with: {agentCard: {endpoint: 'https://agent.example'}, method: tasks/list}
+                  catch: {errors: {with: {status: 401}}}
+            """
+        ),
+        {"words": "7 degrees and rain"},
+    ),
     "emit": Recorded(
         workflow("do: [{say: {emit: {event: {with: {type: said, data: {n: '${ .n }'}}}}}}]"), {"n": 1}
     ),

@@ -18,7 +18,7 @@ from typing import TypeAlias, TypedDict
 import trustme
 from aiohttp import web
 
-from tests.standins import elsewhere, httpbin, issuer, petstore
+from tests.standins import assistants, elsewhere, httpbin, issuer, petstore
 from tests.standins.certificates import ca_file
 from tests.standins.server import Server, ServerThread, serve
 
@@ -28,6 +28,8 @@ HOSTS: Mapping[str, MakeApp] = {
     "petstore.swagger.io": petstore.app,
     "httpbin.org": httpbin.app,
     "issuer.example": issuer.app,
+    "tools.example": assistants.tools,
+    "agent.example": assistants.agent,
     **elsewhere.SECURE,
 }
 PLAIN = elsewhere.PLAIN
