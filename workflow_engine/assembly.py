@@ -22,7 +22,7 @@ from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import open_secrets
-from workflow_engine.dsl.needs import needs
+from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunDescription
 from workflow_engine.engine.scheduling import Scheduling
@@ -30,7 +30,7 @@ from workflow_engine.engine.stores import open_definitions
 from workflow_engine.engine.stores.memory import MemoryDefinitions
 from workflow_engine.engine.targets import RunTarget, WorkflowTarget
 from workflow_engine.engine.triggers import Triggers
-from workflow_engine.errors import InvalidDocument, NotFound, Rejected, Unavailable
+from workflow_engine.errors import NotFound, Rejected, Unavailable
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.events.targets import Target
@@ -77,6 +77,12 @@ def audience_of(settings: Settings) -> Audience:
     return Audience(told, settings.lifecycle_channel, settings.api_url.rstrip("/"))
 
 
+def open_resolution(settings: Settings, specs: catalog.Catalog, egress: Egress) -> Resolution:
+    """What finds the things that workflows need when they are deployed."""
+    secrets = open_secrets(settings.secrets)
+    return Resolution(specs, egress, secrets=secrets, default_catalog=settings.default_catalog)
+
+
 def open_client(settings: Settings) -> HttpApi:
     """A client of the API at ``api_url``; use it in ``async with``."""
     return HttpApi(settings.api_url, settings.api_token)
@@ -113,7 +119,10 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             audience=audience_of(settings),
         )
         engine = Engine(
-            definitions, runtime, resolve=Resolution(specs, egress), processes=settings.allowed_processes
+            definitions,
+            runtime,
+            resolve=open_resolution(settings, specs, egress),
+            processes=settings.allowed_processes,
         )
         targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
         router = Router(open_store(settings.events_url), targets=targets)
@@ -261,23 +270,6 @@ async def _until_ready(settings: Settings, stop: asyncio.Event) -> bool:
 # --- one run, without servers of one's own --------------------------------------------------------------------
 
 
-async def resolve_needs(
-    document: dsl.Document, resolution: Resolution, given: Mapping[str, Json] | None = None
-) -> dict[str, Json]:
-    """Everything *document* needs from outside; `InvalidDocument` with each thing that cannot be had."""
-    found: dict[str, Json] = dict(given or {})
-    problems = []
-    for need in needs(document.data):
-        if need.key not in found:
-            try:
-                found[need.key] = await resolution(need)
-            except (NotFound, Rejected) as missing:
-                problems.append(document.problem("unresolved", str(missing), need.pointer))
-    if problems:
-        raise InvalidDocument(problems, name=document.name)
-    return found
-
-
 async def run_embedded(
     text: str,
     input: Json,
@@ -304,7 +296,7 @@ async def run_embedded(
         runtime = TemporalRuntime(client, settings.task_queue, audience=audience_of(settings))
         specs = catalog.Catalog(await catalog.open_store("memory:"))
         secrets, processes = open_secrets(settings.secrets), settings.allowed_processes
-        resolution = Resolution(specs, egress)
+        resolution = open_resolution(settings, specs, egress)
         engine = Engine(MemoryDefinitions(), runtime, resolve=resolution, processes=processes)
         targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
         router = Router(open_store("memory:"), targets=targets)
@@ -362,12 +354,12 @@ async def run_local(
 
     async with open_egress(settings) as egress:
         specs = catalog.Catalog(await catalog.open_store("memory:"))
-        resolution = Resolution(specs, egress)
+        resolution = open_resolution(settings, specs, egress)
         document = dsl.parse(text, name=name)
         graph = dsl.compile(document)  # problems of the text come before those of what it needs
-        graph = dsl.compile(document, await resolve_needs(document, resolution, resources))
+        graph = dsl.compile(document, await pin(document, resolution, resources))
         for other in (dsl.parse(item) for item in others):
-            compiled = dsl.compile(other, await resolve_needs(other, resolution, resources))
+            compiled = dsl.compile(other, await pin(other, resolution, resources))
             graphs[compiled.name.name] = compiled
         secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
         local = LocalRun(

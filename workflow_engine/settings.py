@@ -66,6 +66,10 @@ class Settings:
         "env:",
         "where secrets are: env: for variables WFE_SECRET_NAME (env:OTHER_ for OTHER_NAME), or file:///FOLDER",
     )
+    default_catalog: str | None = _setting(
+        None,
+        "catalog of functions that workflows call `default` (name:version@default): a URL, or a folder",
+    )
     allowed_hosts: tuple[str, ...] = _setting(
         (), "hosts that workflows may call (exact, or *.example.com); empty: all"
     )

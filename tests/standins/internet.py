@@ -18,7 +18,7 @@ from typing import TypeAlias, TypedDict
 import trustme
 from aiohttp import web
 
-from tests.standins import assistants, elsewhere, httpbin, issuer, petstore
+from tests.standins import assistants, elsewhere, functions, httpbin, issuer, petstore
 from tests.standins.certificates import ca_file
 from tests.standins.server import Server, ServerThread, serve
 
@@ -31,6 +31,7 @@ HOSTS: Mapping[str, MakeApp] = {
     "tools.example": assistants.tools,
     "agent.example": assistants.agent,
     **elsewhere.SECURE,
+    **functions.SECURE,
 }
 PLAIN = elsewhere.PLAIN
 """The hosts without TLS."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
 import catalog
-from workflow_engine.calls.documents import fetch
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.proto import describe_method
+from workflow_engine.calls.secrets import NO_SECRETS, Secrets
+from workflow_engine.calls.sources import Sources
 from workflow_engine.calls.structured_text import read
+from workflow_engine.dsl import functions
 from workflow_engine.dsl.needs import Need
+from workflow_engine.dsl.pinning import Unanswered
 from workflow_engine.errors import Fault, NotFound, Rejected, Unavailable
 from workflow_engine.values import Json, JsonObject, pointer, resolve_pointer
 
-SECONDS = 30.0
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
@@ -27,10 +31,12 @@ class Operations(Protocol):
 
 
 class Resolution:
-    """Resolves needs: AsyncAPI operations through the catalog or a document, others by the document they name.
+    """Resolves needs: AsyncAPI operations through the catalog or a document, functions, others by their document.
 
     *texts* are documents that are at hand, by their address as the workflow writes it: local files, which a
-    server never reads by itself; *files* finds others that those refer to, by address, or gives None.
+    server never reads by itself; *files* finds others that those refer to, by address, or gives None. *secrets* are
+    for documents that ask who reads them. *default_catalog* is the address of the catalog of functions that is called
+    ``default``: a URL, or a folder of this machine.
     """
 
     def __init__(
@@ -39,28 +45,30 @@ class Resolution:
         egress: Egress,
         texts: dict[str, str] | None = None,
         files: Callable[[str], str | None] | None = None,
+        *,
+        secrets: Secrets = NO_SECRETS,
+        default_catalog: str | None = None,
     ) -> None:
         self._operations = operations
-        self._egress = egress
-        self._texts = texts or {}
         self._files = files or (lambda address: None)
+        folder = None
+        if default_catalog is not None and urlsplit(default_catalog).scheme not in ("http", "https"):
+            folder = Path(unquote(urlsplit(default_catalog).path)).absolute()
+            default_catalog = folder.as_uri()
+        self._default_catalog = default_catalog
+        self._sources = Sources(egress, texts, secrets, folder)
 
     async def __call__(self, need: Need) -> Json:
-        """What *need* asks for; `NotFound` or `Rejected` say why it cannot be had."""
+        """What *need* asks for; `NotFound` or `Rejected` say why it cannot be had.
+
+        `Unanswered` for what cannot be had now, and what the call that needs it can see to.
+        """
         try:
-            if need.kind == "script":
-                uri, text = await self._text(need.reference, "script")
-                return {"uri": uri, "content": text}
-            if need.kind == "openapi":
-                return await self._openapi(need)
-            if need.kind == "grpc":
-                return await self._grpc(need)
-            if need.document is not None:
-                return await self._described(need)
-            operation = await self._operations.resolve(need.reference)
-            if need.subscribe and operation.workflow_may != "subscribe":
-                raise Rejected("unresolved", f"{need.reference}: a workflow may only publish with it")
-            return operation.to_json()
+            return await self._resolved(need)
+        except NotFound as missing:
+            if need.later and missing.kind == "secret":
+                raise Unanswered from None
+            raise
         except catalog.NotFound as missing:
             raise NotFound("AsyncAPI operation", need.reference, str(missing)) from None
         except (catalog.Conflict, catalog.InvalidReference) as error:
@@ -74,19 +82,46 @@ class Resolution:
         except Fault as raised:
             raise Rejected("unresolved", raised.error.detail or str(raised)) from None
 
-    async def _text(self, uri: str, kind: str) -> tuple[str, str]:
-        if uri in self._texts:
-            return uri, self._texts[uri]
-        if not uri.startswith(("http://", "https://")):
+    async def _resolved(self, need: Need) -> Json:
+        if need.kind == "function":
+            return await self._function(need)
+        if need.kind == "script":
+            _, text = await self._sources.text(need.reference, "script", need.policy)
+            return {"uri": need.reference, "content": text}
+        if need.kind == "openapi":
+            return await self._openapi(need)
+        if need.kind == "grpc":
+            return await self._grpc(need)
+        if need.document is not None:
+            return await self._described(need)
+        operation = await self._operations.resolve(need.reference)
+        if need.subscribe and operation.workflow_may != "subscribe":
+            raise Rejected("unresolved", f"{need.reference}: a workflow may only publish with it")
+        return operation.to_json()
+
+    async def _function(self, need: Need) -> Json:
+        """The function, from the first of the addresses where there is one."""
+        root = need.document or self._default_catalog
+        if root is None:
             raise Rejected(
                 "unresolved",
-                f"the {kind} {uri!r} is a local file; `wfe deploy` sends it along with the workflow",
+                "the catalog `default` is the one that the runtime provides, and here it provides none: set "
+                "WFE_DEFAULT_CATALOG, or define the catalog under another name in `use.catalogs`",
             )
-        return await fetch(uri, None, self._egress, seconds=SECONDS, kind=kind)
+        tried = functions.addresses(root, need.reference)
+        for number, address in enumerate(tried, 1):
+            try:
+                _, text = await self._sources.text(address, "function", need.policy)
+            except NotFound as missing:
+                if number == len(tried) or missing.kind == "secret":
+                    raise
+            else:
+                return {"address": address, "function": functions.parse_function(text, address)}
+        raise AssertionError("there is an address for each function")
 
     async def _described(self, need: Need) -> Json:
         assert need.document is not None
-        _, text = await self._text(need.document, "AsyncAPI document")
+        _, text = await self._sources.text(need.document, "AsyncAPI document", need.policy)
         description = catalog.describe_document(text)
         if need.channel:
             return description.find(
@@ -98,7 +133,7 @@ class Resolution:
 
     async def _openapi(self, need: Need) -> Json:
         assert need.document is not None
-        base, text = await self._text(need.document, "OpenAPI document")
+        base, text = await self._sources.text(need.document, "OpenAPI document", need.policy)
         try:
             document = read(text)
         except ValueError as error:
@@ -118,11 +153,11 @@ class Resolution:
             if not address.startswith(("http://", "https://")) and address != main:
                 return self._files(address)
             try:
-                return (await self._text(address, "proto"))[1]
-            except Fault as raised:
-                if raised.error.status in (403, 404, 410) and address != main:
-                    return None
-                raise
+                return (await self._sources.text(address, "proto", need.policy))[1]
+            except NotFound as missing:
+                if missing.kind == "secret" or address == main:
+                    raise
+                return None
 
         return await describe_method(main, service, method, read)
 

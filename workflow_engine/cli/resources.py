@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -11,9 +10,10 @@ import catalog
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.cli.inputs import STDIN, read_bytes, shown
-from workflow_engine.dsl import Document
-from workflow_engine.dsl.needs import Need, needs
-from workflow_engine.errors import InvalidDocument, NotFound, Problem, Rejected
+from workflow_engine.dsl import Document, functions
+from workflow_engine.dsl.needs import Need
+from workflow_engine.dsl.pinning import Unanswered, gather
+from workflow_engine.errors import InvalidDocument, Problem, Rejected
 from workflow_engine.values import Json
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -50,24 +50,20 @@ class LocalFiles:
         What it does not know is left out. `InvalidDocument` names every file that is not there or not usable.
         """
         folder = Path() if file == STDIN else Path(file).parent
-        answers: dict[str, Json] = {}
-        problems: list[Problem] = []
         async with Egress(allow_private=False) as egress:
-            for need in needs(document.data):
-                try:
-                    with contextlib.suppress(_Unknown):
-                        answers[need.key] = await self._answer(need, folder, egress)
-                except (NotFound, Rejected) as error:
-                    problems.append(document.problem("unresolved", str(error), need.pointer))
-        if problems:
-            raise InvalidDocument(problems, name=document.name)
-        return answers
+
+            async def answer(need: Need) -> Json:
+                return await self._answer(need, folder, egress)
+
+            return await gather(document, answer, {})
 
     async def _answer(self, need: Need, folder: Path, egress: Egress) -> Json:
+        if need.kind == "function":
+            return await self._function(need, folder, egress)
         if need.document is None:
             return await self._named(need, folder)
-        if "${" in need.document or urlsplit(need.document).scheme in ("http", "https"):
-            raise _Unknown
+        if not _is_local(need.document):
+            raise Unanswered
         text = _text(read_bytes(str(folder / _path(need.document)), MAX_BYTES), need.document)
 
         def other(address: str) -> str | None:
@@ -75,6 +71,14 @@ class LocalFiles:
             return _text(read_bytes(str(file), MAX_BYTES), address) if file.is_file() else None
 
         return await Resolution(self._specs, egress, {need.document: text}, other)(need)
+
+    async def _function(self, need: Need, folder: Path, egress: Egress) -> Json:
+        """A function in a file, in a folder, or in a catalog that is a folder."""
+        if need.document is None or not _is_local(need.document):
+            raise Unanswered
+        [address] = functions.addresses(need.document, need.reference)
+        text = _text(read_bytes(str(folder / _path(address)), MAX_BYTES), address)
+        return await Resolution(self._specs, egress, {address: text})(need)
 
     async def _named(self, need: Need, folder: Path) -> Json:
         """The operation in the documents given by name, else in a neighbour of the workflow."""
@@ -86,7 +90,7 @@ class LocalFiles:
             if missing.kind != "service":
                 raise Rejected("unresolved", str(missing)) from None
             if not self._neighbours or not file.is_file():
-                raise _Unknown from None
+                raise Unanswered from None
         except (catalog.InvalidReference, catalog.Conflict) as error:
             raise Rejected("unresolved", str(error)) from None
         try:
@@ -98,8 +102,8 @@ class LocalFiles:
             raise Rejected("unresolved", f"{file}: {error}") from None
 
 
-class _Unknown(Exception):
-    """Somebody else may know."""
+def _is_local(address: str) -> bool:
+    return "${" not in address and urlsplit(address).scheme not in ("http", "https")
 
 
 def _path(address: str) -> Path:

@@ -171,6 +171,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "task_queue": chosen.task_queue,
         "search_attributes": str(chosen.search_attributes),
         "secrets": chosen.secrets,
+        "default_catalog": chosen.default_catalog or "",
         "events_store": chosen.events_store or "",
         "definitions_store": chosen.definitions_store or "",
         "catalog_store": chosen.catalog_store or "",

@@ -22,24 +22,29 @@ def compile(document: Document, resources: Mapping[str, Json] | None = None) -> 
 
     Used qualified, like ``re.compile``. Raises `InvalidDocument` with every problem, in document order.
     """
-    graph, lowering = _lower(document)
+    graph, lowering = _lower(document, resources)
     lowering.raise_problems()
     return graph if resources is None else replace(graph, resources=resources)
 
 
-def check(document: Document) -> list[Problem]:
-    """Everything wrong or doubtful about *document*: lowering, and the analysis of the graph."""
+def check(document: Document, resources: Mapping[str, Json] | None = None) -> list[Problem]:
+    """Everything wrong or doubtful about *document*: lowering, and the analysis of the graph.
+
+    *resources* are what was found of its needs; without them its functions from elsewhere are not looked at.
+    """
     from workflow_engine.graph.analysis import analyse
 
-    graph, lowering = _lower(document)
+    graph, lowering = _lower(document, resources)
     problems = [*document.warnings, *lowering.problems]
     if not any(problem.severity == "error" for problem in problems):
         problems += [
-            document.problem(finding.code, finding.message, finding.state, severity=finding.severity)
+            document.problem(
+                finding.code, *lowering.placed(finding.message, finding.state), severity=finding.severity
+            )
             for finding in analyse(graph)
         ]
     return in_order(problems)
 
 
-def _lower(document: Document) -> tuple[StateGraph, Lowering]:
-    return lower_v1(document) if document.dialect == "1.0" else lower_v0_8(document)
+def _lower(document: Document, resources: Mapping[str, Json] | None) -> tuple[StateGraph, Lowering]:
+    return lower_v1(document, resources) if document.dialect == "1.0" else lower_v0_8(document)

@@ -87,6 +87,8 @@ _COMPILE = {
     "invalid-expression": "The text is not a jq expression that may run here. The message has the place in the text; "
     "builtins that read the environment, the clock of the machine or other input are refused, because a run must "
     "do the same when it is replayed.",
+    "invalid-function": "The file of a function from elsewhere is not one task of DSL 1.0, such as `call: …` or "
+    "`do: …` with its `input` and `output`. The message has the address of the file, and the place in it.",
     "invalid-interval": "How often a workflow is run must be known when it is deployed, and be more than nothing: "
     "whole seconds for `every`, which months and years are not. For moments of the calendar use `cron`.",
     "invalid-schema": "The JSON Schema is not valid, or refers to something outside itself. Schemas are never fetched "
@@ -106,9 +108,12 @@ _COMPILE = {
     "unbounded-retry": "A retry policy without a limit stops after a default number of retries. Set "
     "`limit.attempt.count` or `limit.duration`.",
     "unknown-authentication": "`use.authentications` has no policy of that name.",
+    "unknown-catalog": "`use.catalogs` has no catalog of that name. Define it there; only `default` is the "
+    "runtime's own.",
     "unknown-error": "`use.errors`, or in DSL 0.8 `errors`, has no error of that name.",
     "unknown-event": "`events` defines no event of that name.",
-    "unknown-function": "There is no function of that name: neither a built-in one nor one that the document defines.",
+    "unknown-function": "There is no function of that name: neither a built-in one nor one that the document defines. "
+    "One from elsewhere is called `name:version@catalog`, or by its address.",
     "unknown-retry": "`use.retries`, or in DSL 0.8 `retries`, has no policy of that name.",
     "unknown-script-language": "A script is written in `js` (or `javascript`) or in `python`. Other languages are "
     "run by `run: shell` or `run: container`.",
@@ -120,8 +125,8 @@ _COMPILE = {
     "unknown-timezone": "`document.metadata.timezone` is the time zone of `cron`, by its name in the IANA database, "
     "such as `Europe/Rome`.",
     "unknown-timeout": "`use.timeouts` has no timeout of that name. A duration is written `timeout: {after: PT5S}`.",
-    "unresolved": "The workflow needs an operation that could not be found when it was deployed: register the AsyncAPI "
-    "document in the catalog, or make sure that the document it names can be reached.",
+    "unresolved": "The workflow needs an operation or a function that could not be found when it was deployed: "
+    "register the AsyncAPI document in the catalog, or make sure that the document it names can be reached.",
     "unsupported": "The language has this and the engine has not, yet. It is refused rather than ignored, because the "
     "workflow would do something else than it says.",
     "wrong-event-kind": "A state waits for an event that is defined as produced. Define it with `kind: consumed`.",

@@ -52,10 +52,14 @@ class Lowering:
         return self.document.data
 
     def problem(self, code: str, message: str, pointer: str) -> None:
-        self.problems.append(self.document.problem(code, message, pointer))
+        self.problems.append(self.document.problem(code, *self.placed(message, pointer)))
 
     def warning(self, code: str, message: str, pointer: str) -> None:
-        self.problems.append(self.document.problem(code, message, pointer, severity="warning"))
+        self.problems.append(self.document.problem(code, *self.placed(message, pointer), severity="warning"))
+
+    def placed(self, message: str, pointer: str) -> tuple[str, str]:
+        """*message*, and the place of it in the document, for something at *pointer* of the graph."""
+        return message, pointer
 
     def unsupported(self, what: str, pointer: str) -> None:
         """Refuse what the specification has and this engine has not; never skip it."""

@@ -1,7 +1,7 @@
 """What a document needs from outside before it can run, found without compiling it.
 
 The engine resolves every need when a workflow is deployed and pins the answers in its bundle, under the
-same key under which the graph asks for them.
+same key under which the graph asks for them. A function from elsewhere has needs of its own (`pinning`).
 """
 
 from __future__ import annotations
@@ -9,26 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from workflow_engine.dsl import functions
+from workflow_engine.dsl.policies import known_at_deployment, policy_of
 from workflow_engine.values import Json, JsonObject, pointer
-
-_INSIDE = (
-    ("do",),
-    ("try",),
-    ("catch", "do"),
-    ("foreach", "do"),
-    ("fork", "branches"),
-    ("with", "subscription", "foreach", "do"),
-)
-"""Where a task may have lists of tasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One external thing: an operation of an AsyncAPI or OpenAPI document, or a method of a gRPC service.
+    """One external thing: an operation of an AsyncAPI or OpenAPI document, a method of a gRPC service, or a function.
 
     *reference* is the operation, of gRPC ``service#method``; without a *document* it is looked up in the catalog
     (``file://paymentapp.yaml#sendPayment``), with one it is the operation, or the *channel*, in that document.
-    *key* is what the graph asks for it by, *pointer* where the workflow names it. *subscribe*: the workflow receives
+    Of a function, *document* is its address or the root of its catalog (None: the runtime's own), and *reference*
+    its path in the catalog. *key* is what the graph asks for it by, *pointer* where the workflow names it.
+
+    *policy* is how to say who asks. *later*: the call can see to it itself, if it cannot be had now. *within* is the
+    address of the function that needs it, where that is not the workflow itself. *subscribe*: the workflow receives
     what the operation's service sends.
     """
 
@@ -39,6 +35,9 @@ class Need:
     document: str | None = None
     channel: bool = False
     subscribe: bool = False
+    policy: Json = None
+    later: bool = False
+    within: str = ""
 
 
 def asyncapi_key(given: JsonObject) -> str | None:
@@ -58,13 +57,13 @@ def asyncapi_key(given: JsonObject) -> str | None:
 def openapi_key(given: JsonObject) -> str | None:
     """Under which key the operation of an openapi call is pinned; None where its address is not known yet.
 
-    A document whose address is an expression, or a template, and one that asks who reads it, is fetched by the call
-    itself.
+    A document whose address is an expression, or a template, and one that asks who reads it in a way that only the
+    call knows, is fetched by the call itself. The policy in *given* is there, not its name.
     """
     document, operation = document_uri(given), given.get("operationId")
     described = given.get("document")
     endpoint = described.get("endpoint") if isinstance(described, dict) else None
-    if isinstance(endpoint, dict) and endpoint.get("authentication") is not None:
+    if isinstance(endpoint, dict) and not known_at_deployment(endpoint.get("authentication")):
         return None
     if document is None or "{" in document or not isinstance(operation, str) or "${" in operation:
         return None
@@ -99,14 +98,18 @@ def grpc_key(given: JsonObject) -> str | None:
 def document_uri(given: JsonObject, member: str = "document") -> str | None:
     """The address in ``document: {endpoint}``, as text or ``{uri}``; *member* may have another name."""
     document = given.get(member)
-    endpoint = document.get("endpoint") if isinstance(document, dict) else None
+    return uri_of(document.get("endpoint") if isinstance(document, dict) else None)
+
+
+def uri_of(endpoint: Json) -> str | None:
+    """The address of *endpoint*, which is text or has a ``uri``."""
     if isinstance(endpoint, dict):
         endpoint = endpoint.get("uri")
     return endpoint if isinstance(endpoint, str) else None
 
 
 def needs(data: Json) -> list[Need]:
-    """Every need of a schema-valid document, each key once, in document order."""
+    """Every need of a schema-valid document, each key once, in document order; without those of functions."""
     found: dict[str, Need] = {}
     assert isinstance(data, dict)
     for need in _v1(data) if "document" in data else _v0_8(data):
@@ -114,66 +117,169 @@ def needs(data: Json) -> list[Need]:
     return list(found.values())
 
 
-def _v1(data: JsonObject) -> Iterator[Need]:
-    """Each call in a task or a function; data that looks like one is data."""
-    yield from _tasks(data.get("do"), "/do")
+def needs_of_function(function: JsonObject, called: Need, address: str, data: JsonObject) -> list[Need]:
+    """The needs of a *function* that was found at *address* for the need *called*, of the document *data*.
+
+    What it names is what the document names: a function is a task of the document (dsl.md §1.16). What lies in the
+    same catalog is fetched as the catalog is.
+    """
+    found: dict[str, Need] = {}
+    search = _Search(_use_of(data), called.pointer, address, called.policy)
+    for task, _ in functions.tasks_in(function):
+        for need in search.task(task, ""):
+            found.setdefault(need.key, need)
+    return list(found.values())
+
+
+def _use_of(data: JsonObject) -> JsonObject:
     use = data.get("use")
-    functions = use.get("functions") if isinstance(use, dict) else None
-    for name, function in (functions if isinstance(functions, dict) else {}).items():
-        yield from _task(function, "/use/functions" + pointer(name))
+    return use if isinstance(use, dict) else {}
 
 
-def _tasks(listed: Json, at: str) -> Iterator[Need]:
+def _v1(data: JsonObject) -> Iterator[Need]:
+    """Each call in a task, a function or an extension; data that looks like one is data."""
+    use = _use_of(data)
+    search = _Search(use)
+    yield from search.tasks(data.get("do"), "/do")
+    named = use.get("functions")
+    for name, function in (named if isinstance(named, dict) else {}).items():
+        for task, at in functions.tasks_in(function, "/use/functions" + pointer(name)):
+            yield from search.task(task, at)
+    listed = use.get("extensions")
     for number, item in enumerate(listed if isinstance(listed, list) else []):
-        for name, task in (item if isinstance(item, dict) else {}).items():
-            yield from _task(task, at + pointer(number, name))
+        for name, extension in (item if isinstance(item, dict) else {}).items():
+            for part in ("before", "after"):
+                inner = extension.get(part) if isinstance(extension, dict) else None
+                yield from search.tasks(inner, "/use/extensions" + pointer(number, name, part))
 
 
-def _task(task: Json, at: str) -> Iterator[Need]:
-    """The needs of one task and of the tasks inside it."""
-    if not isinstance(task, dict):
-        return
-    given = task.get("with")
-    if isinstance(given, dict):
-        yield from _called(task.get("call"), given, at)
-    run = task.get("run")
-    script = run.get("script") if isinstance(run, dict) else None
-    key = script_key(script) if isinstance(script, dict) else None
-    if key is not None:
-        uri = key.removeprefix("script:")
-        yield Need("script", key, f"{at}/run/script/source", uri, uri)
-    for path in _INSIDE:
-        inner: Json = task
-        for key in path:
-            inner = inner.get(key) if isinstance(inner, dict) else None
-        yield from _tasks(inner, at + pointer(*path))
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Looks for the needs of tasks that see the names of *use*.
 
+    In a function from elsewhere they are all at *place*, where the workflow calls it; *within* is its address, and
+    *policy* that of its catalog.
+    """
 
-def _called(call: Json, given: JsonObject, at: str) -> Iterator[Need]:
-    if call == "asyncapi":
-        key = asyncapi_key(given)
+    use: JsonObject
+    place: str | None = None
+    within: str = ""
+    policy: Json = None
+
+    def tasks(self, listed: Json, at: str) -> Iterator[Need]:
+        for task, place in functions.tasks_of(listed, at):
+            yield from self.task(task, place)
+
+    def task(self, task: JsonObject, at: str) -> Iterator[Need]:
+        """The needs of *task*, without those of the tasks inside it."""
+        called = task.get("call")
+        given = task.get("with")
+        if called == "asyncapi" and isinstance(given, dict):
+            yield from self._asyncapi(given, at)
+        elif called == "openapi" and isinstance(given, dict):
+            yield from self._openapi(given, at)
+        elif called == "grpc" and isinstance(given, dict):
+            yield from self._grpc(given, at)
+        elif isinstance(called, str):
+            yield from self._function(called, at)
+        run = task.get("run")
+        script = run.get("script") if isinstance(run, dict) else None
+        key = script_key(script) if isinstance(script, dict) else None
         if key is not None:
-            name = "operation" if isinstance(given.get("operation"), str) else "channel"
-            place = f"{at}/with/{name}"
-            reference, subscribe = str(given[name]), "subscription" in given
-            document = document_uri(given)
-            yield Need("asyncapi", key, place, reference, document, name == "channel", subscribe)
-    elif call == "openapi":
-        key = openapi_key(given)
+            uri = key.removeprefix("script:")
+            place, policy = self._at(f"{at}/run/script/source"), self._inherited(uri)
+            yield Need("script", key, place, uri, uri, policy=policy, within=self.within)
+
+    def _asyncapi(self, given: JsonObject, at: str) -> Iterator[Need]:
+        key = asyncapi_key(given)
+        if key is None:
+            return
+        name = "operation" if isinstance(given.get("operation"), str) else "channel"
+        policy = self._policy_of(given.get("document"))
+        yield Need(
+            "asyncapi",
+            key,
+            self._at(f"{at}/with/{name}"),
+            str(given[name]),
+            document_uri(given),
+            name == "channel",
+            "subscription" in given,
+            policy,
+            within=self.within,
+        )
+
+    def _openapi(self, given: JsonObject, at: str) -> Iterator[Need]:
+        policy = self._policy_of(given.get("document"))
+        key = openapi_key(given) if known_at_deployment(policy) else None
         if key is not None:
             yield Need(
-                "openapi", key, f"{at}/with/operationId", str(given["operationId"]), document_uri(given)
+                "openapi",
+                key,
+                self._at(f"{at}/with/operationId"),
+                str(given["operationId"]),
+                document_uri(given),
+                policy=policy,
+                later=_authenticates(given.get("document")),
+                within=self.within,
             )
-    elif call == "grpc":
-        key, proto = grpc_key(given), document_uri(given, "proto")
-        if key is not None and proto is not None:
-            yield Need("grpc", key, f"{at}/with/proto", key.removeprefix(f"{proto}#"), proto)
+
+    def _grpc(self, given: JsonObject, at: str) -> Iterator[Need]:
+        key, proto, policy = (
+            grpc_key(given),
+            document_uri(given, "proto"),
+            self._policy_of(given.get("proto")),
+        )
+        if key is not None and proto is not None and known_at_deployment(policy):
+            reference, place = key.removeprefix(f"{proto}#"), self._at(f"{at}/with/proto")
+            yield Need("grpc", key, place, reference, proto, policy=policy, within=self.within)
+
+    def _function(self, called: str, at: str) -> Iterator[Need]:
+        named = self.use.get("functions")
+        if isinstance(named, dict) and called in named:
+            return
+        wanted = functions.reference(called)
+        if wanted is None:
+            return
+        at = self._at(f"{at}/call")
+        if wanted.catalog is None:
+            policy = self._inherited(wanted.path)
+            yield Need("function", wanted.key, at, "", wanted.path, policy=policy, within=self.within)
+            return
+        catalogs = self.use.get("catalogs")
+        catalog = catalogs.get(wanted.catalog) if isinstance(catalogs, dict) else None
+        endpoint = catalog.get("endpoint") if isinstance(catalog, dict) else None
+        root = uri_of(endpoint)
+        if root is None and wanted.catalog != functions.DEFAULT:
+            return  # a problem of the document, found when it is compiled
+        policy = policy_of(endpoint.get("authentication"), self.use) if isinstance(endpoint, dict) else None
+        yield Need("function", wanted.key, at, wanted.path, root, policy=policy, within=self.within)
+
+    def _policy_of(self, resource: Json) -> Json:
+        """How to authenticate when an external *resource* is fetched."""
+        endpoint = resource.get("endpoint") if isinstance(resource, dict) else None
+        if isinstance(endpoint, dict) and _authenticates(resource):
+            return policy_of(endpoint["authentication"], self.use)
+        return self._inherited(uri_of(endpoint))
+
+    def _inherited(self, address: str | None) -> Json:
+        """The policy of the function's catalog, for what stands in its own folder."""
+        folder = self.within.rpartition("/")[0] + "/"
+        return self.policy if address is not None and self.within and address.startswith(folder) else None
+
+    def _at(self, pointer: str) -> str:
+        return pointer if self.place is None else self.place
+
+
+def _authenticates(resource: Json) -> bool:
+    """Whether an external *resource* says itself how to authenticate."""
+    endpoint = resource.get("endpoint") if isinstance(resource, dict) else None
+    return isinstance(endpoint, dict) and endpoint.get("authentication") is not None
 
 
 def _v0_8(data: JsonObject) -> Iterator[Need]:
     """Each function of type asyncapi or rest."""
-    functions = data.get("functions")
-    for number, function in enumerate(functions if isinstance(functions, list) else []):
+    listed = data.get("functions")
+    for number, function in enumerate(listed if isinstance(listed, list) else []):
         if not isinstance(function, dict):
             continue
         operation, place = str(function.get("operation")), f"/functions/{number}/operation"

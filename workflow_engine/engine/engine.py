@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.dsl.document import Document
-from workflow_engine.dsl.needs import Need, needs
+from workflow_engine.dsl.needs import Need
+from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.processes import refused
 from workflow_engine.engine.runtime import RunDescription, RunPage, RunQuery, Runtime, Start
 from workflow_engine.engine.schedules import ScheduleDescription
@@ -147,21 +148,9 @@ class Engine:
 
     async def _bundle(self, document: Document, given: Mapping[str, Json]) -> Bundle:
         """Resolve every need; those that fail are problems of the document, all at once."""
-        resources: dict[str, Json] = {}
-        problems: list[Problem] = []
-        for need in needs(document.data):
-            if need.key in given:
-                resources[need.key] = given[need.key]
-                continue
-            try:
-                resources[need.key] = await self._resolve(need)
-            except (NotFound, Rejected) as missing:
-                problems.append(document.problem("unresolved", str(missing), need.pointer))
-        if problems:
-            raise InvalidDocument(problems, name=document.name)
-        bundle = Bundle.of(document, resources)
+        bundle = Bundle.of(document, await pin(document, self._resolve, given))
         graph = await asyncio.to_thread(bundle.graph)
-        problems += refused(document, graph, self._processes)
+        problems = refused(document, graph, self._processes)
         if problems:
             raise InvalidDocument(problems, name=document.name)
         return bundle

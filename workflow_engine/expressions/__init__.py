@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workflow_engine.expressions.errors import EvaluationError, ExpressionError
 from workflow_engine.expressions.expression import Expression, compile
+from workflow_engine.expressions.inputs import reads_input
 from workflow_engine.expressions.members import members
 from workflow_engine.expressions.paths import assignment_path
 from workflow_engine.expressions.schemas import Schema, check_schema
@@ -20,6 +21,7 @@ __all__ = [
     "compile",
     "expression_slot",
     "members",
+    "reads_input",
     "template",
     "unwrap",
 ]

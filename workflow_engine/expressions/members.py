@@ -23,12 +23,13 @@ def members(value: Json, variables: Collection[str], at: str = "") -> Iterator[t
         for number, item in enumerate(value):
             yield from members(item, variables, at + pointer(number))
     elif isinstance(value, str):
-        for source in _expressions(value):
+        for source in expressions_in(value):
             for name in _named(source, variables):
                 yield at, name
 
 
-def _expressions(text: str) -> Iterator[str]:
+def expressions_in(text: str) -> Iterator[str]:
+    """The jq of each ``${ … }`` in *text*."""
     at = 0
     while (start := text.find("${", at)) >= 0:
         end = closing_brace(text, start + 2)

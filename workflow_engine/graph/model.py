@@ -55,7 +55,7 @@ from workflow_engine.graph.flow import (
 )
 from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.schedule import Schedule
-from workflow_engine.values import Json, JsonObject
+from workflow_engine.values import Json, JsonObject, pointer, resolve_pointer
 
 __all__ = [
     "Action",
@@ -186,6 +186,16 @@ class StateGraph:
     input_is_context: bool = False
     resources: Mapping[str, Json] = field(default_factory=dict)
     lifecycle: Told | None = None
+    functions: Mapping[str, Json] = field(default_factory=dict)
+    """Functions from elsewhere, by the reference by which they are called."""
+
+    def definition(self, id: StateId) -> Json:
+        """What the author wrote of the state *id*; a function from elsewhere stands in ``use.functions``."""
+        for name, function in self.functions.items():
+            place = "/use/functions" + pointer(name)
+            if id == place or id.startswith(place + "/"):
+                return resolve_pointer(function, id[len(place) :])
+        return resolve_pointer(self.source, id)
 
     @property
     def strict(self) -> bool:

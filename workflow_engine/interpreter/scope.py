@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from workflow_engine import __version__
 from workflow_engine.graph.model import State
 from workflow_engine.interpreter.position import Frame
-from workflow_engine.values import Json, JsonObject, resolve_pointer, rfc3339
+from workflow_engine.values import Json, JsonObject, rfc3339
 
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
@@ -92,7 +92,7 @@ def _task(run: Run, state: State, frame: Frame, raw_output: Json) -> JsonObject:
     return {
         "name": state.name,
         "reference": state.id,
-        "definition": resolve_pointer(run.graph.source, state.id),
+        "definition": run.graph.definition(state.id),
         "input": frame.data,
         "output": raw_output,
         "startedAt": moment(datetime.fromtimestamp(frame.started, UTC)),

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
+import catalog
+from tests.running import PLANTED
+from tests.standins.internet import Internet
 from workflow_engine import dsl
+from workflow_engine.calls import Egress
+from workflow_engine.calls.resolution import Resolution
+from workflow_engine.calls.secrets import EnvironmentSecrets
+from workflow_engine.dsl.pinning import pin
 from workflow_engine.errors import ERRORS, InvalidDocument, Problem
 from workflow_engine.values import Json, JsonObject
 
@@ -27,6 +34,14 @@ def event(type: str, id: str, data: Json = None, **attributes: Json) -> JsonObje
         "data": data,
         **attributes,
     }
+
+
+async def pinned(internet: Internet, text: str, **options: Any) -> dict[str, Json]:
+    """What a whole document needs from outside, as found when it is deployed; *options* are those of `Resolution`."""
+    specs = catalog.Catalog(await catalog.open_store("memory:"))
+    options.setdefault("secrets", EnvironmentSecrets(PLANTED))
+    async with Egress(**internet.egress) as egress:
+        return await pin(dsl.parse(text), Resolution(specs, egress, **options))
 
 
 async def output(run: Any, body: str, input: Json = None, **options: Any) -> Any:

@@ -89,9 +89,17 @@ async def test_every_grant_that_needs_no_user_there_is_accepted() -> None:
         assert problems(CALL % (PROTECTED, policy)) == []
 
 
-def test_a_document_that_asks_who_reads_it_is_fetched_by_the_call_and_not_when_it_is_deployed() -> None:
+def test_a_document_that_asks_who_reads_it_is_fetched_when_deployed_unless_that_takes_the_data_of_a_task() -> (
+    None
+):
     endpoint = "{uri: 'https://issuer.example/document'%s}"
     body = "do: [{a: {call: openapi, with: {document: {endpoint: %s}, operationId: look}}}]"
-    with_token = workflow(body % (endpoint % ", authentication: {bearer: {token: t}}"))
-    assert needs(dsl.parse(with_token).data) == []
+    for token in ("t", "'${ $secrets.key }'", "'${ $secrets.key | @base64 }'"):
+        policy = f", authentication: {{bearer: {{token: {token}}}}}"
+        [need] = needs(dsl.parse(workflow(body % (endpoint % policy))).data)
+        assert need.policy is not None
+        assert need.later
+    for token in ("'${ .token }'", "'${ $context.token }'", "'${ $secrets.key + .token }'"):
+        policy = f", authentication: {{bearer: {{token: {token}}}}}"
+        assert needs(dsl.parse(workflow(body % (endpoint % policy))).data) == []
     assert len(needs(dsl.parse(workflow(body % (endpoint % ""))).data)) == 1

@@ -90,12 +90,6 @@ def test_a61_functions_that_multiply_without_bound_are_refused() -> None:
     assert [problem.code for problem in found] == ["too-large"]
 
 
-@pytest.mark.parametrize("name", ["greet:1.0.0@catalog", "https://example.com/functions/greet/function.yaml"])
-def test_a61_functions_from_elsewhere_are_refused(name: str) -> None:
-    found = refused(f"do: [{{a: {{call: '{name}'}}}}]")
-    assert (found.code, found.pointer) == ("unsupported", "/do/0/a/call")
-
-
 async def test_events_reach_a_run_that_emits_and_listens_in_one_function(run: Any) -> None:
     body = """
     use:

@@ -10,7 +10,7 @@ import pytest
 
 import catalog
 from tests.conftest import SPEC
-from tests.semantics.v1.documents import event, kind, workflow
+from tests.semantics.v1.documents import event, kind, pinned, workflow
 from tests.standins.elsewhere import LEIA, LUKE, ORDERS
 from tests.standins.internet import Internet
 from tests.standins.petstore import NOT_FOUND, PETS, SWAGGER
@@ -107,6 +107,12 @@ async def test_a_function_of_the_document_gets_what_its_call_gives_it(run: Any) 
     error = await faulted(run, "call-custom-function-inline")  # there is no pet 69 in the stand-in
     assert error["status"] == 404
     assert error["instance"] == "/use/functions/getPetById"
+
+
+async def test_a_function_of_a_catalog_is_called_by_its_address(run: Any, internet: Internet) -> None:
+    name = "call-custom-function-cataloged"
+    resources = await pinned(internet, read(name))
+    assert await completed(run, name, resources=resources) == "[information] Hello, world!"
 
 
 @pytest.mark.parametrize("name", ["call-http-query-parameters", "call-http-query-headers-expressions"])
@@ -424,7 +430,6 @@ async def test_a_sub_workflow_registers_the_customer(run: Any) -> None:
 NOT_YET = {file.stem for file in FILES if file.stem.startswith("run-")} - {"run-subflow"} | {
     "call-asyncapi-publish",
     "call-asyncapi-subscribe-consume-amount",
-    "call-custom-function-cataloged",
     "call-mcp",
     "mock-service-extension",
     "schedule-cron",

@@ -25,8 +25,15 @@ GRPC = "{call: grpc, with: {proto: {endpoint: %s}, service: {name: %s, host: h%s
 OAUTH = "{authority: 'https://x.example', grant: client_credentials}"
 
 UNSUPPORTED = {
+    "use.catalogs.endpoint as an expression": (
+        "use: {catalogs: {c: {endpoint: 'https://x.example/{v}'}}}\ndo: []",
+        "/use/catalogs/c/endpoint",
+    ),
+    "use.catalogs.endpoint.authentication of the data of a task": (
+        "use: {catalogs: {c: {endpoint: %s}}}\ndo: []" % (POLICY % "{bearer: {token: '${ .token }'}}"),
+        "/use/catalogs/c/endpoint/authentication",
+    ),
     "evaluate.mode": ("evaluate: {mode: loose}\ndo: []", "/evaluate/mode"),
-    "use.catalogs": ("use: {catalogs: {c: {endpoint: 'https://x.example'}}}\ndo: []", "/use/catalogs"),
     "use.extensions": ("use: {extensions: [{e: {extend: all}}]}\ndo: []", "/use/extensions"),
     "schedule.on.until": (
         "schedule: {on: {any: [{with: {type: a}}], until: 'true'}}\ndo: []",
@@ -65,8 +72,6 @@ UNSUPPORTED = {
         TASK % (MCP % "{stdio: {command: x}}, protocolVersion: '2026-07-28'"),
         "/do/0/a/with/protocolVersion",
     ),
-    "call of a catalog": (TASK % "{call: 'f:1.0.0@c'}", "/do/0/a/call"),
-    "call of a URL": (TASK % "{call: 'https://x.example/function.yaml'}", "/do/0/a/call"),
     "asyncapi.server": (TASK % (ASYNC % "message: {}, server: {name: s}"), "/do/0/a/with/server"),
     "asyncapi.protocol": (TASK % (ASYNC % "message: {}, protocol: kafka"), "/do/0/a/with/protocol"),
     "asyncapi.authentication": (
@@ -162,7 +167,15 @@ SUPPORTED = {
     ),
     *("schema.format", "schema.document"),
     *("evaluate.language",),
-    *("use.authentications", "use.errors", "use.functions", "use.retries", "use.secrets", "use.timeouts"),
+    *(
+        "use.authentications",
+        "use.catalogs",
+        "use.errors",
+        "use.functions",
+        "use.retries",
+        "use.secrets",
+        "use.timeouts",
+    ),
     *("schedule.every", "schedule.cron", "schedule.after", "schedule.on", "schedule.read"),
     *("task.if", "task.input", "task.output", "task.export", "task.timeout", "task.then", "task.metadata"),
     *("task.call", "task.with", "task.do", "task.emit", "task.for", "task.while", "task.fork", "task.listen"),

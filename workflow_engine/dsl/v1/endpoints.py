@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl.policies import policy_of
 from workflow_engine.dsl.v1 import secrets
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.expressions.lexer import closing_brace
@@ -60,19 +61,21 @@ def _literals(text: str) -> Iterator[str]:
 
 def authenticate(lowering: WorkflowLowering, task: Task, holder: JsonObject, path: tuple[str, ...]) -> None:
     """Put the policy in the place of its name."""
-    policy: Json = holder.get("authentication")
-    if policy is None:
-        return
-    at = task.at(*path, "authentication")
-    name = policy.get("use") if isinstance(policy, dict) else policy
+    written: Json = holder.get("authentication")
+    if written is not None:
+        check_authentication(lowering, written, task.at(*path, "authentication"))
+        holder["authentication"] = policy_of(written, lowering.use)
+
+
+def check_authentication(lowering: WorkflowLowering, written: Json, at: str) -> None:
+    """Find what is wrong with an ``authentication``: a policy, or the name of one."""
+    name = written.get("use") if isinstance(written, dict) else written
     if not isinstance(name, str):
-        check_policy(lowering, policy, at)
-        holder["authentication"] = secrets.policy_of_secret(policy)
+        check_policy(lowering, written, at)
         return
     known = lowering.used("authentications")
     if name not in known:
         lowering.unknown("unknown-authentication", "authentication", name, known, at)
-    holder["authentication"] = secrets.policy_of_secret(known.get(name))
 
 
 def check_policy(lowering: WorkflowLowering, policy: Json, at: str) -> None:

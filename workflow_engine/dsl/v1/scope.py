@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from workflow_engine.dsl.policies import SECRETS
 from workflow_engine.graph.model import Exit, Transition
 from workflow_engine.values import Json, JsonObject, pointer
 
-SECRETS = frozenset({"secrets", "secret"})
-"""Variables of the secrets: the specification's, and an alias."""
 RUN = frozenset({"workflow", "runtime"}) | SECRETS
 """Variables of the workflow's own ``input.from`` (dsl.md §1.4)."""
 STATE = RUN | {"context", "task"}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.lowering import Lowering
-from workflow_engine.dsl.v1.scope import SECRETS, Task
+from workflow_engine.dsl.policies import SECRETS
+from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.expressions import ExpressionError, Template, members
 from workflow_engine.graph.model import Operation
 from workflow_engine.values import Json, JsonObject
@@ -87,12 +87,3 @@ def declared(lowering: WorkflowLowering, name: str, at: str) -> None:
     if name not in known:
         hint = "; declare it in `use.secrets`"
         lowering.unknown("unknown-secret", "secret", name, known, at, hint=hint)
-
-
-def policy_of_secret(policy: Json) -> Json:
-    """*policy*, with an expression in the place of ``{use: secret}``."""
-    if isinstance(policy, dict):
-        for scheme, details in policy.items():
-            if isinstance(details, dict) and isinstance(details.get("use"), str):
-                return {scheme: f"${{ $secrets[{json.dumps(details['use'])}] }}"}
-    return policy

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
-from workflow_engine.dsl.v1 import calls, endpoints, schedules, secrets, tasks
-from workflow_engine.dsl.v1.scope import EXPORT, RESERVED, RUN, SECRETS, STATE, TASK, Scope, Task
+from workflow_engine.dsl.policies import SECRETS
+from workflow_engine.dsl.v1 import endpoints, functions, schedules, secrets, tasks
+from workflow_engine.dsl.v1.scope import EXPORT, RESERVED, RUN, STATE, TASK, Scope, Task
 from workflow_engine.expressions import Expression, Template
 from workflow_engine.graph.model import (
     DataStep,
@@ -31,12 +32,17 @@ from workflow_engine.values import Json, JsonObject, pointer
 class WorkflowLowering(Lowering):
     """A DSL 1.0 document on its way to a graph."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, resources: Mapping[str, Json] | None = None) -> None:
+        """*resources* are what is pinned; None: nothing has been fetched yet."""
         super().__init__(document)
+        self.resources = resources
         use = self.data.get("use")
         self.use: JsonObject = use if isinstance(use, dict) else {}
         self.called: set[str] = set()
         self.inlined = 0
+        self.elsewhere: dict[str, tuple[str, str]] = {}
+        """The pointers of functions from elsewhere: the address of each, and where the document calls it first."""
+        self.pinned: dict[str, Json] = {}
 
     def used(self, kind: str) -> JsonObject:
         """What the document defines in ``use`` of *kind*, such as ``retries``, by name."""
@@ -49,7 +55,8 @@ class WorkflowLowering(Lowering):
         assert isinstance(header, dict)
         self._refuse()
         root = self.region(self.data.get("do"), "/do", Scope())
-        calls.check_uncalled(self)
+        functions.check_uncalled(self)
+        functions.check_catalogs(self)
         return StateGraph(
             name=WorkflowName(str(header["namespace"]), str(header["name"]), str(header["version"])),
             dialect="1.0",
@@ -62,6 +69,7 @@ class WorkflowLowering(Lowering):
             schedule=schedules.schedule(self),
             title=str(header.get("title") or ""),
             summary=str(header.get("summary") or ""),
+            functions=self.pinned,
             input_is_context=self._initial_context(header.get("metadata")),
             lifecycle=self.lifecycle(header.get("metadata"), "/document/metadata"),
         )
@@ -74,14 +82,26 @@ class WorkflowLowering(Lowering):
             self.problem("invalid-value", message, "/document/metadata/initialContext")
         return wanted == "input"
 
+    def placed(self, message: str, pointer: str) -> tuple[str, str]:
+        """What is in a function from elsewhere is told where the document calls it."""
+        parts = pointer.split("/")
+        found = self.elsewhere.get("/".join(parts[:4]))
+        if found is None:
+            return message, pointer
+        inside = "/".join(["", *parts[4:]]) or "its root"
+        return f"{message} (in the function {found[0]}, at {inside})", found[1]
+
+    def room(self, what: str, at: str) -> bool:
+        """Whether there is room for more tasks that stand in several places; it is a problem if there is not."""
+        if self.inlined <= functions.MAX_INLINED:
+            return True
+        self.problem("too-large", f"with {what}, they make more than {functions.MAX_INLINED:,} tasks", at)
+        return False
+
     def _refuse(self) -> None:
         """Refuse what is in the document and cannot be done yet."""
-        for name, what in (
-            ("extensions", "extensions"),
-            ("catalogs", "function catalogs"),
-        ):
-            if self.use.get(name):
-                self.unsupported(f"`use.{name}` ({what})", f"/use/{name}")
+        if self.use.get("extensions"):
+            self.unsupported("`use.extensions` (extensions)", "/use/extensions")
         for name, policy in self.used("authentications").items():
             endpoints.check_policy(self, policy, "/use/authentications" + pointer(name))
         evaluate = self.data.get("evaluate")
@@ -237,7 +257,9 @@ class WorkflowLowering(Lowering):
         return name
 
 
-def lower(document: Document) -> tuple[StateGraph, WorkflowLowering]:
-    """The graph of *document*, and the lowering with the problems it found."""
-    lowering = WorkflowLowering(document)
+def lower(
+    document: Document, resources: Mapping[str, Json] | None = None
+) -> tuple[StateGraph, WorkflowLowering]:
+    """The graph of *document* with what is pinned for it, and the lowering with the problems it found."""
+    lowering = WorkflowLowering(document, resources)
     return lowering.lower(), lowering
