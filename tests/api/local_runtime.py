@@ -18,6 +18,7 @@ from workflow_engine.engine.runtime import ENDED, RunDescription, RunPage, RunQu
 from workflow_engine.errors import Conflict, Fault, NotFound, Rejected
 from workflow_engine.events.router import Router
 from workflow_engine.interpreter.effects import Arrival, Listener, Place, SubRun
+from workflow_engine.interpreter.lifecycle import status_of
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.local import LocalRun
 from workflow_engine.values import Json, JsonObject
@@ -170,7 +171,13 @@ class _Live(LocalRun):
         status = self.status
         error = self.task.exception() if self.task.done() else None
         states = [
-            StateDescription(leaf.state, leaf.state.rpartition("/")[2], leaf.doing, None)
+            StateDescription(
+                leaf.state,
+                leaf.state.rpartition("/")[2],
+                leaf.doing,
+                None,
+                status_of(leaf, suspended=not self.going.is_set()),
+            )
             for leaf in self.run.root.leaves()
         ]
         return RunDescription(

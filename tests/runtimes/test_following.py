@@ -64,7 +64,7 @@ async def test_waiting_and_suspended_runs_are_listed_apart(runner: TemporalRunne
     await listed(runtime, "running", {waits, sleeps})
     [waiting] = await listed(runtime, "waiting", {waits})
     assert waiting.status == "waiting"
-    assert [state.name for state in waiting.states] == ["hear"]
+    assert [(state.name, state.status) for state in waiting.states] == [("hear", "waiting")]
     await listed(runtime, "suspended", {sleeps})
     assert (await runtime.list(RunQuery(status="pending"))).runs == []
     for run_id in (waits, sleeps):
@@ -109,3 +109,45 @@ async def test_a_sub_run_is_told_with_the_whole_name_of_its_workflow(runner: Tem
     [found] = [run.workflow for run in runs if run.id == sub_run]
     assert (found.namespace, found.name, found.version) == ("test", "hears", "1.0.0")
     await runner.runtime.terminate(run_id, "the test is over")
+
+
+STAGES = """
+document: {dsl: '1.0.3', namespace: test, name: stages, version: '1.0.0'}
+do:
+  - both:
+      fork:
+        branches:
+          - nap: {do: [{rest: {wait: PT0.3S}}, {stop: {set: done}}]}
+          - call: {call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/2'}}
+"""
+
+
+async def test_a48_a_run_and_its_tasks_have_the_status_phases_of_the_specification(
+    runner: TemporalRunner,
+) -> None:
+    runtime = runner.runtime
+
+    async def seen(run_id: str, expected: list[tuple[str, str]]) -> str:
+        while True:
+            found = await runtime.describe(run_id)
+            if [(state.name, state.status) for state in found.states] == expected:
+                return found.status
+            assert not found.ended
+
+    run_id = await started(runtime, STAGES)
+    # One task waits while another works: the run is running.
+    assert await seen(run_id, [("rest", "waiting"), ("call", "running")]) == "running"
+    await runtime.suspend(run_id)
+    # Suspended by hand: what is under way goes on, what would come next is held up.
+    assert await seen(run_id, [("stop", "suspended"), ("call", "running")]) == "suspended"
+    await runtime.resume(run_id)
+    assert (await until(runtime, run_id, "completed")).states == ()
+    waits = await started(runtime)
+    assert await seen(waits, [("hear", "waiting")]) == "waiting"
+    await runtime.cancel(waits)
+    assert (await until(runtime, waits, "cancelled")).states == ()
+    ends = await started(runtime)
+    await runtime.terminate(ends, "the test is over")
+    await until(runtime, ends, "cancelled")
+    fails = await started(runtime, HEARS.replace("do:", "timeout: {after: PT0.01S}\ndo:"))
+    assert (await until(runtime, fails, "faulted")).states == ()

@@ -128,6 +128,7 @@ class StateModel(BaseModel):
 
     id: str = Field(description="RFC 6901 pointer into the document", examples=["/do/0/reserve"])
     name: str = Field(examples=["reserve"])
+    status: str = Field(description="Its phase: pending, running, waiting or suspended", examples=["running"])
     doing: str | None = Field(description="What it does or waits for", examples=["sleeping"])
     since: str | None = Field(description=_TIME)
 

@@ -216,7 +216,9 @@ def description(run: Mapping[str, Any]) -> list[str]:
     label = "at"
     for state in run["states"]:
         since = f", since {state['since']}" if state["since"] else ""
-        lines.append(f"{label:<9} {state['name']}: {state['doing'] or 'running'}{since}  ({state['id']})")
+        lines.append(
+            f"{label:<9} {state['name']}: {state['doing'] or state['status']}{since}  ({state['id']})"
+        )
         label = ""
     if run.get("remark"):
         lines.append(f"{label:<9} unknown: {run['remark']}")

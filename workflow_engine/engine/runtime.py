@@ -35,12 +35,16 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class StateDescription:
-    """A state at which a run stands: *doing* says in words what it does or waits for there."""
+    """A state at which a run stands: *doing* says in words what it does or waits for there.
+
+    *status* is its phase: pending before it is begun, suspended if the run has stopped there, else waiting or running.
+    """
 
     id: str
     name: str
     doing: str | None
     since: datetime | None
+    status: str = "running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class RunDescription:
                 {
                     "id": state.id,
                     "name": state.name,
+                    "status": state.status,
                     "doing": state.doing,
                     "since": None if state.since is None else rfc3339(state.since),
                 }

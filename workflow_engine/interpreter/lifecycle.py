@@ -75,6 +75,13 @@ class Audience:
         )
 
 
+def status_of(frame: Frame, *, suspended: bool) -> str:
+    """The status phase of the state at which *frame* stands, of a run that is *suspended* or not (decision A48)."""
+    if not frame.entered:
+        return "suspended" if suspended else "pending"
+    return "waiting" if (frame.doing or "").startswith(PASSIVE) else "running"
+
+
 class Lifecycle:
     """Makes the events of one run and hands them to its effects, in the order in which things happen."""
 

@@ -101,7 +101,8 @@ async def _listen(run: Run, state: State, action: Event, frame: Frame) -> Transi
         return None
     scope = state_scope(run, state, frame, input=frame.input)
     allowed = await seconds(action.timeout, frame.input, scope, run)
-    deadline = frame.local.setdefault("deadline", run.effects.now().timestamp() + allowed)
+    # Not `deadline`, which is that of the whole state.
+    deadline = frame.local.setdefault("expires", run.effects.now().timestamp() + allowed)
     assert isinstance(deadline, float)
     left = max(0.0, deadline - run.effects.now().timestamp())
     timer = Place(f"{place.id}/timeout", state.id, f"event timeout of {state.name}")

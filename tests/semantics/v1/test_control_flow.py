@@ -322,3 +322,93 @@ async def test_long_stretches_of_states_that_do_not_wait_let_others_go_on(run: A
               - other: {set: other}
     """
     assert await output(run, body, 0) == [1500, "other"]
+
+
+@pytest.mark.parametrize(
+    ("directive", "expected"),
+    [("continue", [1, 2, 3]), ("exit", [1, 3]), ("end", [1]), ("after", [1, 3]), ("", [1, 2, 3])],
+)
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{do: [%s]}",
+        "{for: {in: '[0]'}, do: [%s]}",
+        "{try: [%s], catch: {}}",
+        "{try: [{f: {raise: {error: {type: 'https://e.example/x', status: 400}}}}], catch: {do: [%s]}}",
+        "{fork: {branches: [{b: {do: [%s]}}]}, output: {as: '.[0]'}}",
+        "{fork: {compete: true, branches: [{b: {do: [%s]}}, {slow: {wait: PT60S}}]}}",
+        "{call: f}",
+        "{do: [%s], timeout: {after: PT60S}}",
+        "{do: [{inner: {try: [%s], catch: {}, timeout: {after: PT60S}}}]}",
+        "{try: [{b: {do: [%s]}}], catch: {retry: {limit: {attempt: {count: 1, duration: PT60S}}}}}",
+        "{for: {in: '[0]'}, do: [{b: {try: [{c: {do: [%s]}}], catch: {}}}]}",
+    ],
+)
+async def test_a17_to_a19_a_directive_means_the_same_in_every_scope(
+    run: Any, around: str, directive: str, expected: list[int]
+) -> None:
+    """`one`, `two` and `after` are in the scope; `three` comes after the task that holds it."""
+    then = f", then: {directive}" if directive else ""
+    one = "{one: {set: '${ . + [1] }'" + then + "}}"
+    tasks = one + ", {two: {set: '${ . + [2] }'}}, {after: {set: '${ . }'}}"
+    task = around.replace("%s", tasks)
+    body = f"""
+    use: {{functions: {{f: {{do: [{tasks}]}}}}}}
+    do: [{{held: {task}}}, {{three: {{set: '${{ . + [3] }}'}}}}]
+    """
+    assert await output(run, body, []) == expected
+
+
+@pytest.mark.parametrize(
+    ("directive", "expected"),
+    [("continue", [1, 2, 3]), ("exit", [1, 3]), ("end", [1]), ("after", [1, 3])],
+)
+@pytest.mark.parametrize("outcome", ["case", "caught", "handled"])
+async def test_a20_the_directive_of_a_case_and_of_a_catch_wins_over_that_of_the_task(
+    run: Any, outcome: str, directive: str, expected: list[int]
+) -> None:
+    fail = "{f: {raise: {error: {type: 'https://e.example/x', status: 400}}}}"
+    task = {
+        "case": f"{{switch: [{{c: {{then: {directive}}}}}], then: never}}",
+        "caught": f"{{try: [{fail}], catch: {{then: {directive}}}, then: never}}",
+        "handled": f"{{try: [{fail}], catch: {{do: [{{h: {{set: '${{ . }}'}}}}], then: {directive}}}, then: never}}",
+    }[outcome]
+    body = f"""
+    do:
+      - held:
+          do:
+            - one: {{set: '${{ . + [1] }}'}}
+            - decide: {task}
+            - two: {{set: '${{ . + [2] }}', then: after}}
+            - never: {{set: '["never"]'}}
+            - after: {{set: '${{ . }}'}}
+      - three: {{set: '${{ . + [3] }}'}}
+    """
+    assert await output(run, body, []) == expected
+
+
+async def test_a8_what_is_skipped_goes_on_with_the_next_in_every_scope(run: Any) -> None:
+    skipped = "{if: 'false', set: lost, then: end, output: {as: '\"lost\"'}, export: {as: '\"lost\"'}}"
+    body = f"""
+    use: {{functions: {{f: {skipped}}}}}
+    do:
+      - first: {skipped}
+      - list: {{do: [{{a: {skipped}}}, {{b: {{set: '${{ . + 1 }}'}}}}]}}
+      - loop: {{for: {{in: '[1, 2]'}}, do: [{{a: {skipped}}}, {{b: {{set: '${{ . + 1 }}'}}}}]}}
+      - tried: {{try: [{{a: {skipped}}}, {{b: {{set: '${{ . + 1 }}'}}}}], catch: {{}}}}
+      - forked: {{fork: {{branches: [{{a: {skipped}}}]}}, output: {{as: '.[0]'}}}}
+      - case: {{if: 'false', switch: [{{c: {{then: end}}}}], then: end}}
+      - loops: {{if: 'false', for: {{in: '[1, 2]'}}, do: [{{b: {{set: lost}}}}], then: end}}
+      - called: {{call: f}}
+      - last: {{set: '${{ {{n: ., context: $context}} }}'}}
+    """
+    assert await output(run, body, 0) == {"n": 4, "context": {}}
+
+
+async def test_a29_what_is_wrong_with_the_data_of_a_try_is_not_caught_by_it(run: Any) -> None:
+    for data in ("input: {from: .a.b}", "output: {as: .a.b}", "export: {as: .a.b}", "if: .a.b.c"):
+        caught = "catch: {do: [{handle: {set: caught}}]}"
+        task = f"{{a: {{try: [{{b: {{set: '${{ . }}'}}}}], {caught}, {data}}}}}"
+        fault = await error(run, f"do: [{task}]", {"a": "text"})
+        assert (kind(fault), fault["instance"]) == ("expression", "/do/0/a")
+        assert await output(run, f"do: [{{out: {{try: [{task}], {caught}}}}}]", {"a": "text"}) == "caught"

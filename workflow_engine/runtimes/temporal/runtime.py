@@ -43,7 +43,7 @@ from workflow_engine.engine.runtime import (
 )
 from workflow_engine.errors import ERRORS, Conflict, Error, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
-from workflow_engine.interpreter.lifecycle import PASSIVE, Audience
+from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE, summary
 from workflow_engine.runtimes.temporal.failures import fault_of
@@ -168,12 +168,13 @@ class TemporalRuntime:
                 name=str(state["name"]),
                 doing=state["doing"],
                 since=datetime.fromtimestamp(state["since"], UTC) if state["since"] else None,
+                status=str(state.get("status", "running")),
             )
             for state in answer["states"]
         ]
         if answer["suspended"]:
             return "suspended", states, None
-        passive = bool(states) and all((state.doing or "").startswith(PASSIVE) for state in states)
+        passive = bool(states) and all(state.status == "waiting" for state in states)
         return ("waiting" if passive else "running"), states, None
 
     async def _input(self, run_id: str, execution: str) -> Json:

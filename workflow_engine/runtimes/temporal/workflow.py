@@ -19,6 +19,7 @@ from temporalio.common import RawValue
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault
 from workflow_engine.graph.model import walk
+from workflow_engine.interpreter.lifecycle import status_of
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE, UNTIL_IT_WORKS, TemporalEffects
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
@@ -132,7 +133,13 @@ class ServerlessWorkflow:
             return {"suspended": self._suspended, "states": []}
         names = {state.id: state.name for state in walk(run.graph.root)}
         states = [
-            {"id": leaf.state, "name": names.get(str(leaf.state)), "doing": leaf.doing, "since": leaf.started}
+            {
+                "id": leaf.state,
+                "name": names.get(str(leaf.state)),
+                "status": status_of(leaf, suspended=self._suspended),
+                "doing": leaf.doing,
+                "since": leaf.started if leaf.entered else None,
+            }
             for leaf in run.root.leaves()
         ]
         return {"suspended": self._suspended, "states": states}
