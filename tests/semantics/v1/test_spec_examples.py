@@ -403,6 +403,12 @@ async def test_a_service_that_is_unavailable_is_tried_five_times_more(
     assert len(sent_to(internet, "external-service.example.com", since)) == 6
 
 
+async def test_a_nightly_backup_is_started(run: Any) -> None:
+    """By hand here, and by the clock in `tests.runtimes.test_schedules`."""
+    called = await completed(run, "schedule-cron")
+    assert (called["method"], called["path"]) == ("POST", "/api/v1/backup/start")
+
+
 async def test_a_failure_is_recorded_where_the_catch_leads(run: Any) -> None:
     assert await completed(run, "try-catch-then-directive") == {"status": "failed"}
 
@@ -432,7 +438,6 @@ NOT_YET = {file.stem for file in FILES if file.stem.startswith("run-")} - {"run-
     "call-asyncapi-subscribe-consume-amount",
     "call-mcp",
     "mock-service-extension",
-    "schedule-cron",
 }
 """What the engine refuses until it can do it."""
 IN_THEIR_OWN_MODULES = {"call-grpc"}
