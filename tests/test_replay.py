@@ -11,16 +11,19 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from tests.histories.documents import RUNS
 from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER
+from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
 FOLDER = Path(__file__).parent / "histories"
 FILES = sorted(FOLDER.glob("*.json"))
+SCHEDULES = sorted((FOLDER / "schedules").glob("*.json"))
+"""``python -m tests.histories.repeating``."""
 LARGEST = 100_000
 
 
 def replayer() -> Replayer:
     return Replayer(
-        workflows=[ServerlessWorkflow],
+        workflows=[Repeater, ServerlessWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=DATA_CONVERTER,
     )
@@ -31,7 +34,7 @@ def history(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(json.loads(text)["id"], text)
 
 
-@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+@pytest.mark.parametrize("path", [*FILES, *SCHEDULES], ids=lambda path: path.stem)
 async def test_a_recorded_history_is_replayed(path: Path) -> None:
     await replayer().replay_workflow(history(path))
 

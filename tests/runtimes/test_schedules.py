@@ -367,7 +367,7 @@ async def test_the_repeating_workflow_is_no_run(clock: Clock) -> None:
 async def test_a_schedule_goes_on_beyond_one_execution_of_the_repeating_workflow(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workflow_engine.runtimes.temporal.repeater.LONG_HISTORY", 5)
+    monkeypatch.setattr("workflow_engine.runtimes.temporal.repetitions.LONG_HISTORY", 5)
     await clock.deploy("{after: PT0.1S}")
     await clock.ended(4)
     await clock.control("pause")

@@ -31,7 +31,9 @@ REPEATER = "wfe/after"
 RECENT = 10
 """How many runs it remembers."""
 LONG_HISTORY, LARGE_HISTORY = 500, 500_000
-"""After so many events, or bytes, it goes on as a new execution: also to be cheap to replay."""
+"""After so many events, or bytes, it goes on as a new execution: also to be cheap to replay. They are part of its
+*config*, so that a history says by which it was made.
+"""
 
 
 @workflow.defn(name=REPEATER)
@@ -64,8 +66,8 @@ class Repeater:
             info = workflow.info()
             if (
                 info.is_continue_as_new_suggested()
-                or info.get_current_history_length() > LONG_HISTORY
-                or info.get_current_history_size() > LARGE_HISTORY
+                or info.get_current_history_length() > self._config["most_events"]
+                or info.get_current_history_size() > self._config["most_bytes"]
             ):
                 workflow.continue_as_new(args=[self._config, self._what, self._kept()])
 

@@ -16,7 +16,7 @@ from workflow_engine.errors import Conflict, NotFound
 from workflow_engine.graph.schedule import After
 from workflow_engine.runtimes.temporal.effects import summary
 from workflow_engine.runtimes.temporal.planned import about, mark, memo, run_prefix, schedule_id, what
-from workflow_engine.runtimes.temporal.repeater import REPEATER, Repeater
+from workflow_engine.runtimes.temporal.repeater import LARGE_HISTORY, LONG_HISTORY, REPEATER, Repeater
 from workflow_engine.runtimes.temporal.runtime import NOBODY, QUERY_TIMEOUT, attributes_of
 
 RPC = timedelta(seconds=5)
@@ -89,6 +89,8 @@ class Repetitions:
             else {pair.key.name: pair.value for pair in attributes.search_attributes},
             "summary": summary(plan.title),
             "details": plan.summary[:18_000] or None,
+            "most_events": LONG_HISTORY,
+            "most_bytes": LARGE_HISTORY,
         }
 
     async def stop(self, id: str) -> None:
