@@ -116,6 +116,8 @@ def notes(state: State) -> tuple[str, ...]:
         lines.append("only if " + condition(state.when))
     if state.timeout is not None:
         lines.append("within " + lasting(state.timeout))
+    if isinstance(state.action, Operation) and state.action.timeout is not None:
+        lines.append("within " + lasting(state.action.timeout))
     if isinstance(state.action, Event) and state.action.timeout is not None and state.action.expired is None:
         lines.append("within " + lasting(state.action.timeout))
     return tuple(lines)
