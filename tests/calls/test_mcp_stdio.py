@@ -12,10 +12,15 @@ import pytest
 from tests.calls.conftest import make_context
 from tests.calls.faults import fault_of
 from workflow_engine.calls import Egress, mcp
-from workflow_engine.calls.mcp_stdio import INHERITED
+from workflow_engine.calls.context import ProcessBounds
 
 HERE = Path(__file__).parents[2]
-SDK = {"command": sys.executable, "arguments": ["-m", "tests.standins.mcp_server", "one", 2, True]}
+PATH = {"PYTHONPATH": str(HERE)}
+SDK = {
+    "command": sys.executable,
+    "arguments": ["-m", "tests.standins.mcp_server", "one", 2, True],
+    "environment": PATH,
+}
 
 
 @pytest.fixture
@@ -42,27 +47,36 @@ def open_session():
 """
 
 
-async def test_a_server_of_the_official_sdk_answers(context, monkeypatch):
-    monkeypatch.chdir(HERE)
+async def test_a_server_of_the_official_sdk_answers(context):
     result = await mcp.call(arguments(SDK, "tools/call", {"name": "words"}), context)
     assert result["structuredContent"] == {"result": ["one", "2", "true"]}
 
 
 async def test_a_server_sees_no_more_of_the_environment_than_it_needs(context, monkeypatch):
-    monkeypatch.chdir(HERE)
     monkeypatch.setenv("WFE_SECRET_KEY", "s3cret")
-    given = {**SDK, "environment": {"TOKEN": "t", "LIMIT": 3, "NONE": None}}
+    given = {**SDK, "environment": {**PATH, "TOKEN": "t", "LIMIT": 3, "NONE": None}}
     result = await mcp.call(arguments(given, "tools/call", {"name": "environment"}), context)
     seen = result["structuredContent"]
     assert seen["TOKEN"] == "t"
     assert seen["LIMIT"] == "3"
     assert seen["PATH"] == os.environ["PATH"]
     assert "NONE" not in seen
-    assert seen.keys() - {"TOKEN", "LIMIT", *INHERITED} <= {"LC_CTYPE", "PWD", "SHLVL", "_"}
+    assert seen["HOME"] != os.environ.get("HOME")
+    known = {
+        "TOKEN",
+        "LIMIT",
+        "PYTHONPATH",
+        "PATH",
+        "LANG",
+        "HOME",
+        "TMPDIR",
+        "WFE_RUN_ID",
+        "WFE_IDEMPOTENCY_KEY",
+    }
+    assert seen.keys() - known <= {"LC_CTYPE", "PWD", "SHLVL", "_"}
 
 
-async def test_a_server_that_asks_for_what_the_client_has_not_is_told_so(context, monkeypatch):
-    monkeypatch.chdir(HERE)
+async def test_a_server_that_asks_for_what_the_client_has_not_is_told_so(context):
     result = await mcp.call(arguments(SDK, "tools/call", {"name": "ask"}), context)
     assert "does not offer roots/list" in result["content"][0]["text"]
 
@@ -167,18 +181,52 @@ def _lives(pid: int) -> bool:
     [
         ({"command": ""}, "configuration", "the command of an MCP server must be a string"),
         ({"command": "x", "shell": True}, "configuration", "no argument 'shell'"),
-        ({"command": "x", "arguments": "y"}, "configuration", "must be a list, not a string"),
-        ({"command": "x", "arguments": [{}]}, "validation", "must be a scalar, not an object"),
-        ({"command": "x", "arguments": ["a\0b"]}, "validation", "null character"),
+        ({"command": "x", "arguments": "y"}, "configuration", "must be a list, or an object, not a string"),
+        ({"command": "x", "arguments": ["a\0b"]}, "validation", "NUL character"),
         (
             {"command": "x", "environment": {"A=B": "c"}},
             "validation",
-            "is not the name of an environment variable",
+            "cannot be the name of an environment variable",
         ),
     ],
 )
 async def test_arguments_that_cannot_be_are_refused(context, stdio, kind, words):
     assert words in await fault_of(mcp.call(arguments(stdio), context), kind)
+
+
+async def test_a_server_that_uses_more_than_the_worker_allows_is_ended(egress):
+    bounds = ProcessBounds(memory=64 * 1024 * 1024)
+    given = program("data = [bytearray(1024 * 1024) for _ in range(100)]; input()")
+    context = make_context(egress, processes=frozenset({"mcp"}), bounds=bounds)
+    detail = await fault_of(mcp.call(arguments(given), context), "communication")
+    assert "it used more memory than the worker allows" in detail or "MemoryError" in detail
+
+
+async def test_a_server_may_take_no_longer_than_a_process_may(egress):
+    context = make_context(egress, processes=frozenset({"mcp"}), bounds=ProcessBounds(seconds=0.5))
+    call = mcp.call(arguments(program("import time; time.sleep(60)")), context)
+    assert "within 0.5 seconds" in await fault_of(call, "communication")
+
+
+async def test_a_server_does_not_outlive_a_worker_that_is_killed(tmp_path):
+    """Even one that does not care that its stdin has ended."""
+    pid = tmp_path / "pid"
+    server = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    worker = f"""
+import asyncio
+from tests.calls.conftest import make_context
+from workflow_engine.calls import Egress, mcp
+async def main():
+    async with Egress() as egress:
+        await mcp.call({arguments(program(server))!r}, make_context(egress, processes=frozenset({{"mcp"}})))
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", worker, cwd=HERE)
+    while not (pid.exists() and pid.read_text()):  # noqa: ASYNC110 - another process writes it
+        await asyncio.sleep(0.05)
+    process.kill()
+    await process.wait()
+    await gone(int(pid.read_text()))
 
 
 async def test_messages_are_one_line_each_whatever_is_in_them(context):

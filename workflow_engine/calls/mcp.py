@@ -70,8 +70,9 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     parameters = members(arguments.get("parameters"), "parameters")
     client = _client(arguments.get("client"))
     transport = members(arguments.get("transport"), "transport")
+    seconds = min(context.timeout, context.bounds.seconds) if "stdio" in transport else context.timeout
     async with (
-        deadline(context.timeout, f"mcp {method}"),
+        deadline(seconds, f"mcp {method}"),
         _channel(transport, arguments, context) as channel,
     ):
         session = _Session(channel, context)

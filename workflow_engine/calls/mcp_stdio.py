@@ -5,26 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import IO
 
 from workflow_engine.calls import json_rpc
-from workflow_engine.calls.content import JSON, encode, kind
+from workflow_engine.calls.content import JSON, encode
 from workflow_engine.calls.context import CallContext
-from workflow_engine.calls.http import members, shown
-from workflow_engine.calls.processes import admit
-from workflow_engine.calls.uri_template import scalar_text
+from workflow_engine.calls.http import shown
+from workflow_engine.calls.processes import (
+    GRACE,
+    admit,
+    argument,
+    argument_list,
+    end,
+    environment,
+    limits,
+    scratch,
+)
 from workflow_engine.calls.url import bounded
-from workflow_engine.errors import fault
-from workflow_engine.values import Json, JsonObject
-
-INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER")
-"""What a server's environment has of the worker's: enough to find and run programs, and no more."""
+from workflow_engine.errors import Fault, fault
+from workflow_engine.processes.guarded import GuardedProcess
+from workflow_engine.processes.output import Tail
+from workflow_engine.values import JsonObject
 
 _ARGUMENTS = frozenset({"command", "arguments", "environment"})
 _PATIENCE = 1.0
-_TAIL = 4096
 _SHOWN = 500
 
 
@@ -32,7 +39,8 @@ _SHOWN = 500
 async def opened(given: JsonObject, context: CallContext) -> AsyncIterator[ProcessChannel]:
     """Start the server and give the channel to it; when the block is left, it and all that it has started are ended.
 
-    It is asked to end by the end of its stdin, and made to if that is not enough.
+    It is asked to end by the end of its stdin, and made to if that is not enough. It works in an empty folder, within
+    the bounds of the worker, and does not outlive it.
     """
     admit("mcp", context)
     unknown = sorted(given.keys() - _ARGUMENTS)
@@ -41,149 +49,152 @@ async def opened(given: JsonObject, context: CallContext) -> AsyncIterator[Proce
     command = given.get("command")
     if not isinstance(command, str) or not command or "\0" in command:
         raise fault("configuration", f"the command of an MCP server must be a string, not {shown(command)}")
-    name = bounded(os.path.basename(command), 100)  # noqa: PTH119 - a name to show, not a path to use
-    try:
-        process = await asyncio.create_subprocess_exec(
-            command,
-            *_words(given.get("arguments")),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=_environment(given.get("environment")),
-            start_new_session=True,
-            limit=context.egress.max_response,
-        )
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise fault("communication", f"the MCP server {name!r} cannot be started: {reason}") from None
-    tail = _Tail()
-    listening = asyncio.create_task(tail.read(process.stderr))
-    try:
-        yield ProcessChannel(process, name, tail, context)
-    finally:
-        await _end(process)
-        listening.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await listening
+    words = [argument(word) for word in argument_list(given.get("arguments"))]
+    name = f"the MCP server {bounded(os.path.basename(command), 100)!r}"  # noqa: PTH119 - to show, not to use
+    async with scratch() as folder:
+        said, complained = _Lines(context.egress.max_response), Tail()
+        with _pipe() as (reading, writing):
+            try:
+                process = await GuardedProcess.start(
+                    [command, *words],
+                    output=[said.write],
+                    errors=[complained.write],
+                    stdin=reading,
+                    env=environment(given.get("environment"), context, folder),
+                    inherit=False,
+                    cwd=folder,
+                    grace=GRACE,
+                    limits=limits(context),
+                    scratch=folder,
+                )
+            except (OSError, ValueError) as error:
+                why = str(error).removeprefix(f"cannot start {command}: ")
+                raise fault("communication", f"{name} cannot be started: {why}") from None
+            finally:
+                reading.close()
+            channel = ProcessChannel(process, name, said, complained, context)
+            try:
+                await channel.connect(writing)
+                yield channel
+            finally:
+                await asyncio.shield(channel.close())
 
 
-def _words(value: Json) -> list[str]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise fault("configuration", f"the arguments of an MCP server must be a list, not {kind(value)}")
-    return [_word(item, "an argument") for item in value]
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    read, write = os.pipe()
+    with os.fdopen(read, "rb", buffering=0) as reading, os.fdopen(write, "wb", buffering=0) as writing:
+        yield reading, writing
 
 
-def _environment(value: Json) -> dict[str, str]:
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    given = members(value, "the environment of an MCP server")
-    for name in given:
-        if not name or "=" in name or "\0" in name:
-            raise fault("validation", f"{shown(name)} is not the name of an environment variable")
-    return inherited | {
-        name: _word(item, f"variable {name}") for name, item in given.items() if item is not None
-    }
+class _Lines:
+    """What a server writes, line by line; *limit* bounds what it may have written and nobody has read, in bytes."""
 
+    def __init__(self, limit: int) -> None:
+        self._limit, self._kept, self._size = limit, deque[bytes](), 0
+        self._open = bytearray()
+        self.over = False
+        self.news = asyncio.Event()
 
-def _word(value: Json, what: str) -> str:
-    if isinstance(value, dict | list) or value is None:
-        raise fault("validation", f"{what} of an MCP server must be a scalar, not {kind(value)}")
-    text = scalar_text(value)
-    if "\0" in text:
-        raise fault("validation", f"{what} of an MCP server has a null character in it")
-    return text
+    def write(self, data: bytes) -> None:
+        if self.over:
+            return
+        self._size += len(data)
+        self.over = self._size > self._limit
+        *whole, rest = data.split(b"\n")
+        for line in whole:
+            self._kept.append(bytes(self._open) + line)
+            self._open.clear()
+        self._open += rest
+        self.news.set()
 
-
-class _Tail:
-    """The end of what a server writes to stderr, for the fault that tells of its death."""
-
-    def __init__(self) -> None:
-        self.text = b""
-
-    async def read(self, stream: asyncio.StreamReader | None) -> None:
-        while stream is not None and (chunk := await stream.read(64 * 1024)):
-            self.text = (self.text + chunk)[-_TAIL:]
+    def next(self, *, ended: bool) -> bytes | None:
+        """The next line, if there is one; what has no end is one once the server has *ended*."""
+        if not self._kept and ended and self._open:
+            self._kept.append(bytes(self._open))
+            self._open.clear()
+        if not self._kept:
+            return None
+        line = self._kept.popleft()
+        self._size -= len(line) + 1
+        return line
 
 
 class ProcessChannel:
     """Messages to the stdin and from the stdout of a child process."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, name: str, tail: _Tail, context: CallContext
+        self, process: GuardedProcess, name: str, said: _Lines, complained: Tail, context: CallContext
     ) -> None:
-        self._process, self._name, self._tail = process, name, tail
-        self._redact, self._limit = context.redact, context.egress.max_response
+        self._process, self._name, self._said, self._complained = process, name, said, complained
+        self._context = context
+        self._ended = asyncio.create_task(process.wait())
+        self._ended.add_done_callback(lambda _: said.news.set())
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def connect(self, pipe: IO[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, pipe)
+        self._writer = asyncio.StreamWriter(transport, protocol, None, loop)
+
+    async def close(self) -> None:
+        """End the process: kindly, then not."""
+        if self._writer is not None:
+            self._writer.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await asyncio.shield(self._ended)
+        if not self._ended.done():
+            await end(self._process)
+        await self._ended
 
     def agree(self, version: str) -> None:
         """Nothing more: messages do not say which version they are of."""
 
     async def tell(self, message: JsonObject) -> None:
-        assert self._process.stdin is not None
+        assert self._writer is not None
         body, _ = encode(message, JSON)
         try:
-            self._process.stdin.write(body + b"\n")
-            await self._process.stdin.drain()
+            self._writer.write(body + b"\n")
+            await self._writer.drain()
         except OSError:
-            raise await self._ended() from None
+            raise await self._gone() from None
 
     async def exchange(self, message: JsonObject) -> AsyncGenerator[JsonObject, None]:
         await self.tell(message)
         while True:
             line = await self._line()
             if line.strip():
-                for found in json_rpc.messages(line, f"the MCP server {self._name!r}", self._redact):
+                for found in json_rpc.messages(line, self._name, self._context.redact):
                     yield found
 
     async def _line(self) -> bytes:
-        assert self._process.stdout is not None
-        try:
-            return await self._process.stdout.readuntil(b"\n")
-        except asyncio.LimitOverrunError:
-            what = f"writes a message of more than {self._limit} bytes, the limit for one response"
-            raise fault("communication", f"the MCP server {self._name!r} {what}") from None
-        except asyncio.IncompleteReadError as error:
-            if error.partial.strip():
-                return error.partial
-            raise await self._ended() from None
+        while True:
+            self._said.news.clear()
+            if self._said.over:
+                limit = self._context.egress.max_response
+                what = f"writes more than {limit} bytes at once, the limit for one response"
+                raise fault("communication", f"{self._name} {what}")
+            ended = self._ended.done()
+            line = self._said.next(ended=ended)
+            if line is not None:
+                return line
+            if ended:
+                raise await self._gone()
+            await self._said.news.wait()
 
-    async def _ended(self) -> Exception:
-        """What to say of a server that is gone."""
+    async def _gone(self) -> Fault:
+        """What to say of a server that has ended, or is about to: it reads no more."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
-                await self._process.wait()
+                await asyncio.shield(self._ended)
         code = self._process.returncode
-        how = "closed its output"
-        if code is not None:
+        how = "reads no more"
+        if self._process.over is not None:
+            how = f"was ended: it used more {self._process.over} than the worker allows"
+        elif code is not None:
             how = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
-        said = bounded(" ".join(self._redact(self._tail.text.decode(errors="replace")).split()), _SHOWN)
-        return fault("communication", f"the MCP server {self._name!r} {how}" + (f": {said}" if said else ""))
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End *process* and its group: kindly, then not."""
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        if process.returncode is None and not await _gone(process):
-            _signal(process, signal.SIGTERM)
-            await _gone(process)
-    finally:
-        _signal(process, signal.SIGKILL)
-        transport = process._transport  # type: ignore[attr-defined]
-        await process.wait()
-        transport.close()
-
-
-async def _gone(process: asyncio.subprocess.Process) -> bool:
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            await process.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
-def _signal(process: asyncio.subprocess.Process, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
+        words = " ".join(self._context.redact("\n".join(self._complained.lines())).split())
+        if len(words) > _SHOWN:
+            words = "…" + words[-_SHOWN:]
+        return fault("communication", f"{self._name} {how}" + (f": {words}" if words else ""))

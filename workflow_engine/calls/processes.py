@@ -87,7 +87,7 @@ async def execute(
     try:
         with _stdin(arguments.get("stdin")) as stdin:
             process = await GuardedProcess.start(
-                [_argument(part) for part in command],
+                [argument(part) for part in command],
                 output=[pipes["stdout"].write],
                 errors=[pipes["stderr"].write],
                 stdin=stdin,
@@ -95,7 +95,7 @@ async def execute(
                 inherit=False,
                 cwd=folder,
                 grace=GRACE,
-                limits=Limits(bounds.memory, bounds.processes, _FILE, _FILES),
+                limits=limits(context),
                 scratch=folder,
             )
         for pipe in pipes.values():
@@ -111,7 +111,7 @@ async def execute(
         raise fault("configuration", f"{what} cannot be started: {error}") from None
     finally:
         if process is not None and process.returncode is None:
-            await asyncio.shield(_end(process))
+            await asyncio.shield(end(process))
     if process.over is not None:
         limit = f"{bounds.memory // 1024**2} MiB" if process.over == "memory" else str(bounds.processes)
         raise fault(
@@ -123,7 +123,13 @@ async def execute(
     return Ended(128 - code if code < 0 else code, pipes["stdout"].text(), pipes["stderr"].text())
 
 
-async def _end(process: GuardedProcess) -> None:
+def limits(context: CallContext) -> Limits:
+    """What a process may use, with all that it starts."""
+    return Limits(context.bounds.memory, context.bounds.processes, _FILE, _FILES)
+
+
+async def end(process: GuardedProcess) -> None:
+    """Ask *process* and all that it has started to end, and after a moment make them."""
     process.terminate_all()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GRACE):
@@ -212,11 +218,11 @@ def environment(value: Json, context: CallContext, folder: Path) -> dict[str, st
         if item is None:
             variables.pop(name, None)
         else:
-            variables[name] = _argument(text_of(item))
+            variables[name] = argument(text_of(item))
     return variables
 
 
-def _argument(text: str) -> str:
+def argument(text: str) -> str:
     """*text*, which a program can be given."""
     if "\0" in text:
         raise fault(
