@@ -24,6 +24,18 @@ CHILD = workflow("do: [{pause: {wait: PT0.01S}}, {double: {set: {n: '${ .n * 2 }
 FAILING = workflow(
     "do: [{fail: {raise: {error: {type: 'https://e.example/x', status: 418}}}}]", name="failing"
 )
+CHAT: JsonObject = {
+    "service": "GreeterApi.Greeter",
+    "method": "Chat",
+    "descriptors": (
+        "CrYCCgtncmVldC5wcm90bxIKR3JlZXRlckFwaSIiCgxIZWxsb1JlcXVlc3QSEgoEbmFtZRgBIAEoCVIEbmFtZSKlAQoKSGVsbG9S"
+        "ZXBseRIYCgdtZXNzYWdlGAEgASgJUgdtZXNzYWdlEkAKCG1ldGFkYXRhGAIgAygLMiQuR3JlZXRlckFwaS5IZWxsb1JlcGx5Lk1l"
+        "dGFkYXRhRW50cnlSCG1ldGFkYXRhGjsKDU1ldGFkYXRhRW50cnkSEAoDa2V5GAEgASgJUgNrZXkSFAoFdmFsdWUYAiABKAlSBXZh"
+        "bHVlOgI4ATJHCgdHcmVldGVyEjwKBENoYXQSGC5HcmVldGVyQXBpLkhlbGxvUmVxdWVzdBoWLkdyZWV0ZXJBcGkuSGVsbG9SZXBs"
+        "eSgBMAFiBnByb3RvMw=="
+    ),
+}
+"""What a deployment pinned of a gRPC service (tests/standins/greeter.py)."""
 
 RUNS = {
     "pure": Recorded(
@@ -218,5 +230,30 @@ RUNS = {
     ),
     "long": Recorded(
         workflow("do: [{loop: {for: {in: '[range(3200)]'}, do: [{add: {set: '${ . + 1 }'}}]}}]"), 0
+    ),
+    "grpc": Recorded(
+        workflow(
+            """
+            do:
+              - chat:
+                  call: grpc
+                  with:
+                    proto: {endpoint: 'file://app/greet.proto'}
+                    service: {name: GreeterApi.Greeter, host: localhost, port: 5011}
+                    method: Chat
+                    arguments: '${ [.[] | {name: .}] }'
+              - missed:
+                  try:
+                    - call:
+                        call: grpc
+                        with:
+                          proto: {endpoint: 'file://app/greet.proto'}
+                          service: {name: GreeterApi.Greeter, host: localhost, port: 1}
+                          method: Chat
+                  catch: {errors: {with: {status: 503}}}
+            """
+        ),
+        ["Ada", "Grace"],
+        resources={"file://app/greet.proto#GreeterApi.Greeter#Chat": CHAT},
     ),
 }

@@ -139,9 +139,13 @@ async def _sleep(milliseconds: int) -> None:
 
 @asynccontextmanager
 async def greeter(
-    *, tls: trustme.CA | None = None, names: tuple[str, ...] = ("localhost",), compression: Any = None
+    *,
+    port: int = 0,
+    tls: trustme.CA | None = None,
+    names: tuple[str, ...] = ("localhost",),
+    compression: Any = None,
 ) -> AsyncIterator[Greeter]:
-    """Serve on 127.0.0.1 on a free port; with *tls*, with a certificate for *names*."""
+    """Serve on 127.0.0.1 on *port*, or a free one; with *tls*, with a certificate for *names*."""
     serving = Greeter()
     handlers = {}
     for name in ("SayHello", "Echo", "Count", "Collect", "Chat", "Fail"):
@@ -150,12 +154,12 @@ async def greeter(
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)], compression=compression)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("GreeterApi.Greeter", handlers),))
     if tls is None:
-        serving.port = server.add_insecure_port("127.0.0.1:0")
+        serving.port = server.add_insecure_port(f"127.0.0.1:{port}")
     else:
         certificate = tls.issue_cert(*names)
         chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
         credentials = grpc.ssl_server_credentials([(certificate.private_key_pem.bytes(), chain)])
-        serving.port = server.add_secure_port("127.0.0.1:0", credentials)
+        serving.port = server.add_secure_port(f"127.0.0.1:{port}", credentials)
     await server.start()
     try:
         yield serving
