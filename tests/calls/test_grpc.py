@@ -210,6 +210,20 @@ async def test_a_server_that_is_not_there_is_a_communication_fault(egress):
     assert "refused" in detail
 
 
+@pytest.mark.parametrize("method", ["Count", "Collect", "Chat"])
+async def test_a_stream_to_a_server_that_is_not_there_is_a_communication_fault_too(egress, method):
+    arguments = {} if method == "Count" else [{"name": "Ada"}] * 3
+    detail = await fault_of(ask(Greeter(port=1), egress, method, arguments), "communication", 503)
+    assert "UNAVAILABLE" in detail
+
+
+async def test_a_server_that_ends_a_stream_before_it_has_all_messages_ends_the_call(server, egress):
+    """Why, is not always told: the library may find that it cannot send before it has read the answer."""
+    server.token = "expected"
+    detail = await fault_of(ask(server, egress, "Chat", [{"name": "Ada"}] * 5000), "communication")
+    assert "UNAUTHENTICATED: who are you?" in detail or "ended the call before" in detail
+
+
 # --- bounds ---------------------------------------------------------------------------------------------------
 
 

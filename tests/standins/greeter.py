@@ -102,11 +102,12 @@ class Greeter:
     async def handle(self, method: Method, request: Any, context: Any) -> AsyncIterator[Any]:
         """Every answer of the service; what a method that gives one message takes is the first."""
         metadata = {name: str(value) for name, value in context.invocation_metadata()}
+        if self.token is not None and metadata.get("authorization") != f"Bearer {self.token}":
+            self.calls.append((method.name, metadata, []))
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
         messages = [item async for item in request] if method.takes_stream else [request]
         self.calls.append((method.name, metadata, messages))
         self.called.set()
-        if self.token is not None and metadata.get("authorization") != f"Bearer {self.token}":
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
         reply: Any = method.gives
         try:
             match method.name:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
@@ -46,6 +46,9 @@ STATUS: Mapping[str, int] = MappingProxyType(
     }
 )
 """The status of a fault by the code of gRPC, as ``google/rpc/code.proto`` maps codes to HTTP."""
+
+_CUT_SHORT = "Internal error from Core"
+"""What the library says where it could not send a message, because the call was over. Why it was is lost then."""
 
 
 async def call(arguments: JsonObject, context: CallContext) -> Json:
@@ -130,9 +133,10 @@ async def _perform(
             (True, False): channel.stream_unary,
             (True, True): channel.stream_stream,
         }
-        request = _chunks(messages) if method.takes_stream else messages[0]
+        request = () if method.takes_stream else (messages[0],)
         options = {"timeout": max(until - time.monotonic(), 0.001), "metadata": metadata}
-        made = kinds[method.takes_stream, method.gives_stream](method.path)(request, **options)
+        made = kinds[method.takes_stream, method.gives_stream](method.path)(*request, **options)
+        feeding = asyncio.create_task(_feed(made, messages)) if method.takes_stream else None
         try:
             if not method.gives_stream:
                 return [await made]
@@ -143,14 +147,29 @@ async def _perform(
                 detail = f"no complete answer within {context.timeout:g} seconds"
                 raise fault("communication", detail, status=STATUS[code]) from None
             detail = bounded(" ".join(context.redact(error.details() or "").split()), 500)
+            if detail == _CUT_SHORT and feeding is not None:
+                detail = "the server ended the call before it had all messages"
             text = f"{code}: {detail}" if detail else code
             raise fault("communication", text, status=STATUS.get(code, 500)) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise fault("communication", "CANCELLED by the library", status=STATUS["CANCELLED"]) from None
         finally:
+            if feeding is not None:
+                feeding.cancel()
             made.cancel()
 
 
-def _chunks(messages: list[bytes]) -> Iterator[bytes]:
-    yield from messages
+async def _feed(stream: Any, messages: list[bytes]) -> None:
+    """Send *messages* on *stream*. That it ends before is no failure of ours: who reads the stream is told why."""
+    import grpc
+
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        for message in messages:
+            await stream.write(message)
+        await stream.done_writing()
 
 
 async def _collected(stream: Any, limit: int) -> list[bytes]:
