@@ -21,6 +21,7 @@ CALLERS: Mapping[str, Caller] = MappingProxyType(
         "openapi": openapi.call,
         "grpc": grpc.call,
         "asyncapi": asyncapi.call,
+        "asyncapi.receive": asyncapi.receive,
         "mcp": mcp.call,
         "a2a": a2a.call,
         "script": script.call,

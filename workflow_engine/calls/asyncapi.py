@@ -9,12 +9,16 @@ import re
 
 from catalog.errors import InvalidMessage
 from catalog.messages import address, validate
+from workflow_engine.calls.brokers import direct as brokers
 from workflow_engine.calls.content import MediaType, kind
 from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.exchange import deadline
 from workflow_engine.calls.url import bounded
 from workflow_engine.errors import NotFound, Rejected, Unavailable, fault
 from workflow_engine.values import Json, JsonObject, rfc3339
+
+receive = brokers.receive
+"""Bring what a broker sends to the run that waits for it; see `brokers.direct`."""
 
 _OWN_ATTRIBUTES = frozenset(
     {
@@ -48,19 +52,21 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     the message's name, its data the payload, and each header is an extension attribute, in lower case and
     without what is no letter or digit; ``service`` and ``operationid`` say what was called.
 
+    With ``server`` or ``protocol`` it goes to that server of the document instead (`brokers.direct`), with
+    ``authentication``.
+
     The specification does not say what publishing gives; here it is the payload that was sent, so that data
     flows on to the next state.
     """
     operation = _operation(arguments, context)
     name = _operation_name(operation)
-    if "subscription" in arguments:
-        raise fault("configuration", f"{name}: subscribing by a call is not supported; use `listen`")
     if operation.get("workflow_may") != "publish":
         raise fault(
             "configuration",
-            f"{name}: its service sends here, so a workflow cannot publish to it; use `listen`",
+            f"{name}: its service sends here, so a workflow cannot publish to it; use `subscription`, or `listen`",
         )
-    if context.events is None:
+    direct = "server" in arguments or "protocol" in arguments
+    if context.events is None and not direct:
         raise fault("configuration", f"{name}: no event router is configured to publish to")
     payload, headers = _message(arguments, name)
     checked = await asyncio.to_thread(validate, operation, payload, headers)
@@ -76,7 +82,19 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
         channel = address(operation, payload=payload, headers=headers)
     except InvalidMessage as error:
         raise fault("configuration", f"{name}: {error}") from None
+    if direct:
+        await brokers.publish(
+            operation,
+            arguments,
+            context,
+            kind=checked.message,
+            address=channel,
+            payload=payload,
+            headers=headers,
+        )
+        return payload
     event = _event(operation, checked.message, payload, headers, context)
+    assert context.events is not None
     async with deadline(context.timeout, f"{name}: publishing to channel {channel!r}"):
         try:
             await context.events.publish(channel, [event])

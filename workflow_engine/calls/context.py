@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
@@ -17,9 +17,29 @@ class Publisher(Protocol):
     async def publish(self, channel: str, events: list[JsonObject]) -> Any:
         """Store *events* (CloudEvents in JSON form) in *channel*; returns once they are durable.
 
-        An event that *channel* already has, by source and id, is accepted and stored once.
+        An event that *channel* already has, by source and id, is accepted and stored once. What is returned has, for
+        each event, something that says whether it was a ``duplicate``.
         """
         ...
+
+
+@dataclass(slots=True)
+class Reception:
+    """Where what a broker sends goes, while a state waits for messages: *channel* of the router, as events of *source*.
+
+    *since* is when the run started, in seconds since 1970. After *amount* messages that the filters of *spec* take, no
+    more are wanted; None: until the state has enough. *progress* is how far it is, from which a later attempt goes on
+    unless that is not known; *attempt* counts from 1. *leaving*: the worker stops, and another one will go on.
+    """
+
+    channel: str
+    source: str
+    since: float
+    amount: int | None = None
+    spec: JsonObject | None = None
+    progress: JsonObject = field(default_factory=dict)
+    attempt: int = 1
+    leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +67,7 @@ class CallContext:
     asyncapi operation, the operation as JSON. *timeout* is in seconds and covers the whole call.
     *redact* takes the values of secrets out of a text before a part of it is quoted. *processes* are the kinds of
     processes that may be started on this machine (``script``, ``shell``, ``container``, ``mcp``), within *bounds*.
+    *reception* is given to a call that receives until it is cancelled.
     """
 
     idempotency_key: str
@@ -61,6 +82,7 @@ class CallContext:
     redact: Callable[[str], str] = str
     processes: frozenset[str] = frozenset()
     bounds: ProcessBounds = DEFAULT_BOUNDS
+    reception: Reception | None = None
 
 
 Caller: TypeAlias = Callable[[JsonObject, CallContext], Awaitable[Json]]

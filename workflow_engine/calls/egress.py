@@ -98,6 +98,13 @@ class Egress:
         self._plaintext_hosts = tuple(plaintext_hosts)
         self._trust_env = trust_env
         self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
+
+    async def tls(self) -> ssl.SSLContext:
+        """What connections that are not HTTP verify the other side with."""
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(_tls_context, self.ca_file)
+        return self._tls
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -216,7 +223,8 @@ def _endpoint(text: str) -> tuple[str, int]:
     return host_key(host), int(port)
 
 
-def _tls_context(ca_file: str | Path) -> ssl.SSLContext:
+def _tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    context.load_verify_locations(cafile=str(ca_file))
+    if ca_file is not None:
+        context.load_verify_locations(cafile=str(ca_file))
     return context

@@ -239,6 +239,8 @@ class Messages:
     *resource* is the operation that the bundle pins: its address is the channel. *filter* is asked of each message;
     those that it does not hold of are left alone. *amount* messages are enough; so are those that have come when
     *until*, asked before each, holds of them, or when *keep*, asked after each, does not, or after *lasts*.
+
+    *bridge* is the call that brings them from a broker; without it they are what is published in the router.
     """
 
     resource: str
@@ -247,6 +249,7 @@ class Messages:
     keep: Expression | None = None
     until: Expression | None = None
     lasts: Timing | None = None
+    bridge: Operation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,9 @@ class Call:
     call is made: the names of the ``secrets``, and the ``nonce`` of the run if it has references to secrets. With the
     ``input`` of the state and its other ``variables``, *arguments* are still a template that is evaluated with them;
     ``policy`` is then that of the authentication whose credentials are `$authorization`.
+
+    A call with a *reception* receives messages for a listener until it is cancelled: it has no timeout, and goes on
+    elsewhere when its worker is lost. *reception* says where they go (`calls.context.Reception`).
     """
 
     kind: str
@@ -56,6 +59,7 @@ class Call:
     timeout: float | None = None
     deferred: JsonObject | None = None
     wait: bool = True
+    reception: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,8 @@ async def _listen(run: Run, state: State, action: Event, frame: Frame) -> Transi
     place = run.place(state, frame)
     frame.doing = "listening for " + ", ".join(_wanted(action.strategy))
     collect = partial(_collect, run, state, action, frame, place)
+    if action.messages is not None and action.messages.bridge is not None:
+        collect = partial(subscribing.bridged, run, state, action.messages, frame, place, collect)
     if action.timeout is None:
         await collect()
         return None

@@ -355,15 +355,19 @@ class Run:
                 assert_never(state.action)
 
     async def _call(self, state: State, action: Operation, frame: Frame, allowed: float | None) -> Json:
+        call = await self.prepared(state, action, frame, allowed)
+        place = self.place(state, frame)
+        frame.doing = f"calling {action.kind}"
+        return await self.effects.call(call, place)
+
+    async def prepared(self, state: State, action: Operation, frame: Frame, allowed: float | None) -> Call:
+        """The call that *action* makes, with its arguments and what is pinned for it."""
         scope = state_scope(self, state, frame, input=frame.input)
         given, deferred = await arguments(self, action, frame.input, scope)
         resources = {
             name: self.graph.resources[name] for name in action.resources if name in self.graph.resources
         }
-        place = self.place(state, frame)
-        frame.doing = f"calling {action.kind}"
-        call = Call(action.kind, given, resources, allowed, deferred, action.wait)
-        return await self.effects.call(call, place)
+        return Call(action.kind, given, resources, allowed, deferred, action.wait)
 
     async def _sleep(self, state: State, frame: Frame, duration: float, place: Place, number: int) -> None:
         """Wait, for the *number*-th time in this state; after a resume, only for what is left."""

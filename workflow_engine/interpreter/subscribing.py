@@ -7,12 +7,17 @@ more than small letters and digits; the correlation id is where the document say
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from workflow_engine import expressions
 from workflow_engine.errors import fault
 from workflow_engine.graph.model import Messages, State
+from workflow_engine.interpreter.effects import Place, Thunk
 from workflow_engine.interpreter.evaluation import holds, pure
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope, state_scope
@@ -20,6 +25,9 @@ from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
+
+DIRECT = "asyncapi/received"
+"""The router's channel for what comes from brokers; each run sees its own."""
 
 _MESSAGE = (
     '{payload: (if has("data") then .data else .data_base64 end),'
@@ -40,22 +48,58 @@ _CONTEXT_ATTRIBUTES = frozenset(
 
 def specify(run: Run, messages: Messages, scope: Scope) -> JsonObject:
     """Which events are taken, in the JSON form of `filters`."""
-    spec: JsonObject = {"mode": "any", "filters": [{"attributes": {}}]}
+    spec: JsonObject = {"mode": "any"}
     if messages.amount != 1:
         spec["open"] = True  # the run itself says when it has enough
+    attributes: JsonObject = {}
+    if messages.bridge is not None:
+        attributes["source"] = {"equals": _source(run, messages)}
     wanted = messages.filter
     if wanted is not None:
+        read = ".data" if messages.bridge is not None else _MESSAGE
         holding = f"first(({wanted.source}\n), null) | . != null and . != false"
-        test: JsonObject = {"expression": f"$event | {_MESSAGE} | {holding}"}
-        spec["filters"] = [{"attributes": {"type": test}}]
-        spec["scope"] = {name: scope[name] for name in sorted(wanted.variables)} | _names(
-            _operation(run, messages)
-        )
-    return spec
+        attributes["type"] = {"expression": f"$event | {read} | {holding}"}
+        known: JsonObject = {name: scope[name] for name in sorted(wanted.variables)}
+        spec["scope"] = known if messages.bridge is not None else known | _names(_operation(run, messages))
+    return {**spec, "filters": [{"attributes": attributes}]}
+
+
+async def bridged(
+    run: Run, state: State, messages: Messages, frame: Frame, place: Place, collect: Thunk[Any]
+) -> None:
+    """Collect the messages while a call brings them from the broker; that ends when there are enough of them."""
+    assert messages.bridge is not None
+    _operation(run, messages)
+    call = await run.prepared(state, messages.bridge, frame, None)
+    reception: JsonObject = {
+        "channel": DIRECT,
+        "source": _source(run, messages),
+        "since": run.started.timestamp(),
+        "amount": messages.amount,
+    }
+    if messages.amount is not None and messages.filter is not None:
+        reception["spec"] = specify(run, messages, state_scope(run, state, frame, input=frame.input))
+    bridge = Place(f"{place.id}/receive", place.state, f"{place.label}: receiving")
+    receive: Thunk[Any] = partial(run.effects.call, replace(call, reception=reception), bridge)
+    await run.effects.join([collect, receive], need=1, tolerant=False)
+
+
+def _source(run: Run, messages: Messages) -> str:
+    """What the events of the messages say that they are from: this run, and what it subscribes to.
+
+    Another subscription of the run to the same finds what this one has left.
+    """
+    assert messages.bridge is not None
+    given = json.dumps([messages.resource, messages.bridge.arguments.source], sort_keys=True)
+    digest = hashlib.blake2b(given.encode(), digest_size=8).hexdigest()
+    escaped = re.sub(r"[^A-Za-z0-9._~-]", lambda match: f"%{match[0].encode().hex('%')}", run.effects.run_id)
+    return f"urn:wfe:run:{escaped}:{digest}"
 
 
 def channel(run: Run, messages: Messages) -> str:
     """The router's channel of the operation: its address, with the defaults of its parameters."""
+    if messages.bridge is not None:
+        return DIRECT
     operation = _operation(run, messages)
     address = operation.get("channel")
     if not isinstance(address, str):
@@ -82,6 +126,10 @@ def channel(run: Run, messages: Messages) -> str:
 def message(run: Run, messages: Messages, event: JsonObject) -> JsonObject:
     """*event* as a message of the operation."""
     read = pure(_READ, event, _names(_operation(run, messages)))
+    if messages.bridge is not None:
+        brought = event.get("data")
+        return brought if isinstance(brought, dict) else {}
+    read = evaluate(_READ, event, _names(_operation(run, messages)))
     assert isinstance(read, dict)
     return read
 

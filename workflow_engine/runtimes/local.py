@@ -222,16 +222,18 @@ class LocalRun:
         check_event(event)
         self.store(channel, event)
 
-    def store(self, channel: str, event: JsonObject) -> None:
-        """Put *event* in *channel*, once, and let every listener hear it."""
+    def store(self, channel: str, event: JsonObject) -> bool:
+        """Put *event* in *channel*, once, and let every listener hear it; False when it was there already."""
         log = self.channels.setdefault(channel, [])
         identity = (event.get("source"), event.get("id"))
         if any((present.get("source"), present.get("id")) == identity for present in log):
-            return
+            return False
         log.append(event)
         for run in self._family.runs:
             for ear in list(run._ears.values()):
                 run._hear(ear)
+        self.scheduler.nudge()
+        return True
 
     async def listen(self, listener: Listener, place: Place) -> None:
         if place.id not in self._ears:
@@ -347,7 +349,3 @@ class LocalRun:
     def tell(self, event: JsonObject) -> None:
         if self.audience is not None and not self.scheduler.giving_up:
             self.store(self.audience.channel, event)
-
-
-async def _coroutine(work: Awaitable[T]) -> T:
-    return await work

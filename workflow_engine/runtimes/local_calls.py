@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from workflow_engine.calls import CallContext, Caller, Egress
-from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds
+from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds, Reception
 from workflow_engine.calls.evaluations import call_with_secrets, evaluate_with_secrets
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.errors import fault
+from workflow_engine.events.ports import Published
 from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.interpreter.effects import Call, Evaluation, Place
 from workflow_engine.runtimes.local import LocalRun, PerformCall, PerformEvaluation
@@ -50,6 +51,7 @@ def real_calls(
             timeout=longest if call.timeout is None else call.timeout + 1.0,
             processes=processes,
             bounds=bounds,
+            reception=None if call.reception is None else Reception(**call.reception),  # type: ignore[arg-type]
         )
         caller = callers[call.kind]
         if call.deferred is not None:
@@ -72,6 +74,5 @@ def real_evaluations(egress: Egress, secrets: Secrets) -> PerformEvaluation:
 class _Channels:
     local: LocalRun
 
-    async def publish(self, channel: str, events: list[JsonObject]) -> None:
-        for event in events:
-            self.local.store(channel, event)
+    async def publish(self, channel: str, events: list[JsonObject]) -> list[Published]:
+        return [Published(str(event["id"]), "", not self.local.store(channel, event)) for event in events]

@@ -125,6 +125,7 @@ class Scheduler:
         self._calls: dict[asyncio.Future[Any], Promise[Any]] = {}
         self.giving_up = False
         """What is left is cancelled for nothing else can happen to it: nobody has asked for that."""
+        self._nudged: asyncio.Future[None] | None = None
 
     def now(self) -> datetime:
         return self._now
@@ -165,6 +166,11 @@ class Scheduler:
         finally:
             if self._calls.pop(future, None) is not None:
                 future.cancel()
+
+    def nudge(self) -> None:
+        """Something that is done by a real call may let a task go on, before the call is over."""
+        if self._nudged is not None and not self._nudged.done():
+            self._nudged.set_result(None)
 
     async def join(
         self, branches: Sequence[Callable[[], Awaitable[T]]], *, need: int, tolerant: bool
@@ -267,7 +273,10 @@ class Scheduler:
             heapq.heappop(self._sleepers)
         if self._sleepers:
             patience = max(0.0, (self._sleepers[0][0] - virtual).total_seconds())
-        done, _ = await asyncio.wait(self._calls, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        self._nudged = loop.create_future()
+        done, _ = await asyncio.wait(
+            {*self._calls, self._nudged}, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+        )
         self._now = virtual + timedelta(seconds=loop.time() - began)
         if not done:
             self._wake_next()

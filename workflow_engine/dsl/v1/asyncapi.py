@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from workflow_engine.dsl.lowering import KEPT_SECRET
 from workflow_engine.dsl.needs import asyncapi_key
 from workflow_engine.dsl.v1 import events, secrets
+from workflow_engine.dsl.v1.endpoints import authenticate
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import (
@@ -25,32 +26,50 @@ if TYPE_CHECKING:
     from workflow_engine.dsl.v1.workflow import WorkflowLowering
 
 
+SPOKEN = ("amqp", "http", "kafka", "mqtt", "mqtt5", "nats", "ws")
+"""The protocols that a call speaks by itself, of those that it may name."""
+
+
 def lower(lowering: WorkflowLowering, task: Task) -> Action:
     """Publish ``message`` (without one the task's input is the payload), or subscribe."""
     given = task.object("with")
-    for name, why in (
-        ("server", "choosing a server; messages go through the event router"),
-        ("protocol", "choosing a protocol; messages go through the event router"),
-        ("authentication", "authentication to a broker; messages go through the event router"),
-    ):
-        if name in given:
-            lowering.unsupported(f"`with.{name}` ({why})", task.at("with", name))
     _document(lowering, task)
+    direct = _direct(lowering, task)
     key = asyncapi_key(given)
     if key is None:
         hint = "name the operation: `operation`, or `document` with `operation` or `channel`"
         lowering.problem("missing-property", hint, task.at("with"))
         return Sequence(Region(task.id, Exit(), {}))
     if "subscription" in given:
-        return _subscribe(lowering, task, key)
+        return _subscribe(lowering, task, key, direct)
     message = given.get("message")
     sent: JsonObject = dict(message) if isinstance(message, dict) else {}
     sent.setdefault("payload", "${ . }")
-    return secrets.operation(lowering, task, "asyncapi", {"message": sent}, (key,))
+    return secrets.operation(lowering, task, "asyncapi", {"message": sent, **(direct or {})}, (key,))
 
 
-def _subscribe(lowering: WorkflowLowering, task: Task, key: str) -> Action:
-    """Wait for messages as ``listen`` waits for events, on the channel of the operation."""
+def _direct(lowering: WorkflowLowering, task: Task) -> JsonObject | None:
+    """What a call says that names a server of the document, or a protocol; None where it goes through the router."""
+    given = dict(task.object("with"))
+    protocol = given.get("protocol")
+    if protocol is not None and protocol not in SPOKEN:
+        what = (
+            f"the protocol {protocol!r} (calls speak {', '.join(SPOKEN)}; the event router needs no protocol)"
+        )
+        lowering.unsupported(what, task.at("with", "protocol"))
+    if "server" not in given and protocol is None:
+        if "authentication" in given:
+            message = (
+                "`authentication` is for a server of the document: name it by `server`, or by `protocol`"
+            )
+            lowering.problem("misplaced-property", message, task.at("with", "authentication"))
+        return None
+    authenticate(lowering, task, given, ("with",))
+    return {name: given[name] for name in ("server", "protocol", "authentication") if name in given}
+
+
+def _subscribe(lowering: WorkflowLowering, task: Task, key: str, direct: JsonObject | None) -> Action:
+    """Wait for messages as ``listen`` waits for events: on the channel of the operation, or of what a broker sends."""
     at = ("with", "subscription")
     consume = task.object(*at, "consume")
 
@@ -68,6 +87,9 @@ def _subscribe(lowering: WorkflowLowering, task: Task, key: str) -> Action:
         keep=condition("consume", "while"),
         until=condition("consume", "until"),
         lasts=lowering.optional_timing(consume.get("for"), task.variables, task.at(*at, "consume", "for")),
+        bridge=None
+        if direct is None
+        else secrets.operation(lowering, task, "asyncapi.receive", direct, (key,)),
     )
     operation = key.rpartition("#")[2].partition(":")[2] or key.rpartition("#")[2]
     return Event(

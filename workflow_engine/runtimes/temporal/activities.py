@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from workflow_engine.calls import CallContext, Caller, Egress
-from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds
+from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds, Reception
 from workflow_engine.calls.evaluations import call_with_secrets, evaluate_with_secrets
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.dsl.bundle import Bundle
@@ -92,10 +93,15 @@ class Activities:
                 bounds=self.bounds,
             )
             deferred = about.get("deferred")
-            async with _heartbeat():
-                if deferred is None:
-                    return await _faults(caller(arguments, context))
+            if about.get("reception") is not None:
+                context = replace(context, reception=_reception(about["reception"], info))
+            if deferred is None:
+                work = caller(arguments, context)
+            else:
                 work = call_with_secrets(caller, arguments, deferred, context, self.secrets)
+            if context.reception is not None:
+                return await _until_cancelled(_faults(work), context.reception)
+            async with _heartbeat():
                 return await _faults(work)
 
         return call
@@ -147,6 +153,43 @@ class Activities:
             return await self.find(namespace, name, version)
         except NotFound as missing:
             raise failure_of(fault("configuration", str(missing), status=404), of_call=True) from None
+
+
+def _reception(about: dict[str, Any], info: activity.Info) -> Reception:
+    """Where what is received goes, and how far an attempt that was lost had come."""
+    details = [*info.heartbeat_details, {}][0]
+    return Reception(
+        about["channel"],
+        about["source"],
+        about["since"],
+        about["amount"],
+        about.get("spec"),
+        progress=details if isinstance(details, dict) else {},
+        attempt=info.attempt,
+    )
+
+
+async def _until_cancelled(work: Coroutine[Any, Any, Any], reception: Reception) -> Any:
+    """Do *work*, which ends by being cancelled, and tell the server how far it is; leave it when the worker stops."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat(reception.progress)
+            await asyncio.sleep(1.0)
+
+    tasks = [asyncio.create_task(work), asyncio.create_task(activity.wait_for_worker_shutdown())]
+    beating = asyncio.create_task(beat())
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if tasks[0] in done:
+            return tasks[0].result()
+        reception.leaving = True
+        raise ApplicationError("the worker stops; another one goes on", type="WorkerStops")
+    finally:
+        beating.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _faults(work: Awaitable[Any]) -> Any:

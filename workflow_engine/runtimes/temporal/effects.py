@@ -53,6 +53,9 @@ EVALUATION_SECONDS = 40.0
 """How long the evaluation of an expression with secrets may take: a token may have to be fetched for it."""
 GRACE = timedelta(seconds=30)
 HEARTBEAT = timedelta(seconds=12)
+SHORT_HEARTBEAT = timedelta(seconds=6)
+"""For calls that end by being cancelled: they hear of it with the answer to a heartbeat."""
+CENTURY = timedelta(days=36_500)
 UNTIL_IT_WORKS = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
 )
@@ -139,6 +142,8 @@ class TemporalEffects:
         if not call.wait:
             await self._begin(call, place, about)
             return None
+        if call.reception is not None:
+            return await self._receive(call, about, place)
         try:
             return await execute(call.kind, call.arguments, about, place.label, call.timeout)
         except ActivityError as failure:
@@ -157,6 +162,22 @@ class TemporalEffects:
                 static_summary=summary(place.label),
                 memo={"namespace": name.namespace, "name": name.name, "version": name.version},
             )
+
+    async def _receive(self, call: Call, about: dict[str, Any], place: Place) -> Json:
+        """A call without end: another worker goes on with it soon after the one that does it is silent."""
+        about["reception"] = call.reception
+        try:
+            return await workflow.execute_activity(  # type: ignore[no-any-return]
+                f"call.{call.kind}",
+                args=[call.arguments, about],
+                activity_id=place.id,
+                summary=summary(place.label),
+                start_to_close_timeout=CENTURY,
+                heartbeat_timeout=SHORT_HEARTBEAT,
+                retry_policy=UNTIL_IT_WORKS,
+            )
+        except ActivityError as failure:
+            raise _cancelled_or(failure) from None
 
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
         check_event(event)

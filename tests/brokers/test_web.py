@@ -1,0 +1,121 @@
+"""Messages over HTTP and WebSocket, directly: a real server on loopback, on both runtimes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.brokers.documents import asyncapi, pinned, publishing, subscribing
+from tests.brokers.web import TOKEN, Web
+from tests.semantics.v1.documents import kind
+from tests.standins.server import Server, serve
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[tuple[Web, Server]]:
+    broker = Web()
+    async with serve(broker.app()) as server:
+        yield broker, server
+
+
+def http(server: Server, **more: Any) -> dict[str, Any]:
+    return pinned(asyncapi("http", server.address, path="/api", **more))
+
+
+def ws(server: Server, **more: Any) -> dict[str, Any]:
+    return pinned(asyncapi("ws", server.address, path="/ws", **more))
+
+
+async def test_a_message_over_http_is_the_body_of_a_request(run: Any, web: Any) -> None:
+    broker, server = web
+    text = publishing("{payload: {n: '${ .n }'}, headers: {X-Trace: t-1}}")
+    ended = await run(text, {"n": 7}, resources=http(server))
+    assert (ended.status, ended.output) == ("completed", {"n": 7}), ended.error
+    ((body, headers),) = broker.received
+    assert json.loads(body) == {"n": 7}
+    assert headers["Content-Type"] == "application/json"
+    assert headers["X-Trace"] == "t-1"
+    assert headers["Idempotency-Key"] == f"{ended.run_id}/do/0/send"
+
+
+async def test_what_does_not_fit_is_not_sent(run: Any, web: Any) -> None:
+    broker, server = web
+    resources = http(server, message={"payload": {"type": "object", "required": ["m"]}})
+    ended = await run(publishing(), {"n": 1}, resources=resources)
+    assert kind(ended.error) == "validation"
+    assert "/payload" in ended.error["detail"]
+    assert broker.received == []
+
+
+async def test_a_refusal_over_http_is_a_fault_with_its_status(run: Any, web: Any) -> None:
+    _, server = web
+    ended = await run(publishing(), {"n": 1}, resources=http(server, address="nowhere"))
+    assert (kind(ended.error), ended.error["status"]) == ("communication", 404)
+
+
+async def test_the_binding_of_the_operation_names_the_method(run: Any, web: Any) -> None:
+    _, server = web
+    resources = http(server, operation={"bindings": {"http": {"method": "PUT"}}})
+    ended = await run(publishing(), {"n": 1}, resources=resources)
+    assert ended.error["status"] == 405
+    assert server.last.method == "PUT"
+
+
+async def test_server_sent_events_are_messages_and_go_on_where_they_broke(run: Any, web: Any) -> None:
+    broker, server = web
+    broker.breaks_after = 2
+    for n in range(3):
+        broker.give(json.dumps({"n": n}).encode())
+    ended = await run(subscribing("{consume: {amount: 3}}"), resources=http(server))
+    assert ended.status == "completed", ended.error
+    assert [message["payload"]["n"] for message in ended.output] == [0, 1, 2]
+    assert broker.listeners == 2
+
+
+async def test_a_message_over_a_socket_is_sent_as_text(run: Any, web: Any) -> None:
+    broker, server = web
+    rest = f", authentication: {{bearer: {{token: {TOKEN}}}}}"
+    ended = await run(publishing(rest=rest), {"n": 7}, resources=ws(server))
+    assert ended.status == "completed", ended.error
+    assert [json.loads(body) for body, _ in broker.received] == [{"n": 7}]
+
+
+async def test_who_is_not_let_into_a_socket_gets_an_authentication_fault(run: Any, web: Any) -> None:
+    _, server = web
+    rest = ", authentication: {bearer: {token: wrong}}"
+    for text in (publishing(rest=rest), subscribing("{consume: {amount: 1}}", rest=rest)):
+        ended = await run(text, {"n": 7}, resources=ws(server))
+        assert (kind(ended.error), ended.error["status"]) == ("authentication", 401)
+
+
+async def test_what_a_socket_gives_is_taken_message_by_message(run: Any, web: Any) -> None:
+    broker, server = web
+    subscription = """{filter: '${ .payload.n > 0 }', consume: {while: '${ length < 2 }'},
+      foreach: {item: m, do: [{twice: {set: {n: '${ $m.payload.n * 2 }'}}}]}}"""
+    asyncio.get_running_loop().call_later(0.1, lambda: [broker.give(b'{"n": %d}' % n) for n in range(4)])
+    ended = await run(subscribing(subscription), resources=ws(server))
+    assert ended.status == "completed", ended.error
+    assert ended.output == [{"n": 2}, {"n": 4}]
+
+
+async def test_a_subscription_whose_time_is_up_ends_with_what_came(run: Any, web: Any) -> None:
+    broker, server = web
+    broker.give(b'{"n": 1}')
+    ended = await run(subscribing("{consume: {for: PT1S, amount: 5}}"), resources=ws(server))
+    assert ended.status == "completed", ended.error
+    assert [message["payload"] for message in ended.output] == [{"n": 1}]
+
+
+async def test_a_server_that_is_not_there_is_a_fault(run: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = taken.getsockname()[1]
+    for protocol in ("http", "ws"):
+        resources = pinned(asyncapi(protocol, f"127.0.0.1:{nobody}"))
+        for text in (publishing(), subscribing("{consume: {amount: 1}}")):
+            ended = await run(text, {"n": 1}, resources=resources)
+            assert kind(ended.error) == "communication"

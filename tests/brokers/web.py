@@ -1,0 +1,77 @@
+"""A web server as a broker: requests and sockets it is sent are kept, what it is given goes to those who listen."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from aiohttp import WSMsgType, web
+
+TOKEN = "let-me-in"
+
+
+@dataclass
+class Web:
+    """*sent* is what it gives to listeners, from the first; *received* what it was given."""
+
+    sent: list[bytes] = field(default_factory=list)
+    received: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    breaks_after: int | None = None
+    listeners: int = 0
+
+    def give(self, body: bytes) -> None:
+        self.sent.append(body)
+        self.news.set()
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/api/notes", self._post)
+        app.router.add_get("/api/notes", self._stream)
+        app.router.add_get("/ws/notes", self._socket)
+        return app
+
+    async def _post(self, request: web.Request) -> web.Response:
+        self.received.append((await request.read(), dict(request.headers)))
+        return web.Response(status=202)
+
+    async def _after(self, at: int):
+        while True:
+            while at >= len(self.sent):
+                self.news.clear()
+                await self.news.wait()
+            yield at, self.sent[at]
+            at += 1
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        self.listeners += 1
+        given = 0
+        async for at, body in self._after(int(request.headers.get("Last-Event-ID", "-1")) + 1):
+            await response.write(b"id: %d\ndata: %s\n\n" % (at, body))
+            given += 1
+            if self.breaks_after == given:
+                break
+        return response
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") not in (None, f"Bearer {TOKEN}"):
+            return web.Response(status=401)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.listeners += 1
+
+        async def give() -> None:
+            async for _, body in self._after(0):
+                await socket.send_str(body.decode())
+
+        giving = asyncio.create_task(give())
+        try:
+            async for message in socket:
+                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    body = message.data.encode() if message.type == WSMsgType.TEXT else message.data
+                    self.received.append((body, {}))
+        finally:
+            giving.cancel()
+        return socket

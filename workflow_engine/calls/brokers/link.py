@@ -1,0 +1,104 @@
+"""What a protocol needs to know of one call: the server, the channel, the credentials, the message."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from yarl import URL
+
+from workflow_engine.calls.authentication import authenticate
+from workflow_engine.calls.brokers.server import Server
+from workflow_engine.calls.context import CallContext
+from workflow_engine.errors import fault
+from workflow_engine.values import Json, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who connects: a user and a password, or a *token*; nobody in particular when all are None."""
+
+    user: str | None = None
+    password: str | None = None
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One use of a broker. *channel*, *operation* and *message* are what the document's bindings say for the protocol.
+
+    *client* is 32 hexadecimal digits that stand for this state of this run: what a broker knows a subscriber by.
+    """
+
+    server: Server
+    address: str
+    context: CallContext
+    policy: Json = None
+    login: Login = Login()
+    channel: JsonObject = field(default_factory=dict)
+    operation: JsonObject = field(default_factory=dict)
+    message: JsonObject = field(default_factory=dict)
+    client: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The channel at its server, for errors."""
+        return f"{self.address!r} at {self.server}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send. *id* is the same for every attempt. *correlation* is its correlation id, if it has one."""
+
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str]
+    id: str
+    correlation: str | None = None
+
+
+async def _nothing() -> None:
+    """There is nothing to acknowledge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message that came. *id* tells it from every other one of the channel and is the same when it is delivered
+    again; None where neither broker nor sender give one. *at* is where to go on after it, if the broker has places.
+    """
+
+    body: bytes
+    headers: JsonObject
+    content_type: str | None = None
+    id: str | None = None
+    correlation: str | None = None
+    settle: Callable[[], Awaitable[None]] = _nothing
+    at: JsonObject = field(default_factory=dict)
+
+
+async def login(policy: Json, context: CallContext, server: Server) -> Login:
+    """Who the authentication *policy* says that connects."""
+    if policy is None:
+        return Login()
+    credentials = await authenticate(policy, context.egress, URL(f"https://{server.hosts[0][0]}"))
+    scheme, _, value = credentials.headers.get("Authorization", "").partition(" ")
+    if scheme == "Basic":
+        user, _, password = base64.b64decode(value).decode().partition(":")
+        return Login(user, password)
+    if scheme == "Bearer":
+        return Login(token=value)
+    raise fault(
+        "configuration", f"digest authentication is for HTTP; {server} takes basic, bearer, oauth2 or oidc"
+    )
+
+
+def lost(link: Link, error: BaseException | str) -> Exception:
+    """The fault that the broker cannot be reached, or is gone."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return fault("communication", f"{link.shown}: {reason[:300]}")
+
+
+def refused(link: Link, reason: str) -> Exception:
+    """The fault that the broker does not accept who connects."""
+    return fault("authentication", f"{link.shown}: {reason[:300]}")
