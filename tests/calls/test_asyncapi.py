@@ -188,7 +188,7 @@ async def test_text_and_bytes_are_carried_as_their_content_type_says(operations,
 
 async def test_a_workflow_cannot_publish_to_what_a_service_sends(operations, context):
     arguments = {"operation": operations["orderPlaced"], "$input": {"order_no": "1"}}
-    assert "use `listen`" in await fault_of(call(arguments, context), "configuration", 400)
+    assert "`listen`" in await fault_of(call(arguments, context), "configuration", 400)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,6 @@ async def test_headers_that_cannot_be_attributes_are_refused(operations, context
         ({"operation": "placeOrder"}, "no operation"),
         ({"message": "text"}, "must be an object, not a string"),
         ({"message": {"body": 1}}, "'body'"),
-        ({"subscription": {}}, "use `listen`"),
     ],
 )
 async def test_wrong_arguments_are_configuration_faults(operations, context, wrong, words):

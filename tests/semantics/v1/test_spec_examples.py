@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 import catalog
+from tests.brokers.web import Web
 from tests.conftest import SPEC
 from tests.semantics.v1.documents import event, kind, pinned, workflow
 from tests.standins.elsewhere import LEIA, LUKE, ORDERS
 from tests.standins.internet import Internet
 from tests.standins.petstore import NOT_FOUND, PETS, SWAGGER
-from tests.standins.server import Recorded
+from tests.standins.server import Recorded, serve
 from workflow_engine import dsl
 from workflow_engine.calls.resolution import prune
 
@@ -294,6 +295,40 @@ def subscribing(name: str) -> tuple[str, dict[str, Any]]:
     return text, {f"{uri}#operation:getNotifications": pinned, f"{uri}#subscription:/notifications": pinned}
 
 
+async def test_a_message_is_sent_to_the_server_that_the_call_names(run: Any, internet: Internet) -> None:
+    document = """
+        {asyncapi: 2.6.0, info: {title: pets, version: 1.0.0},
+         servers: {staging: {url: 'https://fake.com/v1', protocol: https}}, channels: {pets/byStatus:
+          {publish: {operationId: findPetsByStatus, message: {name: find, payload: {type: object}}}}}}
+    """
+    pinned = catalog.describe_document(document).find(operation="findPetsByStatus").to_json()
+    resources = {"https://fake.com/docs/asyncapi.json#operation:findPetsByStatus": pinned}
+    given = {"pet": {"id": 7}, "token": "of-the-input"}
+    since = len(internet.servers["fake.com"].requests)
+    assert await completed(run, "call-asyncapi-publish", given, resources=resources) == {"petId": 7}
+    (sent,) = sent_to(internet, "fake.com", since)
+    assert (sent.method, sent.target, json.loads(sent.body)) == ("POST", "/v1/pets/byStatus", {"petId": 7})
+    assert sent.headers["Authorization"] == "Bearer of-the-input"
+
+
+async def test_five_messages_come_over_a_socket(run: Any) -> None:
+    text, resources = subscribing("call-asyncapi-subscribe-consume-amount")
+    web = Web()
+    for n in range(7):
+        sender = {"firstName": "Ann" if n != 1 else "Bea", "lastName": "B"}
+        web.give(json.dumps({"user": "leo", "from": sender, "text": str(n)}).encode())
+    async with serve(web.app()) as server:
+        for operation in resources.values():
+            operation["channel"] = "/ws/notes"
+            operation["messages"][0]["correlation_id"] = "$message.payload#/user"
+            operation["servers"] = [
+                {"name": "chat", "protocol": "ws", "host": server.address, "pathname": ""}
+            ]
+        ended = await run(text, LEO, resources=resources)
+    assert ended.status == "completed", ended.error
+    assert [message["payload"]["text"] for message in ended.output] == ["0", "2", "3", "4", "5"]
+
+
 @pytest.mark.parametrize(("consumed", "expected"), [(5, ["1"]), (0, ["1", "3"])])
 async def test_a_subscription_goes_on_while_its_condition_holds(
     run: Any, consumed: int, expected: Any
@@ -434,8 +469,6 @@ async def test_a_sub_workflow_registers_the_customer(run: Any) -> None:
 # --- all of them --------------------------------------------------------------------------------------------
 
 NOT_YET = {file.stem for file in FILES if file.stem.startswith("run-")} - {"run-subflow"} | {
-    "call-asyncapi-publish",
-    "call-asyncapi-subscribe-consume-amount",
     "call-mcp",
     "mock-service-extension",
 }

@@ -72,12 +72,7 @@ UNSUPPORTED = {
         TASK % (MCP % "{stdio: {command: x}}, protocolVersion: '2026-07-28'"),
         "/do/0/a/with/protocolVersion",
     ),
-    "asyncapi.server": (TASK % (ASYNC % "message: {}, server: {name: s}"), "/do/0/a/with/server"),
-    "asyncapi.protocol": (TASK % (ASYNC % "message: {}, protocol: kafka"), "/do/0/a/with/protocol"),
-    "asyncapi.authentication": (
-        TASK % (ASYNC % "message: {}, authentication: {basic: {username: u, password: p}}"),
-        "/do/0/a/with/authentication",
-    ),
+    "asyncapi.protocol redis": (TASK % (ASYNC % "message: {}, protocol: redis"), "/do/0/a/with/protocol"),
     "asyncapi.document.endpoint.authentication": (
         TASK
         % (ASYNC % "message: {}").replace(
@@ -147,6 +142,7 @@ def test_what_is_refused_says_what_it_is_and_where() -> None:
         (TASK % "{set: {x: 1}, wait: PT1S}", "ambiguous-task"),
         (TASK % "{metadata: {}}", "unknown-task"),
         (TASK % "{run: {workflow: {namespace: a, name: b}, return: code}}", "misplaced-property"),
+        (TASK % (ASYNC % "message: {}, authentication: {bearer: {token: t}}"), "misplaced-property"),
     ],
 )
 def test_what_the_language_does_not_have_is_refused_by_its_own_code(body: str, code: str) -> None:
@@ -206,6 +202,9 @@ SUPPORTED = {
         "asyncapi.operation",
         "asyncapi.message",
         "asyncapi.subscription",
+        "asyncapi.server",
+        "asyncapi.protocol",
+        "asyncapi.authentication",
     ),
     *("a2a.agentCard", "a2a.server", "a2a.method", "a2a.parameters"),
     *("mcp.protocolVersion", "mcp.method", "mcp.parameters", "mcp.timeout", "mcp.transport", "mcp.client"),
