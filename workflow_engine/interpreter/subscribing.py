@@ -129,7 +129,7 @@ def message(run: Run, messages: Messages, event: JsonObject) -> JsonObject:
     if messages.bridge is not None:
         brought = event.get("data")
         return brought if isinstance(brought, dict) else {}
-    read = evaluate(_READ, event, _names(_operation(run, messages)))
+    read = pure(_READ, event, _names(_operation(run, messages)))
     assert isinstance(read, dict)
     return read
 

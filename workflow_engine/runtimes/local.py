@@ -349,3 +349,7 @@ class LocalRun:
     def tell(self, event: JsonObject) -> None:
         if self.audience is not None and not self.scheduler.giving_up:
             self.store(self.audience.channel, event)
+
+
+async def _coroutine(work: Awaitable[T]) -> T:
+    return await work
