@@ -10,7 +10,8 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from workflow_engine.runtimes.temporal.effects import DETACHED, execute
+from workflow_engine.runtimes.temporal.calling import execute
+from workflow_engine.runtimes.temporal.effects import DETACHED
 from workflow_engine.runtimes.temporal.failures import failure_of, fault_of
 
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ChildWorkflowError,
@@ -38,6 +37,7 @@ from workflow_engine.interpreter.effects import (
 )
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.events import check_event
+from workflow_engine.runtimes.temporal.calling import HEARTBEAT, UNTIL_IT_WORKS, execute, receive, summary
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, reraise
 from workflow_engine.values import Json, JsonObject, rfc3339
 
@@ -51,16 +51,6 @@ DETACHED = "wfe.detached"
 """The workflow that makes a call which its run does not wait for."""
 EVALUATION_SECONDS = 40.0
 """How long the evaluation of an expression with secrets may take: a token may have to be fetched for it."""
-GRACE = timedelta(seconds=30)
-HEARTBEAT = timedelta(seconds=12)
-SHORT_HEARTBEAT = timedelta(seconds=6)
-"""For calls that end by being cancelled: they hear of it with the answer to a heartbeat."""
-CENTURY = timedelta(days=36_500)
-UNTIL_IT_WORKS = RetryPolicy(
-    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
-)
-"""For what must happen: a fault is not retried, a lost worker or an unreachable router is waited for."""
-SUMMARY_BYTES = 200
 BREATH = 1500
 """How many states in a row, none of which waits or acts, one workflow task may do. A worker that is silent for
 two seconds is taken for stuck, so after that many the run waits for a moment, and others get their turn."""
@@ -142,9 +132,11 @@ class TemporalEffects:
         if not call.wait:
             await self._begin(call, place, about)
             return None
-        if call.reception is not None:
-            return await self._receive(call, about, place)
         try:
+            if call.reception is not None:
+                return await receive(
+                    call.kind, call.arguments, {**about, "reception": call.reception}, place.label
+                )
             return await execute(call.kind, call.arguments, about, place.label, call.timeout)
         except ActivityError as failure:
             raise _cancelled_or(failure) from None
@@ -162,22 +154,6 @@ class TemporalEffects:
                 static_summary=summary(place.label),
                 memo={"namespace": name.namespace, "name": name.name, "version": name.version},
             )
-
-    async def _receive(self, call: Call, about: dict[str, Any], place: Place) -> Json:
-        """A call without end: another worker goes on with it soon after the one that does it is silent."""
-        about["reception"] = call.reception
-        try:
-            return await workflow.execute_activity(  # type: ignore[no-any-return]
-                f"call.{call.kind}",
-                args=[call.arguments, about],
-                activity_id=place.id,
-                summary=summary(place.label),
-                start_to_close_timeout=CENTURY,
-                heartbeat_timeout=SHORT_HEARTBEAT,
-                retry_policy=UNTIL_IT_WORKS,
-            )
-        except ActivityError as failure:
-            raise _cancelled_or(failure) from None
 
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
         check_event(event)
@@ -376,24 +352,6 @@ class TemporalEffects:
         )
 
 
-async def execute(
-    kind: str, arguments: JsonObject, about: JsonObject, label: str, bound: float | None
-) -> Json:
-    """Make a call as an activity, which is lost with its worker and made again, within *bound* seconds if any."""
-    seconds = about["timeout"]
-    assert isinstance(seconds, int | float)
-    return await workflow.execute_activity(  # type: ignore[no-any-return]
-        f"call.{kind}",
-        args=[arguments, about],
-        activity_id=str(about["place"]),
-        summary=summary(label),
-        start_to_close_timeout=timedelta(seconds=seconds) + GRACE,
-        schedule_to_close_timeout=None if bound is None else timedelta(seconds=max(bound, 0.001)),
-        heartbeat_timeout=HEARTBEAT,
-        retry_policy=UNTIL_IT_WORKS,
-    )
-
-
 async def _run(branch: Thunk[T]) -> T:
     return await branch()
 
@@ -404,11 +362,3 @@ def _error(task: asyncio.Task[Any]) -> BaseException | None:
 
 def _cancelled_or(failure: FailureError) -> BaseException:
     return asyncio.CancelledError() if is_cancelled_exception(failure) else reraise(failure)
-
-
-def summary(text: str) -> str:
-    """*text* cut to what Temporal keeps of a summary, 200 bytes."""
-    encoded = text.encode()
-    return (
-        text if len(encoded) <= SUMMARY_BYTES else encoded[: SUMMARY_BYTES - 3].decode(errors="ignore") + "…"
-    )

@@ -44,8 +44,9 @@ from workflow_engine.engine.runtime import (
 from workflow_engine.errors import ERRORS, Conflict, Error, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
 from workflow_engine.interpreter.lifecycle import Audience
+from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.connection import translated
-from workflow_engine.runtimes.temporal.effects import LIFECYCLE, summary
+from workflow_engine.runtimes.temporal.effects import LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import fault_of
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.values import Json, JsonObject

@@ -38,8 +38,8 @@ from workflow_engine.engine.schedules import Plan, ScheduledRun, ScheduleState
 from workflow_engine.errors import Conflict, NotFound
 from workflow_engine.graph.schedule import After, Calendar, Cron, Every, Range
 from workflow_engine.interpreter.lifecycle import Audience
+from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.connection import translated
-from workflow_engine.runtimes.temporal.effects import summary
 from workflow_engine.runtimes.temporal.planned import (
     about,
     mark,

@@ -21,7 +21,8 @@ from workflow_engine.errors import Fault
 from workflow_engine.graph.model import walk
 from workflow_engine.interpreter.lifecycle import status_of
 from workflow_engine.interpreter.run import Run
-from workflow_engine.runtimes.temporal.effects import LIFECYCLE, UNTIL_IT_WORKS, TemporalEffects
+from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
+from workflow_engine.runtimes.temporal.effects import LIFECYCLE, TemporalEffects
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
 
 
