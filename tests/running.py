@@ -23,12 +23,12 @@ from workflow_engine.calls.secrets import EnvironmentSecrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
 from workflow_engine.errors import NotFound
+from workflow_engine.filters import read
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import Progress, SubRun
 from workflow_engine.interpreter.lifecycle import Audience
-from workflow_engine.interpreter.listening import read, specify
+from workflow_engine.interpreter.listening import triggering
 from workflow_engine.interpreter.position import Frame
-from workflow_engine.interpreter.scope import Scope
 from workflow_engine.runtimes.local import LocalRun
 from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
 from workflow_engine.runtimes.temporal.activities import Activities
@@ -216,16 +216,17 @@ def triggered(
     """The events that the trigger of *graph* takes, and those that are left."""
     if graph.trigger is None:
         return [], events
-    machine = filters.machine(specify(graph.trigger.strategy, None, Scope({}, {})))
-    state, taken = machine.initial(), []
+    machine = filters.machine(triggering(graph.trigger))
+    state, taken, given = machine.initial(), [], []
     for number, event in enumerate(events):
         accepted = machine.accept(state, event)
         if accepted is not None:
             state = accepted.state
             taken.append(number)
+            given += [event] if accepted.index is not None else []
             if accepted.complete:
                 left = [event for position, event in enumerate(events) if position not in taken]
-                return [events[position] for position in taken], left
+                return given, left
     return [], events
 
 

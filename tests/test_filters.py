@@ -173,6 +173,39 @@ class TestStrategies:
         assert (last.index, last.complete, last.ends) == (None, True, True)
         assert subject.accept(last.state, event()) is None
 
+    def test_until_a_condition_holds_of_the_events_so_far_as_they_are_read(self):
+        until = {"expression": "(. | add) >= 5", "read": "data"}
+        spec = {"mode": "any", "filters": [typed("a")], "until": until}
+        events = [
+            event(type="a", data=2),
+            event(type="b", data=9),
+            event(type="a", data=3),
+            event(type="a", data=4),
+        ]
+        assert takes(spec, *events) == [0, "left", 0, "left"]
+        whole = {"expression": 'map(.type) == ["a", "b"]'}
+        assert takes(
+            {"mode": "any", "filters": [], "until": whole}, event(type="a"), event(type="b"), event()
+        ) == [*(0, 0, "left")]
+
+    def test_a_condition_that_cannot_be_evaluated_does_not_hold_and_says_why(self):
+        subject = machine({"mode": "any", "filters": [], "until": {"expression": ".[0].id + 1 > 1"}})
+        errors: list[str] = []
+        taken = subject.accept({}, event(id="x"), errors)
+        assert taken is not None
+        assert not taken.complete
+        assert errors[0].startswith("until: ")
+
+    def test_what_a_condition_sees_is_bounded(self):
+        until = {"expression": "length > 5000", "read": "data"}
+        subject = machine({"mode": "any", "filters": [], "until": until})
+        state: dict = {}
+        for _ in range(5):
+            state = subject.accept(state, event(data="x" * 400_000)).state
+        assert len(state["seen"]) == 2
+        state = {"seen": [1] * 1000}
+        assert len(subject.accept(state, event(data=1)).state["seen"]) == 1000
+
     def test_until_all_counts_events_that_may_be_output_too(self):
         until = {"mode": "all", "filters": [typed("a"), typed("b")]}
         spec = {"mode": "any", "filters": [typed("a")], "until": until}
@@ -231,6 +264,10 @@ class TestBadSpecs:
             ({"mode": "one", "filters": [{"atributes": {}}]}, "/filters/0/atributes"),
             ({"mode": "one", "filters": [{}], "open": True}, "/open"),
             ({"mode": "all", "filters": [{}], "until": {"mode": "one", "filters": [{}]}}, "/until"),
+            ({"mode": "all", "filters": [{}], "until": {"expression": "true"}}, "/until"),
+            ({"mode": "any", "filters": [{}], "until": {"expression": ".a |"}}, "/until/expression"),
+            ({"mode": "any", "filters": [{}], "until": {"expression": "true", "read": "x"}}, "/until/read"),
+            ({"mode": "any", "filters": [{}], "until": {"expression": "true", "mode": "any"}}, "/until/mode"),
             (
                 {"mode": "any", "filters": [{}], "until": {"mode": "any", "filters": [{}], "until": {}}},
                 "/until/until",

@@ -22,8 +22,8 @@ from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.store import Definition, DefinitionStore
 from workflow_engine.engine.triggers import Triggers
 from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Problem, Rejected
+from workflow_engine.filters import read
 from workflow_engine.graph.model import StateGraph
-from workflow_engine.interpreter.listening import read
 from workflow_engine.values import Json, JsonObject
 
 Resolve = Callable[[Need], Awaitable[Json]]

@@ -9,8 +9,7 @@ from urllib.parse import quote
 from workflow_engine.errors import NotFound
 from workflow_engine.events.subscriptions import RetryPolicy, Subscription
 from workflow_engine.graph.model import StateGraph
-from workflow_engine.interpreter.listening import specify
-from workflow_engine.interpreter.scope import Scope
+from workflow_engine.interpreter.listening import triggering
 
 OWN = "workflow:"
 """How the subscriptions of deployed workflows begin; they are not for others to change."""
@@ -46,7 +45,7 @@ class Triggers:
             Subscription(
                 id=id,
                 channel=graph.trigger.channel,
-                strategy=specify(graph.trigger.strategy, None, Scope({}, {})),
+                strategy=triggering(graph.trigger),
                 target={"kind": "workflow", "namespace": name.namespace, "name": name.name},
                 retry=UNTIL_STARTED,
             )

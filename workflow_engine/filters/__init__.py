@@ -5,7 +5,8 @@ A **strategy** is JSON, because it travels and is stored::
     {"mode": "one" | "any" | "all",
      "filters": [{"attributes": {name: test}, "correlate": {key: {"from": jq, "expect"?: value}},
                   "ignore_case"?: bool}],
-     "until"?: strategy without an `until`,      ends an `any`
+     "until"?: strategy without an `until`,      ends an `any`; or {"expression": jq, "read"?: "data" | "envelope" |
+                                                 "raw"}: once that holds of the list of events so far
      "open"?: true,                              an `any` that whoever listens ends itself
      "scope"?: {variable: value}}                what the expressions may name, next to `$event`
 
@@ -27,15 +28,18 @@ through *errors*.
 from __future__ import annotations
 
 from workflow_engine.filters.attributes import MAX_PATTERN, MAX_SUBJECT, attribute_test
+from workflow_engine.filters.collected import READS, read
 from workflow_engine.filters.machine import MAX_FILTERS, Accepted, Machine, State, machine
 
 __all__ = [
     "MAX_FILTERS",
     "MAX_PATTERN",
     "MAX_SUBJECT",
+    "READS",
     "Accepted",
     "Machine",
     "State",
     "attribute_test",
     "machine",
+    "read",
 ]

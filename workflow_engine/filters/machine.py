@@ -17,6 +17,7 @@ from workflow_engine.filters.attributes import (
     expression_at,
     members_of,
 )
+from workflow_engine.filters.collected import Condition, condition
 from workflow_engine.values import Json, JsonObject, deep_equal
 
 State: TypeAlias = JsonObject
@@ -74,9 +75,10 @@ class Machine:
     def accept(self, state: State, event: JsonObject, errors: list[str] | None = None) -> Accepted | None:
         """Take *event* or leave it (``None``); *state* is not changed.
 
-        ``until`` is asked first. ``one`` and ``any`` take the first event that matches and are complete,
-        unless ``until`` or ``open`` keeps an ``any`` going. ``all`` takes one event for each filter, in any
-        order; an event that matches several takes the first that still waits (decision A38).
+        ``until`` is asked first where it is a strategy, and last, of all events so far, where it is a condition.
+        ``one`` and ``any`` take the first event that matches and are complete, unless ``until`` or ``open``
+        keeps an ``any`` going. ``all`` takes one event for each filter, in any order; an event that matches
+        several takes the first that still waits (decision A38).
 
         A correlation key has one value for the whole strategy, ``until`` included: what ``expect`` says, or
         else what the first accepted event had (decision A42). An event without a value (null) for a key
@@ -159,11 +161,12 @@ class _Strategy:
     mode: str
     filters: tuple[_Filter, ...]
     until: _Strategy | None
+    condition: Condition | None
     open: bool
     expected: JsonObject
 
 
-_NOTHING = _Strategy("any", (), None, open=False, expected={})
+_NOTHING = _Strategy("any", (), None, None, open=False, expected={})
 
 
 def _accept(strategy: _Strategy, state: State, event: JsonObject, errors: list[str]) -> Accepted | None:
@@ -194,6 +197,10 @@ def _accept(strategy: _Strategy, state: State, event: JsonObject, errors: list[s
         if strategy.mode == "all":
             after["met"] = [*sorted((*satisfied, index))]
             complete = len(satisfied) + 1 == len(strategy.filters)
+        elif strategy.condition is not None:
+            seen = strategy.condition.after(state.get("seen"), event)
+            after["seen"] = seen
+            complete = strategy.condition.holds(seen, errors)
         else:
             complete = strategy.until is None and not strategy.open
         if complete:
@@ -250,13 +257,14 @@ def _strategy(spec: Json, at: str, scope: JsonObject, *, nested: bool) -> _Strat
             "`open` means that the listener decides the end; `until` may not stand beside it", "open"
         )
     compiled = tuple(_filter(item, scope, *path, "filters", i) for i, item in enumerate(filters))
-    ending = None if until is None else _strategy(until, "until", scope, nested=True)
+    enough = condition(until, scope) if isinstance(until, dict) and "expression" in until else None
+    ending = None if until is None or enough is not None else _strategy(until, "until", scope, nested=True)
     expected: JsonObject = {}
     for item in (*compiled, *(ending.filters if ending else ())):
         for key in item.correlate:
             if key.has_expect:
                 expected.setdefault(key.name, key.expect)
-    return _Strategy(str(mode), compiled, ending, is_open, expected)
+    return _Strategy(str(mode), compiled, ending, enough, is_open, expected)
 
 
 def _filter(spec: Json, scope: JsonObject, *path: str | int) -> _Filter:

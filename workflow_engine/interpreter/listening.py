@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from workflow_engine import filters
 from workflow_engine.errors import fault
 from workflow_engine.expressions import Expression
-from workflow_engine.graph.model import Event, Handler, State, Strategy, Transition
+from workflow_engine.filters import read
+from workflow_engine.graph.model import Event, Handler, State, Strategy, Transition, Trigger
 from workflow_engine.interpreter import subscribing
 from workflow_engine.interpreter.dataflow import apply, merge
 from workflow_engine.interpreter.effects import Arrival, Expired, Listener, Place
@@ -47,15 +48,14 @@ def specify(strategy: Strategy, data: Json, scope: Scope) -> JsonObject:
     return spec
 
 
-def read(event: JsonObject, how: str) -> Json:
-    """What a run sees of *event*: its ``data``, the whole ``envelope``, or the ``raw`` payload."""
-    match how:
-        case "envelope":
-            return event
-        case "raw":
-            return event.get("data_base64", event.get("data"))
-        case _:
-            return event["data"] if "data" in event else event.get("data_base64")
+def triggering(trigger: Trigger) -> JsonObject:
+    """The strategy of events that start runs: whoever gathers them knows the end of ``until`` too."""
+    spec = specify(trigger.strategy, None, Scope({}, {}))
+    until = trigger.strategy.until
+    if isinstance(until, Expression):
+        del spec["open"]
+        spec["until"] = {"expression": str(until.source), "read": trigger.read}
+    return spec
 
 
 async def wait(run: Run, state: State, action: Event, frame: Frame) -> tuple[Json, Transition]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from workflow_engine import filters
 from workflow_engine.errors import Error, Fault, NotFound, fault
+from workflow_engine.filters import read
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
     CLOSED,
@@ -31,9 +32,8 @@ from workflow_engine.interpreter.effects import (
     Thunk,
 )
 from workflow_engine.interpreter.lifecycle import Audience
-from workflow_engine.interpreter.listening import read, specify
+from workflow_engine.interpreter.listening import triggering
 from workflow_engine.interpreter.run import Run
-from workflow_engine.interpreter.scope import Scope
 from workflow_engine.runtimes.control import CancelledRun, Control
 from workflow_engine.runtimes.events import check_event
 from workflow_engine.runtimes.scheduler import Cancelled, Promise, Scheduler, Stalled, Task
@@ -156,17 +156,17 @@ class LocalRun:
         trigger = self.graph.trigger
         if trigger is None:
             return input, []
-        machine = filters.machine(specify(trigger.strategy, None, Scope({}, {})))
-        state, taken = machine.initial(), []
+        machine = filters.machine(triggering(trigger))
+        state, taken = machine.initial(), list[tuple[int, JsonObject, bool]]()
         for number, event in enumerate(self.channels.get(trigger.channel, [])):
             accepted = machine.accept(state, event)
             if accepted is None:
                 continue
             state = accepted.state
-            taken.append((number, event))
+            taken.append((number, event, accepted.index is not None))
             if accepted.complete:
-                self._consumed |= {(trigger.channel, position) for position, _ in taken}
-                seeds = [taken_event for _, taken_event in taken]
+                self._consumed |= {(trigger.channel, position) for position, _, _ in taken}
+                seeds = [taken_event for _, taken_event, counts in taken if counts]
                 if trigger.state is not None:
                     return input, seeds
                 if self.audience is not None:

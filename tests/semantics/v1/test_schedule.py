@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.semantics.v1.documents import output, problems, refused, workflow
+from tests.semantics.v1.documents import event, output, problems, refused, workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.cron import calendars
 from workflow_engine.graph import render
@@ -187,6 +187,50 @@ async def test_a_scheduled_document_that_is_run_by_hand_runs_once_with_the_given
     body = "schedule: {%s}\ndo: [{a: {set: {got: '${ . }'}}}]"
     for written in ("every: PT1H", "cron: '0 0 1 1 *'", "after: PT1H"):
         assert await output(run, body % written, {"n": 1}) == {"got": {"n": 1}}
+
+
+async def test_a44_until_a_condition_holds_events_are_gathered_for_one_run(run: Any) -> None:
+    body = """
+    schedule:
+      on: {any: [{with: {type: t}}], until: '(map(.data) | add) >= 10'}
+    do: [{a: {set: {got: '${ map(.data) }'}}}]
+    """
+    events = [
+        event("t", "1", 3),
+        event("u", "2", 9),
+        event("t", "3", 4),
+        event("t", "4", 5),
+        event("t", "5", 6),
+    ]
+    assert await output(run, body, events=events) == {"got": [3, 4, 5]}
+
+
+async def test_a36_the_condition_of_until_sees_the_events_as_they_are_read(run: Any) -> None:
+    body = """
+    schedule: {on: {any: [{with: {type: t}}], until: '. == [1, 2]'}, read: data}
+    do: [{a: {set: {got: '${ . }'}}}]
+    """
+    assert await output(run, body, events=[event("t", "1", 1), event("t", "2", 2)]) == {"got": [1, 2]}
+
+
+async def test_a44_until_an_event_comes_which_is_not_part_of_the_input(run: Any) -> None:
+    body = """
+    schedule:
+      read: data
+      on: {any: [{with: {type: t}}, {with: {type: u}}], until: {one: {with: {type: stop}}}}
+    do: [{a: {set: {got: '${ . }'}}}]
+    """
+    events = [event("t", "1", 1), event("u", "2", 2), event("stop", "3", 3), event("t", "4", 4)]
+    assert await output(run, body, events=events) == {"got": [1, 2]}
+
+
+def test_until_goes_with_any_alone_and_sees_no_variables() -> None:
+    assert refused("schedule: {on: {one: {with: {type: a}}, until: 'true'}}\ndo: []").code in {
+        "misplaced-property",
+        "misplaced-until",
+    }
+    found = refused("schedule: {on: {any: [{with: {type: a}}], until: '$context.enough'}}\ndo: []")
+    assert (found.code, found.pointer) == ("invalid-expression", "/schedule/on/until")
 
 
 def test_ranges_are_kept_as_they_are_written() -> None:

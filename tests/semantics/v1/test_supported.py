@@ -35,10 +35,6 @@ UNSUPPORTED = {
     ),
     "evaluate.mode": ("evaluate: {mode: loose}\ndo: []", "/evaluate/mode"),
     "use.extensions": ("use: {extensions: [{e: {extend: all}}]}\ndo: []", "/use/extensions"),
-    "schedule.on.until": (
-        "schedule: {on: {any: [{with: {type: a}}], until: 'true'}}\ndo: []",
-        "/schedule/on/until",
-    ),
     "run.container": (TASK % "{run: {container: {image: alpine}}}", "/do/0/a/run/container"),
     "grpc.proto as an expression": (
         TASK % (GRPC % ("'${ .x }'", "S", "")),

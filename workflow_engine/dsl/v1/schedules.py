@@ -25,8 +25,6 @@ def trigger(lowering: WorkflowLowering) -> Trigger | None:
     if not isinstance(written, dict) or "on" not in written:
         return None
     strategy = events.strategy(lowering, written["on"], f"{_AT}/on", frozenset(), frozenset())
-    if strategy.until is not None:
-        lowering.unsupported("`until` in `schedule.on`", f"{_AT}/on/until")
     read = written.get("read", "envelope")
     return Trigger(strategy, lowering.channel(_metadata(lowering), "/document/metadata"), str(read), None)
 
