@@ -110,8 +110,10 @@ async def test_an_assertion_of_the_author_is_sent_as_it_is(issuer, server, conte
     issuer.register("app", "client_secret_jwt", SECRET)
     claims = {"iss": "app", "sub": "app", "aud": f"{server.url}/oauth2/token", "jti": "j"}
     assertion = jwt.encode({**claims, "iat": 1_000_000_000, "exp": 4_000_000_000}, SECRET, "HS256")
-    client = {"id": "app", "assertion": assertion, "authentication": "client_secret_jwt"}
-    assert (await call(protected(server, policy(server, client=client)), context))["sub"] == "app"
+    client = {"id": "app", "assertion": assertion}
+    for method in ({"authentication": "client_secret_jwt"}, {}):
+        given = policy(server, client={**client, **method})
+        assert (await call(protected(server, given), context))["sub"] == "app"
 
 
 @pytest.mark.parametrize("client", [{"id": "public", "authentication": "none"}, {"id": "public"}])
@@ -286,6 +288,17 @@ async def test_a_token_is_held_to_the_issuers(issuer, server, context):
         ({"client": {"id": "a", "secret": "SECRET", "authentication": "client_secret_jwt"}}, "32 bytes"),
         ({"client": {"id": "a", "secret": "SECRET", "authentication": "private_key_jwt"}}, "private key"),
         ({"client": {"id": "a", "authentication": "private_key_jwt"}}, "to sign with"),
+        (
+            {
+                "client": {
+                    "id": "a",
+                    "secret": "s",
+                    "assertion": "SECRET",
+                    "authentication": "client_secret_post",
+                }
+            },
+            "client.assertion has no place",
+        ),
         ({"request": {"encoding": "text/xml"}}, "request.encoding"),
         ({"scopes": [1]}, "scopes must be a list of strings"),
     ],

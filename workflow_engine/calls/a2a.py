@@ -16,7 +16,7 @@ from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.event_stream import MEDIA_TYPE, server_events
 from workflow_engine.calls.exchange import Request, deadline, header_safe, opened, read_answer, refusal
 from workflow_engine.calls.http import endpoint, members, merge_headers, shown, target
-from workflow_engine.calls.uri_template import expand
+from workflow_engine.calls.uri_template import address
 from workflow_engine.calls.url import parse_url, shown_url
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
@@ -87,8 +87,7 @@ async def _request(method: str, arguments: JsonObject, context: CallContext) -> 
         else arguments.get("server")
     )
     uri, policy = endpoint(described)
-    if "$uri_variables" in arguments:
-        uri = expand(uri, arguments["$uri_variables"])
+    uri = address(uri, arguments)
     if not by_card:
         url, credentials = await target(uri, policy, context.egress)
         headers = merge_headers(credentials.headers, None, context.egress)

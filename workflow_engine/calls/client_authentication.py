@@ -29,17 +29,20 @@ def authenticate_client(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The parameters and the headers by which *client* authenticates at the token *endpoint*.
 
-    *client* is that of an authentication policy: ``id``, ``secret``, ``assertion``, ``authentication``. A
-    client without a secret and without a word on its authentication is a public one. An ``assertion`` is sent as
-    it is; without one it is made and signed here, with the secret as key: for ``private_key_jwt`` that is a
-    private key, in PEM or as a JWK. *scheme* is what faults begin with; they never have a value of *client*.
+    *client* is that of an authentication policy: ``id``, ``secret``, ``assertion``, ``authentication``. A client
+    without a secret and without a word on its authentication is a public one, unless it has an ``assertion``.
+    That is sent as it is; without one it is made and signed here, with the secret as key: for
+    ``private_key_jwt`` that is a private key, in PEM or as a JWK. *scheme* is what faults begin with; they never
+    have a value of *client*.
     """
     id, method = text(client, "id"), text(client, "authentication")
     secret, assertion = client.get("secret"), text(client, "assertion")
     if not method:
-        method = "client_secret_post" if secret else "none"
+        method = "private_key_jwt" if assertion else "client_secret_post" if secret else "none"
     if method not in METHODS:
         raise _wrong(scheme, f"client.authentication must be one of {', '.join(METHODS)}")
+    if assertion and not method.endswith("_jwt"):
+        raise _wrong(scheme, f"client.assertion has no place in the client.authentication {method}")
     if method == "none":
         return ({"client_id": id} if id else {}), {}
     if not id:

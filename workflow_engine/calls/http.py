@@ -17,7 +17,7 @@ from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.credentials import NOBODY, Credentials
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.exchange import OUTPUTS, Request, deadline, exchange
-from workflow_engine.calls.uri_template import expand
+from workflow_engine.calls.uri_template import address
 from workflow_engine.calls.url import add_query, parse_url, query_piece, shown_uri
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
@@ -45,8 +45,7 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
         raise fault("configuration", f"method must be the name of an HTTP method, not {shown(method)}")
     output, redirect = answer_options(arguments)
     uri, policy = endpoint(arguments.get("endpoint"))
-    if "$uri_variables" in arguments:
-        uri = expand(uri, arguments["$uri_variables"])
+    uri = address(uri, arguments)
     started = time.monotonic()
     async with deadline(context.timeout, f"authentication to call {shown_uri(uri)}"):
         url, credentials = await target(uri, policy, context.egress)

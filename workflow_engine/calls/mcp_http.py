@@ -21,7 +21,7 @@ from workflow_engine.calls.event_stream import MEDIA_TYPE, server_events
 from workflow_engine.calls.exchange import Request, deadline, header_safe, read_answer, refusal
 from workflow_engine.calls.exchange import opened as sent
 from workflow_engine.calls.http import endpoint, merge_headers, target
-from workflow_engine.calls.uri_template import expand
+from workflow_engine.calls.uri_template import address
 from workflow_engine.calls.url import shown_url
 from workflow_engine.errors import Fault, fault
 from workflow_engine.values import JsonObject
@@ -44,8 +44,7 @@ async def opened(
     if unknown:
         raise fault("configuration", f"the http transport of call mcp has no argument {unknown[0]!r}")
     uri, policy = endpoint(given.get("endpoint"))
-    if "$uri_variables" in arguments:
-        uri = expand(uri, arguments["$uri_variables"])
+    uri = address(uri, arguments)
     url, credentials = await target(uri, policy, context.egress)
     headers = merge_headers(credentials.headers, given.get("headers"), context.egress)
     for name in _OWN:

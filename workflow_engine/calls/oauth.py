@@ -19,6 +19,7 @@ from workflow_engine.calls.credentials import Credentials
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.exchange import Request, Response, deadline, send
 from workflow_engine.calls.tokens import Token
+from workflow_engine.calls.uri_template import address
 from workflow_engine.calls.url import REDACTED, bounded, parse_url, shown_url
 from workflow_engine.errors import ERRORS, Fault, fault
 from workflow_engine.values import Json, JsonObject
@@ -87,7 +88,7 @@ def _header(token: Token) -> Mapping[str, str]:
 
 
 def _policy(scheme: str, properties: JsonObject) -> _Policy:
-    authority = text(properties, "authority").strip()
+    authority = address(text(properties, "authority").strip(), properties)
     if not authority:
         raise _wrong(scheme, "authority is missing")
     endpoints, request = _part(scheme, properties, "endpoints"), _part(scheme, properties, "request")
@@ -112,9 +113,7 @@ def _policy(scheme: str, properties: JsonObject) -> _Policy:
 def _grant(scheme: str, properties: JsonObject) -> _Parameters:
     grant = text(properties, "grant")
     if grant == "authorization_code":
-        message = (
-            "grant authorization_code is not supported: nobody is there to sign in when a workflow calls"
-        )
+        message = "grant authorization_code needs a code that a person gets by signing in, and nobody is there to do so"
         raise _wrong(scheme, message)
     if grant not in GRANTS:
         raise _wrong(scheme, f"grant must be one of {', '.join(GRANTS)}")

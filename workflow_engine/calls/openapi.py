@@ -19,7 +19,7 @@ from workflow_engine.calls.http import answer_options, endpoint, members, merge_
 from workflow_engine.calls.openapi_document import Body, OpenApiDocument, Operation, suggestion
 from workflow_engine.calls.openapi_parameters import cookie_pieces, header_value, path_segment, query_pieces
 from workflow_engine.calls.structured_text import read
-from workflow_engine.calls.uri_template import expand
+from workflow_engine.calls.uri_template import address
 from workflow_engine.calls.url import add_query, bounded
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
@@ -59,8 +59,7 @@ async def _document(arguments: JsonObject, context: CallContext) -> tuple[str, s
     for pinned in context.resources.values():
         if pinned.get("uri") == uri:
             return str(pinned.get("base", uri)), str(pinned["content"])
-    if "$uri_variables" in arguments:
-        uri = expand(uri, arguments["$uri_variables"])
+    uri = address(uri, arguments)
     if policy is None:
         remembered = context.egress.texts.get(uri)
         if remembered is not None:

@@ -25,7 +25,7 @@ from workflow_engine.calls.processes import (
     scratch,
     streams_of,
 )
-from workflow_engine.calls.uri_template import expand
+from workflow_engine.calls.uri_template import address
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
 
@@ -106,8 +106,7 @@ async def _code(arguments: JsonObject, context: CallContext) -> str:
         return str(pinned.get("content"))
     source = arguments["source"]
     uri, policy = endpoint(source.get("endpoint") if isinstance(source, dict) else None)
-    if "$uri_variables" in arguments:
-        uri = expand(uri, arguments["$uri_variables"])
+    uri = address(uri, arguments)
     _, text = await fetch(uri, policy, context.egress, seconds=min(_SECONDS, context.timeout), kind="script")
     return text
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from urllib.parse import quote
 
 from workflow_engine.errors import fault
-from workflow_engine.values import Json
+from workflow_engine.values import Json, JsonObject
 
 _EXPRESSION = re.compile(r"\{([^{}]*)\}")
 _OPERATORS = "+#./;?&=,!@|"
@@ -44,6 +45,25 @@ def expand(template: str, variables: Json) -> str:
     if _dot_segments(expanded) > _dot_segments(template):
         raise fault("expression", f"a variable makes a '.' or '..' segment in the path of {template[:200]!r}")
     return expanded
+
+
+def address(uri: str, arguments: JsonObject) -> str:
+    """The address that *uri* is with what a call was given to expand it: nothing where it is no template.
+
+    ``$uri_parts`` are templates and, in turn, what expressions gave, which is put in as it is: text, or JSON (A2).
+    """
+    variables, parts = arguments.get("$uri_variables"), arguments.get("$uri_parts")
+    if not isinstance(parts, list):
+        return expand(uri, variables) if "$uri_variables" in arguments else uri
+    given = [part if isinstance(part, str) else _json(part) for part in parts]
+    expanded = "".join(part if number % 2 else expand(part, variables) for number, part in enumerate(given))
+    if _dot_segments(expanded) > _dot_segments("".join(given)):
+        raise fault("expression", f"a variable makes a '.' or '..' segment in the path of {expanded[:200]!r}")
+    return expanded
+
+
+def _json(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _dot_segments(uri: str) -> int:

@@ -63,7 +63,8 @@ _SHAPE = {
     "unknown-task": "None of the keywords that say what a task does is there: `call`, `do`, `emit`, `for`, "
     "`fork`, `listen`, `raise`, `run`, `set`, `switch`, `try`, `wait`.",
     "unsupported-authentication": "`certificate` is named by the specification as a kind of authentication but "
-    "defined nowhere. Use `basic`, `bearer`, `digest`, `oauth2` or `oidc`.",
+    "defined nowhere: use `basic`, `bearer`, `digest`, `oauth2` or `oidc`. The grant `authorization_code` needs a code "
+    "that a person gets by signing in, for which the specification has no property: use another grant.",
     "unsupported-language": "Expressions are written in jq; this engine has no other language.",
     "unsupported-schema-format": "Data is validated with JSON Schema (`format: json`); this engine has no other "
     "format.",
@@ -91,6 +92,9 @@ _COMPILE = {
     "`do: …` with its `input` and `output`. The message has the address of the file, and the place in it.",
     "invalid-interval": "How often a workflow is run must be known when it is deployed, and be more than nothing: "
     "whole seconds for `every`, which months and years are not. For moments of the calendar use `cron`.",
+    "invalid-uri-template": "The specification has the simple expansion of RFC 6570 alone (URI Template): `{name}`, a "
+    "property of the task's input, or `{a,b}`. Its other forms, such as `{+name}` or `{name*}`, are refused; build the "
+    "address with one `${ … }`.",
     "invalid-schema": "The JSON Schema is not valid, or refers to something outside itself. Schemas are never fetched "
     "while a workflow runs: put what it refers to into `$defs`.",
     "misplaced-until": "`until` ends a listener that takes `any` of its events; `one` and `all` end by themselves.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from workflow_engine import expressions
+from workflow_engine.dsl import uri_templates
 from workflow_engine.values import Json, JsonObject
 
 SECRETS = frozenset({"secrets", "secret"})
@@ -24,11 +25,13 @@ def policy_of(written: Json, use: JsonObject) -> Json:
 
 
 def policy_of_secret(policy: Json) -> Json:
-    """*policy*, with an expression in the place of ``{use: secret}``."""
+    """*policy*, with an expression in the place of ``{use: secret}``, and what the template of an authority reads."""
     if isinstance(policy, dict):
         for scheme, details in policy.items():
             if isinstance(details, dict) and isinstance(details.get("use"), str):
                 return {scheme: f"${{ $secrets[{json.dumps(details['use'])}] }}"}
+            if isinstance(details, dict) and (given := uri_templates.arguments(details.get("authority"))):
+                return {scheme: {**details, **given}}
     return policy
 
 

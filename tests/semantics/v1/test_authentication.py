@@ -40,6 +40,18 @@ async def test_an_access_token_is_had_from_the_issuer(run: Any, policy: str) -> 
     assert (await output(run, CALL % (PROTECTED, policy), given))["sub"] == "app"
 
 
+@pytest.mark.parametrize(
+    "authority", ["https://{host}", "https://{host}/${ .nothing }", "https://issuer.{tld}"]
+)
+async def test_a57_an_authority_may_be_a_uri_template(run: Any, authority: str) -> None:
+    """Expanded with the input of the task that calls, wherever the policy stands."""
+    policy = f"{{oauth2: {{authority: '{authority}', grant: client_credentials, {CLIENT}}}}}"
+    given = {"host": "issuer.example", "tld": "example", "nothing": ""}
+    assert (await output(run, CALL % (PROTECTED, policy), given))["sub"] == "app"
+    named = f"use: {{authentications: {{ours: {policy}}}}}\n" + CALL % (PROTECTED, "ours")
+    assert (await output(run, named, given))["sub"] == "app"
+
+
 async def test_a_policy_of_the_document_is_used_by_its_name(run: Any) -> None:
     body = f"""
     use:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import catalog
-from tests.semantics.v1.documents import error, kind, output, problems, refused
+from tests.semantics.v1.documents import error, kind, output, refused
 
 ECHO = "https://httpbin.org/anything"
 
@@ -144,19 +144,39 @@ async def test_a63_a_variable_that_is_no_scalar_is_an_expression_fault(run: Any)
 def test_a63_other_forms_of_templates_are_refused_when_the_document_is_loaded(form: str) -> None:
     for body in (get(f"'{ECHO}/{form}'"), get(f"{{uri: '{ECHO}/{form}'}}")):
         found = refused(body)
-        assert found.code == "unsupported"
+        assert found.code == "invalid-uri-template"
+        assert "RFC 6570" in found.message
         assert found.pointer.startswith("/do/0/a/with/endpoint")
     document = f"{{document: {{endpoint: '{ECHO}/{form}'}}, operationId: x}}"
-    assert refused(f"do: [{{a: {{call: openapi, with: {document}}}}}]").code == "unsupported"
+    assert refused(f"do: [{{a: {{call: openapi, with: {document}}}}}]").code == "invalid-uri-template"
 
 
 def test_a63_a_brace_without_its_counterpart_is_a_problem() -> None:
     assert refused(get(f"'{ECHO}/{{x'")).code == "invalid-value"
 
 
-def test_a63_a_template_with_an_expression_in_it_is_refused() -> None:
-    assert refused(get(f"'{ECHO}/{{x}}/${{ .y }}'")).code == "unsupported"
-    assert problems(get(f"'{ECHO}/x/${{ {{a: .y}} | .a }}'")) == []
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        ("{id}/${ .y }", "a%20b/c/d"),
+        ("${ .y }/{id}", "c/d/a%20b"),
+        ("${ .n }-{id}-${ .o }", "7-a%20b-%7B%22k%22:%22%7Bid%7D%22%7D"),
+        ("{id}?y=${ .y | @uri }", "a%20b?y=c%2Fd"),
+        ("x/${ {a: .y} | .a }", "x/c/d"),
+    ],
+)
+async def test_a2_an_expression_may_stand_beside_a_template_and_is_put_in_as_it_is(
+    run: Any, address: str, path: str
+) -> None:
+    """What the data has is no template again: the braces in it are characters."""
+    for endpoint in (f"'{ECHO}/{address}'", f"{{uri: '{ECHO}/{address}'}}"):
+        echoed = await output(run, get(endpoint), {"id": "a b", "y": "c/d", "n": 7, "o": {"k": "{id}"}})
+        assert echoed["path"] == f"/anything/{path}"
+
+
+async def test_a2_a_template_beside_an_expression_cannot_climb_in_the_path(run: Any) -> None:
+    fault = await error(run, get(f"'{ECHO}/${{ .y }}/{{id}}'"), {"y": "a", "id": ".."})
+    assert (kind(fault), fault["status"]) == ("expression", 400)
 
 
 async def test_an_address_that_is_an_expression_is_no_template(run: Any) -> None:

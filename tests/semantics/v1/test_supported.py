@@ -23,6 +23,7 @@ ASYNC = "{call: asyncapi, with: {document: {endpoint: 'https://x.example/a.yaml'
 MCP = "{call: mcp, with: {method: tools/list, transport: %s}}"
 GRPC = "{call: grpc, with: {proto: {endpoint: %s}, service: {name: %s, host: h%s}, method: m}}"
 OAUTH = "{authority: 'https://x.example', grant: client_credentials}"
+CODE = OAUTH.replace("client_credentials", "authorization_code")
 
 UNSUPPORTED = {
     "use.catalogs.endpoint as an expression": (
@@ -44,8 +45,8 @@ UNSUPPORTED = {
         TASK % (GRPC % ("'https://x.example/{v}.proto'", "S", "")),
         "/do/0/a/with/proto/endpoint",
     ),
-    "grpc.proto.endpoint.authentication": (
-        TASK % (GRPC % (POLICY % "{bearer: {token: t}}", "S", "")),
+    "grpc.proto.endpoint.authentication by the data of a run": (
+        TASK % (GRPC % (POLICY % "{bearer: {token: '${ .t }'}}", "S", "")),
         "/do/0/a/with/proto/endpoint/authentication",
     ),
     "grpc.service.name as an expression": (
@@ -88,22 +89,6 @@ UNSUPPORTED = {
         "output: {schema: {resource: {endpoint: 'https://x.example'}}}\ndo: []",
         "/output/schema/resource",
     ),
-    "oauth2.grant authorization_code": (
-        TASK % (HTTP % (POLICY % f"{{oauth2: {OAUTH}}}".replace("client_credentials", "authorization_code"))),
-        "/do/0/a/with/endpoint/authentication/oauth2/grant",
-    ),
-    "oidc.authority as a template": (
-        TASK
-        % (HTTP % (POLICY % f"{{oidc: {OAUTH}}}".replace("https://x.example", "https://x.example/{realm}"))),
-        "/do/0/a/with/endpoint/authentication/oidc/authority",
-    ),
-    "use.authentications.oauth2": (
-        f"use: {{authentications: {{p: {{oauth2: {OAUTH}}}}}}}\ndo: []".replace(
-            "client_credentials", "authorization_code"
-        ),
-        "/use/authentications/p/oauth2/grant",
-    ),
-    "URI template operators": (TASK % (HTTP % "'https://x.example/{+path}'"), "/do/0/a/with/endpoint"),
 }
 
 
@@ -131,6 +116,23 @@ def test_what_is_refused_says_what_it_is_and_where() -> None:
             "unsupported-schema-format",
         ),
         (TASK % (HTTP % (POLICY % "{certificate: {}}")), "unsupported-authentication"),
+        (TASK % (HTTP % (POLICY % f"{{oauth2: {CODE}}}")), "unsupported-authentication"),
+        (f"use: {{authentications: {{p: {{oidc: {CODE}}}}}}}\ndo: []", "unsupported-authentication"),
+        (
+            TASK
+            % (HTTP % (POLICY % "{oauth2: {authority: 'https://x.example', grant: password, actor: {}}}")),
+            "missing-property",
+        ),
+        (
+            TASK % (HTTP % (POLICY % f"{{oauth2: {OAUTH[:-1]}, subject: {{token: t, type: x}}}}}}")),
+            "misplaced-property",
+        ),
+        (TASK % (HTTP % "'https://x.example/{+path}'"), "invalid-uri-template"),
+        (
+            TASK
+            % (HTTP % (POLICY % f"{{oidc: {OAUTH}}}".replace("https://x.example", "https://x.example/{+r}"))),
+            "invalid-uri-template",
+        ),
         ("schedule: {every: PT1H, cron: '* * * * *'}\ndo: []", "conflicting-properties"),
         ("schedule: {}\ndo: []", "missing-property"),
         (TASK % "{set: {x: 1}, retry: {}}", "unknown-property"),

@@ -2,61 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl import uri_templates
 from workflow_engine.dsl.policies import policy_of
 from workflow_engine.dsl.v1 import secrets
 from workflow_engine.dsl.v1.scope import Task
-from workflow_engine.expressions.lexer import closing_brace
 from workflow_engine.values import Json, JsonObject, pointer
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v1.workflow import WorkflowLowering
 
-_URI_EXPRESSION = re.compile(r"\{([^{}]*)\}")
-_NOT_SIMPLE = re.compile(r"[+#./;?&=,!@|].*|.*(\*|:\d+)|")
-
 
 def expand(lowering: WorkflowLowering, given: JsonObject, address: Json, at: str) -> None:
-    """Give a call what the URI template *address* reads: members of the top level of its input (A63).
-
-    What the template cannot be expanded with is a problem now: it would be sent as it is written. An address
-    that is an expression is no template.
-    """
-    if not isinstance(address, str):
-        return
-    literal = "".join(_literals(address))
-    if "{" not in literal and "}" not in literal:
-        return
-    if literal != address:
-        message = "an address with both `{name}` and `${ }` in it; write all of it as one `${ }`"
-        lowering.unsupported(message, at)
-        return
-    names: dict[str, None] = {}
-    for expression in _URI_EXPRESSION.findall(address):
-        if _NOT_SIMPLE.fullmatch(expression.strip()):
-            what = f"`{{{expression}}}` in a URI template (only the simple form is, `{{name}}`)"
-            lowering.unsupported(what, at)
-        names |= dict.fromkeys(name.strip() for name in expression.split(","))
-    rest = _URI_EXPRESSION.sub("", address)
-    if "{" in rest or "}" in rest:
-        lowering.problem("invalid-value", "a brace of the URI template has no counterpart", at)
-    given["$uri_variables"] = {name: f"${{ .[{json.dumps(name)}]? }}" for name in names}
-
-
-def _literals(text: str) -> Iterator[str]:
-    """What is outside of every ``${ }`` in *text*."""
-    at = 0
-    while (start := text.find("${", at)) >= 0:
-        end = closing_brace(text, start + 2)
-        if end is None:
-            break
-        yield text[at:start]
-        at = end + 1
-    yield text[at:]
+    """Give a call what the URI template *address* reads (decision A63), and report what is wrong with it."""
+    for code, message in uri_templates.problems(address):
+        lowering.problem(code, message, at)
+    given.update(uri_templates.arguments(address))
 
 
 def authenticate(lowering: WorkflowLowering, task: Task, holder: JsonObject, path: tuple[str, ...]) -> None:
@@ -87,8 +49,22 @@ def check_policy(lowering: WorkflowLowering, policy: Json, at: str) -> None:
         if "use" in details:
             secrets.declared(lowering, str(details["use"]), at + pointer(scheme, "use"))
         if details.get("grant") == "authorization_code":
-            what = "`authorization_code` (nobody is there to sign in when a workflow calls)"
-            lowering.unsupported(what, at + pointer(scheme, "grant"))
-        authority = details.get("authority")
-        if isinstance(authority, str) and "{" in "".join(_literals(authority)):
-            lowering.unsupported("an authority with `{name}` in it", at + pointer(scheme, "authority"))
+            message = (
+                "`authorization_code` needs a code that a person gets by signing in, and the specification has no "
+                "property for one; use another grant, such as `client_credentials`"
+            )
+            lowering.problem("unsupported-authentication", message, at + pointer(scheme, "grant"))
+        for code, message in uri_templates.problems(details.get("authority")):
+            lowering.problem(code, message, at + pointer(scheme, "authority"))
+        _check_parties(lowering, details, at + pointer(scheme))
+
+
+def _check_parties(lowering: WorkflowLowering, details: JsonObject, at: str) -> None:
+    """``subject`` and ``actor`` are parameters of token exchange; the token to refresh is the subject's too."""
+    grant = details.get("grant")
+    if not isinstance(grant, str) or grant.endswith(":token-exchange") or "${" in grant:
+        return
+    for name in ("subject", "actor"):
+        if name in details and not (name == "subject" and grant == "refresh_token"):
+            message = f"`{name}` has a meaning only with a grant that exchanges tokens, not with `{grant}`"
+            lowering.problem("misplaced-property", message, f"{at}/{name}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.needs import document_uri, grpc_key
+from workflow_engine.dsl.policies import known_at_deployment, policy_of
 from workflow_engine.dsl.v1 import secrets
-from workflow_engine.dsl.v1.endpoints import authenticate
+from workflow_engine.dsl.v1.endpoints import authenticate, check_authentication
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.graph.model import Action
 from workflow_engine.values import JsonObject
@@ -39,16 +40,18 @@ def lower(lowering: WorkflowLowering, task: Task) -> Action:
 def _check_known_now(lowering: WorkflowLowering, task: Task, given: JsonObject) -> None:
     """A proto is compiled at deployment, so that what to compile cannot depend on the data of a run."""
     proto, service = document_uri(given, "proto"), task.object("with", "service")
+    why = "(the proto is compiled when the workflow is deployed)"
     at = task.at("with", "proto", "endpoint")
     endpoint = task.part("with", "proto", "endpoint")
     if isinstance(endpoint, dict):
         at += "/uri"
         if "authentication" in endpoint:
-            what = "authentication to fetch a proto"
-            lowering.unsupported(what, task.at("with", "proto", "endpoint", "authentication"))
-    why = "(the proto is compiled when the workflow is deployed)"
+            place = task.at("with", "proto", "endpoint", "authentication")
+            check_authentication(lowering, endpoint["authentication"], place)
+            if not known_at_deployment(policy_of(endpoint["authentication"], lowering.use)):
+                lowering.unsupported(f"authentication by the data of a run, to fetch a proto {why}", place)
     if proto is not None and "{" in proto:
         lowering.unsupported(f"the address of a proto as an expression or a template {why}", at)
-    for value, place in ((service.get("name"), ("service", "name")), (given.get("method"), ("method",))):
+    for value, names in ((service.get("name"), ("service", "name")), (given.get("method"), ("method",))):
         if "${" in str(value):
-            lowering.unsupported(f"an expression as the {' '.join(place)} {why}", task.at("with", *place))
+            lowering.unsupported(f"an expression as the {' '.join(names)} {why}", task.at("with", *names))
