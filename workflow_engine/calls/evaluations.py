@@ -56,6 +56,7 @@ async def call_with_secrets(
             if "policy" in deferred:
                 await data.authorize(deferred["policy"], deferred["input"], context.egress, hiding)
             template = expressions.template(arguments, variables=frozenset(data.real))
+            template = replace(template, at=str(deferred.get("at", "")))
             given = pure(template, data.resolved(deferred["input"]), data.real)
             hiding.add(_made(arguments, given, deferred["input"], data))
         else:
@@ -85,6 +86,7 @@ async def evaluate_with_secrets(evaluation: JsonObject, secrets: Secrets, egress
             what = expressions.compile(str(source), variables=frozenset(data.real))
         else:
             what = expressions.template(source, variables=frozenset(data.real))
+        what = replace(what, at=str(evaluation.get("at", "")))
         value = data.resolved(input)
         if evaluation["how"] != "value":
             assert isinstance(what, Expression)

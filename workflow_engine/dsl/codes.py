@@ -85,9 +85,8 @@ _COMPILE = {
     "invalid-cron": "`cron` is five fields, minute, hour, day of the month, month and day of the week, such as "
     "`30 6 * * mon-fri`, that some day fit. For seconds use `every`; for another time zone than UTC set "
     "`document.metadata.timezone`.",
-    "invalid-expression": "The text is not a jq expression that may run here. The message has the place in the text; "
-    "builtins that read the environment, the clock of the machine or other input are refused, because a run must "
-    "do the same when it is replayed.",
+    "invalid-expression": "The text is not a jq expression. An arrow in the message points to what is wrong: mostly a "
+    "misspelled function or variable, text without double quotes, or a member without its dot.",
     "invalid-function": "The file of a function from elsewhere is not one task of DSL 1.0, such as `call: …` or "
     "`do: …` with its `input` and `output`. The message has the address of the file, and the place in it.",
     "invalid-interval": "How often a workflow is run must be known when it is deployed, and be more than nothing: "
@@ -100,6 +99,9 @@ _COMPILE = {
     "misplaced-until": "`until` ends a listener that takes `any` of its events; `one` and `all` end by themselves.",
     "mixed-filter": "An event attribute is compared with a literal, or tested by one whole `${ … }` that sees the "
     "attribute as `.`; text around an expression can be neither.",
+    "not-deterministic": "The expression asks for what none may have. A run is replayed from its history, on any "
+    "worker, and must come to the same results: so an expression depends on its input and its variables alone, reads "
+    "no environment, file, stream or time zone, and acts on nothing. `now` is the time of the run.",
     "not-a-path": "The place where a value is put must be a plain path such as `.customer.name`, not a computation.",
     "process-not-allowed": "The workflow starts a process on the worker (`run: script`, `shell`, `container`, or "
     "an MCP server over stdio), and the operator has not allowed that kind with the setting `WFE_PROCESSES`. Unless "

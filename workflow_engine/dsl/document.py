@@ -11,10 +11,11 @@ from dsl_schemas import schema
 from workflow_engine.dsl.report import Full, Report
 from workflow_engine.dsl.rules import compile_rules
 from workflow_engine.dsl.scalar_rules import Check
+from workflow_engine.dsl.scalar_text import place
 from workflow_engine.dsl.source import Limits, Positions, Source, load
 from workflow_engine.dsl.wording import kind
 from workflow_engine.errors import InvalidDocument, Problem
-from workflow_engine.values import JsonObject
+from workflow_engine.values import JsonObject, resolve_pointer
 
 __all__ = ["Dialect", "Document", "Limits", "parse"]
 
@@ -39,6 +40,16 @@ class Document:
         """A problem of the value at *pointer*, placed at its key (at the value itself for an item of a list)."""
         line, column = self.positions.key(pointer)
         return Problem(code, message, pointer, line, column, severity)
+
+    def problem_in(self, code: str, message: str, pointer: str, offset: int) -> Problem:
+        """A problem of the character at *offset* of the string at *pointer*, placed where it stands in the text."""
+        line, column = self.positions.value(pointer)
+        with suppress(LookupError):
+            value = resolve_pointer(self.data, pointer)
+            found = place(self.text, line, column, value, offset) if isinstance(value, str) else None
+            if found is not None:
+                return Problem(code, message, pointer, *found)
+        return self.problem(code, message, pointer)
 
 
 def parse(text: str | bytes, *, name: str = "<text>", limits: Limits = Limits()) -> Document:  # noqa: B008 - frozen

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 
 from workflow_engine import expressions
@@ -19,7 +21,8 @@ from workflow_engine.expressions import Expression, ExpressionError, Template
 from workflow_engine.expressions.schemas import Schema
 from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.model import Timing
-from workflow_engine.values import Duration, Json, JsonObject
+from workflow_engine.values import Duration, Json, JsonObject, resolve_pointer
+from workflow_engine.values import pointer as _pointer
 
 _KEPT = "`$secrets` cannot be used here: how long a run waits, and for what, is kept in its history and by the router"
 UNSUPPORTED_VARIABLES = {
@@ -77,7 +80,7 @@ class Lowering:
         if isinstance(text, bool):
             text = "true" if text else "false"
         try:
-            return expressions.expression_slot(str(text), variables=variables)
+            return replace(expressions.expression_slot(str(text), variables=variables), at=pointer)
         except ExpressionError as error:
             self._expression_problem(error, str(text), pointer)
         return expressions.compile("null", variables=())
@@ -85,10 +88,25 @@ class Lowering:
     def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
         """Compile the value slot *value*: only ``${}`` in it is evaluated."""
         try:
-            return expressions.template(value, variables=variables)
-        except ExpressionError as error:
-            self._expression_problem(error, error.source, pointer + (error.pointer or ""))
+            return replace(expressions.template(value, variables=variables), at=pointer)
+        except ExpressionError:
+            self._template_problems(value, variables, pointer)
         return expressions.template(None, variables=())
+
+    def _template_problems(self, value: Json, variables: Collection[str], pointer: str) -> None:
+        """Report what is wrong with each of the strings in *value*."""
+        pending: list[tuple[str, Json]] = [(pointer, value)]
+        while pending:
+            at, part = pending.pop()
+            if isinstance(part, dict):
+                pending += [(at + _pointer(key), item) for key, item in part.items()]
+            elif isinstance(part, list):
+                pending += [(at + _pointer(number), item) for number, item in enumerate(part)]
+            elif isinstance(part, str):
+                try:
+                    expressions.template(part, variables=variables)
+                except ExpressionError as error:
+                    self._expression_problem(error, error.source, at)
 
     def slot(self, value: Json, variables: Collection[str], pointer: str) -> Expression | Template:
         """Compile a slot that is an expression when it is text, else a template (``input.from``)."""
@@ -101,10 +119,23 @@ class Lowering:
             if f"${name}" in source and f"${name}" in error.message:
                 self.problem("unsupported", f"{reason}, in `{source.strip()}`", pointer)
                 return
-        where = f", at character {error.position + 1}" if error.position is not None else ""
-        self.problem(
-            "invalid-expression", f"{error.message}{where} of `{_short(error.source or source)}`", pointer
-        )
+        code = "not-deterministic" if error.refused else "invalid-expression"
+        if error.position is None:
+            self.problem(code, f"{error.message}, in `{_short(error.source or source)}`", pointer)
+            return
+        message = f"{error.message} (at {_pointed(error.source or source, error.position)})"
+        if self._written(error, pointer):
+            offset = error.start + error.position
+            self.problems.append(self.document.problem_in(code, message, pointer, offset))
+        else:
+            self.problem(code, message, pointer)
+
+    def _written(self, error: ExpressionError, pointer: str) -> bool:
+        """Whether the expression stands at *pointer* as it was compiled."""
+        with suppress(LookupError):
+            text = resolve_pointer(self.data, pointer)
+            return isinstance(text, str) and text.startswith(error.source, error.start)
+        return False
 
     def timing(self, value: Json, variables: Collection[str], pointer: str) -> Timing:
         """Compile a duration: an object of parts, ISO 8601 text, or an expression that yields such text."""
@@ -169,6 +200,16 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     """Problems in document order, each once."""
     unique = dict.fromkeys(problems)
     return sorted(unique, key=lambda problem: (problem.line, problem.column, problem.pointer))
+
+
+def _pointed(source: str, position: int) -> str:
+    """The part of *source* around *position*, with an arrow before the character that is meant."""
+    before, after = source[:position].lstrip(), source[position:].rstrip()
+    if len(before) > 40:
+        before = "…" + before[-39:]
+    if len(after) > 40:
+        after = after[:39] + "…"
+    return "`" + re.sub(r"\s+", " ", f"{before}▸{after}") + "`"
 
 
 def _short(text: str, limit: int = 120) -> str:

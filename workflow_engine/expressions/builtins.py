@@ -110,5 +110,8 @@ def unknown_function(name: str, arity: int) -> str:
         listed = " or ".join(map(str, arities))
         return f"`{name}` takes {listed} arguments, not {arity}"
     public = sorted({other for other, _ in known if other[0] not in " _"})
-    near = difflib.get_close_matches(name, public, 1)
-    return f"there is no function `{name}`" + (f"; did you mean `{near[0]}`?" if near else "")
+    near = difflib.get_close_matches(name, public, 1, cutoff=0.75)
+    if near:
+        return f"there is no function `{name}`; did you mean `{near[0]}`?"
+    member = "" if arity else f'; for the member of that name write `.{name}`, for the text write `"{name}"`'
+    return f"there is no function `{name}`{member}"

@@ -31,7 +31,7 @@ from workflow_engine.expressions.code import (
 from workflow_engine.expressions.errors import ExpressionError
 from workflow_engine.expressions.parser import parse
 from workflow_engine.expressions.prelude import PRELUDE
-from workflow_engine.expressions.purity import unknown_variable
+from workflow_engine.expressions.purity import REFUSED, unknown_variable
 from workflow_engine.expressions.syntax import Node
 
 MAX_NODES = 100_000
@@ -130,9 +130,8 @@ class _Compiler:
     def _note(self, node: syntax.Variable, scope: Scope) -> None:
         known = scope.variables.get(node.name)
         if known is None:
-            self.fail(
-                unknown_variable(node.name, self._variables | (scope.variables.keys() - _hidden(scope))), node
-            )
+            known_names = self._variables | (scope.variables.keys() - _hidden(scope))
+            self.fail(unknown_variable(node.name, known_names), node)
         if known[0] < self._outer:
             self.used.add(node.name)
 
@@ -154,7 +153,8 @@ class _Compiler:
         if definition is None:
             function = PRELUDE.get(signature)
             if function is None:
-                self.fail(unknown_function(node.name, len(node.arguments)), node)
+                message = unknown_function(node.name, len(node.arguments))
+                self.fail(message, node, refused=node.name in REFUSED)
             definition = functions.defined(function, Scope({}, {}, {}, FIRST_SLOT))
             self._prelude[signature] = definition
         return definition
@@ -182,8 +182,8 @@ class _Compiler:
             target = builtin
         return functions.trace_call(self, node, scope, target)
 
-    def fail(self, message: str, node: Node) -> NoReturn:
-        raise ExpressionError(message, self.source, node.position)
+    def fail(self, message: str, node: Node, *, refused: bool = False) -> NoReturn:
+        raise ExpressionError(message, self.source, node.position, refused=refused)
 
 
 def _hidden(scope: Scope) -> set[str]:

@@ -18,6 +18,8 @@ from workflow_engine.values import Json
 class Expression:
     """A compiled expression: *source* is bare jq, *variables* the names that it uses (without ``$``).
 
+    *at* is where in a document it stands, if that is known.
+
     Evaluation is pure: the same input and scope give the same answer on every machine, and the input is
     never changed. Parts of the result may be parts of the input; change neither.
     """
@@ -25,6 +27,7 @@ class Expression:
     source: str
     variables: frozenset[str]
     _program: Program = field(repr=False, compare=False)
+    at: str = field(default="", kw_only=True, compare=False)
 
     def evaluate(self, value: Json, scope: Mapping[str, Json]) -> Json:
         """Evaluate on *value* as ``.``: no output is null, one is itself, several are an array (A3).

@@ -272,7 +272,7 @@ class _Parser(Patterns):
         return syntax.Call(position, name, tuple(arguments))
 
     def _refuse(self, word: str, position: int) -> NoReturn:
-        raise ExpressionError(f"`{word}` is refused: {REFUSED[word]}", self.source, position)
+        raise ExpressionError(f"`{word}` is refused: {REFUSED[word]}", self.source, position, refused=True)
 
     def _if(self) -> Node:
         position = self.take().position

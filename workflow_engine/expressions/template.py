@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from workflow_engine.expressions.errors import ExpressionError
+from workflow_engine.expressions.errors import EvaluationError, ExpressionError
 from workflow_engine.expressions.expression import Expression, compile
 from workflow_engine.expressions.lexer import closing_brace, unclosed
 from workflow_engine.values import Json, pointer
@@ -40,19 +40,32 @@ def expression_slot(text: str, *, variables: Collection[str]) -> Expression:
             text,
             0,
         )
-    return compile(text if inner is None else inner, variables=variables)
+    return _compiled(
+        text if inner is None else inner, variables, 0 if inner is None else text.index("${") + 2
+    )
+
+
+def _compiled(source: str, variables: Collection[str], start: int) -> Expression:
+    """Compile *source*, which begins at *start* of the text that it was found in."""
+    try:
+        return compile(source, variables=variables)
+    except ExpressionError as error:
+        error.start = start
+        raise
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
     """A JSON value in which strings may hold expressions; keys are never evaluated (A2, A10).
 
-    *variables* are the names that its expressions use; *constant* tells that it holds none.
+    *variables* are the names that its expressions use; *constant* tells that it holds none. *at* is where in a document
+    it stands, if that is known.
     """
 
     source: Json
     variables: frozenset[str]
     constant: bool
+    at: str = field(default="", kw_only=True, compare=False)
     _build: _Build = field(repr=False, compare=False)
 
     def evaluate(self, value: Json, scope: Mapping[str, Json]) -> Json:
@@ -81,11 +94,10 @@ def _compile(
         if "${" not in value:
             return None
         try:
-            return _string(value, variables, used)
+            return _string(value, variables, used, pointer(*path))
         except ExpressionError as error:
-            raise ExpressionError(
-                error.message, error.source, error.position, pointer=pointer(*path)
-            ) from None
+            error.pointer = pointer(*path)
+            raise
     if isinstance(value, dict):
         built = {key: _compile(item, variables, (*path, key), used) for key, item in value.items()}
         return _object(value, {key: build for key, build in built.items() if build is not None})
@@ -121,28 +133,39 @@ def _array(constant: list[Json], builds: dict[int, _Build]) -> _Build | None:
     return build
 
 
-def _string(text: str, variables: frozenset[str], used: set[str]) -> _Build:
+def _string(text: str, variables: frozenset[str], used: set[str], at: str) -> _Build:
     whole = unwrap(text)
     if whole is not None:
-        expression = compile(whole, variables=variables)
+        expression = _compiled(whole, variables, text.index("${") + 2)
         used |= expression.variables
-        return expression.evaluate
-    parts: list[str | Expression] = []
-    at = 0
-    while (start := text.find("${", at)) >= 0:
+        return _placed(expression, at)
+    parts: list[str | _Build] = []
+    place = 0
+    while (start := text.find("${", place)) >= 0:
         end = closing_brace(text, start + 2)
         if end is None:
             raise unclosed(text, start + 2)
-        expression = compile(text[start + 2 : end], variables=variables)
+        expression = _compiled(text[start + 2 : end], variables, start + 2)
         used |= expression.variables
-        parts += [text[at:start], expression]
-        at = end + 1
-    parts.append(text[at:])
+        parts += [text[place:start], _placed(expression, at)]
+        place = end + 1
+    parts.append(text[place:])
 
     def build(value: Json, scope: Mapping[str, Json]) -> Json:
-        return "".join(
-            part if isinstance(part, str) else _interpolated(part.evaluate(value, scope)) for part in parts
-        )
+        return "".join(part if isinstance(part, str) else _interpolated(part(value, scope)) for part in parts)
+
+    return build
+
+
+def _placed(expression: Expression, at: str) -> _Build:
+    """Evaluates *expression*; an error of it says that it stands at the pointer *at* of the template."""
+
+    def build(value: Json, scope: Mapping[str, Json]) -> Json:
+        try:
+            return expression.evaluate(value, scope)
+        except EvaluationError as error:
+            error.source, error.pointer = expression.source, at
+            raise
 
     return build
 

@@ -47,7 +47,8 @@ class Call:
     Where the arguments use secrets their values must not be known here, and *deferred* has what is needed where the
     call is made: the names of the ``secrets``, and the ``nonce`` of the run if it has references to secrets. With the
     ``input`` of the state and its other ``variables``, *arguments* are still a template that is evaluated with them;
-    ``policy`` is then that of the authentication whose credentials are `$authorization`.
+    ``at`` is then where they stand in the document, and ``policy`` that of the authentication whose credentials are
+    `$authorization`.
 
     A call with a *reception* receives messages for a listener until it is cancelled: it has no timeout, and goes on
     elsewhere when its worker is lost. *reception* says where they go (`calls.context.Reception`).
@@ -69,7 +70,7 @@ class Evaluation:
     *how*: as a ``value``, with references of *nonce* in the place of the values (`interpreter.references`); or as a
     condition, to true or false: ``truth`` as jq sees it, or ``strict``. *input* is its ``.``, *variables* are the
     others. *authorization* is the ``policy`` of the state's call as a template, with the ``input`` and ``variables`` of
-    its own: what it gives is `$authorization`.
+    its own: what it gives is `$authorization`. *at* is where in the document it stands.
     """
 
     source: Json
@@ -80,6 +81,7 @@ class Evaluation:
     secrets: tuple[str, ...]
     nonce: str
     authorization: JsonObject | None = None
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SECRETS = frozenset({"secrets", "secret", "SECRETS", "SECRET"})
 """The variables under which expressions find secrets: those of DSL 1.0 and of 0.8, each with an alias."""
+LONGEST = 300
+"""How much of an expression that fails is shown, in characters."""
 CONFIDENTIAL = SECRETS | {"authorization"}
 
 
@@ -60,8 +62,11 @@ def test(condition: Expression, value: Json, scope: Mapping[str, Json], *, stric
 
 
 def _expression_fault(what: Expression | Template, error: EvaluationError) -> Fault:
-    where = f" in {what.source!r}" if isinstance(what, Expression) else ""
-    return fault("expression", f"{error}{where}")
+    """What failed, the expression, and where in the document that stands."""
+    source = what.source if isinstance(what, Expression) else error.source
+    place = what.at + error.pointer
+    shown = source if len(source) <= LONGEST else source[: LONGEST - 1] + "…"
+    return fault("expression", f"{error}, in {shown!r}" + (f" at {place}" if place else ""))
 
 
 async def seconds(timing: Timing, value: Json, scope: Scope, run: Run) -> float:
@@ -112,6 +117,7 @@ async def _elsewhere(what: Expression | Template, value: Json, scope: Scope, how
         secrets=tuple(sorted(names)),
         nonce=references.nonce,
         authorization=authorization,
+        at=what.at,
     )
     return await run.effects.evaluate(evaluation, run.aside(scope.state, "secrets"))
 
@@ -147,7 +153,12 @@ async def arguments(
     references = run.referring
     if references is not None:
         names |= references.names([data, variables])
-    deferred: JsonObject = {"secrets": [*sorted(names)], "input": data, "variables": variables}
+    deferred: JsonObject = {
+        "secrets": [*sorted(names)],
+        "input": data,
+        "variables": variables,
+        "at": template.at,
+    }
     if references is not None:
         deferred["nonce"] = references.nonce
     if policy is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workflow_engine import expressions
 from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.policies import SECRETS
 from workflow_engine.dsl.v1.scope import Task
@@ -46,7 +47,10 @@ def _authorization(lowering: WorkflowLowering, task: Task, given: JsonObject, at
     found = _policy(given)
     if found is None:
         return None
-    template = Lowering.template(lowering, found, task.variables, at)
+    try:
+        template = expressions.template(found, variables=task.variables)
+    except ExpressionError:
+        return None  # the arguments have told what is wrong
     if "authorization" in template.variables:
         message = "`$authorization` is what authentication gives; what authenticates cannot use it"
         lowering.problem("invalid-expression", message, at)
