@@ -84,6 +84,7 @@ class LocalRunner:
     name = "local"
 
     def __init__(self, egress: Egress) -> None:
+        self.egress = egress
         self._perform = real_calls(egress, CALLERS, EnvironmentSecrets(PLANTED), PROCESSES, BOUNDS)
         self._evaluate = real_evaluations(egress, EnvironmentSecrets(PLANTED))
 
@@ -133,8 +134,8 @@ class LocalRunner:
 class TemporalRunner:
     name = "temporal"
 
-    def __init__(self, client: Client, queue: str, router: Any) -> None:
-        self.client = client
+    def __init__(self, client: Client, queue: str, router: Any, egress: Egress) -> None:
+        self.client, self.egress = client, egress
         self.queue = queue
         self.router = router
         self.runtime = TemporalRuntime(client, queue, search_attributes=False)
@@ -254,7 +255,7 @@ async def temporal_runner(
         router = Router(store, targets={"run": RunTarget(runtime)})
         await router.start()
         stack.push_async_callback(router.stop)
-        runner = TemporalRunner(client, queue, router)
+        runner = TemporalRunner(client, queue, router, egress)
         secrets = EnvironmentSecrets(PLANTED)
         activities = Activities(CALLERS, wrap(router), runner.find, egress, secrets, PROCESSES, BOUNDS)
         await stack.enter_async_context(worker(client, queue, activities))

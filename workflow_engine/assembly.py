@@ -62,6 +62,7 @@ def open_egress(settings: Settings) -> Egress:
         connect_to={there: here for there, _, here in pairs},
         ca_file=settings.ca_file,
         plaintext_hosts=settings.grpc_plaintext_hosts,
+        seconds=settings.call_seconds,
     )
 
 

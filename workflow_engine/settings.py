@@ -82,6 +82,9 @@ class Settings:
         (), "hosts whose gRPC services are called without TLS (exact, or *.example.com), besides loopback"
     )
     ca_file: Path | None = _setting(None, "certificates to trust besides those of the system")
+    call_seconds: float = _setting(
+        60, "longest time that a call may take where its workflow says nothing else, in seconds"
+    )
     processes: tuple[str, ...] | None = _setting(
         None,
         "processes that workflows may start on a worker's machine: script, shell, container, mcp; or all, or none; "

@@ -68,7 +68,8 @@ class Egress:
     "127.0.0.1:8443"}``. TLS is still verified for the original name. Its targets are the operator's own
     choice and are not subject to the address rules. *ca_file* has certificates that are trusted besides
     those of the system. *trust_env* takes proxies from the environment; a proxy resolves names itself, so
-    the address rules then hold for literals only. *max_response* bounds a body in bytes, decompressed.
+    the address rules then hold for literals only. *max_response* bounds a body in bytes, decompressed; *seconds* is how
+    long a call may take where its workflow says nothing else.
     *plaintext_hosts* are called without TLS where the protocol leaves the choice to the client, as gRPC does.
     `texts` remembers documents that calls have fetched, `remembered` the access tokens that they got.
     """
@@ -83,11 +84,13 @@ class Egress:
         ca_file: str | Path | None = None,
         trust_env: bool = False,
         max_response: int = 8 * MIB,
+        seconds: float = 60.0,
         plaintext_hosts: Iterable[str] = (),
     ) -> None:
         hosts = None if allowed_hosts is None else tuple(allowed_hosts)
         self.policy = AddressPolicy(hosts, allow_link_local, allow_private)
         self.max_response = max_response
+        self.seconds = seconds
         self.texts = TextCache()
         self.remembered = Remembered()
         self._connect_to = {_endpoint(left): _endpoint(right) for left, right in (connect_to or {}).items()}

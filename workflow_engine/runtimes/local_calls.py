@@ -17,9 +17,6 @@ from workflow_engine.interpreter.effects import Call, Evaluation, Place
 from workflow_engine.runtimes.local import LocalRun, PerformCall, PerformEvaluation
 from workflow_engine.values import Json, JsonObject
 
-CALL_SECONDS = 60.0
-"""How long one call may take when the document does not say."""
-
 
 def real_calls(
     egress: Egress,
@@ -37,7 +34,7 @@ def real_calls(
         if call.kind not in callers:
             raise fault("configuration", f"there is no caller for {call.kind!r}")
         name = local.graph.name
-        longest = math.inf if call.kind in PROCESSES else CALL_SECONDS
+        longest = math.inf if call.kind in PROCESSES else egress.seconds
         context = CallContext(
             idempotency_key=f"{local.run_id}{place.id}",
             run_id=local.run_id,

@@ -79,10 +79,9 @@ async def test_the_timeout_of_a_call_may_be_computed_and_the_task_may_have_a_sma
 
 
 async def test_a_call_may_take_longer_than_the_usual_time_when_its_arguments_or_its_task_say_so(
-    run: Any, server: Server, monkeypatch: pytest.MonkeyPatch
+    run: Any, server: Server
 ) -> None:
-    for runtime in ("local_calls", "temporal.effects"):
-        monkeypatch.setattr(f"workflow_engine.runtimes.{runtime}.CALL_SECONDS", 0.4)
+    run.egress.seconds = 0.4
     body = call(server, "method: tools/call, parameters: {name: slow, arguments: {seconds: 1}}")
     assert kind(await error(run, body)) == "communication"
     of_the_call = body.replace("method:", "timeout: PT20S, method:")

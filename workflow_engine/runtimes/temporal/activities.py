@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,10 +24,13 @@ from workflow_engine.calls.evaluations import call_with_secrets, evaluate_with_s
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault, NotFound, Rejected, fault
+from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.runtimes.temporal.failures import failure_of
 from workflow_engine.values import JsonObject
 
 HEARTBEAT_SECONDS = 3.0
+OVERDUE = 30.0
+"""How long after its time a call is given up that does not keep to it: a bug of ours, so it is made again."""
 BATCH = 500
 """How many lifecycle events are published at once."""
 _FINAL = frozenset({400, 413, 422})
@@ -88,7 +92,7 @@ class Activities:
                 events=self.events,
                 egress=self.egress,
                 now=datetime.now(UTC),
-                timeout=about["timeout"],
+                timeout=self._seconds(kind) if about["timeout"] is None else about["timeout"],
                 processes=self.processes,
                 bounds=self.bounds,
             )
@@ -101,10 +105,14 @@ class Activities:
                 work = call_with_secrets(caller, arguments, deferred, context, self.secrets)
             if context.reception is not None:
                 return await _until_cancelled(_faults(work), context.reception)
-            async with _heartbeat():
+            async with _heartbeat(), asyncio.timeout(context.timeout + OVERDUE):
                 return await _faults(work)
 
         return call
+
+    def _seconds(self, kind: str) -> float:
+        """How long a call may take that its document does not bound; processes have a bound of their own."""
+        return math.inf if kind in PROCESSES else self.egress.seconds
 
     @activity.defn(name="expression.evaluate")
     async def evaluate(self, evaluation: dict[str, Any]) -> Any:

@@ -13,6 +13,8 @@ GRACE = timedelta(seconds=30)
 HEARTBEAT = timedelta(seconds=12)
 SHORT_HEARTBEAT = timedelta(seconds=6)
 """For calls that end by being cancelled: they hear of it with the answer to a heartbeat."""
+LONGEST = timedelta(days=30)
+"""How long an attempt may take that the document does not bound: its worker does, by settings not known here."""
 CENTURY = timedelta(days=36_500)
 UNTIL_IT_WORKS = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
@@ -24,15 +26,18 @@ SUMMARY_BYTES = 200
 async def execute(
     kind: str, arguments: JsonObject, about: JsonObject, label: str, bound: float | None
 ) -> Json:
-    """Make a call as an activity, which is lost with its worker and made again, within *bound* seconds if any."""
+    """Make a call as an activity, which is lost with its worker and made again, within *bound* seconds if any.
+
+    Without a ``timeout`` in *about* one attempt takes the time that the worker's settings allow.
+    """
     seconds = about["timeout"]
-    assert isinstance(seconds, int | float)
+    longest = timedelta(seconds=seconds) if isinstance(seconds, int | float) else LONGEST
     return await workflow.execute_activity(  # type: ignore[no-any-return]
         f"call.{kind}",
         args=[arguments, about],
         activity_id=str(about["place"]),
         summary=summary(label),
-        start_to_close_timeout=timedelta(seconds=seconds) + GRACE,
+        start_to_close_timeout=longest + GRACE,
         schedule_to_close_timeout=None if bound is None else timedelta(seconds=max(bound, 0.001)),
         heartbeat_timeout=HEARTBEAT,
         retry_policy=UNTIL_IT_WORKS,

@@ -21,7 +21,6 @@ from temporalio.exceptions import (
 from temporalio.workflow import ParentClosePolicy
 
 from workflow_engine.errors import Fault
-from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
     CLOSED,
@@ -43,10 +42,8 @@ from workflow_engine.values import Json, JsonObject, rfc3339
 
 T = TypeVar("T")
 
-CALL_SECONDS = 60.0
-"""How long one call may take when neither the document nor the caller says otherwise."""
-PROCESS_SECONDS = 30 * 86_400.0
-"""The same for a process: what bounds it is its worker's setting, which cannot be known here."""
+PUBLISH_SECONDS = 60.0
+"""How long one attempt to publish may take."""
 DETACHED = "wfe.detached"
 """The workflow that makes a call which its run does not wait for."""
 EVALUATION_SECONDS = 40.0
@@ -118,14 +115,12 @@ class TemporalEffects:
     async def call(self, call: Call, place: Place) -> Json:
         self._show(place, f"calling {call.kind}")
         # The server keeps the time that the document sets: the call is only not to stay behind.
-        longest = PROCESS_SECONDS if call.kind in PROCESSES else CALL_SECONDS
-        seconds = longest if call.timeout is None else call.timeout + 1.0
         about: dict[str, Any] = {
             "place": place.id,
             "state": place.state,
             "source": self._source,
             "resources": dict(call.resources),
-            "timeout": seconds,
+            "timeout": None if call.timeout is None else call.timeout + 1.0,
         }
         if call.deferred is not None:
             about["deferred"] = call.deferred
@@ -164,7 +159,7 @@ class TemporalEffects:
                 args=[event, channel],
                 activity_id=place.id,
                 summary=summary(f"{place.label}: {event.get('type')}"),
-                start_to_close_timeout=timedelta(seconds=CALL_SECONDS),
+                start_to_close_timeout=timedelta(seconds=PUBLISH_SECONDS),
                 heartbeat_timeout=HEARTBEAT,
                 retry_policy=UNTIL_IT_WORKS,
             )
