@@ -19,7 +19,7 @@ from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunDescription, RunQuery
 from workflow_engine.engine.schedules import ScheduleDescription
-from workflow_engine.engine.scheduling import Scheduling
+from workflow_engine.engine.scheduling import Scheduling, plan_of
 from workflow_engine.engine.stores.memory import MemoryDefinitions
 from workflow_engine.errors import Conflict, NotFound
 from workflow_engine.events.router import Router
@@ -410,6 +410,33 @@ async def test_deploying_while_temporal_cannot_be_reached_is_made_good_later(tem
     await until(there, "the schedule is set")
     keeping.cancel()
     await real.remove(clock.namespace, "job")
+
+
+async def test_what_is_stored_is_scheduled_after_a_process_that_died_while_it_deployed(clock: Clock) -> None:
+    clock.engine.scheduling = None  # it dies before it gets that far
+    await clock.deploy("{every: PT1H}", name="new")
+    await clock.deploy("", name="old", version="2.0.0")
+    clock.engine.scheduling = clock.scheduling
+    await clock.deploy("{every: PT1H}", name="old", version="1.0.0")
+    graph = (await clock.store.get(clock.namespace, "old", "1.0.0")).bundle.graph()
+    assert graph.schedule is not None
+    schedules = clock.scheduling._schedules
+    plan = plan_of(await clock.store.get(clock.namespace, "old", "1.0.0"))
+    assert plan is not None
+    await schedules.set(plan)
+
+    async def visible() -> bool:
+        return (clock.namespace, "old") in await schedules.names()
+
+    await until(visible, "the schedule of the old version is listed")
+    keeping = asyncio.create_task(clock.scheduling.keep())
+
+    async def settled() -> bool:
+        return (clock.namespace, "old") not in await schedules.names()
+
+    await until(settled, "the schedule that the latest version has not is removed")
+    assert (await clock.schedule("new")).state.next
+    keeping.cancel()
 
 
 async def test_backfilled_moments_of_every_are_runs_of_their_own(clock: Clock) -> None:

@@ -110,6 +110,8 @@ _COMPILE = {
     "their calls, so they cannot; use a loop, or a workflow that runs itself.",
     "reserved-variable": "The name is one of the arguments that every expression has, such as `$input`. Choose "
     "another.",
+    "scheduled-input": "The clock starts runs with an empty object as their input, which `input.schema` does not take. "
+    "Let the schema require nothing, or have the run fetch what it needs.",
     "two-defaults": "A switch has at most one case without `when`: the default.",
     "unbounded-retry": "A retry policy without a limit stops after a default number of retries. Set "
     "`limit.attempt.count` or `limit.duration`.",

@@ -50,7 +50,7 @@ class Scheduling:
                 elif key in self._unsettled or await self._had_one(latest.workflow):
                     await self._schedules.remove(namespace, name)
                 self._unsettled.pop(key, None)
-            except Unavailable as error:
+            except (Unavailable, NotFound) as error:  # not found: somebody else removed it meanwhile
                 self._unsettled[key] = f"it is not set yet, and will be once it can: {error}"
                 self._wake.set()
             except Rejected as error:

@@ -65,7 +65,10 @@ Recurrence: TypeAlias = "Every | Cron | After"
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When the clock starts runs: none before *start*, none after *end*; calendars are those of *timezone*."""
+    """When the clock starts runs: none before *start*, which an interval counts from, and none after *end*.
+
+    Calendars are those of *timezone*.
+    """
 
     recurrence: Recurrence
     timezone: str = "UTC"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.semantics.v1.documents import event, output, problems, refused, workflow
+from tests.semantics.v1.documents import event, output, problems, refused, warnings, workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.cron import calendars
 from workflow_engine.graph import render
@@ -231,6 +231,13 @@ def test_until_goes_with_any_alone_and_sees_no_variables() -> None:
     }
     found = refused("schedule: {on: {any: [{with: {type: a}}], until: '$context.enough'}}\ndo: []")
     assert (found.code, found.pointer) == ("invalid-expression", "/schedule/on/until")
+
+
+def test_an_input_schema_that_no_scheduled_run_can_satisfy_is_warned_of() -> None:
+    body = "schedule: %s\ninput: {schema: {document: {type: object, required: [id]}}}\ndo: []"
+    assert warnings(body % "{every: PT1H}") == ["scheduled-input"]
+    assert warnings(body % "{on: {one: {with: {type: a}}}}") == []
+    assert warnings((body % "{after: PT1H}").replace("[id]", "[]")) == []
 
 
 def test_ranges_are_kept_as_they_are_written() -> None:

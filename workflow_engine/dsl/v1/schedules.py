@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from workflow_engine.dsl import cron
 from workflow_engine.dsl.v1 import events
-from workflow_engine.graph.model import Schedule, Trigger
+from workflow_engine.graph.model import DataStep, Schedule, Trigger, Validate
 from workflow_engine.graph.schedule import After, Calendar, Cron, Every
 from workflow_engine.values import Duration, Json, JsonObject
 
@@ -29,11 +29,12 @@ def trigger(lowering: WorkflowLowering) -> Trigger | None:
     return Trigger(strategy, lowering.channel(_metadata(lowering), "/document/metadata"), str(read), None)
 
 
-def schedule(lowering: WorkflowLowering) -> Schedule | None:
-    """When the clock starts runs; None where it does not."""
+def schedule(lowering: WorkflowLowering, enter: tuple[DataStep, ...]) -> Schedule | None:
+    """When the clock starts runs, whose input passes through *enter*; None where it does not."""
     written = lowering.data.get("schedule")
-    if not isinstance(written, dict):
+    if not isinstance(written, dict) or "on" in written:
         return None
+    _check_input(lowering, enter)
     if "every" in written:
         interval = _length(lowering, written["every"], "every")
         _check_interval(lowering, interval)
@@ -43,6 +44,15 @@ def schedule(lowering: WorkflowLowering) -> Schedule | None:
     if "after" in written:
         return Schedule(After(_length(lowering, written["after"], "after")))
     return None
+
+
+def _check_input(lowering: WorkflowLowering, enter: tuple[DataStep, ...]) -> None:
+    """The clock has nothing to say, so the input of a run is ``{}``."""
+    if enter and isinstance(enter[0], Validate):
+        found = enter[0].schema.problems({}, limit=1)
+        if found:
+            message = f"every run that the clock starts will fault: its input is {{}}, and {found[0]}"
+            lowering.warning("scheduled-input", message, "/input/schema")
 
 
 def _metadata(lowering: WorkflowLowering) -> Json:

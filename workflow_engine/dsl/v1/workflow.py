@@ -57,16 +57,17 @@ class WorkflowLowering(Lowering):
         root = self.region(self.data.get("do"), "/do", Scope())
         functions.check_uncalled(self)
         functions.check_catalogs(self)
+        enter = self._input(self.data.get("input"), "/input", RUN)
         return StateGraph(
             name=WorkflowName(str(header["namespace"]), str(header["name"]), str(header["version"])),
             dialect="1.0",
             root=root,
             source=self.data,
-            enter=self._input(self.data.get("input"), "/input", RUN),
+            enter=enter,
             leave=self._output(self.data.get("output"), "/output", RUN | {"context"}),
             timeout=self.timeout(self.data.get("timeout"), "/timeout", RUN),
             trigger=schedules.trigger(self),
-            schedule=schedules.schedule(self),
+            schedule=schedules.schedule(self, enter),
             title=str(header.get("title") or ""),
             summary=str(header.get("summary") or ""),
             functions=self.pinned,

@@ -13,12 +13,21 @@ from urllib.parse import quote, unquote
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflow_engine.engine.schedules import Plan
-from workflow_engine.errors import NotFound, Rejected
+from workflow_engine.errors import NotFound, Rejected, Unavailable
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.runtime import memo_of
 
 FORMAT = 1
 """Counts up when what is kept of a plan changes, so that what is there is brought up to date."""
+_REFUSALS = frozenset(
+    {
+        RPCStatusCode.INVALID_ARGUMENT,
+        RPCStatusCode.FAILED_PRECONDITION,
+        RPCStatusCode.PERMISSION_DENIED,
+        RPCStatusCode.UNAUTHENTICATED,
+        RPCStatusCode.UNIMPLEMENTED,
+    }
+)
 LARGE = 64 * 1024
 """A bundle of more bytes is not copied into every run: the run finds it by the version, which never changes."""
 DEFAULT_QUEUE = "wfe"
@@ -76,6 +85,6 @@ def about(plan: Plan) -> Iterator[None]:
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
             raise NotFound("schedule", f"{name.namespace}/{name.name}") from None
-        if error.status == RPCStatusCode.INVALID_ARGUMENT:
+        if error.status in _REFUSALS:
             raise Rejected("schedule", f"Temporal does not take it: {error.message}") from None
-        raise
+        raise Unavailable(f"Temporal cannot do it now: {error.message}") from None

@@ -254,12 +254,12 @@ def _spec(plan: Plan, there: ScheduleSpec | None) -> ScheduleSpec:
 
 
 def _interval(plan: Plan, seconds: int, there: ScheduleSpec | None) -> ScheduleIntervalSpec:
-    """The moments of ``every``: counted from the deployment, or as before when the interval is the same."""
+    """The moments of ``every``: counted from the start or the deployment, or as before for the same interval."""
     every = timedelta(seconds=seconds)
-    for kept in there.intervals if there is not None else ():
+    for kept in there.intervals if there is not None and plan.schedule.start is None else ():
         if kept.every == every:
             return kept
-    offset = timedelta(seconds=int(plan.anchor.timestamp()) % seconds)
+    offset = timedelta(seconds=int((plan.schedule.start or plan.anchor).timestamp()) % seconds)
     return ScheduleIntervalSpec(every=every, offset=offset)
 
 
