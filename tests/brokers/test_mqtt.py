@@ -1,0 +1,183 @@
+"""Messages over MQTT 3.1.1 and 5, directly: a real broker, on both runtimes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+import trustme
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from tests.brokers.bridge import received, sent
+from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
+from tests.brokers.servers import mosquitto
+from tests.semantics.v1.documents import kind
+
+VERSIONS = ["3.1.1", "5"]
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with mosquitto(tmp_path_factory.mktemp("mqtt")) as port:
+        yield port
+
+
+class Peer:
+    """Another client of the broker: it keeps what it hears."""
+
+    def __init__(self, port: int) -> None:
+        self.heard: list[Any] = []
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self.arrived = threading.Event()
+        self.client.on_message = lambda c, u, message: (self.heard.append(message), self.arrived.set())
+        subscribed = threading.Event()
+        self.client.on_subscribe = lambda *given: subscribed.set()
+        self.subscribed = subscribed
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+
+    def listen(self, topic: str) -> None:
+        self.client.subscribe(topic, 1)
+        assert self.subscribed.wait(5)
+
+    def send(self, topic: str, n: int, id: str | None = None) -> None:
+        properties = Properties(PacketTypes.PUBLISH)
+        properties.UserProperty = [("trace", f"t-{n}"), *([("idempotency-key", id)] if id else [])]
+        self.client.publish(topic, json.dumps({"n": n}).encode(), 1, properties=properties).wait_for_publish(
+            5
+        )
+
+
+@pytest.fixture
+def peer(port: int) -> Iterator[Peer]:
+    connected = Peer(port)
+    yield connected
+    connected.client.disconnect()
+    connected.client.loop_stop()
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"notes/{uuid.uuid4().hex[:8]}"
+
+
+def notes(port: int, address: str, version: str = "5", **more: Any) -> dict[str, Any]:
+    more.setdefault("protocolVersion", version)
+    return pinned(asyncapi("mqtt", f"127.0.0.1:{port}", address=address, **more))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_message_is_published(run: Any, port: int, peer: Peer, topic: str, version: str) -> None:
+    peer.listen(topic)
+    headers = ", headers: {trace: t-1}" if version == "5" else ""
+    text = publishing("{payload: {n: '${ .n }'}" + headers + "}")
+    ended = await run(text, {"n": 7}, resources=notes(port, topic, version))
+    assert (ended.status, ended.output) == ("completed", {"n": 7}), ended.error
+    await asyncio.to_thread(peer.arrived.wait, 5)
+    (message,) = peer.heard
+    assert json.loads(message.payload) == {"n": 7}
+    assert message.qos == 1
+    if version == "5":
+        properties = dict(message.properties.UserProperty)
+        assert properties == {"trace": "t-1", "idempotency-key": f"{ended.run_id}/do/0/send"}
+        assert message.properties.ContentType == "application/json"
+
+
+async def test_headers_without_version_5_are_a_fault(run: Any, port: int, topic: str) -> None:
+    ended = await run(publishing("{headers: {a: b}, payload: {n: 1}}"), resources=notes(port, topic, "3.1.1"))
+    assert kind(ended.error) == "configuration"
+    assert "version 5" in ended.error["detail"]
+
+
+async def test_the_bindings_say_how_a_message_is_published(
+    run: Any, port: int, peer: Peer, topic: str
+) -> None:
+    bindings = {"bindings": {"mqtt": {"qos": 2, "retain": True}}}
+    ended = await run(publishing(), {"n": 7}, resources=notes(port, topic, operation=bindings))
+    assert ended.status == "completed", ended.error
+    peer.listen(topic)
+    await asyncio.to_thread(peer.arrived.wait, 5)
+    assert peer.heard[0].retain
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_subscription_takes_messages_as_they_come(
+    run: Any, port: int, peer: Peer, topic: str, version: str
+) -> None:
+    async def send() -> None:
+        for n in range(100):
+            await asyncio.sleep(0.05)
+            peer.send(f"{topic}/x", n)
+
+    sending = asyncio.create_task(send())
+    document = notes(port, topic + "/{room}", version, channel={"parameters": {"room": {}}})
+    ended = await run(subscribing("{consume: {amount: 3}}"), resources=document)
+    sending.cancel()
+    assert ended.status == "completed", ended.error
+    first = ended.output[0]["payload"]["n"]
+    assert [message["payload"]["n"] for message in ended.output] == [first, first + 1, first + 2]
+    assert ended.output[0]["headers"] == ({"trace": f"t-{first}"} if version == "5" else {})
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_worker_that_dies_loses_no_message_and_doubles_none_that_has_an_id(
+    port: int, peer: Peer, topic: str, version: str
+) -> None:
+    operation = notes(port, topic, version)[f"{BASE}#noted"]
+
+    async def send() -> None:
+        await asyncio.sleep(0.3)
+        for n in range(6):
+            peer.send(topic, n, id=f"{topic}-{n}")
+
+    sending = asyncio.create_task(send())
+    wanted = 6 if version == "5" else 7  # without an id, the message that was on its way comes as another one
+    messages = await received(operation, wanted, dies_after=(2,))
+    await sending
+    found = [message["payload"]["n"] for message in messages]
+    assert found == ([0, 1, 2, 3, 4, 5] if version == "5" else [0, 1, 1, 2, 3, 4, 5])
+
+
+async def test_who_is_not_let_in_gets_an_authentication_fault(run: Any, tmp_path: Path) -> None:
+    with mosquitto(tmp_path, password=("leo", "secret")) as port:
+        for password, version, status in (
+            ("secret", "5", "completed"),
+            ("no", "5", "faulted"),
+            ("no", "3", "faulted"),
+        ):
+            rest = f", authentication: {{basic: {{username: leo, password: {password}}}}}"
+            ended = await run(publishing(rest=rest), {"n": 1}, resources=notes(port, "a", version))
+            assert ended.status == status, ended.error
+            if status == "faulted":
+                assert (kind(ended.error), ended.error["status"]) == ("authentication", 401)
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket")
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+async def test_tls_is_verified_for_the_host_that_the_document_names(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    certificate = ca.issue_cert("broker.example")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with mosquitto(tmp_path, tls=(tmp_path / "cert.pem", tmp_path / "key.pem")) as port:
+        connect_to = {"broker.example:8883": f"127.0.0.1:{port}"}
+        retained = {"bindings": {"mqtt": {"retain": True}}}
+        document = asyncapi("mqtts", "broker.example", address="a", operation=retained, protocolVersion="5")
+        operations = pinned(document)
+        way = {"ca_file": tmp_path / "ca.pem", "connect_to": connect_to}
+        await sent(operations[f"{BASE}#note"], {"n": 1}, **way)
+        (message,) = await received(operations[f"{BASE}#noted"], 1, **way)
+        assert message["payload"] == {"n": 1}
+        with pytest.raises(Exception, match="certificate verify failed"):
+            await received(operations[f"{BASE}#noted"], 1, connect_to=connect_to)
+        gc.collect()  # the library leaves the socket to the garbage collector

@@ -1,0 +1,256 @@
+"""MQTT 3.1.1 and 5: the channel is a topic. A message is confirmed and acknowledged with a quality of service of 1."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, lost, refused
+from workflow_engine.calls.context import Reception
+from workflow_engine.errors import fault
+from workflow_engine.values import Json, JsonObject
+
+ID = "idempotency-key"
+"""The user property that tells a message from others; MQTT 3.1.1 has none."""
+_SECONDS = 10.0
+_KEEPALIVE = 30
+_KEPT_SECONDS = 3600
+"""How long the broker keeps messages for a subscriber whose workers are all gone (MQTT 5; before, it decides)."""
+_NOT_LET_IN = ("not authorized", "bad user name or password", "banned", "bad authentication method")
+
+
+async def publish(link: Link, message: Outgoing) -> None:
+    """Send the message; the broker has taken it over when this returns, unless the binding says ``qos: 0``."""
+    five = _five(link)
+    if message.headers and not five:
+        raise fault(
+            "configuration", f"{link.shown}: MQTT has headers from version 5 on (`protocolVersion: 5`)"
+        )
+    properties = None
+    if five:
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.UserProperty = [*message.headers.items(), (ID, message.id)]
+        properties.ContentType = message.content_type
+        if message.correlation is not None:
+            properties.CorrelationData = message.correlation.encode()
+        expiry = link.operation.get("messageExpiryInterval")
+        if isinstance(expiry, int):
+            properties.MessageExpiryInterval = expiry
+    async with _connected(link, f"wfep{link.client[:19]}", kept=False) as session:
+        retain = link.operation.get("retain") is True
+        await session.publish(link.address, message.body, _quality(link), properties, retain=retain)
+
+
+async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:
+    """What is published to the topic, which the broker keeps for this subscriber while it is away."""
+    name = f"wfe{link.client[:20]}"
+    async with _connected(link, name, kept=True) as session:
+        await session.subscribe(link.address, _quality(link))
+        yield None
+        try:
+            while True:
+                message = await session.next()
+                yield _incoming(session, message)
+        finally:
+            if not reception.leaving:
+                session.forget = True
+    raise lost(link, "the connection is closed")
+
+
+def _incoming(session: _Session, message: MQTTMessage) -> Incoming:
+    headers: JsonObject = {}
+    content_type = correlation = None
+    if message.properties is not None:
+        given = message.properties.json()  # type: ignore[no-untyped-call]
+        listed = given.get("UserProperty")
+        for pair in listed if isinstance(listed, list) else []:
+            headers[str(pair[0])] = str(pair[1])
+        content_type = given.get("ContentType")
+        data = getattr(message.properties, "CorrelationData", None)
+        correlation = data.decode(errors="replace") if isinstance(data, bytes) else None
+    id = headers.get(ID)
+
+    async def settle() -> None:
+        session.client.ack(message.mid, message.qos)
+
+    return Incoming(
+        bytes(message.payload),
+        headers,
+        content_type,
+        id if isinstance(id, str) else None,
+        correlation,
+        settle,
+    )
+
+
+def _five(link: Link) -> bool:
+    return link.server.version.startswith("5")
+
+
+def _quality(link: Link) -> int:
+    wanted = link.operation.get("qos")
+    if wanted is None:
+        return 1
+    if wanted not in (0, 1, 2) or isinstance(wanted, bool):
+        raise fault("configuration", f"{link.shown}: the binding `qos` is 0, 1 or 2, not {wanted!r}")
+    return int(str(wanted))
+
+
+class _Socket(Client):
+    """A client that connects to addresses that were chosen for it; TLS is verified for the name of the host."""
+
+    addresses: list[tuple[str, int]] = []  # noqa: RUF012 - set for each client
+
+    def _create_socket_connection(self) -> socket.socket:
+        failed: OSError | None = None
+        for address in self.addresses:
+            try:
+                return socket.create_connection(address, timeout=_SECONDS)
+            except OSError as error:
+                failed = error
+        raise failed or OSError("there is no address")
+
+
+class _Session:
+    """One connection: what the library's thread tells, as results for this event loop."""
+
+    def __init__(self, link: Link, client: Client) -> None:
+        self.link = link
+        self.client = client
+        self.forget = False
+        self._loop = asyncio.get_running_loop()
+        self._answers: dict[tuple[str, int], asyncio.Future[Any]] = {}
+        self._messages: asyncio.Queue[MQTTMessage | None] = asyncio.Queue()
+        client.on_connect = lambda c, u, flags, reason, p: self._tell("connect", 0, [reason])
+        client.on_publish = lambda c, u, mid, reason, p: self._tell("publish", mid, [reason])
+        client.on_subscribe = lambda c, u, mid, reasons, p: self._tell("subscribe", mid, reasons)
+        client.on_message = lambda c, u, message: self._soon(self._messages.put_nowait, message)
+        client.on_disconnect = lambda c, u, flags, reason, p: self._soon(self._gone, str(reason))
+
+    def _soon(self, act: Any, *given: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(act, *given)
+
+    def _tell(self, what: str, number: int, reasons: list[Any]) -> None:
+        self._soon(self._answer, what, number, reasons)
+
+    def _answer(self, what: str, number: int, reasons: list[Any]) -> None:
+        waiting = self._waiting(what, number)
+        if not waiting.done():
+            waiting.set_result(reasons)
+
+    def _gone(self, reason: str) -> None:
+        self._messages.put_nowait(None)
+        for waiting in self._answers.values():
+            if not waiting.done():
+                waiting.set_exception(lost(self.link, f"the connection is closed: {reason}"))
+                waiting.exception()
+
+    def _waiting(self, what: str, number: int) -> asyncio.Future[Any]:
+        return self._answers.setdefault((what, number), self._loop.create_future())
+
+    async def answered(self, what: str, number: int = 0) -> None:
+        """Wait for what the broker says to a packet; a refusal is a fault."""
+        try:
+            async with asyncio.timeout(_SECONDS):
+                reasons = await self._waiting(what, number)
+        except TimeoutError:
+            raise lost(self.link, f"no answer to {what} within {_SECONDS:g} seconds") from None
+        for reason in reasons:
+            if reason.is_failure:
+                text = str(reason)
+                if any(words in text.lower() for words in _NOT_LET_IN):
+                    raise refused(self.link, text)
+                raise fault("communication", f"{self.link.shown}: the broker refuses to {what}: {text}")
+
+    async def publish(
+        self, topic: str, body: bytes, quality: int, properties: Properties | None, *, retain: bool
+    ) -> None:
+        try:
+            sent = self.client.publish(topic, body, quality, retain, properties)
+        except ValueError as error:
+            raise fault("configuration", f"{self.link.shown}: {error}") from None
+        await self.answered("publish", sent.mid)
+
+    async def subscribe(self, topic: str, quality: int) -> None:
+        try:
+            _, number = self.client.subscribe(topic, quality)
+        except ValueError as error:
+            raise fault("configuration", f"{self.link.shown}: {error}") from None
+        await self.answered("subscribe", number or 0)
+
+    async def next(self) -> MQTTMessage:
+        message = await self._messages.get()
+        if message is None:
+            raise lost(self.link, "the connection is closed")
+        return message
+
+
+@asynccontextmanager
+async def _connected(link: Link, name: str, *, kept: bool) -> AsyncIterator[_Session]:
+    """A session of the client *name*, which the broker keeps while it is away if *kept*, unless it is to forget it."""
+    session = await _connect(link, name, kept=kept)
+    try:
+        yield session
+    finally:
+        with suppress(Exception):
+            if session.forget and _five(link):
+                ended = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
+                ended.SessionExpiryInterval = 0
+                session.client.disconnect(properties=ended)
+            else:
+                session.client.disconnect()
+        await asyncio.to_thread(session.client.loop_stop)
+        if session.forget and not _five(link):
+            with suppress(Exception):  # to connect without a session is how MQTT 3.1.1 ends one
+                again = await _connect(link, name, kept=False)
+                again.client.disconnect()
+                await asyncio.to_thread(again.client.loop_stop)
+
+
+async def _connect(link: Link, name: str, *, kept: bool) -> _Session:
+    (host, port), login = link.server.hosts[0], link.login
+    five = _five(link)
+    protocol = MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311
+    client = _Socket(
+        CallbackAPIVersion.VERSION2,
+        client_id=name,
+        clean_session=None if five else not kept,
+        protocol=protocol,
+        reconnect_on_failure=False,
+        manual_ack=True,
+    )
+    client.addresses = await link.context.egress.addresses(host, port)
+    if link.server.secure:
+        client.tls_set_context(await link.context.egress.tls())
+    if login.token is not None:
+        client.username_pw_set("bearer", login.token)
+    elif login.user is not None:
+        client.username_pw_set(login.user, login.password)
+    client.connect_timeout = _SECONDS
+    session = _Session(link, client)
+    options: dict[str, Json | Properties] = {}
+    if five:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = _KEPT_SECONDS if kept else 0
+        options = {"clean_start": not kept, "properties": properties}
+    try:
+        await asyncio.to_thread(client.connect, host, port, _KEEPALIVE, **options)  # type: ignore[arg-type]
+    except OSError as error:
+        raise lost(link, error) from None
+    client.loop_start()
+    try:
+        await session.answered("connect")
+    except BaseException:
+        client.disconnect()
+        await asyncio.to_thread(client.loop_stop)
+        raise
+    return session
