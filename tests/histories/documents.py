@@ -256,4 +256,25 @@ RUNS = {
         ["Ada", "Grace"],
         resources={"file://app/greet.proto#GreeterApi.Greeter#Chat": CHAT},
     ),
+    "extensions": Recorded(
+        workflow(
+            """
+            use:
+              extensions:
+                - pace:
+                    extend: call
+                    before: [{wait: {wait: PT0.01S}}]
+                    after: [{tell: {emit: {event: {with: {type: told}}}}}]
+                - mock:
+                    extend: call
+                    when: $task.name == "mocked"
+                    before: [{m: {set: {mocked: true}, then: exit}}]
+            do:
+              - get: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}}
+              - loop:
+                  for: {in: '[1, 2]'}
+                  do: [{mocked: {call: http, with: {method: get, endpoint: 'https://nowhere.invalid'}}}]
+            """
+        )
+    ),
 }

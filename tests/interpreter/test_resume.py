@@ -61,6 +61,26 @@ do:
           - handle: {set: {caught: '${ $problem.detail }', tries: '${ $context.tries }'}}
   - end: {set: '${ . + {done: true} }'}
 """,
+    "extensions around tasks": """
+use:
+  extensions:
+    - log:
+        extend: all
+        before:
+          - b: {set: '${ . }', export: {as: '$context + {log: ($context.log + [$task.reference])}'}}
+          - bb: {do: [{x: {set: {lost: 1}}}, {y: {set: {lost: 2}}}]}
+        after: [{a: {set: '${ . }', export: {as: '$context + {log: ($context.log + [$task.output])}'}}}]
+    - mock:
+        extend: switch
+        when: .n > 2
+        before: [{one: {set: {x: 1}}}, {two: {set: '${ . + {mocked: $task.name} }', then: exit}}]
+        after: [{m: {set: {lost: 3}}}, {n: {set: {lost: 4}}}]
+do:
+  - loop: {for: {in: '[1, 2]'}, do: [{add: {set: '${ {n: (.n + $item)} }'}}]}
+  - choose: {switch: [{low: {when: .n < 3, then: last}}]}
+  - more: {set: '${ . + {more: true} }'}
+  - last: {set: '${ . + {log: $context.log} }'}
+""",
     "a function called twice": """
 use:
   functions:

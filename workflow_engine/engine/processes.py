@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from workflow_engine.dsl.document import Document
 from workflow_engine.errors import Problem
 from workflow_engine.graph.actions import PROCESSES
-from workflow_engine.graph.model import Operation, State, StateGraph, walk
+from workflow_engine.graph.model import Operation, State, StateGraph, states_of
 
 
 def refused(document: Document, graph: StateGraph, allowed: Collection[str] | None) -> list[Problem]:
@@ -27,7 +27,7 @@ def refused(document: Document, graph: StateGraph, allowed: Collection[str] | No
 
 def processes(graph: StateGraph) -> Iterator[tuple[State, str]]:
     """The states of *graph* that start a process on the worker's machine, each with the kind of process."""
-    for state in walk(graph.root):
+    for state in states_of(graph):
         if isinstance(state.action, Operation):
             kind = _kind(state.action)
             if kind is not None:

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import assert_never
 
 import networkx as nx
@@ -116,8 +118,12 @@ class _Analysis:
         self._flow.add_nodes_from((_INSIDE, _OUTSIDE))
         self._known: list[_Known | None] = []
         self._found: list[tuple[int, Finding]] = []
+        self._extensions: dict[str, _Traits] = {}
 
     def findings(self) -> list[Finding]:
+        for extension in self._graph.extensions:
+            traits = [self._region(region, bounded=False) for region in extension.regions]
+            self._extensions[extension.id] = reduce(or_, traits, _Traits())
         self._region(self._graph.root, bounded=False)
         reached = set(nx.descendants(self._flow, _INSIDE))
         for number, known in enumerate(self._known):
@@ -149,6 +155,8 @@ class _Analysis:
             numbers[id] = number = len(self._known)
             self._known.append(None)
             traits = self._state(number, state, bounded=bounded)
+            for extension in state.extensions:
+                traits |= self._extensions[extension.id]
             self._known[number] = _Known(state, traits, bounded)
             total |= traits
         self._enter(region, numbers, first)

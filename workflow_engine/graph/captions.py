@@ -20,6 +20,7 @@ from workflow_engine.graph.model import (
     ErrorMatch,
     Event,
     EventFilter,
+    Extension,
     ForEach,
     Operation,
     Parallel,
@@ -116,6 +117,8 @@ def notes(state: State) -> tuple[str, ...]:
         lines.append("only if " + condition(state.when))
     if state.timeout is not None:
         lines.append("within " + lasting(state.timeout))
+    if state.extensions:
+        lines.append(clip("extended by " + several([_extension(each) for each in state.extensions])))
     if isinstance(state.action, Operation) and state.action.timeout is not None:
         lines.append("within " + lasting(state.action.timeout))
     if isinstance(state.action, Event) and state.action.timeout is not None and state.action.expired is None:
@@ -159,6 +162,11 @@ def lasting(timing: Timing) -> str:
     elif seconds or not parts:
         parts.append(f"{seconds:.6f}".rstrip("0").rstrip(".") + " s")
     return " ".join(parts)
+
+
+def _extension(extension: Extension) -> str:
+    parts = [word for word in ("before", "after") if getattr(extension, word) is not None]
+    return f"{clip(extension.name, NAME)} ({' and '.join(parts) or 'nothing'})"
 
 
 # --- events ---------------------------------------------------------------------------------------------------

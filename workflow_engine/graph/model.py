@@ -71,6 +71,7 @@ __all__ = [
     "EventFilter",
     "Exit",
     "Export",
+    "Extension",
     "ForEach",
     "GoTo",
     "Handler",
@@ -102,6 +103,7 @@ __all__ = [
     "Validate",
     "WorkflowName",
     "regions_of",
+    "states_of",
     "transitions_of",
     "walk",
 ]
@@ -112,7 +114,8 @@ class State:
     """One thing to do, what it sees of the data, and where to go next.
 
     *when* false skips the state: its raw input is its output and *otherwise* is where to go (decision A8).
-    *rescues*: where a fault of the state leads, the first that fits (DSL 0.8 ``onErrors``).
+    *rescues*: where a fault of the state leads, the first that fits (DSL 0.8 ``onErrors``). *extensions*: what is done
+    before and after the action (DSL 1.0); the timeout is for the action alone.
     """
 
     id: StateId
@@ -126,6 +129,7 @@ class State:
     timeout: Timing | None = None
     metadata: Mapping[str, Json] = field(default_factory=dict)
     rescues: tuple[Rescue, ...] = ()
+    extensions: tuple[Extension, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,24 @@ class Region:
     entry: Transition
     states: Mapping[StateId, State]
     name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """What is done *before* and *after* each of the states that it extends, if *when* holds of their input.
+
+    A loop that *before* breaks out of is the extended state: what it has then is the state's output (decision A54).
+    """
+
+    id: str
+    name: str
+    when: Expression | None = None
+    before: Region | None = None
+    after: Region | None = None
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        return tuple(region for region in (self.before, self.after) if region is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +210,8 @@ class StateGraph:
     lifecycle: Told | None = None
     functions: Mapping[str, Json] = field(default_factory=dict)
     """Functions from elsewhere, by the reference by which they are called."""
+    extensions: tuple[Extension, ...] = ()
+    """All that there are; the same ones are in the states that they extend."""
 
     def definition(self, id: StateId) -> Json:
         """What the author wrote of the state *id*; a function from elsewhere stands in ``use.functions``."""
@@ -256,3 +280,11 @@ def walk(region: Region) -> Iterator[State]:
         yield state
         for inner in regions_of(state.action):
             yield from walk(inner)
+
+
+def states_of(graph: StateGraph) -> Iterator[State]:
+    """Every state of *graph*, as `walk` has them; then those of its extensions, each once."""
+    yield from walk(graph.root)
+    for extension in graph.extensions:
+        for region in extension.regions:
+            yield from walk(region)

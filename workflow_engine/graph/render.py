@@ -227,8 +227,9 @@ def to_json(graph: StateGraph) -> JsonObject:
          "states":      [{"id", "pointer", "name", "kind", "region": id, "summary", "notes": [text], …}],
          "transitions": [{"from": id, "to": to, "kind", "label"}]}
 
-    Regions and states come depth first in document order; the first region is the root. A *role* is ``root``
-    or one of `outline.Part`, a *kind* of a state is one of `captions.kind`, that of a transition one of
+    Regions and states come depth first in document order; the first region is the root, and the last ones are those
+    of extensions, which are of no one state. A *role* is ``root``, one of `outline.Part`, or ``before`` or ``after``
+    of an extension; a *kind* of a state is one of `captions.kind`, that of a transition one of
     `outline.Way` or ``after``: where the state goes on once the region named by ``region`` is through. *to* is
     the id of a state of the same region, ``exit`` (the region is through), ``break`` (the loop is left)
     or ``end`` (the run is over). A ``parallel`` state has ``join`` too: how many of its branches it waits for.
@@ -250,6 +251,10 @@ class _Json:
     def render(self) -> JsonObject:
         graph = self._graph
         ids = self._region(graph.root, "root", None, "", clip(graph.root.name, NAME))
+        for extension in graph.extensions:
+            for role, region in (("before", extension.before), ("after", extension.after)):
+                if region is not None:
+                    self._region(region, role, None, "", clip(region.name, NAME))
         trigger: JsonObject | None = None
         if graph.trigger is not None:
             state = graph.trigger.state

@@ -29,13 +29,13 @@ from workflow_engine.graph.model import (
     Switch,
     Transition,
     Try,
-    walk,
 )
-from workflow_engine.interpreter import concurrency, listening, publishing, recovery
+from workflow_engine.interpreter import concurrency, extending, listening, publishing, recovery
 from workflow_engine.interpreter.dataflow import apply, enter, leave
 from workflow_engine.interpreter.effects import Call, Effects, Expired, Place, Progress, SubRun
 from workflow_engine.interpreter.evaluation import arguments, evaluate, holds, seconds
 from workflow_engine.interpreter.lifecycle import Lifecycle
+from workflow_engine.interpreter.naming import Names
 from workflow_engine.interpreter.position import Ended, Frame
 from workflow_engine.interpreter.references import References
 from workflow_engine.interpreter.scope import Scope, moment, state_scope, workflow_scope
@@ -62,7 +62,7 @@ class Run:
         self.effects = effects
         self.seeds = list(seeds)
         self.counts: dict[str, int] = {}
-        self._names: dict[str, str] = {}
+        self.names = Names(graph)
         self._references: References | None = None
         self.started = effects.now()
         audience = effects.audience
@@ -204,16 +204,7 @@ class Run:
             if isinstance(index, int):
                 rounds.append(f"[{index}]")
             around = around.parent
-        return Place(id, state.id, self._part_of(frame) + state.name + "".join(reversed(rounds)))
-
-    def _part_of(self, frame: Frame) -> str:
-        """Whose part a state in *frame* is, where its own name does not tell: a function, an action of 0.8."""
-        around = frame.parent
-        if around is None or not (self.graph.strict or frame.region.startswith("/use/functions/")):
-            return ""
-        if not self._names:
-            self._names = {state.id: state.name for state in walk(self.graph.root)}
-        return f"{self._names[around.state]} › " if around.state in self._names else ""
+        return Place(id, state.id, self.names.part_of(frame) + state.name + "".join(reversed(rounds)))
 
     async def walk(self, region: Region, frame: Frame) -> tuple[Json, bool]:
         """Walk *region* from where *frame* stands; its output, and whether it ended in a loop break."""
@@ -254,7 +245,11 @@ class Run:
                     self.lifecycle.began(state, frame)
                 frame.input = await enter(self, state, frame)
                 frame.entered = True
-            output, transition = await self._perform(state, frame)
+            if state.extensions:
+                perform = partial(self._perform, state, frame)
+                output, transition = await extending.around(self, state, frame, perform)
+            else:
+                output, transition = await self._perform(state, frame)
             result = await leave(self, state, frame, output, ends=isinstance(transition, End))
         except Fault as raised:
             self._note("faulted", state)

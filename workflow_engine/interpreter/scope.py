@@ -75,7 +75,7 @@ def state_scope(run: Run, state: State, frame: Frame, **given: Json) -> Scope:
     """The scope of an expression of *state*; *given* adds ``input`` and ``output`` where they are known."""
     makers = _world(run)
     makers["context"] = lambda: frame.owner.context
-    makers["task"] = lambda: _task(run, state, frame, given.get("__raw_output"))
+    makers["task"] = lambda: _described(run, state, frame, given.get("__raw_output"))
     return Scope({**frame.lexical(), **given}, makers, run, state)
 
 
@@ -88,11 +88,23 @@ def _world(run: Run) -> dict[str, Callable[[], Json]]:
     }
 
 
-def _task(run: Run, state: State, frame: Frame, raw_output: Json) -> JsonObject:
+def _described(run: Run, state: State, frame: Frame, raw_output: Json) -> JsonObject:
+    """``$task``: *state*, or in an extension the state that it extends (decision A53)."""
+    extended = frame
+    while extended.region.startswith("/use/extensions/") and extended.parent is not None:
+        extended = extended.parent
+    if extended is frame:
+        return _task(run, state.name, state.id, frame, raw_output)
+    progress = extended.local.get("extensions")
+    raw_output = progress.get("output") if isinstance(progress, dict) and "then" in progress else None
+    return _task(run, run.names.of(extended.state), str(extended.state), extended, raw_output)
+
+
+def _task(run: Run, name: str, id: str, frame: Frame, raw_output: Json) -> JsonObject:
     return {
-        "name": state.name,
-        "reference": state.id,
-        "definition": run.graph.definition(state.id),
+        "name": name,
+        "reference": id,
+        "definition": run.graph.definition(id),
         "input": frame.data,
         "output": raw_output,
         "startedAt": moment(datetime.fromtimestamp(frame.started, UTC)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,26 @@ async def test_a_function_of_a_catalog_is_called_by_its_address(run: Any, intern
     name = "call-custom-function-cataloged"
     resources = await pinned(internet, read(name))
     assert await completed(run, name, resources=resources) == "[information] Hello, world!"
+
+
+async def test_a_service_is_called_where_the_condition_of_its_mock_does_not_hold(run: Any) -> None:
+    answered = await completed(run, "mock-service-extension")  # see DEFECTS
+    assert answered == {"method": "GET", "path": "/sample", "body": None}
+
+
+@pytest.mark.parametrize("name", ["mock-service-extension"])
+async def test_a_mocked_service_is_not_called(run: Any, name: str) -> None:
+    meant = '$task.definition.with.endpoint.uri | startswith("https://mocked.service.com")'
+    text = re.sub("when: .*", f"when: {meant}", read(name))
+    mocked = {
+        "statusCode": 200,
+        "headers": {"Content-Type": "application/json"},
+        "content": {"foo": {"bar": "baz"}},
+    }
+    for address in ("https://mocked.service.com/sample", "https://fake.com/sample"):
+        ended = await run(text.replace("https://fake.com/sample", address))
+        assert ended.status == "completed", ended.error
+        assert (ended.output == mocked) == ("mocked" in address)
 
 
 @pytest.mark.parametrize("name", ["call-http-query-parameters", "call-http-query-headers-expressions"])
@@ -470,7 +491,6 @@ async def test_a_sub_workflow_registers_the_customer(run: Any) -> None:
 
 NOT_YET = {file.stem for file in FILES if file.stem.startswith("run-")} - {"run-subflow"} | {
     "call-mcp",
-    "mock-service-extension",
 }
 """What the engine refuses until it can do it."""
 IN_THEIR_OWN_MODULES = {"call-grpc"}

@@ -75,12 +75,10 @@ def _inlined(lowering: WorkflowLowering, task: Task, name: str, title: str, body
         return nothing(task)
     given = task.body.get("with")
     arguments = None if given is None else lowering.template(given, task.variables, task.at("with"))
-    return Sequence(function(lowering, name, title, body, task.scope.functions), arguments)
+    return Sequence(function(lowering, name, title, body, task.scope), arguments)
 
 
-def function(
-    lowering: WorkflowLowering, name: str, title: str, body: Json, around: tuple[str, ...]
-) -> Region:
+def function(lowering: WorkflowLowering, name: str, title: str, body: Json, around: Scope) -> Region:
     """The body of a function as a region. It sees what it is given, and no variables of its callers.
 
     Its pointer is the same wherever it is called; the run tells the calls apart. ``then`` of a function's
@@ -90,7 +88,9 @@ def function(
     lowering.called.add(name)
     at = "/use/functions" + pointer(name)
     kept = {key: value for key, value in body.items() if key != "then"}
-    state = lowering.state(Task(title, kept, at, Scope(functions=(*around, name))))
+    state = lowering.state(
+        Task(title, kept, at, Scope(functions=(*around.functions, name), bare=around.bare))
+    )
     return Region(at, GoTo(at), {at: state}, title)
 
 
@@ -98,7 +98,7 @@ def check_uncalled(lowering: WorkflowLowering) -> None:
     """Find what is wrong with the functions that nothing calls."""
     for name, body in lowering.used("functions").items():
         if name not in lowering.called:
-            function(lowering, name, name, body, ())
+            function(lowering, name, name, body, Scope())
 
 
 def check_catalogs(lowering: WorkflowLowering) -> None:

@@ -26,13 +26,15 @@ class Scope:
     """The surroundings of a list of tasks.
 
     *lexical*: variables bound around it. *siblings*: the tasks of the list, name to id. *loop*: the list is
-    the body of a loop. *functions*: names of the functions being inlined, to find one that calls itself.
+    the body of a loop. *functions*: names of the functions being inlined, to find one that calls itself. *bare*:
+    nothing extends the tasks, for they are an extension's own.
     """
 
     lexical: frozenset[str] = frozenset()
     siblings: Mapping[str, str] = field(default_factory=dict)
     loop: bool = False
     functions: tuple[str, ...] = ()
+    bare: bool = False
 
     def bind(self, *names: str) -> Scope:
         return replace(self, lexical=self.lexical | set(names))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.policies import SECRETS
-from workflow_engine.dsl.v1 import endpoints, functions, schedules, secrets, tasks
+from workflow_engine.dsl.v1 import endpoints, extensions, functions, schedules, secrets, tasks
 from workflow_engine.dsl.v1.scope import EXPORT, RESERVED, RUN, STATE, TASK, Scope, Task
 from workflow_engine.expressions import Expression, Template
 from workflow_engine.graph.model import (
@@ -16,6 +16,7 @@ from workflow_engine.graph.model import (
     End,
     Exit,
     Export,
+    Extension,
     GoTo,
     Region,
     State,
@@ -43,6 +44,7 @@ class WorkflowLowering(Lowering):
         self.elsewhere: dict[str, tuple[str, str]] = {}
         """The pointers of functions from elsewhere: the address of each, and where the document calls it first."""
         self.pinned: dict[str, Json] = {}
+        self.extensions: list[tuple[str, Extension]] = []
 
     def used(self, kind: str) -> JsonObject:
         """What the document defines in ``use`` of *kind*, such as ``retries``, by name."""
@@ -54,6 +56,7 @@ class WorkflowLowering(Lowering):
         header = self.data["document"]
         assert isinstance(header, dict)
         self._refuse()
+        self.extensions = extensions.extensions(self)
         root = self.region(self.data.get("do"), "/do", Scope())
         functions.check_uncalled(self)
         functions.check_catalogs(self)
@@ -71,6 +74,7 @@ class WorkflowLowering(Lowering):
             title=str(header.get("title") or ""),
             summary=str(header.get("summary") or ""),
             functions=self.pinned,
+            extensions=tuple(extension for _, extension in self.extensions),
             input_is_context=self._initial_context(header.get("metadata")),
             lifecycle=self.lifecycle(header.get("metadata"), "/document/metadata"),
         )
@@ -101,8 +105,6 @@ class WorkflowLowering(Lowering):
 
     def _refuse(self) -> None:
         """Refuse what is in the document and cannot be done yet."""
-        if self.use.get("extensions"):
-            self.unsupported("`use.extensions` (extensions)", "/use/extensions")
         for name, policy in self.used("authentications").items():
             endpoints.check_policy(self, policy, "/use/authentications" + pointer(name))
         evaluate = self.data.get("evaluate")
@@ -159,6 +161,7 @@ class WorkflowLowering(Lowering):
             leave=leave,
             timeout=self.timeout(body.get("timeout"), task.at("timeout"), task.variables),
             metadata=metadata if isinstance(metadata, dict) else {},
+            extensions=() if scope.bare else extensions.extend(tasks.keyword(body), self.extensions),
         )
 
     def transition(self, directive: Json, at: str, task: Task) -> Transition:

@@ -18,7 +18,7 @@ from temporalio.common import RawValue
 
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault
-from workflow_engine.graph.model import walk
+from workflow_engine.graph.model import states_of
 from workflow_engine.interpreter.lifecycle import status_of
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
@@ -132,7 +132,7 @@ class ServerlessWorkflow:
         run = self._run
         if run is None:
             return {"suspended": self._suspended, "states": []}
-        names = {state.id: state.name for state in walk(run.graph.root)}
+        names = {state.id: state.name for state in states_of(run.graph)}
         states = [
             {
                 "id": leaf.state,

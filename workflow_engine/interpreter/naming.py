@@ -1,0 +1,31 @@
+"""What states are called where a person reads of them."""
+
+from __future__ import annotations
+
+from workflow_engine.graph.model import StateGraph, states_of
+from workflow_engine.interpreter.position import Frame
+
+_PARTS = ("/use/functions/", "/use/extensions/")
+"""Where regions are that are part of states elsewhere in the document."""
+
+
+class Names:
+    """The names of the states of *graph* by their ids; gathered when the first one is asked for."""
+
+    def __init__(self, graph: StateGraph) -> None:
+        self._graph = graph
+        self._names: dict[str, str] = {}
+
+    def of(self, state: str | None) -> str:
+        """The name of the state with that id; empty where there is none."""
+        if not self._names:
+            self._names = {known.id: known.name for known in states_of(self._graph)}
+        return self._names.get(str(state), "")
+
+    def part_of(self, frame: Frame) -> str:
+        """Whose part a state in *frame* is, where its own name does not tell: a function's, an extension's, 0.8's."""
+        around = frame.parent
+        if around is None or not (self._graph.strict or frame.region.startswith(_PARTS)):
+            return ""
+        name = self.of(around.state)
+        return f"{name} › " if name else ""
