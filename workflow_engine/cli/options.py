@@ -29,8 +29,8 @@ EGRESS = (
     "processes",
 )
 """What workflows may reach and start."""
-PROCESS = ("process_seconds", "process_memory", "process_count")
-"""What the processes that they start may use."""
+PROCESS = ("call_seconds", "process_seconds", "process_memory", "process_count")
+"""How long their calls may take, and what the processes that they start may use."""
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 _PREFIX = "setting_"

@@ -181,6 +181,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "connect_to": ",".join(chosen.connect_to),
         "grpc_plaintext_hosts": ",".join(chosen.grpc_plaintext_hosts),
         "processes": ",".join(sorted(chosen.allowed_processes)) or "none",
+        "call_seconds": str(chosen.call_seconds),
         "process_seconds": str(chosen.process_seconds),
         "process_memory": str(chosen.process_memory),
         "process_count": str(chosen.process_count),
