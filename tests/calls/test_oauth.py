@@ -108,11 +108,10 @@ async def test_a_client_authenticates_with_a_private_key(issuer, server, context
 
 async def test_an_assertion_of_the_author_is_sent_as_it_is(issuer, server, context):
     issuer.register("app", "client_secret_jwt", SECRET)
-    claims = {"iss": "app", "sub": "app", "aud": f"{server.url}/oauth2/token", "jti": "j"}
-    assertion = jwt.encode({**claims, "iat": 1_000_000_000, "exp": 4_000_000_000}, SECRET, "HS256")
-    client = {"id": "app", "assertion": assertion}
+    claims = {"iss": "app", "sub": "app", "aud": f"{server.url}/oauth2/token", "iat": 1_000_000_000}
     for method in ({"authentication": "client_secret_jwt"}, {}):
-        given = policy(server, client={**client, **method})
+        assertion = jwt.encode({**claims, "exp": 4_000_000_000, "jti": str(method)}, SECRET, "HS256")
+        given = policy(server, client={"id": "app", "assertion": assertion, **method})
         assert (await call(protected(server, given), context))["sub"] == "app"
 
 
