@@ -7,7 +7,7 @@ import binascii
 import codecs
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from urllib.parse import urlencode
@@ -75,14 +75,17 @@ def parse_json(body: bytes | str) -> Json:
     return parsed
 
 
-def encode(body: Json, content_type: str, *, files: Collection[str] = ()) -> tuple[bytes, str]:
+def encode(
+    body: Json, content_type: str, *, files: Collection[str] = (), types: Mapping[str, str] | None = None
+) -> tuple[bytes, str]:
     """The bytes of *body* under *content_type*, and the header to send with them.
 
     It mirrors `decode`: a JSON type (the default, where *content_type* is empty) takes any value, text and
     XML take a string, other types take base64 in a string. Forms take an object: a member that is an array
     repeats its name, an object in it is sent as JSON. *files* are the members of a multipart form that are
-    sent as files, from base64. The boundary of such a form is made of its content, so that a retry sends
-    the same bytes. A value that does not fit is a validation fault.
+    sent as files, from base64; *types* are the media types of its parts, where they have one. The boundary
+    of such a form is made of its content, so that a retry sends the same bytes. A value that does not fit is
+    a validation fault.
     """
     media_type = MediaType.parse(content_type or JSON)
     header = content_type or JSON
@@ -91,7 +94,7 @@ def encode(body: Json, content_type: str, *, files: Collection[str] = ()) -> tup
     if media_type.name == FORM:
         return urlencode(_fields(body, media_type.name)).encode(), header
     if media_type.name == MULTIPART:
-        written, boundary = _multipart(_fields(body, media_type.name), files)
+        written, boundary = _multipart(_fields(body, media_type.name), files, types or {})
         return written, f"{MULTIPART}; boundary={boundary}"
     if not isinstance(body, str):
         raise fault("validation", f"a body of type {media_type.name} must be a string, not {kind(body)}")
@@ -161,16 +164,20 @@ def _fields(body: Json, media_type: str) -> list[tuple[str, str]]:
     ]
 
 
-def _multipart(fields: list[tuple[str, str]], files: Collection[str]) -> tuple[bytes, str]:
+def _multipart(
+    fields: list[tuple[str, str]], files: Collection[str], types: Mapping[str, str]
+) -> tuple[bytes, str]:
     parts: list[bytes] = []
     for name, value in fields:
         quoted = name.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
         head = f'Content-Disposition: form-data; name="{quoted}"'
         if name in files:
             data = _from_base64(value, f"the file {name!r}", "encode its content")
-            head += f'; filename="{quoted}"\r\nContent-Type: application/octet-stream'
+            head += f'; filename="{quoted}"\r\nContent-Type: {types.get(name, "application/octet-stream")}'
         else:
             data = value.encode()
+            if name in types:
+                head += f"\r\nContent-Type: {types[name]}"
         parts.append(head.encode() + b"\r\n\r\n" + data + b"\r\n")
     boundary = hashlib.sha256(b"".join(parts)).hexdigest()[:40]
     line = f"--{boundary}".encode()

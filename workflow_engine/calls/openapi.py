@@ -11,17 +11,23 @@ from functools import lru_cache
 from multidict import CIMultiDict
 from yarl import URL
 
-from workflow_engine.calls.content import JSON, encode
+from workflow_engine.calls.content import FORM, JSON, MULTIPART, MediaType, encode
 from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.documents import fetch
 from workflow_engine.calls.exchange import Request, deadline, exchange
 from workflow_engine.calls.http import answer_options, endpoint, members, merge_headers, shown, target
 from workflow_engine.calls.openapi_document import Body, OpenApiDocument, Operation, suggestion
-from workflow_engine.calls.openapi_parameters import cookie_pieces, header_value, path_segment, query_pieces
+from workflow_engine.calls.openapi_parameters import (
+    cookie_pieces,
+    flattened,
+    header_value,
+    path_segment,
+    query_pieces,
+)
 from workflow_engine.calls.structured_text import read
 from workflow_engine.calls.uri_template import address
 from workflow_engine.calls.url import add_query, bounded
-from workflow_engine.errors import fault
+from workflow_engine.errors import Fault, fault
 from workflow_engine.values import Json, JsonObject
 
 _ARGUMENTS = frozenset({"document", "operationId", "parameters", "authentication", "output", "redirect"})
@@ -48,9 +54,17 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     document = await asyncio.to_thread(_parsed, text, bounded(base.partition("?")[0], 200))
     operation = document.operation(operation_id)
     given = members(arguments.get("parameters"), "parameters")
-    request = await _request(operation, base, given, arguments.get("authentication"), context)
+    policy = arguments.get("authentication")
+    request = await _request(operation, base, given, policy, context)
     left = max(context.timeout - (time.monotonic() - started), 0.001)
-    return await exchange(request, replace(context, timeout=left), output=output, redirect=redirect)
+    try:
+        return await exchange(request, replace(context, timeout=left), output=output, redirect=redirect)
+    except Fault as refused:
+        if policy is not None or not operation.schemes or refused.error.status not in (401, 403):
+            raise
+        asked = f"the document asks for {', '.join(operation.schemes)}, and the call has no `authentication`"
+        detail = f"{refused.error.detail} ({bounded(asked, 300)})"
+        raise fault("communication", detail, status=refused.error.status) from None
 
 
 async def _document(arguments: JsonObject, context: CallContext) -> tuple[str, str]:
@@ -116,13 +130,20 @@ async def _request(
     if body is None:
         return Request(operation.method, url, merged, credentials=credentials)
     assert operation.body is not None
-    written, content_type = encode(
-        body,
-        merged.get("Content-Type") or _concrete(operation.body.media_types[0]),
-        files=operation.body.files,
-    )
+    content_type = merged.get("Content-Type") or _concrete(operation.body.media_types[0])
+    types: dict[str, str] = {}
+    if isinstance(body, dict) and MediaType.parse(content_type).name in (FORM, MULTIPART):
+        types = {name: JSON for name, value in body.items() if _has_object(value)} | dict(
+            operation.body.types
+        )
+        body = flattened(operation.body, body)
+    written, content_type = encode(body, content_type, files=operation.body.files, types=types)
     merged["Content-Type"] = content_type
     return Request(operation.method, url, merged, written, credentials)
+
+
+def _has_object(value: Json) -> bool:
+    return any(isinstance(item, dict) for item in (value if isinstance(value, list) else [value]))
 
 
 def _body(operation: Operation, rest: JsonObject) -> Json:

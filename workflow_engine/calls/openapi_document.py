@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from urllib.parse import unquote
 
@@ -21,6 +21,9 @@ _STYLES = {
     "query": {"form", "spaceDelimited", "pipeDelimited", "deepObject"},
     "cookie": {"form"},
 }
+_SCHEMES = {True: "securityDefinitions", False: "securitySchemes"}
+_SENT_OTHERWISE = frozenset({"accept", "content-type", "authorization"})
+"""Header parameters that OpenAPI 3 has ignored (Parameter Object, `name`): never required."""
 _COLLECTION_FORMATS = {"csv": ",", "ssv": " ", "tsv": "\t", "pipes": "|", "multi": ","}
 
 
@@ -46,7 +49,8 @@ class Body:
     """What an operation takes as its body. *name* is the parameter declared to be all of it, in Swagger 2.0.
 
     *properties* are the members its schema declares, *closed* whether it takes no others, *mandatory* those
-    it needs (forms of Swagger 2.0 only), *files* those that are sent as files.
+    it needs (forms of Swagger 2.0 only), *files* those that are sent as files. Of a form, *styles* say how members
+    are written, as if they were in a query, and *types* which media types the parts of them have.
     """
 
     name: str
@@ -56,11 +60,16 @@ class Body:
     mandatory: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
     closed: bool = False
+    styles: Mapping[str, Parameter] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation. *servers* are in order of preference, and may be relative to the document's URL."""
+    """One operation. *servers* are in order of preference, and may be relative to the document's URL.
+
+    *schemes* are the security schemes that the document asks for, by name and type.
+    """
 
     id: str
     method: str
@@ -69,6 +78,7 @@ class Operation:
     parameters: tuple[Parameter, ...]
     body: Body | None
     accepts: tuple[str, ...]
+    schemes: tuple[str, ...] = ()
 
 
 class OpenApiDocument:
@@ -126,18 +136,41 @@ class OpenApiDocument:
             body, accepts = self._swagger_body(list(merged.values()), definition), self._produces(definition)
         else:
             body, accepts = self._request_body(definition), self._response_types(definition)
+        schemes = self._schemes(definition)
+        for scheme in schemes.values():
+            # What a key is called is no parameter of the document, but no other place has it.
+            if scheme.get("type") == "apiKey" and isinstance(scheme.get("name"), str):
+                key = {"name": scheme["name"], "in": scheme.get("in")}
+                merged.setdefault((key["name"], key["in"]), key)
         parameters = tuple(
             self._parameter(id, parameter)
             for parameter in merged.values()
             if parameter.get("in") not in ("body", "formData")
         )
-        return Operation(id, method.upper(), path, self._servers(item, definition), parameters, body, accepts)
+        shown = tuple(f"{name} ({scheme.get('type')})" for name, scheme in schemes.items())
+        servers = self._servers(item, definition)
+        return Operation(id, method.upper(), path, servers, parameters, body, accepts, shown)
+
+    def _schemes(self, definition: JsonObject) -> dict[str, JsonObject]:
+        """The security schemes of an operation, each of which authenticates it alone or with others."""
+        owner = definition if "security" in definition else self._data
+        components = self._object(self._data, "components")
+        folder = self._object(self._data if self._swagger else components, _SCHEMES[self._swagger])
+        found: dict[str, JsonObject] = {}
+        for choice in self._array(owner, "security"):
+            for name in choice if isinstance(choice, dict) else {}:
+                scheme = self._resolved(folder.get(name))
+                if isinstance(scheme, dict):
+                    found[name] = scheme
+        return found
 
     def _parameter(self, id: str, definition: JsonObject) -> Parameter:
         name, location = str(definition["name"]), definition.get("in")
         if not isinstance(location, str) or location not in _STYLES:
             raise self._broken(f"parameter {name!r} of operation {id!r} is in {location!r}")
         required = definition.get("required") is True or location == "path"
+        if location == "header" and not self._swagger and name.lower() in _SENT_OTHERWISE:
+            required = False
         if self._swagger:
             form = str(definition.get("collectionFormat", "csv"))
             if form not in _COLLECTION_FORMATS:
@@ -168,6 +201,14 @@ class OpenApiDocument:
         schema = self._resolved(first.get("schema")) if isinstance(first, dict) else None
         properties, closed = self._properties(schema)
         files = frozenset(name for name, member in properties.items() if _is_binary(member))
+        styles: dict[str, Parameter] = {}
+        types: dict[str, str] = {}
+        for name, encoding in self._object(first, "encoding").items():
+            given: JsonObject = encoding if isinstance(encoding, dict) else {}
+            if "style" in given or "explode" in given or "allowReserved" in given:
+                styles[name] = self._parameter(name, {**given, "name": name, "in": "query"})
+            if isinstance(given.get("contentType"), str):
+                types[name] = str(given["contentType"]).partition(",")[0].strip()
         return Body(
             "",
             isinstance(body, dict) and body.get("required") is True,
@@ -175,6 +216,8 @@ class OpenApiDocument:
             frozenset(properties),
             files=files,
             closed=closed,
+            styles=styles,
+            types=types,
         )
 
     def _swagger_body(self, parameters: list[JsonObject], definition: JsonObject) -> Body | None:
@@ -186,7 +229,12 @@ class OpenApiDocument:
             mandatory = frozenset(str(field["name"]) for field in fields if field.get("required") is True)
             names = frozenset(str(field["name"]) for field in fields)
             form = MULTIPART if multipart else FORM
-            return Body("", bool(mandatory), (form,), names, mandatory, files, closed=True)
+            styles = {
+                str(item["name"]): self._parameter("", {**item, "in": "query"})
+                for item in fields
+                if item.get("type") == "array"
+            }
+            return Body("", bool(mandatory), (form,), names, mandatory, files, closed=True, styles=styles)
         for parameter in parameters:
             if parameter.get("in") == "body":
                 properties, closed = self._properties(self._resolved(parameter.get("schema")))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 from workflow_engine.calls.content import json_text, kind
-from workflow_engine.calls.openapi_document import Parameter
+from workflow_engine.calls.openapi_document import Body, Parameter
 from workflow_engine.calls.uri_template import scalar_text
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
@@ -48,6 +48,25 @@ def header_value(parameter: Parameter, value: Json) -> str:
 def cookie_pieces(parameter: Parameter, value: Json) -> list[str]:
     """*value* as the ``name=value`` pieces of a Cookie header."""
     return _named(parameter, value, _writer(parameter))
+
+
+def flattened(body: Body, members: JsonObject) -> JsonObject:
+    """The *members* of a form, each written in the style that the document has for it.
+
+    An array becomes one text, or stays what repeats its name; an object one text, or members of their own.
+    """
+    flat: JsonObject = {}
+    for name, value in members.items():
+        style = body.styles.get(name)
+        if style is None or not isinstance(value, list | dict) or (isinstance(value, list) and style.explode):
+            flat[name] = value
+        elif style.style == "deepObject" and isinstance(value, dict):
+            flat.update({f"{name}[{key}]": item for key, item in value.items()})
+        elif isinstance(value, dict) and style.explode:
+            flat.update(value)
+        else:
+            flat[name] = style.delimiter.join(_items(style, value, str))
+    return flat
 
 
 def _named(parameter: Parameter, value: Json, write: Callable[[str], str]) -> list[str]:

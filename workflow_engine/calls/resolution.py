@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import catalog
 from workflow_engine.calls.egress import Egress
+from workflow_engine.calls.openapi_pruning import MAX_DOCUMENTS, Elsewhere, prune
 from workflow_engine.calls.proto import describe_method
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.calls.sources import Sources
@@ -18,9 +19,10 @@ from workflow_engine.dsl import functions
 from workflow_engine.dsl.needs import Need
 from workflow_engine.dsl.pinning import Unanswered
 from workflow_engine.errors import Fault, NotFound, Rejected, Unavailable
-from workflow_engine.values import Json, JsonObject, pointer, resolve_pointer
+from workflow_engine.values import Json, JsonObject
 
-_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+MAX_OTHERS = 16 * 1024 * 1024
+"""How many bytes the documents may have together that an OpenAPI document refers to."""
 
 
 class Operations(Protocol):
@@ -140,9 +142,40 @@ class Resolution:
             raise Rejected(
                 "unresolved", f"the OpenAPI document {need.document} cannot be read: {error}"
             ) from None
-        pruned = prune(document, need.reference)
+        pruned = await self._pruned(document, base, need)
         content = json.dumps(pruned, separators=(",", ":"), ensure_ascii=False)
         return {"uri": need.document, "base": base, "content": content}
+
+    async def _pruned(self, document: Json, base: str, need: Need) -> JsonObject:
+        """What the operation needs of its document, and of others that it refers to."""
+        others: dict[str, Json] = {}
+        size = 0
+        while True:
+            try:
+                return prune(document, need.reference, base, others)
+            except Elsewhere as elsewhere:
+                wanted = elsewhere.address
+            text = await self._other(wanted, base, need.policy)
+            size += len(text)
+            if len(others) >= MAX_DOCUMENTS or size > MAX_OTHERS:
+                raise Rejected(
+                    "unresolved",
+                    f"the operation is spread over more than {MAX_DOCUMENTS} documents or {MAX_OTHERS:,} bytes",
+                )
+            try:
+                others[wanted] = read(text)
+            except ValueError as error:
+                raise Rejected("unresolved", f"{wanted} cannot be read: {error}") from None
+
+    async def _other(self, address: str, base: str, policy: Json) -> str:
+        """The text at *address*, to which the document at *base* refers; only its own origin is told who asks."""
+        if urlsplit(address).scheme not in ("http", "https"):
+            text = self._files(address)
+            if text is None:
+                raise Rejected("unresolved", f"the OpenAPI document refers to {address}, which is not there")
+            return text
+        same = urlsplit(address)[:2] == urlsplit(base)[:2]
+        return (await self._sources.text(address, "OpenAPI document", policy if same else None))[1]
 
     async def _grpc(self, need: Need) -> Json:
         assert need.document is not None
@@ -160,85 +193,3 @@ class Resolution:
                 return None
 
         return await describe_method(main, service, method, read)
-
-
-def prune(document: Json, operation_id: str) -> JsonObject:
-    """The part of an OpenAPI *document* that one operation needs: its path, and what that refers to.
-
-    `NotFound` when no operation has that id.
-    """
-    paths = document.get("paths") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or not isinstance(paths, dict):
-        raise Rejected("unresolved", "the document has no `paths`; it is no OpenAPI document")
-    for path, item in paths.items():
-        for method in _METHODS:
-            operation = item.get(method) if isinstance(item, dict) else None
-            if isinstance(operation, dict) and operation.get("operationId") == operation_id:
-                assert isinstance(item, dict)
-                shared = {key: value for key, value in item.items() if key not in _METHODS}
-                kept: JsonObject = {
-                    key: value
-                    for key, value in document.items()
-                    if key not in {"paths", "components", "definitions", "parameters", "responses", "tags"}
-                }
-                kept["paths"] = {path: {**shared, method: _without_responses(operation)}}
-                _add_references(document, kept, kept["paths"])
-                return kept
-    raise NotFound("operation", operation_id, "the OpenAPI document has no such operationId")
-
-
-def _without_responses(operation: JsonObject) -> JsonObject:
-    """A call never looks at what the answers are declared to be, and they are most of a document."""
-    trimmed = {
-        key: value for key, value in operation.items() if key not in {"description", "callbacks", "tags"}
-    }
-    answers = operation.get("responses")
-    if isinstance(answers, dict):
-        trimmed["responses"] = {status: {"description": ""} for status in answers}
-        produced: JsonObject = {}
-        for answer in answers.values():
-            content = answer.get("content") if isinstance(answer, dict) else None
-            for media_type in content if isinstance(content, dict) else {}:
-                produced[media_type] = {}
-        if produced:
-            trimmed["responses"] = {"200": {"description": "", "content": produced}}
-    return trimmed
-
-
-def _add_references(document: JsonObject, kept: JsonObject, part: Json) -> None:
-    """Copy into *kept* every local definition that *part* refers to, and what those refer to."""
-    waiting: list[Json] = [part]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting += value
-        elif isinstance(value, dict):
-            reference = value.get("$ref")
-            if isinstance(reference, str) and reference.startswith("#/"):
-                found = _copy(document, kept, reference[1:])
-                if found is not None:
-                    waiting.append(found)
-            waiting += value.values()
-
-
-def _copy(document: JsonObject, kept: JsonObject, path: str) -> Json:
-    """Put the value at *path* of *document* at the same place of *kept*; None if it is there already."""
-    try:
-        resolve_pointer(kept, path)
-    except LookupError:
-        pass
-    else:
-        return None
-    try:
-        found = resolve_pointer(document, path)
-    except LookupError:
-        return None
-    parts = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
-    holder = kept
-    for part in parts[:-1]:
-        inner = holder.setdefault(part, {})
-        if not isinstance(inner, dict):
-            raise Rejected("unresolved", f"the reference #{pointer(*parts)} cannot be followed")
-        holder = inner
-    holder[parts[-1]] = found
-    return found

@@ -18,7 +18,7 @@ from tests.standins.internet import Internet
 from tests.standins.petstore import NOT_FOUND, PETS, SWAGGER
 from tests.standins.server import Recorded, serve
 from workflow_engine import dsl
-from workflow_engine.calls.resolution import prune
+from workflow_engine.calls.openapi_pruning import prune
 
 FILES = sorted((SPEC / "1.0" / "examples").glob("*.yaml")) if SPEC.is_dir() else []
 PET = PETS[0]
