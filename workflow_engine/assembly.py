@@ -19,6 +19,7 @@ from workflow_engine import dsl
 from workflow_engine.api.app import create_app
 from workflow_engine.api.client import HttpApi
 from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.calls.container_sweeping import sweeping
 from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import open_secrets
@@ -69,7 +70,13 @@ def open_egress(settings: Settings) -> Egress:
 def process_bounds(settings: Settings) -> ProcessBounds:
     """What the processes of workflows may use, as the settings say."""
     memory = int(settings.process_memory * 1024 * 1024)
-    return ProcessBounds(settings.process_seconds, memory, int(settings.process_count))
+    return ProcessBounds(
+        settings.process_seconds,
+        memory,
+        int(settings.process_count),
+        cpus=settings.process_cpus or 0.0,
+        volumes=settings.container_volumes,
+    )
 
 
 def audience_of(settings: Settings) -> Audience:
@@ -246,7 +253,10 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
         secrets, processes = open_secrets(settings.secrets), settings.allowed_processes
         bounds = process_bounds(settings)
         activities = Activities(CALLERS, api, api.bundle, egress, secrets, processes, bounds)
-        async with worker(client, settings.task_queue, activities):
+        async with contextlib.AsyncExitStack() as stack:
+            if "container" in processes:
+                await stack.enter_async_context(sweeping())
+            await stack.enter_async_context(worker(client, settings.task_queue, activities))
             if ready is not None:
                 ready()
             await stop.wait()

@@ -94,6 +94,10 @@ class Settings:
     process_memory: float = _setting(
         1024, "most memory that a process may use, in MiB, with all that it starts"
     )
+    process_cpus: float | None = _setting(None, "how many CPUs a container may use; default: all")
+    container_volumes: tuple[str, ...] = _setting(
+        (), "folders of the host that containers may mount, or *; empty: none"
+    )
     process_count: float = _setting(
         64, "of how many processes a process may consist, with all that it starts"
     )
@@ -211,6 +215,16 @@ def _positive(text: str) -> float:
     return number
 
 
+def _positive_part(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.01 <= number <= 10_000:
+        raise ValueError("use a number from 0.01 to 10000")
+    return number
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -222,6 +236,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "str | None": str,
     "int": _port,
     "float": _positive,
+    "float | None": _positive_part,
     "bool": _boolean,
     "tuple[str, ...]": _list,
     "tuple[str, ...] | None": _list,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from workflow_engine.calls import a2a, asyncapi, grpc, http, mcp, openapi, script, shell
+from workflow_engine.calls import a2a, asyncapi, container, grpc, http, mcp, openapi, script, shell
 from workflow_engine.calls.context import CallContext, Caller, Publisher
 from workflow_engine.calls.egress import Egress
 
@@ -24,6 +24,7 @@ CALLERS: Mapping[str, Caller] = MappingProxyType(
         "asyncapi.receive": asyncapi.receive,
         "mcp": mcp.call,
         "a2a": a2a.call,
+        "container": container.call,
         "script": script.call,
         "shell": shell.call,
     }

@@ -45,13 +45,16 @@ class Reception:
 @dataclass(frozen=True, slots=True)
 class ProcessBounds:
     """What one process may use: *seconds* of time, *memory* in bytes, a number of *processes* that it consists of, and
-    *output* in bytes of what it writes for us.
+    *output* in bytes of what it writes for us. A container besides: *cpus* (0: all), and *volumes*, the folders of the
+    host that it may mount (``*``: any).
     """
 
     seconds: float = 3600.0
     memory: int = 1024 * 1024 * 1024
     processes: int = 64
     output: int = 1024 * 1024
+    cpus: float = 0.0
+    volumes: tuple[str, ...] = ()
 
 
 DEFAULT_BOUNDS = ProcessBounds()

@@ -83,7 +83,7 @@ async def execute(
     seconds = min(context.timeout, bounds.seconds)
     process: GuardedProcess | None = None
     room = bounds.output // max(1, len(wanted))
-    pipes = {name: _Pipe(room if name in wanted else None) for name in ("stdout", "stderr")}
+    pipes = {name: Pipe(room if name in wanted else None) for name in ("stdout", "stderr")}
     try:
         with _stdin(arguments.get("stdin")) as stdin:
             process = await GuardedProcess.start(
@@ -196,30 +196,35 @@ def text_of(value: Json) -> str:
 
 
 def environment(value: Json, context: CallContext, folder: Path) -> dict[str, str]:
-    """The environment of a process: what every one needs, what it may know of us, and what the author gives it.
+    """The environment of a process on this machine: what every one needs, and `variables`."""
+    whole: dict[str, str | None] = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        **variables(value, context),
+    }
+    return {name: text for name, text in whole.items() if text is not None}
+
+
+def variables(value: Json, context: CallContext) -> dict[str, str | None]:
+    """The variables of a process: what it may know of us, and those that the author gives it.
 
     Values are text (`text_of`); null leaves a variable out.
     """
     given = {} if value is None else value
     if not isinstance(given, dict):
         raise fault("configuration", f"environment must be an object, not {kind(value)}")
-    variables = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LANG": "C.UTF-8",
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
+    found: dict[str, str | None] = {
         "WFE_RUN_ID": context.run_id,
         "WFE_IDEMPOTENCY_KEY": context.idempotency_key,
     }
     for name, item in given.items():
         if not name or "=" in name or "\0" in name:
             raise fault("validation", f"{name[:100]!r} cannot be the name of an environment variable")
-        _encoded(name)
-        if item is None:
-            variables.pop(name, None)
-        else:
-            variables[name] = argument(text_of(item))
-    return variables
+        encoded(name)
+        found[name] = None if item is None else argument(text_of(item))
+    return found
 
 
 def argument(text: str) -> str:
@@ -228,11 +233,12 @@ def argument(text: str) -> str:
         raise fault(
             "validation", "a process cannot be given text with a NUL character in it, except by stdin"
         )
-    _encoded(text)
+    encoded(text)
     return text
 
 
-def _encoded(text: str) -> bytes:
+def encoded(text: str) -> bytes:
+    """*text* in UTF-8, all that a process can be given."""
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -248,12 +254,12 @@ def _stdin(value: Json) -> Iterator[IO[bytes] | None]:
         yield None
         return
     with tempfile.TemporaryFile() as file:
-        file.write(_encoded(text_of(value)))
+        file.write(encoded(text_of(value)))
         file.seek(0)
         yield file
 
 
-class _Pipe:
+class Pipe:
     """What a process writes to one of its streams: all of it up to *most* bytes, or its end where *most* is None."""
 
     def __init__(self, most: int | None) -> None:

@@ -29,7 +29,14 @@ EGRESS = (
     "processes",
 )
 """What workflows may reach and start."""
-PROCESS = ("call_seconds", "process_seconds", "process_memory", "process_count")
+PROCESS = (
+    "call_seconds",
+    "process_seconds",
+    "process_memory",
+    "process_count",
+    "process_cpus",
+    "container_volumes",
+)
 """How long their calls may take, and what the processes that they start may use."""
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}

@@ -185,6 +185,8 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "process_seconds": str(chosen.process_seconds),
         "process_memory": str(chosen.process_memory),
         "process_count": str(chosen.process_count),
+        "process_cpus": str(chosen.process_cpus or ""),
+        "container_volumes": ",".join(chosen.container_volumes),
         "ca_file": "" if chosen.ca_file is None else str(chosen.ca_file.absolute()),
     }
     return {variable(name): value for name, value in values.items()} | {

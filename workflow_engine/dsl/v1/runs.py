@@ -10,7 +10,7 @@ from workflow_engine.dsl.v1 import secrets
 from workflow_engine.dsl.v1.endpoints import authenticate, expand
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.expressions import unwrap
-from workflow_engine.graph.model import Action, Exit, Operation, Region, Sequence, SubFlow
+from workflow_engine.graph.model import Action, Operation, SubFlow
 from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ def run(lowering: WorkflowLowering, task: Task) -> Action:
         return _script(lowering, task)
     if "shell" in settings:
         return _process(lowering, task, "shell", dict(task.object("run", "shell")))
-    lowering.unsupported("`run.container`", task.at("run", "container"))
-    return Sequence(Region(task.id, Exit(), {}))
+    return _container(lowering, task)
 
 
 def _process(
@@ -67,6 +66,13 @@ def _script(lowering: WorkflowLowering, task: Task) -> Operation:
     expand(lowering, given, address, at)
     key = script_key(given)
     return _process(lowering, task, "script", given, () if key is None else (key,))
+
+
+def _container(lowering: WorkflowLowering, task: Task) -> Operation:
+    given = task.object("run", "container")
+    after = task.part("run", "container", "lifetime", "after")
+    lowering.optional_timing(after, task.variables, task.at("run", "container", "lifetime", "after"))
+    return _process(lowering, task, "container", dict(given))
 
 
 def _literal(code: str) -> str:
