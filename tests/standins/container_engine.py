@@ -70,13 +70,14 @@ def container_engine() -> Iterator[str]:
         raise NoEngine("no container engine: Podman is not installed, or we are not root")
     folder = Path(tempfile.mkdtemp(prefix="wfe-engine-"))
     (folder / "containers.conf").write_text(_CONFIGURATION)
-    service = subprocess.Popen(
-        ["unshare", "--mount", "--net", "sh", "-c", _SERVICE, "sh", str(folder)],
-        env={**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")},
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "log").open("wb"),
-        start_new_session=True,
-    )
+    with (folder / "log").open("wb") as log:
+        service = subprocess.Popen(
+            ["unshare", "--mount", "--net", "sh", "-c", _SERVICE, "sh", str(folder)],
+            env={**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")},
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+        )
     address = f"unix://{folder}/engine.sock"
     try:
         _wait(address, service, folder / "log")

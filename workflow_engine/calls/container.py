@@ -84,13 +84,11 @@ class _Attempt:
         for _ in range(2):
             if await self._find():
                 return False
-            try:
-                self.id = await self._make(seconds)
-            except EngineError as error:
-                if error.status != HTTPStatus.CONFLICT:
-                    raise
-                continue  # made by another attempt this very moment, or somebody else's
-            return True
+            made = await self._make(seconds)
+            if made is not None:
+                self.id = made
+                return True
+            # Made by another attempt this very moment, or somebody else's.
         raise fault(
             "configuration",
             f"{self.what} cannot be called {self.container.name!r}: another container has that name; an expression can "
@@ -112,7 +110,8 @@ class _Attempt:
             await self.engine.remove(id)
         return False
 
-    async def _make(self, seconds: float) -> str:
+    async def _make(self, seconds: float) -> str | None:
+        """A new container; None when its name is taken."""
         container, engine = self.container, self.engine
         if container.pull == "always":
             await self._pull()
@@ -136,7 +135,12 @@ class _Attempt:
             "wfe.state": self.context.state,
             "wfe.workflow": self.context.source.strip("/"),
         }
-        return await engine.create(name, container.configuration(image, labels, self.context.bounds))
+        try:
+            return await engine.create(name, container.configuration(image, labels, self.context.bounds))
+        except EngineError as error:
+            if error.status == HTTPStatus.CONFLICT or await engine.exists(name):  # Podman answers 500
+                return None
+            raise
 
     async def _pull(self) -> None:
         try:

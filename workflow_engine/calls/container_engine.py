@@ -108,6 +108,16 @@ class ContainerEngine:
         """A container by its id or name, as the engine describes it."""
         return await self._object("GET", f"/containers/{id}/json")
 
+    async def exists(self, id: str) -> bool:
+        """Whether there is a container with that id or name."""
+        try:
+            await self.inspect(id)
+        except EngineError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return False
+            raise
+        return True
+
     async def start(self, id: str) -> None:
         """Start a container; one that runs stays as it is."""
         await self._nothing("POST", f"/containers/{id}/start")
