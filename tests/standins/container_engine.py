@@ -76,6 +76,7 @@ def container_engine() -> Iterator[str]:
             env={**os.environ, "CONTAINERS_CONF": str(folder / "containers.conf")},
             stdout=subprocess.DEVNULL,
             stderr=log,
+            cwd=folder,  # where it leaves a note that a container had no memory left
             start_new_session=True,
         )
     address = f"unix://{folder}/engine.sock"

@@ -13,6 +13,7 @@ import catalog
 from tests.brokers.web import Web
 from tests.conftest import SPEC
 from tests.semantics.v1.documents import event, kind, pinned, workflow
+from tests.standins.container_engine import ask
 from tests.standins.elsewhere import LEIA, LUKE, ORDERS
 from tests.standins.internet import Internet
 from tests.standins.petstore import NOT_FOUND, PETS, SWAGGER
@@ -30,6 +31,7 @@ DEFECTS = {
     "listen-to-one": "`{carId}` finds nothing in the array that `listen` gives",
     "try-catch-then": "`$error` without `${ }` is a text, and the second `{petId}` finds nothing in it",
     "run-subflow": "`.user` without `${ }` is a text",
+    "run-container-with-name": "`.workflow` and `.task` are no arguments, so the name is `hello-null-null-null`",
     "conditional-task": "`.customer` and `.bet` without `${ }` are texts",
     "call-asyncapi-subscribe-consume-until": "nothing sets the `$context` that it reads, nor its messages (A6, A36)",
     "call-asyncapi-subscribe-consume-while": "nothing sets the `$context` that it reads, nor its messages (A6, A36)",
@@ -487,13 +489,47 @@ async def test_a_sub_workflow_registers_the_customer(run: Any) -> None:
     assert found == {"registered": ".user"}  # see DEFECTS
 
 
+async def test_a_shell_command_reads_its_input_and_its_arguments(run: Any) -> None:
+    expected = "STDIN was: Hello World\nARGS are Foo Bar\n"
+    assert await completed(run, "run-shell-stdin-and-arguments") == expected
+
+
+async def test_a_script_of_javascript_reads_its_input_its_arguments_and_its_environment(run: Any) -> None:
+    found = await completed(run, "run-script-with-stdin-and-arguments")
+    assert found == "stdin >  Hello Workflow\narg >  hello\nenv >  bar\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("run-container", "Hello from Docker!\n"),
+        ("run-container-cleanup-always", "Hello from Docker!\n"),
+        ("run-container-cleanup-eventually", "Hello from Docker!\n"),
+        ("run-container-with-name", "Hello from Docker!\n"),
+        ("run-container-stdin-and-arguments", "STDIN was: Hello World\nARGS are Foo Bar\n"),
+        ("run-return-all", {"code": 0, "stdout": "Hello from Docker!\n", "stderr": "quietly\n"}),
+        ("run-return-code", 0),
+        ("run-return-none", None),
+        ("run-return-stderr", "quietly\n"),
+    ],
+)
+async def test_a_container_is_run_to_its_end(run: Any, engine: str, name: str, expected: Any) -> None:
+    assert await completed(run, name) == expected
+    if name == "run-container-with-name":  # see DEFECTS
+        assert ask(engine, "DELETE", "/containers/hello-null-null-null?force=1")[0] < 300
+
+
+async def test_an_image_is_pulled_though_it_is_there(run: Any, engine: str) -> None:
+    ended = await run(read("run-container-with-pull-policy"))
+    if ended.status == "faulted":  # where there is no way to the registry
+        assert kind(ended.error) == "communication"
+
+
 # --- all of them --------------------------------------------------------------------------------------------
 
-NOT_YET = {file.stem for file in FILES if file.stem.startswith("run-")} - {"run-subflow"} | {
-    "call-mcp",
-}
+NOT_YET: set[str] = set()
 """What the engine refuses until it can do it."""
-IN_THEIR_OWN_MODULES = {"call-grpc"}
+IN_THEIR_OWN_MODULES = {"call-grpc", "call-mcp"}
 
 
 def test_every_example_is_run_by_a_test() -> None:

@@ -35,7 +35,6 @@ UNSUPPORTED = {
         "/use/catalogs/c/endpoint/authentication",
     ),
     "evaluate.mode": ("evaluate: {mode: loose}\ndo: []", "/evaluate/mode"),
-    "run.container": (TASK % "{run: {container: {image: alpine}}}", "/do/0/a/run/container"),
     "grpc.proto as an expression": (
         TASK % (GRPC % ("'${ .x }'", "S", "")),
         "/do/0/a/with/proto/endpoint",
@@ -100,8 +99,8 @@ def test_what_is_not_supported_is_refused_where_it_stands(what: str) -> None:
 
 
 def test_what_is_refused_says_what_it_is_and_where() -> None:
-    found = problems(UNSUPPORTED["run.container"][0])[0]
-    assert "run.container" in found.message
+    found = problems(UNSUPPORTED["mcp.client.description"][0])[0]
+    assert "description" in found.message
     assert "not supported" in found.message
     assert found.line > 0
 
@@ -214,7 +213,7 @@ SUPPORTED = {
     *("for.each", "for.in", "for.at", "foreach.item", "foreach.at", "foreach.do", "foreach.output"),
     *("foreach.export", "events.one", "events.any", "events.all", "events.until"),
     *("filter.with", "filter.correlate", "run.workflow", "run.await"),
-    *("run.script", "run.shell", "run.return"),
+    *("run.container", "run.script", "run.shell", "run.return"),
     *("authentication.basic", "authentication.bearer", "authentication.digest"),
     *("authentication.oauth2", "authentication.oidc"),
 }
