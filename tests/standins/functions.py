@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from aiohttp import web
 
+from tests.standins.greeter import PROTO
 from tests.standins.petstore import SWAGGER
 
 KEY = "s3cr3t/key+of=the service"
@@ -37,12 +38,24 @@ PET = """
 call: openapi
 with: {document: {endpoint: openapi.json}, operationId: getPetById, parameters: {petId: '${ .id }'}}
 """
+ORDERS = """
+asyncapi: 3.0.0
+info: {title: orders, version: 1.0.0}
+channels: {orders: {address: orders, messages: {placed: {payload: {type: object}}}}}
+operations: {placeOrder: {action: receive, channel: {$ref: '#/channels/orders'}}}
+"""
 FILES: Mapping[str, str] = {
     "functions/log/1.0.0/function.yaml": LOG,
     "functions/greet/1.0.0/function.yaml": GREET,
     "functions/named/1.0.0/function.yaml": "sayHello:\n  set: {hello: '${ .name }'}\n",
     "functions/twice/1.0.0/function.yaml": TWICE,
     "functions/pet/1.0.0/function.yaml": PET,
+    "functions/said/1.0.0/function.yaml": (
+        "run: {script: {language: python, source: {endpoint: said.py}, arguments: ['${ .message }']}}"
+    ),
+    "functions/said/1.0.0/said.py": "import sys\nprint('said', sys.argv[1], end='')\n",
+    "orders.yaml": ORDERS,
+    "greet.proto": PROTO,
     "functions/boom/1.0.0/function.yaml": "raise: {error: {type: 'https://e.example/boom', status: 418}}",
     "functions/loop/1.0.0/function.yaml": "do: [{round: {call: ../../loop2/1.0.0/function.yaml}}]",
     "functions/loop2/1.0.0/function.yaml": "do: [{round: {call: ../../loop/1.0.0/function.yaml}}]",

@@ -73,17 +73,15 @@ def openapi_key(given: JsonObject) -> str | None:
 def script_key(given: JsonObject) -> str | None:
     """Under which key the source of a script is pinned; None where its address is not known yet.
 
-    One whose address is an expression, or a template, and one that asks who reads it, is fetched when it runs.
+    One whose address is an expression, or a template, and one that asks who reads it in a way that only the run
+    knows, is fetched when it runs. The policy in *given* is there, not its name.
     """
     source = given.get("source")
     endpoint = source.get("endpoint") if isinstance(source, dict) else None
-    if isinstance(endpoint, dict):
-        if endpoint.get("authentication") is not None:
-            return None
-        endpoint = endpoint.get("uri")
-    if not isinstance(endpoint, str) or "{" in endpoint:
+    if isinstance(endpoint, dict) and not known_at_deployment(endpoint.get("authentication")):
         return None
-    return f"script:{endpoint}"
+    address = uri_of(endpoint)
+    return None if address is None or "{" in address else f"script:{address}"
 
 
 def grpc_key(given: JsonObject) -> str | None:
@@ -184,18 +182,22 @@ class _Search:
             yield from self._function(called, at)
         run = task.get("run")
         script = run.get("script") if isinstance(run, dict) else None
-        key = script_key(script) if isinstance(script, dict) else None
-        if key is not None:
-            uri = key.removeprefix("script:")
-            place, policy = self._at(f"{at}/run/script/source"), self._inherited(uri)
-            yield Need("script", key, place, uri, uri, policy=policy, within=self.within)
+        if isinstance(script, dict):
+            yield from self._script(script, at)
+
+    def _script(self, script: JsonObject, at: str) -> Iterator[Need]:
+        source = script.get("source")
+        policy, key = self._policy_of(source), script_key(script)
+        if key is not None and known_at_deployment(policy):
+            uri, later = key.removeprefix("script:"), _authenticates(source)
+            place = self._at(f"{at}/run/script/source")
+            yield Need("script", key, place, uri, uri, policy=policy, later=later, within=self.within)
 
     def _asyncapi(self, given: JsonObject, at: str) -> Iterator[Need]:
-        key = asyncapi_key(given)
-        if key is None:
+        key, policy = asyncapi_key(given), self._policy_of(given.get("document"))
+        if key is None or not known_at_deployment(policy):
             return
         name = "operation" if isinstance(given.get("operation"), str) else "channel"
-        policy = self._policy_of(given.get("document"))
         yield Need(
             "asyncapi",
             key,

@@ -68,10 +68,10 @@ UNSUPPORTED = {
         "/do/0/a/with/protocolVersion",
     ),
     "asyncapi.protocol redis": (TASK % (ASYNC % "message: {}, protocol: redis"), "/do/0/a/with/protocol"),
-    "asyncapi.document.endpoint.authentication": (
+    "asyncapi.document.endpoint.authentication by the data of a run": (
         TASK
         % (ASYNC % "message: {}").replace(
-            "endpoint: 'https://x.example/a.yaml'", "endpoint: " + POLICY % "{bearer: {token: t}}"
+            "endpoint: 'https://x.example/a.yaml'", "endpoint: " + POLICY % "{bearer: {token: '${ .t }'}}"
         ),
         "/do/0/a/with/document/endpoint/authentication",
     ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from workflow_engine.dsl.lowering import KEPT_SECRET
 from workflow_engine.dsl.needs import asyncapi_key
 from workflow_engine.dsl.v1 import events, secrets
-from workflow_engine.dsl.v1.endpoints import authenticate
+from workflow_engine.dsl.v1.endpoints import authenticate, check_fetching
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import (
@@ -104,10 +104,8 @@ def _document(lowering: WorkflowLowering, task: Task) -> None:
     """Check that the document of a call can be resolved when the workflow is deployed."""
     document = task.part("with", "document")
     endpoint = document.get("endpoint") if isinstance(document, dict) else None
+    check_fetching(lowering, endpoint, task.at("with", "document", "endpoint"), "the AsyncAPI document")
     if isinstance(endpoint, dict):
-        if "authentication" in endpoint:
-            at = task.at("with", "document", "endpoint", "authentication")
-            lowering.unsupported("authentication to fetch a document", at)
         endpoint = endpoint.get("uri")
     if isinstance(endpoint, str) and "${" in endpoint:
         at = task.at("with", "document", "endpoint")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl import uri_templates
-from workflow_engine.dsl.policies import policy_of
+from workflow_engine.dsl.policies import known_at_deployment, policy_of
 from workflow_engine.dsl.v1 import secrets
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.values import Json, JsonObject, pointer
@@ -38,6 +38,17 @@ def check_authentication(lowering: WorkflowLowering, written: Json, at: str) -> 
     known = lowering.used("authentications")
     if name not in known:
         lowering.unknown("unknown-authentication", "authentication", name, known, at)
+
+
+def check_fetching(lowering: WorkflowLowering, endpoint: Json, at: str, what: str) -> None:
+    """Find what is wrong with the authentication of *endpoint*, from which *what* is fetched at deployment."""
+    written = endpoint.get("authentication") if isinstance(endpoint, dict) else None
+    if written is not None:
+        at += "/authentication"
+        check_authentication(lowering, written, at)
+        if not known_at_deployment(policy_of(written, lowering.use)):
+            why = f"({what} is fetched when the workflow is deployed: secrets are there then, the data of a run is not)"
+            lowering.unsupported(f"authentication by the data of a run {why}", at)
 
 
 def check_policy(lowering: WorkflowLowering, policy: Json, at: str) -> None:

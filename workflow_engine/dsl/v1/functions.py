@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.functions import DEFAULT, LONGEST, Reference, reference
 from workflow_engine.dsl.needs import uri_of
-from workflow_engine.dsl.policies import known_at_deployment, policy_of
-from workflow_engine.dsl.v1.endpoints import check_authentication
+from workflow_engine.dsl.v1.endpoints import check_fetching
 from workflow_engine.dsl.v1.scope import Scope, Task
 from workflow_engine.graph.model import Action, Exit, GoTo, Operation, Region, Sequence
 from workflow_engine.values import Json, pointer
@@ -109,15 +108,7 @@ def check_catalogs(lowering: WorkflowLowering) -> None:
         uri = uri_of(endpoint)
         if uri is not None and "{" in uri:
             lowering.unsupported("the address of a catalog as an expression or a template", at)
-        if isinstance(endpoint, dict) and endpoint.get("authentication") is not None:
-            at_policy = at + "/authentication"
-            check_authentication(lowering, endpoint["authentication"], at_policy)
-            if not known_at_deployment(policy_of(endpoint["authentication"], lowering.use)):
-                lowering.unsupported(
-                    "authentication to a catalog by anything but secrets (its functions are fetched when the workflow "
-                    "is deployed, and there is no data then)",
-                    at_policy,
-                )
+        check_fetching(lowering, endpoint, at, "a function")
 
 
 def nothing(task: Task) -> Action:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.needs import document_uri, grpc_key
-from workflow_engine.dsl.policies import known_at_deployment, policy_of
 from workflow_engine.dsl.v1 import secrets
-from workflow_engine.dsl.v1.endpoints import authenticate, check_authentication
+from workflow_engine.dsl.v1.endpoints import authenticate, check_fetching
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.graph.model import Action
 from workflow_engine.values import JsonObject
@@ -43,13 +42,9 @@ def _check_known_now(lowering: WorkflowLowering, task: Task, given: JsonObject) 
     why = "(the proto is compiled when the workflow is deployed)"
     at = task.at("with", "proto", "endpoint")
     endpoint = task.part("with", "proto", "endpoint")
+    check_fetching(lowering, endpoint, at, "the proto")
     if isinstance(endpoint, dict):
         at += "/uri"
-        if "authentication" in endpoint:
-            place = task.at("with", "proto", "endpoint", "authentication")
-            check_authentication(lowering, endpoint["authentication"], place)
-            if not known_at_deployment(policy_of(endpoint["authentication"], lowering.use)):
-                lowering.unsupported(f"authentication by the data of a run, to fetch a proto {why}", place)
     if proto is not None and "{" in proto:
         lowering.unsupported(f"the address of a proto as an expression or a template {why}", at)
     for value, names in ((service.get("name"), ("service", "name")), (given.get("method"), ("method",))):
