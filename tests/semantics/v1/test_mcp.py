@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,19 @@ async def test_a_call_may_take_longer_than_the_usual_time_when_its_arguments_or_
     of_the_task = body.replace("{call: mcp", "{timeout: {after: PT20S}, call: mcp")
     for longer in (of_the_call, of_the_task):
         assert (await output(run, longer))["structuredContent"] == {"result": "done"}
+
+
+async def test_a_long_call_is_made_once_for_its_worker_tells_that_it_is_at_it(
+    run: Any, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_engine.runtimes.temporal.calling.HEARTBEAT", timedelta(seconds=1))
+    monkeypatch.setattr("workflow_engine.runtimes.temporal.activities.HEARTBEAT_SECONDS", 0.2)
+    server.requests.clear()
+    body = call(
+        server, "method: tools/call, parameters: {name: slow, arguments: {seconds: 3}}, timeout: PT1H"
+    )
+    assert (await output(run, body))["structuredContent"] == {"result": "done"}
+    assert sum(b"tools/call" in request.body for request in server.requests) == 1
 
 
 async def test_the_address_and_who_calls_are_those_of_any_endpoint(run: Any, server: Server) -> None:
