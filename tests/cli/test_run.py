@@ -128,6 +128,23 @@ def test_operations_come_from_a_document_that_the_workflow_names_relative_to_its
     assert (ended.code, ended.json) == (0, PAID)
 
 
+def test_a_schema_comes_from_a_file_with_those_that_it_refers_to(write, tmp_path):
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "order.yaml").write_text("properties: {by: {$ref: people.json}}")
+    (tmp_path / "schemas" / "people.json").write_text('{"required": ["name"]}')
+    file = write(
+        "checks.yaml",
+        HEAD.format("checks")
+        + "input: {schema: {resource: {endpoint: 'file://schemas/order.yaml'}}}\ndo: [{a: {set: {ok: true}}}]",
+    )
+    assert run(file, "--input", '{"by": {"name": "Ada"}}').json == {"ok": True}
+    ended = run(file, "--input", '{"by": {}}')
+    assert (ended.code, "name" in ended.err) == (1, True)
+    (tmp_path / "schemas" / "people.json").unlink()
+    ended = run(file, "--input", "{}")
+    assert (ended.code, "people.json" in ended.err) == (1, True)
+
+
 def test_an_operation_that_nobody_knows_is_a_problem_of_the_document():
     ended = run(ORDER / "workflow.yaml")
     assert (ended.code, ended.out) == (1, "")

@@ -18,7 +18,7 @@ from typing import TypeAlias, TypedDict
 import trustme
 from aiohttp import web
 
-from tests.standins import assistants, elsewhere, functions, httpbin, issuer, petstore
+from tests.standins import assistants, elsewhere, functions, httpbin, issuer, petstore, schemas
 from tests.standins.certificates import ca_file
 from tests.standins.server import Server, ServerThread, serve
 
@@ -30,6 +30,7 @@ HOSTS: Mapping[str, MakeApp] = {
     "issuer.example": issuer.app,
     "tools.example": assistants.tools,
     "agent.example": assistants.agent,
+    "schemas.example": schemas.app,
     **elsewhere.SECURE,
     **functions.SECURE,
 }

@@ -12,6 +12,7 @@ import catalog
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.openapi_pruning import MAX_DOCUMENTS, Elsewhere, prune
 from workflow_engine.calls.proto import describe_method
+from workflow_engine.calls.schemas import gather_schema, same_origin
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.calls.sources import Sources
 from workflow_engine.calls.structured_text import read
@@ -94,6 +95,8 @@ class Resolution:
             return await self._openapi(need)
         if need.kind == "grpc":
             return await self._grpc(need)
+        if need.kind == "schema":
+            return await self._schema(need)
         if need.document is not None:
             return await self._described(need)
         operation = await self._operations.resolve(need.reference)
@@ -176,6 +179,18 @@ class Resolution:
             return text
         same = urlsplit(address)[:2] == urlsplit(base)[:2]
         return (await self._sources.text(address, "OpenAPI document", policy if same else None))[1]
+
+    async def _schema(self, need: Need) -> Json:
+        main = need.reference
+
+        async def text_of(address: str) -> str:
+            local = None if address == main else self._files(address)
+            if local is not None:
+                return local
+            policy = need.policy if same_origin(main, address) else None
+            return (await self._sources.text(address, "schema", policy))[1]
+
+        return await gather_schema(main, text_of)
 
     async def _grpc(self, need: Need) -> Json:
         assert need.document is not None

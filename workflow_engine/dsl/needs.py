@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from workflow_engine.dsl import functions
 from workflow_engine.dsl.policies import known_at_deployment, policy_of
+from workflow_engine.dsl.schema_resources import schema_key, schemas_in
+from workflow_engine.expressions import missing_references
 from workflow_engine.values import Json, JsonObject, pointer
 
 
@@ -138,6 +140,7 @@ def _v1(data: JsonObject) -> Iterator[Need]:
     """Each call in a task, a function or an extension; data that looks like one is data."""
     use = _use_of(data)
     search = _Search(use)
+    yield from search.schemas(data, "")
     yield from search.tasks(data.get("do"), "/do")
     named = use.get("functions")
     for name, function in (named if isinstance(named, dict) else {}).items():
@@ -170,6 +173,7 @@ class _Search:
 
     def task(self, task: JsonObject, at: str) -> Iterator[Need]:
         """The needs of *task*, without those of the tasks inside it."""
+        yield from self.schemas(task, at)
         called = task.get("call")
         given = task.get("with")
         if called == "asyncapi" and isinstance(given, dict):
@@ -192,6 +196,23 @@ class _Search:
             uri, later = key.removeprefix("script:"), _authenticates(source)
             place = self._at(f"{at}/run/script/source")
             yield Need("script", key, place, uri, uri, policy=policy, later=later, within=self.within)
+
+    def schemas(self, holder: JsonObject, at: str) -> Iterator[Need]:
+        """The schemas of a task or of the workflow that are elsewhere, and those that its own refer to."""
+        for schema, path in schemas_in(holder):
+            place, resource = at + pointer(*path), schema.get("resource")
+            if resource is None:
+                for address in missing_references(schema.get("document")):
+                    yield self._schema(address, place + "/document", None)
+                continue
+            endpoint = resource.get("endpoint") if isinstance(resource, dict) else None
+            located, policy = uri_of(endpoint), self._policy_of(resource)
+            if located is not None and "{" not in located and known_at_deployment(policy):
+                yield self._schema(located.partition("#")[0], place + "/resource", policy)
+
+    def _schema(self, address: str, place: str, policy: Json) -> Need:
+        key, policy = schema_key(address), policy or self._inherited(address)
+        return Need("schema", key, self._at(place), address, address, policy=policy, within=self.within)
 
     def _asyncapi(self, given: JsonObject, at: str) -> Iterator[Need]:
         key, policy = asyncapi_key(given), self._policy_of(given.get("document"))

@@ -42,10 +42,11 @@ class Unanswered(Exception):
 async def pin(document: Document, answer: Answer, given: Mapping[str, Json] | None = None) -> dict[str, Json]:
     """Everything that *document* needs, by key: from *given*, or else by *answer*.
 
-    `InvalidDocument` with everything that cannot be had, or else with what is wrong with the functions that were found.
+    `InvalidDocument` with everything that cannot be had, or else with what is wrong with the functions and
+    schemas that were found.
     """
     found = await gather(document, answer, given or {})
-    if any(key.startswith("function:") for key in found):
+    if any(key.startswith(("function:", "schema:")) for key in found):
         problems = dsl.check(document, found)
         if any(problem.severity == "error" for problem in problems):
             raise InvalidDocument(problems, name=document.name)

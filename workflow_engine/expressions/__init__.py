@@ -7,7 +7,7 @@ from workflow_engine.expressions.expression import Expression, compile
 from workflow_engine.expressions.inputs import reads_input
 from workflow_engine.expressions.members import members
 from workflow_engine.expressions.paths import assignment_path
-from workflow_engine.expressions.schemas import Schema, check_schema
+from workflow_engine.expressions.schemas import Schema, check_schema, missing_references
 from workflow_engine.expressions.template import Template, expression_slot, template, unwrap
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "compile",
     "expression_slot",
     "members",
+    "missing_references",
     "reads_input",
     "template",
     "unwrap",

@@ -1,10 +1,14 @@
-"""JSON Schema: checks of data, bounded and without the network."""
+"""JSON Schema: checks of data, bounded and without the network.
+
+A schema may refer to others, which are given along with it, by address; nothing is ever fetched here.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from functools import cache, lru_cache
 from typing import Any
 
 import jsonschema
@@ -12,11 +16,14 @@ import re2
 from jsonschema import validators
 from jsonschema.protocols import Validator
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
-from referencing.exceptions import Unresolvable
+from referencing import Registry
+from referencing.exceptions import NoSuchResource, Unresolvable
 from referencing.jsonschema import DRAFT202012, specification_with
 
 from workflow_engine.values import Json, pointer
 
+MAX_STEPS = 100_000
+"""How many times a part of a schema may be applied to a part of the data, in one check."""
 _DRAFT_2020_12 = "https://json-schema.org/draft/2020-12/schema"
 _EXTEND: Any = validators.extend  # untyped in its stubs
 _UNKNOWN: Any = object()
@@ -25,29 +32,69 @@ _OPTIONS.log_errors = False
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
+class _TooMuch(Exception):
+    """A check takes more steps than it may."""
+
+
+class _Check:
+    """One check under way: how many steps it may still take, and the class for the dialect of each document."""
+
+    __slots__ = ("dialects", "left")
+
+    def __init__(self, dialects: Mapping[str, Any]) -> None:
+        self.dialects = dialects
+        self.left = MAX_STEPS
+
+
+_check: ContextVar[_Check] = ContextVar("check")
+
+
 def check_schema(schema: Json) -> None:
     """Check that *schema* is a JSON Schema that can be used here.
 
     `ValueError` says where and why not: it breaks the rules of its draft, refers to what is not inside it
     (nothing is fetched), or has a pattern that RE2 cannot match in linear time.
     """
-    _validator(_text(schema))
+    _validator(_text(schema), "", "{}")
+
+
+def missing_references(
+    schema: Json, address: str = "", others: Mapping[str, Json] | None = None
+) -> list[str]:
+    """The addresses that *schema*, which is at *address*, and *others* refer to and that are not among them.
+
+    They are relative where the schema has no address. What breaks the rules refers to nothing.
+    """
+    found: dict[str, None] = {}
+
+    def note(uri: str) -> Any:
+        found.setdefault(uri)
+        raise NoSuchResource(uri)
+
+    try:
+        registry = _registry(address, schema, others or {}, retrieve=note)
+        list(_unresolved(registry, address, schema, others or {}))
+    except (ValueError, AttributeError, TypeError):
+        return []
+    return [uri for uri in found if uri]
 
 
 class Schema:
     """A compiled schema: Draft 2020-12 unless its ``$schema`` says otherwise.
 
+    *others* are the documents that it refers to, by address, and *address* is its own, against which it refers to them.
     `ValueError` as in `check_schema`. Formats are annotations, as the draft has it.
     """
 
-    __slots__ = ("_validator",)
+    __slots__ = ("_dialects", "_validator")
 
-    def __init__(self, schema: Json) -> None:
-        self._validator = _validator(_text(schema))
+    def __init__(self, schema: Json, address: str = "", others: Mapping[str, Json] | None = None) -> None:
+        self._validator, self._dialects = _validator(_text(schema), address, _text(dict(others or {})))
 
     def problems(self, value: Json, limit: int = 10) -> list[str]:
         """At most *limit* reasons why *value* does not match, each ``/pointer: message``."""
         found: list[str] = []
+        token = _check.set(_Check(self._dialects))
         try:
             for error in self._validator.iter_errors(value):
                 place = pointer(*error.absolute_path) or "/"
@@ -56,6 +103,10 @@ class Schema:
                     break
         except RecursionError:
             found.append("/: the value or the schema is nested too deeply to be checked")
+        except _TooMuch:
+            found.append(f"/: the check takes more than {MAX_STEPS:,} steps")
+        finally:
+            _check.reset(token)
         return found
 
 
@@ -68,22 +119,51 @@ def _text(schema: Json) -> str:
 
 
 @lru_cache(maxsize=512)
-def _validator(text: str) -> Validator:
+def _validator(text: str, address: str, others_text: str) -> tuple[Validator, Mapping[str, Any]]:
+    """What applies a schema, and the class for the dialect of each document, by its address."""
     schema: Any = json.loads(text)
+    others: dict[str, Any] = json.loads(others_text)
+    cls = _checked(schema, "")
+    classes = {place: _checked(other, f" of {place}") for place, other in others.items()} | {address: cls}
+    registry = _registry(address, schema, others)
+    for reference, place in _unresolved(registry, address, schema, others):
+        where = "is not inside the schema, and nothing is fetched; put it under $defs"
+        if others or address:
+            where = "leads nowhere"
+        raise ValueError(f"/: {reference}{place} {where}")
+    resolver = registry.resolver(address).in_subresource(_resource(schema))
+    validator: Validator = _bounded(cls)(schema, registry=registry, _resolver=resolver)
+    dialects = dict(classes)
+    for place, document in (
+        *others.items(),
+        (address, schema),
+    ):  # a document is also known by its own ``$id``
+        dialects[registry.resolver(place).in_subresource(_resource(document))._base_uri] = classes[place]
+    return validator, dialects
+
+
+def _checked(schema: Any, place: str) -> Any:
+    """The class for the dialect of *schema*; `ValueError` where it breaks its rules, or those here."""
     if not isinstance(schema, dict | bool):
-        raise ValueError(f"/: a schema is an object or a boolean, not {type(schema).__name__}")
+        raise ValueError(f"/: a schema{place} is an object or a boolean, not {type(schema).__name__}")
     dialect = schema.get("$schema") if isinstance(schema, dict) else None
     known: Any = validators.validator_for(schema, default=_UNKNOWN)
     if dialect is not None and known is _UNKNOWN:
-        raise ValueError(f"/$schema: the dialect {dialect!r} is not known")
+        raise ValueError(f"/$schema{place}: the dialect {dialect!r} is not known")
     cls: Any = jsonschema.Draft202012Validator if known is _UNKNOWN else known
     try:
         cls.check_schema(schema)
     except jsonschema.SchemaError as error:
-        raise ValueError(f"{pointer(*error.absolute_path) or '/'}: {_short(error.message)}") from None
-    _check_references(schema)
-    _check_patterns(schema)
-    bounded: Any = _EXTEND(
+        where = pointer(*error.absolute_path) or "/"
+        raise ValueError(f"{where}{place}: {_short(error.message)}") from None
+    _check_patterns(schema, place)
+    return cls
+
+
+@cache
+def _bounded(cls: Any) -> Any:
+    """*cls* with patterns matched in linear time, in as many steps as a check may take, whatever it leads to."""
+    bounded = _EXTEND(
         cls,
         {
             "pattern": _pattern,
@@ -91,32 +171,62 @@ def _validator(text: str) -> Validator:
             "additionalProperties": _additional_properties,
         },
     )
-    validator: Validator = bounded(schema, registry=REGISTRY)
-    return validator
+    evolve = bounded.evolve
+
+    def within_bounds(self: Any, **changes: Any) -> Any:
+        check = _check.get()
+        check.left -= 1
+        if check.left < 0:
+            raise _TooMuch
+        schema, resolver = changes.get("schema"), changes.get("_resolver")
+        other: Any = cls if resolver is None else check.dialects.get(resolver._base_uri, cls)
+        if isinstance(schema, dict) and "$schema" in schema:
+            other = validators.validator_for(schema, default=other)
+            # A part that names its dialect would otherwise be applied by the class without these bounds.
+            changes["schema"] = {key: item for key, item in schema.items() if key != "$schema"}
+        if other is not cls:
+            return _bounded(other)(**{"registry": self._registry, "_resolver": self._resolver, **changes})
+        return evolve(self, **changes)
+
+    bounded.evolve = within_bounds
+    return bounded
 
 
-def _check_references(schema: Any) -> None:
-    if not isinstance(schema, dict):
-        return
-    specification = specification_with(str(schema.get("$schema", _DRAFT_2020_12)), default=DRAFT202012)
-    root = specification.create_resource(schema)
-    pending = [(root, REGISTRY.resolver_with_root(root))]
-    while pending:
-        resource, resolver = pending.pop()
-        for keyword in _REFERENCES:
-            reference = resource.contents.get(keyword) if isinstance(resource.contents, dict) else None
-            if isinstance(reference, str):
-                try:
-                    resolver.lookup(reference)
-                except (Unresolvable, ValueError):
-                    raise ValueError(
-                        f"/: {keyword} {reference!r} is not inside the schema, and nothing is fetched; "
-                        "put it under $defs"
-                    ) from None
-        pending += [(sub, resolver.in_subresource(sub)) for sub in resource.subresources()]
+def _resource(schema: Any) -> Any:
+    dialect = schema.get("$schema", _DRAFT_2020_12) if isinstance(schema, dict) else _DRAFT_2020_12
+    return specification_with(str(dialect), default=DRAFT202012).create_resource(schema)
 
 
-def _check_patterns(schema: Any) -> None:
+def _registry(address: str, schema: Any, others: Mapping[str, Any], retrieve: Any = None) -> Any:
+    """The schemas by address, beside the drafts themselves."""
+    made: Any = Registry
+    registry: Any = REGISTRY if retrieve is None else REGISTRY.combine(made(retrieve=retrieve))
+    listed = [(place, _resource(other)) for place, other in others.items()]
+    return registry.with_resources([*listed, (address, _resource(schema))])
+
+
+def _unresolved(
+    registry: Any, address: str, schema: Any, others: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Each reference that leads nowhere, and where it stands, if that is another document."""
+    for place, document in ((address, schema), *others.items()):
+        if not isinstance(document, dict):
+            continue
+        root = _resource(document)
+        pending = [(root, registry.resolver(place).in_subresource(root))]
+        while pending:
+            resource, resolver = pending.pop()
+            for keyword in _REFERENCES:
+                reference = resource.contents.get(keyword) if isinstance(resource.contents, dict) else None
+                if isinstance(reference, str):
+                    try:
+                        resolver.lookup(reference)
+                    except (Unresolvable, ValueError):
+                        yield f"{keyword} {reference!r}", "" if place == address else f" of {place}"
+            pending += [(sub, resolver.in_subresource(sub)) for sub in resource.subresources()]
+
+
+def _check_patterns(schema: Any, place: str) -> None:
     seen: set[str] = set()
     pending: list[tuple[tuple[str | int, ...], Any]] = [((), schema)]
     while pending:
@@ -131,14 +241,14 @@ def _check_patterns(schema: Any) -> None:
                     _regex(pattern)
                 except re2.error as error:
                     raise ValueError(
-                        f"{pointer(*path) or '/'}: the pattern {pattern!r} is not RE2 syntax, which "
+                        f"{pointer(*path) or '/'}{place}: the pattern {pattern!r} is not RE2 syntax, which "
                         f"matches in linear time (no look-around, no back-references): {error}"
                     ) from None
             pending += [((*path, key), item) for key, item in part.items()]
         elif isinstance(part, list):
             pending += [((*path, index), item) for index, item in enumerate(part)]
     if len(seen) == 2:
-        raise ValueError("/: patternProperties and unevaluatedProperties together are not supported")
+        raise ValueError(f"/{place}: patternProperties and unevaluatedProperties together are not supported")
 
 
 @lru_cache(maxsize=1024)

@@ -79,14 +79,6 @@ UNSUPPORTED = {
         TASK % (ASYNC % "message: {}").replace("https://x.example/a.yaml", "${ .x }"),
         "/do/0/a/with/document/endpoint",
     ),
-    "schema.resource": (
-        TASK % "{set: {x: 1}, input: {schema: {resource: {endpoint: 'https://x.example'}}}}",
-        "/do/0/a/input/schema/resource",
-    ),
-    "output.schema.resource": (
-        "output: {schema: {resource: {endpoint: 'https://x.example'}}}\ndo: []",
-        "/output/schema/resource",
-    ),
 }
 
 
@@ -157,7 +149,7 @@ SUPPORTED = {
         "export.schema",
         "timeout.after",
     ),
-    *("schema.format", "schema.document"),
+    *("schema.format", "schema.document", "schema.resource"),
     *("evaluate.language",),
     *(
         "use.authentications",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.policies import SECRETS
-from workflow_engine.dsl.v1 import endpoints, extensions, functions, schedules, secrets, tasks
+from workflow_engine.dsl.v1 import endpoints, extensions, functions, schedules, schemas, secrets, tasks
 from workflow_engine.dsl.v1.scope import EXPORT, RESERVED, RUN, STATE, TASK, Scope, Task
 from workflow_engine.expressions import Expression, Template
 from workflow_engine.graph.model import (
@@ -224,10 +224,8 @@ class WorkflowLowering(Lowering):
             return []
         if str(value.get("format", "json")).split(":")[0] != "json":
             self.unsupported(f"the schema format {value['format']!r}", at + "/format")
-        if "resource" in value:
-            self.unsupported("a schema from an external resource", at + "/resource")
-            return []
-        return [Validate(self.schema(value.get("document"), at + "/document"), what)]
+        schema = schemas.schema(self, value, at)
+        return [] if schema is None else [Validate(schema, what)]
 
     def output_steps(self, value: Json, at: str, variables: frozenset[str]) -> tuple[DataStep, ...]:
         """The steps of an ``output`` that is not a task's own (``listen.foreach``)."""
