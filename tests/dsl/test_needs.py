@@ -41,3 +41,21 @@ def test_an_openapi_document_whose_address_is_not_known_yet_is_fetched_by_the_ca
     assert found(f"do: [{{a: {known}}}, {{b: {later}}}]") == [
         ("http://x.example/a.json#op", "/do/0/a/with/operationId")
     ]
+
+
+def test_a_script_from_elsewhere_is_needed_where_its_address_is_known() -> None:
+    script = "{run: {script: {language: js, source: {endpoint: %s}}}}"
+    known, later = script % "'https://x.example/a.js'", script % "'https://x.example/{v}.js'"
+    asking = script % "{uri: 'https://x.example/b.js', authentication: {bearer: {token: '${ .token }'}}}"
+    assert found(f"do: [{{a: {known}}}, {{b: {later}}}, {{c: {asking}}}]") == [
+        ("script:https://x.example/a.js", "/do/0/a/run/script/source")
+    ]
+
+
+def test_a_script_whose_server_asks_who_reads_it_is_needed_with_a_policy() -> None:
+    policy = "{bearer: {token: '${ $secrets.token }'}}"
+    source = f"{{uri: 'https://x.example/b.js', authentication: {policy}}}"
+    text = f"do: [{{a: {{run: {{script: {{language: js, source: {{endpoint: {source}}}}}}}}}}}]"
+    [need] = needs(dsl.parse(HEADER + text).data)
+    assert (need.key, need.later) == ("script:https://x.example/b.js", True)
+    assert need.policy == {"bearer": {"token": "${ $secrets.token }"}}

@@ -277,4 +277,17 @@ RUNS = {
             """
         )
     ),
+    "processes": Recorded(
+        workflow(
+            """
+            do:
+              - shell: {run: {shell: {command: 'echo "$1"; cat', arguments: ['${ .n }'], stdin: '${ . }'}}}
+              - script: {run: {script: {language: python, code: 'return {"n": n + 1}', arguments: {n: 1}}}}
+              - failing: {try: [{bad: {run: {shell: {command: exit 3}}}}], catch: {errors: {with: {type: runtime}}}}
+              - late: {try: [{slow: {run: {shell: {command: sleep 9}}, timeout: {after: PT0.1S}}}], catch: {}}
+              - detached: {run: {await: false, shell: {command: 'true'}}, timeout: {after: PT30S}}
+            """
+        ),
+        {"n": 1},
+    ),
 }
