@@ -14,6 +14,10 @@ from workflow_engine.events.stores import open_store
 from workflow_engine.values import JsonObject
 
 
+class Killed(Exception):
+    """The worker is gone."""
+
+
 class Dies:
     """Puts events into the router, and kills who publishes after some of them: before the broker hears of it."""
 
@@ -21,16 +25,13 @@ class Dies:
         self.router = router
         self.after = after
         self.count = 0
-        self.task: asyncio.Task[Any] | None = None
 
     async def publish(self, channel: str, events: list[JsonObject]) -> Any:
         stored = await self.router.publish(channel, events)
         self.count += 1
         if self.after and self.count >= self.after[0]:
             self.after.pop(0)
-            assert self.task is not None
-            self.task.cancel()
-            await asyncio.sleep(0)
+            raise Killed
         return stored
 
 
@@ -49,6 +50,7 @@ async def received(
     publisher = Dies(router, list(dies_after))
     began = datetime.now(UTC).timestamp() - 60 if since is None else since
     attempt, progress = 0, {}
+    task: asyncio.Task[Any] | None = None
     try:
         async with Egress(**egress) as way:
             while True:
@@ -59,19 +61,19 @@ async def received(
                     datetime.now(UTC), reception=reception,
                 )  # fmt: skip
                 given = arguments or {"server": {"name": "here"}}
-                publisher.task = asyncio.create_task(CALLERS["asyncapi.receive"](given, context))
+                task = asyncio.create_task(CALLERS["asyncapi.receive"](given, context))
                 reception.leaving = True  # it dies without a word, or another one goes on
-                while not publisher.task.done() and await _count(router) < wanted:
-                    await asyncio.wait({publisher.task}, timeout=0.05)
-                if publisher.task.done() and not publisher.task.cancelled():
-                    publisher.task.result()
+                while not task.done() and await _count(router) < wanted:
+                    await asyncio.wait({task}, timeout=0.05)
+                with suppress(Killed):
+                    if task.done():
+                        task.result()
                 if await _count(router) >= wanted:
                     return [event["data"] async for event in _events(router)]
     finally:
-        if publisher.task is not None:
-            publisher.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await publisher.task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
         await router.stop()
 
 

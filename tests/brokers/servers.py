@@ -84,3 +84,41 @@ def mosquitto(
     (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
     with running([program, "-c", str(folder / "mosquitto.conf")], port):
         yield port
+
+
+@contextmanager
+def rabbitmq(folder: Path, *, tls: tuple[Path, Path, Path] | None = None) -> Iterator[tuple[int, int | None]]:
+    """Debian's RabbitMQ, with everything that it keeps in *folder*; its port, and that for TLS."""
+    program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    if not program.exists():
+        pytest.skip("RabbitMQ, a broker for AMQP 0-9-1, is not installed: apt-get install rabbitmq-server")
+    port, secure, distribution, names = (free_port() for _ in range(4))
+    lines = [
+        f"listeners.tcp.1 = 127.0.0.1:{port}",
+        "log.file = false",
+        "log.console = true",
+        "log.console.level = error",
+    ]
+    if tls is not None:
+        ca, certificate, key = tls
+        lines += [f"listeners.ssl.1 = 127.0.0.1:{secure}", f"ssl_options.cacertfile = {ca}"]
+        lines += [f"ssl_options.certfile = {certificate}", f"ssl_options.keyfile = {key}"]
+    (folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
+    environment = {
+        **os.environ,
+        "HOME": str(folder),
+        "RABBITMQ_NODENAME": f"wfe{port}@localhost",
+        "RABBITMQ_DIST_PORT": str(distribution),
+        "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
+        "ERL_EPMD_PORT": str(names),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+    }
+    try:
+        with running([str(program)], port, seconds=90, env=environment, log=folder / "output"):
+            yield port, secure if tls is not None else None
+    finally:
+        subprocess.run(["epmd", "-port", str(names), "-kill"], capture_output=True, check=False)

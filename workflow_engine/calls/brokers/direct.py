@@ -33,6 +33,8 @@ from workflow_engine.values import Json, JsonObject, rfc3339
 
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """How long to wait, in seconds, before the next try to reach a broker that is gone."""
+SETTLING = 5.0
+"""How long, in seconds, a bridge that is cancelled goes on with a message that it has begun to store."""
 PACKAGES = {"nats": "nats", "kafka": "aiokafka", "amqp": "aio_pika", "mqtt": "paho"}
 """The library of a protocol, which the extra of the protocol's name installs."""
 
@@ -111,7 +113,18 @@ class _Bridge:
         return self._reception.amount is not None and self.taken >= self._reception.amount
 
     async def take(self, message: Incoming) -> None:
-        """Store the message where the run finds it, then let the broker forget it."""
+        """Store the message where the run finds it, then let the broker forget it.
+
+        A run that has enough cancels this at once; then too the broker still hears of what the router has.
+        """
+        taking = asyncio.create_task(self._take(message))
+        try:
+            await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await asyncio.wait({taking}, timeout=SETTLING)
+            raise
+
+    async def _take(self, message: Incoming) -> None:
         reception = self._reception
         assert self._context.events is not None
         event: JsonObject = {
@@ -180,6 +193,9 @@ def subscribed(operation: JsonObject, server: Server) -> str:
     details = operation.get("channel_details")
     listed = details.get("parameters") if isinstance(details, dict) else None
     wildcard = {"mqtt": "+", "nats": "*"}.get(server.protocol)
+    exchange = bindings(details, server.protocol).get("exchange")
+    if server.protocol == "amqp" and isinstance(exchange, dict) and exchange.get("type") == "topic":
+        wildcard = "*"
 
     def value_of(match: re.Match[str]) -> str:
         for item in listed if isinstance(listed, list) else []:

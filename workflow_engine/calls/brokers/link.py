@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from yarl import URL
 
@@ -75,6 +78,13 @@ class Incoming:
     correlation: str | None = None
     settle: Callable[[], Awaitable[None]] = _nothing
     at: JsonObject = field(default_factory=dict)
+
+
+async def closed(closing: Coroutine[Any, Any, Any], seconds: float = 10.0) -> None:
+    """Let *closing* a connection end, also if who waits for it is cancelled meanwhile, and whatever it says."""
+    task = asyncio.ensure_future(closing)
+    with suppress(Exception):
+        await asyncio.wait_for(asyncio.shield(task), seconds)
 
 
 async def login(policy: Json, context: CallContext, server: Server) -> Login:

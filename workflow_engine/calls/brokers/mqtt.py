@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, lost, refused
+from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, closed, lost, refused
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
@@ -201,19 +201,23 @@ async def _connected(link: Link, name: str, *, kept: bool) -> AsyncIterator[_Ses
     try:
         yield session
     finally:
-        with suppress(Exception):
-            if session.forget and _five(link):
-                ended = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
-                ended.SessionExpiryInterval = 0
-                session.client.disconnect(properties=ended)
-            else:
-                session.client.disconnect()
-        await asyncio.to_thread(session.client.loop_stop)
-        if session.forget and not _five(link):
-            with suppress(Exception):  # to connect without a session is how MQTT 3.1.1 ends one
-                again = await _connect(link, name, kept=False)
-                again.client.disconnect()
-                await asyncio.to_thread(again.client.loop_stop)
+        await closed(_end(link, session, name))
+
+
+async def _end(link: Link, session: _Session, name: str) -> None:
+    with suppress(Exception):
+        if session.forget and _five(link):
+            ended = Properties(PacketTypes.DISCONNECT)  # type: ignore[no-untyped-call]
+            ended.SessionExpiryInterval = 0
+            session.client.disconnect(properties=ended)
+        else:
+            session.client.disconnect()
+    await asyncio.to_thread(session.client.loop_stop)
+    if session.forget and not _five(link):
+        with suppress(Exception):  # to connect without a session is how MQTT 3.1.1 ends one
+            again = await _connect(link, name, kept=False)
+            again.client.disconnect()
+            await asyncio.to_thread(again.client.loop_stop)
 
 
 async def _connect(link: Link, name: str, *, kept: bool) -> _Session:

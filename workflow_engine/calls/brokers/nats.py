@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, lost, refused
+from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, closed, lost, refused
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
 
@@ -86,8 +85,7 @@ async def _stored(
             yield _incoming(message, f"{stream}/{message.metadata.sequence.stream}")
     finally:
         if not reception.leaving and client.is_connected:
-            with suppress(nats.errors.Error, asyncio.TimeoutError):
-                await jetstream.delete_consumer(stream, durable)
+            await closed(jetstream.delete_consumer(stream, durable))
 
 
 def _incoming(message: Any, place: str | None) -> Incoming:
@@ -137,7 +135,7 @@ async def _connected(link: Link) -> AsyncIterator[Client]:
     except (nats.errors.Error, APIError, OSError) as error:
         raise _fault(link, error) from None
     finally:
-        await client.close()
+        await closed(client.close())
 
 
 async def _quiet(error: Exception) -> None:

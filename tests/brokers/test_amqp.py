@@ -1,0 +1,164 @@
+"""Messages over AMQP 0-9-1, directly: a real RabbitMQ, on both runtimes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import pytest
+import trustme
+
+from tests.brokers.bridge import received, sent
+from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
+from tests.brokers.servers import rabbitmq
+from tests.semantics.v1.documents import kind
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("amqp")
+
+
+@pytest.fixture(scope="module")
+def ports(folder: Path) -> Iterator[tuple[int, int | None]]:
+    ca = trustme.CA()
+    certificate = ca.issue_cert("broker.example")
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+    with rabbitmq(folder, tls=(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")) as ports:
+        yield ports
+
+
+@pytest.fixture
+def port(ports: tuple[int, int | None]) -> int:
+    return ports[0]
+
+
+@pytest.fixture
+async def channel(port: int) -> AsyncIterator[Any]:
+    connection = await aio_pika.connect(port=port)
+    yield await connection.channel()
+    await connection.close()
+
+
+@pytest.fixture
+async def queue(channel: Any) -> Any:
+    return await channel.declare_queue(f"q-{uuid.uuid4().hex[:8]}", durable=True)
+
+
+@pytest.fixture
+async def exchange(channel: Any) -> Any:
+    return await channel.declare_exchange(f"x-{uuid.uuid4().hex[:8]}", "topic", durable=True)
+
+
+def notes(port: int, address: str, **more: Any) -> dict[str, Any]:
+    return pinned(asyncapi("amqp", f"127.0.0.1:{port}", address=address, **more))
+
+
+def of(exchange: Any) -> dict[str, Any]:
+    binding = {"is": "routingKey", "exchange": {"name": exchange.name, "type": "topic"}}
+    return {"bindings": {"amqp": binding}}
+
+
+async def waited(queue: Any) -> Any:
+    """The next message of *queue*, which may still have to come back to it."""
+    messages: asyncio.Queue[Any] = asyncio.Queue()
+    await queue.consume(messages.put, no_ack=True)
+    return await asyncio.wait_for(messages.get(), 5)
+
+
+async def put(channel: Any, queue: Any, *numbers: int) -> None:
+    for n in numbers:
+        message = aio_pika.Message(json.dumps({"n": n}).encode(), message_id=f"m-{n}", headers={"x": 1})
+        await channel.default_exchange.publish(message, queue.name)
+
+
+async def test_a_message_for_a_queue_is_there_with_its_headers(run: Any, port: int, queue: Any) -> None:
+    text = publishing("{payload: {n: '${ .n }'}, headers: {trace: t-1}}")
+    ended = await run(text, {"n": 7}, resources=notes(port, queue.name))
+    assert (ended.status, ended.output) == ("completed", {"n": 7}), ended.error
+    message = await queue.get(timeout=5)
+    await message.ack()
+    assert json.loads(message.body) == {"n": 7}
+    assert (message.headers["trace"], message.content_type) == ("t-1", "application/json")
+    assert message.message_id == f"{ended.run_id}/do/0/send"
+    assert message.delivery_mode == 2
+
+
+async def test_a_message_without_a_queue_is_a_fault(run: Any, port: int) -> None:
+    ended = await run(publishing(), {"n": 7}, resources=notes(port, "nowhere"))
+    assert (kind(ended.error), ended.error["status"]) == ("communication", 404)
+    ended = await run(subscribing("{consume: {amount: 1}}"), resources=notes(port, "nowhere"))
+    assert (kind(ended.error), ended.error["status"]) == ("communication", 404)
+
+
+async def test_a_message_for_an_exchange_goes_by_its_routing_key(
+    run: Any, port: int, queue: Any, exchange: Any
+) -> None:
+    await queue.bind(exchange, "notes.*")
+    ended = await run(publishing(), {"n": 7}, resources=notes(port, "notes.new", channel=of(exchange)))
+    assert ended.status == "completed", ended.error
+    message = await queue.get(timeout=5)
+    await message.ack()
+    assert (json.loads(message.body), message.routing_key) == ({"n": 7}, "notes.new")
+
+
+async def test_a_subscription_takes_what_it_wants_and_leaves_the_rest(
+    run: Any, port: int, channel: Any, queue: Any
+) -> None:
+    await put(channel, queue, 0, 1, 2, 3)
+    subscription = "{filter: '${ .payload.n != 1 }', consume: {amount: 2}}"
+    ended = await run(subscribing(subscription), resources=notes(port, queue.name))
+    assert ended.status == "completed", ended.error
+    assert [message["payload"]["n"] for message in ended.output] == [0, 2]
+    assert ended.output[0]["headers"] == {"x": 1}
+    left = await waited(queue)
+    assert json.loads(left.body) == {"n": 3}
+
+
+async def test_a_subscription_to_an_exchange_has_a_queue_of_its_own(
+    run: Any, port: int, exchange: Any
+) -> None:
+    async def send() -> None:
+        for n in range(100):
+            await exchange.publish(aio_pika.Message(json.dumps({"n": n}).encode()), "notes.lobby")
+            await asyncio.sleep(0.05)
+
+    sending = asyncio.create_task(send())
+    document = notes(port, "notes.{room}", channel={**of(exchange), "parameters": {"room": {}}})
+    ended = await run(subscribing("{consume: {while: '${ length < 3 }'}}"), resources=document)
+    sending.cancel()
+    assert ended.status == "completed", ended.error
+    first = ended.output[0]["payload"]["n"]
+    assert [message["payload"]["n"] for message in ended.output] == [first, first + 1, first + 2]
+
+
+async def test_a_worker_that_dies_loses_and_doubles_no_message(port: int, channel: Any, queue: Any) -> None:
+    await put(channel, queue, 0, 1, 2, 3, 4)
+    messages = await received(notes(port, queue.name)[f"{BASE}#noted"], 5, dies_after=(2,))
+    assert [message["payload"]["n"] for message in messages] == [0, 1, 2, 3, 4]
+
+
+async def test_who_is_not_let_in_gets_an_authentication_fault(run: Any, port: int, queue: Any) -> None:
+    rest = ", authentication: {basic: {username: guest, password: wrong}}"
+    for text in (publishing(rest=rest), subscribing("{consume: {amount: 1}}", rest=rest)):
+        ended = await run(text, {"n": 1}, resources=notes(port, queue.name))
+        assert (kind(ended.error), ended.error["status"]) == ("authentication", 401)
+
+
+async def test_tls_is_verified_for_the_host_that_the_document_names(
+    ports: Any, folder: Path, queue: Any
+) -> None:
+    way = {"ca_file": folder / "ca.pem", "connect_to": {"broker.example:5671": f"127.0.0.1:{ports[1]}"}}
+    operations = pinned(asyncapi("amqps", "broker.example", address=queue.name))
+    await sent(operations[f"{BASE}#note"], {"n": 1}, **way)
+    (message,) = await received(operations[f"{BASE}#noted"], 1, **way)
+    assert message["payload"] == {"n": 1}
+    with pytest.raises(Exception, match=r"(?i)certificate"):
+        await sent(operations[f"{BASE}#note"], {"n": 1}, connect_to=way["connect_to"])

@@ -1,0 +1,169 @@
+"""AMQP 0-9-1: the channel is a queue, or the routing key of an exchange, as its binding says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelAccessRefused,
+    ChannelInvalidStateError,
+    ChannelNotFoundEntity,
+    ConnectionNotAllowed,
+    DeliveryError,
+    ProbableAuthenticationError,
+)
+
+from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, closed, lost, refused
+from workflow_engine.calls.context import Reception
+from workflow_engine.errors import fault
+from workflow_engine.values import Json, JsonObject
+
+_SECONDS = 10.0
+_KEPT_MS = 3_600_000
+"""How long a queue of our own outlives the workers that read it."""
+
+
+async def publish(link: Link, message: Outgoing) -> None:
+    """Send the message and wait for the broker's confirmation. A message for a queue must find one."""
+    operation = link.operation
+    sent = aio_pika.Message(
+        message.body,
+        headers=dict(message.headers),
+        content_type=message.content_type,
+        message_id=message.id,
+        correlation_id=message.correlation,
+        delivery_mode=1 if operation.get("deliveryMode") == 1 else 2,
+        priority=_number(operation, "priority"),
+        expiration=None if (expiry := _number(operation, "expiration")) is None else expiry / 1000,
+    )
+    exchange, key = _place(link)
+    mandatory = operation.get("mandatory")
+    async with _connected(link) as connection:
+        channel = await connection.channel(on_return_raises=True)
+        to = channel.default_exchange if not exchange else await channel.get_exchange(exchange, ensure=True)
+        await to.publish(sent, key, mandatory=not exchange if not isinstance(mandatory, bool) else mandatory)
+
+
+async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:
+    """Messages one by one, each when the one before it is acknowledged.
+
+    Of an exchange they come by a queue of this subscription's own, which the broker keeps while nobody reads it.
+    """
+    exchange, key = _place(link)
+    messages: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
+    async with _connected(link) as connection:
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=1)
+        queue = await _queue(link, channel, exchange, key)
+        for closing in (connection.close_callbacks, channel.close_callbacks):
+            closing.add(lambda *_: messages.put_nowait(None))
+        await queue.consume(messages.put)
+        yield None
+        try:
+            while (message := await messages.get()) is not None:
+                yield _incoming(message)
+        finally:
+            if exchange and not reception.leaving:
+                await closed(queue.delete(if_unused=False, if_empty=False))
+    raise lost(link, "the connection is closed")
+
+
+async def _queue(link: Link, channel: AbstractChannel, exchange: str, key: str) -> AbstractQueue:
+    if not exchange:
+        return await channel.get_queue(key, ensure=True)
+    kept: Any = {"x-expires": _KEPT_MS}
+    queue = await channel.declare_queue(f"wfe-{link.client}", durable=True, arguments=kept)
+    await queue.bind(await channel.get_exchange(exchange, ensure=True), key)
+    return queue
+
+
+def _place(link: Link) -> tuple[str, str]:
+    """The exchange and the routing key; of the default exchange, which is ``""``, that is the name of a queue."""
+    queue, exchange = link.channel.get("queue"), link.channel.get("exchange")
+    named = exchange.get("name") if isinstance(exchange, dict) else None
+    if link.channel.get("is") == "queue" or not named:
+        name = queue.get("name") if isinstance(queue, dict) else None
+        return "", str(name or link.address)
+    return str(named), link.address
+
+
+def _incoming(message: AbstractIncomingMessage) -> Incoming:
+    headers: JsonObject = {name: _plain(value) for name, value in (message.headers or {}).items()}
+    return Incoming(
+        message.body,
+        headers,
+        message.content_type,
+        message.message_id or None,
+        None if message.correlation_id is None else str(message.correlation_id),
+        settle=message.ack,
+    )
+
+
+def _plain(value: Any) -> Json:
+    """What a field of AMQP is as JSON; times and bytes are text."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case bytes():
+            return value.decode(errors="replace")
+        case list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {str(name): _plain(item) for name, item in value.items()}
+        case _:
+            return str(value)
+
+
+def _number(bindings: JsonObject, name: str) -> int | None:
+    value = bindings.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+@asynccontextmanager
+async def _connected(link: Link) -> AsyncIterator[AbstractConnection]:
+    server, login, egress = link.server, link.login, link.context.egress
+    (host, port) = server.hosts[0]
+    await egress.addresses(host, port)  # what the policy refuses is said in its own words
+    user, password = ("", login.token) if login.token is not None else (login.user, login.password)
+    try:
+        connection = await aio_pika.connect(
+            host=host,
+            port=port,
+            login="guest" if user is None else user,
+            password="guest" if password is None else password,
+            virtualhost=server.path.removeprefix("/") or "/",
+            ssl=server.secure,
+            ssl_context=await egress.tls() if server.secure else None,
+            timeout=_SECONDS,
+        )
+    except (AMQPError, OSError, TimeoutError) as error:
+        raise _fault(link, error) from None
+    try:
+        yield connection
+    except (AMQPError, ChannelInvalidStateError, OSError) as error:
+        raise _fault(link, error) from None
+    finally:
+        await closed(connection.close())
+
+
+def _fault(link: Link, error: Exception) -> Exception:
+    match error:
+        case AuthenticationError() | ProbableAuthenticationError():
+            return refused(link, str(error))
+        case ChannelAccessRefused() | ConnectionNotAllowed():
+            return fault("authorization", f"{link.shown}: {error}"[:500])
+        case ChannelNotFoundEntity():
+            return fault("communication", f"{link.shown}: {error}"[:500], status=404)
+        case DeliveryError():
+            return fault(
+                "communication", f"{link.shown}: the broker has no place for the message", status=404
+            )
+        case _:
+            return lost(link, error)
