@@ -306,14 +306,18 @@ def _envelope(response: Response, content: Json) -> JsonObject:
 
 
 def _joined(headers: CIMultiDict[str] | CIMultiDictProxy[str], *, redact: bool) -> JsonObject:
-    """Names in lower case; several values of one name are joined by commas (RFC 9110, 5.2)."""
-    joined: dict[str, str] = {}
-    for name, value in headers.items():
-        key = name.lower()
+    """Names in lower case; several values of one name are joined by commas (RFC 9110, 5.2).
+
+    Of ``set-cookie``, whose values may have commas themselves, they are an array (RFC 9110, 5.3).
+    """
+    joined: JsonObject = {}
+    for key in dict.fromkeys(name.lower() for name in headers):
+        values = list(headers.getall(key))
         if redact and (key in _CREDENTIALS or (is_secret(key) and key != "idempotency-key")):
-            value = REDACTED
-        joined[key] = f"{joined[key]}, {value}" if key in joined else value
-    return dict(joined)
+            values = [REDACTED for _ in values]
+        cookies = key == "set-cookie" and len(values) > 1
+        joined[key] = [*values] if cookies else ", ".join(values)
+    return joined
 
 
 def header_safe(key: str) -> str:
