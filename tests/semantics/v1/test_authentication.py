@@ -115,3 +115,47 @@ def test_a_document_that_asks_who_reads_it_is_fetched_when_deployed_unless_that_
         policy = f", authentication: {{bearer: {{token: {token}}}}}"
         assert needs(dsl.parse(workflow(body % (endpoint % policy))).data) == []
     assert len(needs(dsl.parse(workflow(body % (endpoint % ""))).data)) == 1
+
+
+_AT = "{uri: 'https://x.example/y', authentication: %s}"
+PLACES = {
+    "with/endpoint": f"call: http, with: {{method: get, endpoint: {_AT}}}",
+    "with": "call: openapi, with: {document: {endpoint: 'https://x.example'}, operationId: o, authentication: %s}",
+    "with/document/endpoint": f"call: openapi, with: {{document: {{endpoint: {_AT}}}, operationId: o}}",
+    "with/service": "call: grpc, with: {proto: {endpoint: x.proto}, method: m, service: {name: S, host: h, "
+    "authentication: %s}}",
+    "with/proto/endpoint": f"call: grpc, with: {{service: {{name: S, host: h}}, method: m, "
+    f"proto: {{endpoint: {_AT}}}}}",
+    "with/transport/http/endpoint": "call: mcp, with: {method: tools/list, transport: "
+    f"{{http: {{endpoint: {_AT}}}}}}}",
+    "with/server": f"call: a2a, with: {{method: tasks/list, server: {_AT}}}",
+    "with/agentCard/endpoint": f"call: a2a, with: {{method: tasks/list, agentCard: {{endpoint: {_AT}}}}}",
+    "run/script/source/endpoint": f"run: {{script: {{language: js, source: {{endpoint: {_AT}}}}}}}",
+}
+"""Every place of a task where a policy may stand, by its pointer."""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a56_a_policy_is_known_by_its_name_wherever_one_may_stand(place: str) -> None:
+    use = "use: {authentications: {ours: {bearer: {token: t}}}}\n"
+    for name in ("ours", "{use: ours}"):
+        assert problems(use + f"do: [{{a: {{{PLACES[place] % name}}}}}]") == []
+    for name in ("our", "{use: our}"):
+        found = problems(use + f"do: [{{a: {{{PLACES[place] % name}}}}}]")
+        assert [(problem.code, problem.pointer) for problem in found] == [
+            ("unknown-authentication", f"/do/0/a/{place}/authentication")
+        ]
+        assert "did you mean 'ours'?" in found[0].message
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a56_other_short_forms_are_refused(place: str) -> None:
+    for policy in ("{bearer: t}", "{oauth2: {authority: 'https://x.example', grant: client-credentials}}"):
+        assert problems(f"do: [{{a: {{{PLACES[place] % policy}}}}}]") != []
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a55_a_certificate_is_named_by_the_specification_and_defined_nowhere(place: str) -> None:
+    found = problems(f"do: [{{a: {{{PLACES[place] % '{certificate: {}}'}}}}}]")
+    assert [problem.code for problem in found] == ["unsupported-authentication"]
+    assert "not defined" in found[0].message
