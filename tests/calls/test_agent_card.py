@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 import pytest
 from a2a.types import a2a_pb2 as pb
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+from yarl import URL as YARL
 
 from tests.calls.conftest import make_context
 from tests.calls.faults import fault_of
@@ -16,12 +21,44 @@ from tests.calls.test_a2a import served, text
 from tests.standins.issuer import APP_SECRET
 from tests.standins.server import serve
 from workflow_engine.calls import Egress, a2a
+from workflow_engine.calls.agent_card import AgentCard, api_key
+from workflow_engine.errors import Fault
 
 ANSWER = {"jsonrpc": "2.0", "id": 1, "result": "hello"}
 BEARER = {"bearer": {"token": "t0ken"}}
 BASIC = {"basic": {"username": "u", "password": "p"}}
 DIGEST = {"digest": {"username": "u", "password": "p"}}
 RPC = "$URL/rpc"
+WORDS = (
+    *(
+        "url",
+        "preferredTransport",
+        "protocolVersion",
+        "additionalInterfaces",
+        "transport",
+        "supportedInterfaces",
+    ),
+    *(
+        "protocolBinding",
+        "tenant",
+        "security",
+        "securitySchemes",
+        "securityRequirements",
+        "schemes",
+        "type",
+        "s0",
+    ),
+    *(
+        "scheme",
+        "in",
+        "name",
+        "location",
+        "apiKeySecurityScheme",
+        "httpAuthSecurityScheme",
+        "apiKey",
+        "header",
+    ),
+)
 URL = {"url": RPC}
 
 
@@ -114,6 +151,38 @@ async def test_a_tenant_is_told_to_the_agent(context):
 async def test_an_agent_may_not_be_called_where_the_operator_does_not_let_workflows(context):
     async with described({"url": "http://169.254.169.254/rpc"}) as server:
         await fault_of(ask(server, context), "authorization", 403)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=6)
+        ),
+    ).filter(lambda value: isinstance(value, dict))
+)
+def test_whatever_is_in_a_card_it_leads_somewhere_or_is_a_fault(data):
+    card = AgentCard(data, "agent 'x'")
+    for modern in (True, False):
+        with contextlib.suppress(Fault):
+            assert isinstance(card.interface(modern=modern).url, str)
+    for policy in (None, BEARER, BASIC):
+        with contextlib.suppress(Fault):
+            scheme = card.scheme(policy)
+            if scheme is not None:
+                api_key(scheme, policy, YARL("http://x.example/"), CIMultiDict())
+
+
+@pytest.mark.parametrize("version", ["1.0\r\nX: y", "one", "1.", "9" * 9])
+async def test_a_version_that_is_none_is_a_configuration_fault(context, version):
+    async with described(interfaces((RPC, "JSONRPC", version))) as server:
+        assert "which is none" in await fault_of(ask(server, context), "configuration")
+
+
+async def test_an_api_key_has_a_name_that_a_header_can_have(context):
+    async with described(wanting({"type": "apiKey", "in": "header", "name": "X Key:"})) as server:
+        call = ask(server, context, policy=BEARER)
+        assert "no name that can be used" in await fault_of(call, "configuration")
 
 
 def wanting(*schemes: dict[str, Any], security: Any = None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from yarl import URL
 from workflow_engine.calls.content import parse_json
 from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.documents import fetch
-from workflow_engine.calls.http import shown
+from workflow_engine.calls.http import HEADER_NAME, shown
 from workflow_engine.calls.url import add_query, bounded, parse_url, query_piece, shown_uri
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
@@ -20,6 +21,7 @@ from workflow_engine.values import Json, JsonObject
 WELL_KNOWN = "/.well-known/agent-card.json"
 JSON_RPC = "JSONRPC"
 
+_VERSION = re.compile(r"\d{1,4}(\.\d{1,4}){0,3}")
 _TOKENS = frozenset({"bearer", "oauth2", "oidc"})
 _FITS = {
     "http basic": frozenset({"basic"}),
@@ -71,7 +73,10 @@ class AgentCard:
                 "configuration",
                 f"{self.name} is called by {bounded(others, 100)}; `call: a2a` speaks {JSON_RPC} alone",
             )
-        return next((each for each in spoken if each.modern is modern), spoken[0])
+        chosen = next((each for each in spoken if each.modern is modern), spoken[0])
+        if not _VERSION.fullmatch(chosen.version):
+            raise fault("configuration", f"{self.name} speaks version {shown(chosen.version)}, which is none")
+        return chosen
 
     def _interfaces(self) -> Iterator[Interface]:
         """The interfaces in the order of the agent's preference; those of 1.0 and those of before."""
@@ -174,15 +179,9 @@ def api_key(scheme: JsonObject, policy: Json, url: URL, headers: CIMultiDict[str
     details = policy.get("bearer") if isinstance(policy, dict) else None
     token = details.get("token") if isinstance(details, dict) else details
     name, where = scheme.get("name"), scheme.get("in")
-    if (
-        not isinstance(token, str)
-        or not isinstance(name, str)
-        or not name.isascii()
-        or not name.isprintable()
-    ):
-        raise fault(
-            "configuration", f"the API key that the agent wants has no name that can be used: {shown(name)}"
-        )
+    if not isinstance(token, str) or not isinstance(name, str) or not HEADER_NAME.fullmatch(name):
+        detail = f"the API key that the agent wants has no name that can be used: {shown(name)}"
+        raise fault("configuration", detail)
     headers.popall("Authorization", None)
     match where:
         case "header":

@@ -50,7 +50,7 @@ async def server_events(
             value = value.removeprefix(b" ")
             if name == b"data":
                 data.append(value)
-            elif name == b"id" and b"\0" not in value and len(value) <= 1000:
+            elif name == b"id" and len(value) <= 1000 and _sendable(value):
                 id = value.decode("utf-8", errors="replace")
             elif name == b"retry" and value.isdigit():
                 retry = int(value[:10])
@@ -74,6 +74,11 @@ async def _lines(content: aiohttp.StreamReader, what: str, limit: int) -> AsyncG
             line += piece
             if len(line) > limit:
                 raise _too_large(what, limit)
+
+
+def _sendable(id: bytes) -> bool:
+    """Whether *id* can stand in a header, where it is sent to go on from its event."""
+    return id.isascii() and id.decode().isprintable()
 
 
 def _too_large(what: str, limit: int) -> Exception:

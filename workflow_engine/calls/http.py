@@ -23,7 +23,7 @@ from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
 
 _ARGUMENTS = frozenset({"method", "endpoint", "headers", "query", "body", "output", "redirect"})
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FRAMING = frozenset(
     {"connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -41,7 +41,7 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     if unknown:
         raise fault("configuration", f"call http has no argument {unknown[0]!r}")
     method = arguments.get("method")
-    if not isinstance(method, str) or not _TOKEN.fullmatch(method):
+    if not isinstance(method, str) or not HEADER_NAME.fullmatch(method):
         raise fault("configuration", f"method must be the name of an HTTP method, not {shown(method)}")
     output, redirect = answer_options(arguments)
     uri, policy = endpoint(arguments.get("endpoint"))
@@ -113,7 +113,7 @@ def merge_headers(given: Mapping[str, str], value: Json, egress: Egress) -> CIMu
     """
     headers: CIMultiDict[str] = CIMultiDict()
     for name, item in members(value, "headers").items():
-        if not _TOKEN.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             raise fault("validation", f"{shown(name)} is not the name of an HTTP header")
         if name.lower() in _FRAMING:
             raise fault("configuration", f"header {name} is set by the engine; leave it out")
