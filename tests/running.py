@@ -100,7 +100,7 @@ class LocalRunner:
         commands: Sequence[tuple[str, str]] = (),
     ) -> Ended:
         graph = dsl.compile(dsl.parse(text), resources or {})
-        deployed = [Bundle.of(dsl.parse(other), {}) for other in others]
+        deployed = [Bundle.of(dsl.parse(other), resources or {}) for other in others]
 
         async def find(sub_run: SubRun) -> StateGraph:
             return named(deployed, sub_run.namespace, sub_run.name, sub_run.version).graph()
@@ -158,7 +158,7 @@ class TemporalRunner:
         document = dsl.parse(text)
         bundle = Bundle.of(document, resources or {})
         graph = bundle.graph()
-        self.deployed = [Bundle.of(dsl.parse(other), {}) for other in others]
+        self.deployed = [Bundle.of(dsl.parse(other), resources or {}) for other in others]
         run_id = f"{graph.name.name}-{uuid.uuid4()}".replace(" ", "-")
         given: Json = {} if input is None else input
         seeds, events = triggered(graph, events)

@@ -11,13 +11,13 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import orjson
 
 from workflow_engine import dsl
-from workflow_engine.dsl.document import Document
+from workflow_engine.dsl.document import Dialect, Document
 from workflow_engine.dsl.tree import Place, Positions
 from workflow_engine.errors import Rejected
 from workflow_engine.graph.model import StateGraph
@@ -29,6 +29,7 @@ MAX_COMPRESSED = 1_900_000
 READABLE = 32 * 1024
 """Up to this many bytes a bundle travels as plain JSON."""
 FORMAT = 1
+_NOWHERE = Positions(Place(0, 0, 0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,29 @@ class Bundle:
             raise Rejected(
                 "bundle-format", f"bundle format {content.get('format')!r} is not known to this version"
             )
-        nowhere = Positions(Place(0, 0, 0, 0))
-        document = Document(content["dialect"], content["document"], nowhere, self.digest[:12], "")
+        document = Document(content["dialect"], content["document"], _NOWHERE, self.digest[:12], "")
         return document, content["resources"]
+
+
+def bundle_of(graph: StateGraph) -> Bundle:
+    """The bundle that *graph* was compiled from."""
+    dialect: Dialect = "1.0" if graph.dialect == "1.0" else "0.8"
+    document = Document(dialect, graph.source, _NOWHERE, graph.name.name, "")
+    return Bundle.of(document, graph.resources)
+
+
+def retimed(bundle: Bundle, timeout: Json) -> Bundle:
+    """*bundle* with *timeout* as its ``workflowExecTimeout`` (DSL 0.8 ``continueAs``).
+
+    `InvalidDocument` when it cannot be, such as for a ``runBefore`` that the workflow has not.
+    """
+    document, resources = bundle.open()
+    assert isinstance(document.data, dict)
+    given = document.data.get("timeouts")
+    timeouts = {**(given if isinstance(given, dict) else {}), "workflowExecTimeout": timeout}
+    changed = replace(document, data={**document.data, "timeouts": timeouts})
+    dsl.compile(changed, resources)
+    return Bundle.of(changed, resources)
 
 
 @lru_cache(maxsize=256)

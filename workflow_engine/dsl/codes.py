@@ -96,6 +96,9 @@ _COMPILE = {
     "address with one `${ … }`.",
     "invalid-schema": "The JSON Schema is not valid, or refers to something outside itself. Schemas are never fetched "
     "while a workflow runs: put what it refers to into `$defs`.",
+    "misplaced-compensation": "Compensation states (`usedForCompensation: true`) undo what other states did: only "
+    "`compensatedBy` and other compensation states lead to them, they lead nowhere else, are no event states, and have "
+    "no compensation of their own.",
     "misplaced-until": "`until` ends a listener that takes `any` of its events; `one` and `all` end by themselves.",
     "mixed-filter": "An event attribute is compared with a literal, or tested by one whole `${ … }` that sees the "
     "attribute as `.`; text around an expression can be neither.",

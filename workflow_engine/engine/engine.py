@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 import re
 import uuid
@@ -23,7 +25,7 @@ from workflow_engine.engine.store import Definition, DefinitionStore
 from workflow_engine.engine.triggers import Triggers
 from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Problem, Rejected
 from workflow_engine.filters import read
-from workflow_engine.graph.model import StateGraph
+from workflow_engine.graph.model import StateGraph, Trigger
 from workflow_engine.values import Json, JsonObject
 
 Resolve = Callable[[Need], Awaitable[Json]]
@@ -239,14 +241,14 @@ class Engine:
         """Start the run that *events* trigger; the same *identity* starts at most one (router.md §6.7)."""
         definition = await self.definition(namespace, name, None)
         graph = definition.bundle.graph()
-        id = f"{_safe(graph.name.name)}-{identity}"
         trigger = graph.trigger
         if trigger is None:
             raise NotFound("trigger", f"{namespace}/{name}", "the latest version is not started by events")
+        id = f"{_safe(graph.name.name)}-{correlation_of(trigger, events) if trigger.keeps else identity}"
         by_state = trigger.state is not None
         given: Json = {} if by_state else [read(event, trigger.read) for event in events]
         start = _start_of(id, definition.bundle, graph, given, events if by_state else ())
-        await self._runtime.start(replace(start, correlated=not by_state))
+        await self._runtime.start(replace(start, correlated=not by_state, again=trigger.keeps))
         return id
 
     async def describe(self, run_id: str) -> RunDescription:
@@ -274,6 +276,14 @@ class Engine:
                 await self._runtime.resume(run_id)
             case _:
                 raise NotFound("command", command, "use cancel, terminate, suspend or resume")
+
+
+def correlation_of(trigger: Trigger, events: Sequence[JsonObject]) -> str:
+    """What the events of one run that is kept active have in common, as a part of its id (decision B19)."""
+    keys = {key for wanted in trigger.strategy.filters for key, _, _ in wanted.correlate}
+    named = [{name.lower(): value for name, value in event.items()} for event in events]
+    values = sorted((key, json.dumps(event.get(key))) for key in keys for event in named[:1])
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
 
 
 def _start_of(id: str, bundle: Bundle, graph: StateGraph, input: Json, seeds: Sequence[JsonObject]) -> Start:

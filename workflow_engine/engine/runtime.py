@@ -20,7 +20,8 @@ ENDED = frozenset({"cancelled", "faulted", "completed"})
 class Start:
     """A run to be started: *seeds* are the events that started it, for a 0.8 event state.
 
-    *correlated*: events have started it, and are its input.
+    *again*: a run with this id that has ended may be followed by another one. *correlated*: events have
+    started it, and are its input.
     """
 
     run_id: str
@@ -31,6 +32,7 @@ class Start:
     summary: str = ""
     seeds: Sequence[JsonObject] = ()
     correlated: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class Runtime(Protocol):
     """Runs live here. Every method raises `Unavailable` when the place cannot be reached."""
 
     async def start(self, start: Start) -> bool:
-        """Start a run; False, and nothing done, when a run has or had that id."""
+        """Start a run; False, and nothing done, when a run has that id, or had it and is not to be followed."""
 
     async def describe(self, run_id: str) -> RunDescription:
         """The run as it is now; `NotFound` when there is none."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from workflow_engine.expressions import Expression, Template
-from workflow_engine.graph.flow import DataStep, Path, Transition
-from workflow_engine.values import Duration, JsonObject
+from workflow_engine.graph.flow import DataStep, Path, StateId, Transition
+from workflow_engine.values import Duration, Json, JsonObject
 
 if TYPE_CHECKING:
     from workflow_engine.graph.model import Region
@@ -83,7 +84,7 @@ class Parallel:
     """
 
     branches: tuple[Region, ...]
-    need: int | None = None
+    need: int | Expression | None = None
     race: bool = False
     collect: str = "array"
 
@@ -104,7 +105,7 @@ class ForEach:
     body: Region
     condition: Expression | None = None
     chained: bool = True
-    batch: int = 1
+    batch: int | Expression = 1
     into: Path | None = None
 
 
@@ -199,6 +200,7 @@ class Try:
 class EventFilter:
     """One filter of a listener. *attributes* is the finished part of the filter's JSON form (`filters`);
     *correlate* maps a key to where it is found and, if given, what it must be, evaluated when listening starts.
+    *remembers*: where nothing is given, a key must be what the run remembers of it (0.8, decision B20).
     """
 
     attributes: JsonObject
@@ -206,6 +208,7 @@ class EventFilter:
     ignore_case: bool = False
     name: str = ""
     data_only: bool = True
+    remembers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +280,9 @@ class Event:
     (DSL 0.8) it is the state data after them. When *timeout* passes first: without *expired* that is a
     timeout fault, with it the run silently goes there (0.8 ``eventTimeout``). With *messages* they say which events
     are taken, of which channel, and how they are read; *strategy* then only names them.
+
+    *ask* is done once the run listens, so that no answer to it is missed (0.8 ``callback`` and ``eventRef``, B30);
+    its output is the state data from then on. The run's own events are not taken for the answer (B31).
     """
 
     strategy: Strategy
@@ -287,19 +293,61 @@ class Event:
     timeout: Timing | None = None
     expired: Transition | None = None
     messages: Messages | None = None
+    ask: Region | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compensate:
+    """Undo what completed: for each completed state that is in *regions*, last one first, its region (DSL 0.8, B34).
+
+    Each gets the data of the one before; the last one's are the output.
+    """
+
+    regions: Mapping[StateId, Region]
+
+
+@dataclass(frozen=True, slots=True)
+class ContinueAs:
+    """End this run and begin one of another workflow in its place, under the same id (DSL 0.8 ``continueAs``).
+
+    *timeout* is the ``workflowExecTimeout`` that takes the place of that workflow's own, as it is written.
+    """
+
+    namespace: str
+    name: str
+    version: str | None
+    input: Template
+    timeout: Json = None
 
 
 @dataclass(frozen=True, slots=True)
 class SubFlow:
-    """Run another deployed workflow; *wait*: for its output. *version* None is the latest at that time."""
+    """Run another deployed workflow; *wait*: for its output. *version* None is the latest at that time.
+
+    *with_parent*: one that is not waited for ends when this run ends.
+    """
 
     namespace: str
     name: str
     version: str | None
     input: Template
     wait: bool = True
+    with_parent: bool = False
 
 
 Action: TypeAlias = (
-    Operation | Event | Switch | Parallel | ForEach | Assign | Emit | Sleep | Raise | Try | Sequence | SubFlow
+    Operation
+    | Event
+    | Switch
+    | Parallel
+    | ForEach
+    | Assign
+    | Emit
+    | Sleep
+    | Raise
+    | Try
+    | Sequence
+    | SubFlow
+    | Compensate
+    | ContinueAs
 )

@@ -28,11 +28,14 @@ from typing import assert_never
 
 import networkx as nx
 
+from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import (
     Action,
     Assign,
     Case,
     Catch,
+    Compensate,
+    ContinueAs,
     Emit,
     End,
     Event,
@@ -125,6 +128,8 @@ class _Analysis:
             traits = [self._region(region, bounded=False) for region in extension.regions]
             self._extensions[extension.id] = reduce(or_, traits, _Traits())
         self._region(self._graph.root, bounded=False)
+        if self._graph.before_end is not None:
+            self._region(self._graph.before_end, bounded=False)
         reached = set(nx.descendants(self._flow, _INSIDE))
         for number, known in enumerate(self._known):
             if number not in reached and known is not None:
@@ -223,7 +228,7 @@ class _Analysis:
             case Switch():
                 self._cases(number, state, action)
             case Parallel(branches, need):
-                if need is not None and need > len(branches):
+                if isinstance(need, int) and need > len(branches):
                     message = f"{_name(state)} waits for {need} branches and has {len(branches)}"
                     self._report(number, "unsatisfiable-join", message, state, "error")
                 if action.race and len(branches) == 1:
@@ -312,9 +317,11 @@ def _own_traits(action: Action) -> _Traits:
     match action:
         case Operation() | Event() | Emit() | Sleep() | SubFlow():
             return _Traits(pure=False)
+        case ContinueAs():
+            return _Traits(pure=False, ends=True)
         case Raise():
             return _Traits(raises=True)
-        case Switch() | Parallel() | ForEach() | Assign() | Try() | Sequence():
+        case Switch() | Parallel() | ForEach() | Assign() | Try() | Sequence() | Compensate():
             return _Traits()
         case _:
             assert_never(action)
@@ -324,7 +331,8 @@ def _cuts_short(action: Action) -> bool:
     """Whether a region inside *action* may be cancelled, though nothing is wrong with it."""
     match action:
         case Parallel(branches, need, race):
-            return len(branches) > 1 and (race or (need is not None and need < len(branches)))
+            some = isinstance(need, Expression) or (need is not None and need < len(branches))
+            return len(branches) > 1 and (race or some)
         case _:
             return False
 

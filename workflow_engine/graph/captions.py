@@ -16,6 +16,8 @@ from workflow_engine.graph.model import (
     Action,
     Assign,
     Catch,
+    Compensate,
+    ContinueAs,
     Emit,
     ErrorMatch,
     Event,
@@ -67,6 +69,10 @@ def kind(action: Action) -> str:
             return "sequence"
         case SubFlow():
             return "sub-flow"
+        case Compensate():
+            return "compensate"
+        case ContinueAs():
+            return "continue-as"
         case _:
             assert_never(action)
 
@@ -106,6 +112,11 @@ def _summary(action: Action) -> str:
         case SubFlow(namespace, name, version, _, wait):
             which = f"{namespace}/{name}" + (f" {version}" if version is not None else "")
             return f"run {which}" if wait else f"start {which}, without waiting for it"
+        case Compensate():
+            return "undo what was done"
+        case ContinueAs(namespace, name, version):
+            which = f"{namespace}/{name}" + (f" {version}" if version is not None else "")
+            return f"continue as {which}"
         case _:
             assert_never(action)
 
@@ -131,7 +142,7 @@ def condition(expression: Expression | Template) -> str:
     return clip(text(expression.source), CONDITION)
 
 
-def joined(count: int, need: int | None, *, race: bool) -> str:
+def joined(count: int, need: int | Expression | None, *, race: bool) -> str:
     """How many of *count* branches a join waits for: ``all 3``, ``2 of 3``, ``the first of 3``."""
     if race:
         return f"the first of {count}"

@@ -20,9 +20,13 @@ Path: TypeAlias = "tuple[str | int, ...]"
 
 @dataclass(frozen=True, slots=True)
 class GoTo:
-    """Go on with another state of the same region."""
+    """Go on with another state of the same region.
+
+    *ends*: the run is over but for what is done on the way out (the ``produceEvents`` of a 0.8 ``end``).
+    """
 
     state: StateId
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

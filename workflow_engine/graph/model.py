@@ -17,6 +17,8 @@ from workflow_engine.graph.actions import (
     Assign,
     Case,
     Catch,
+    Compensate,
+    ContinueAs,
     EachEvent,
     Emit,
     ErrorMatch,
@@ -62,6 +64,8 @@ __all__ = [
     "Assign",
     "Case",
     "Catch",
+    "Compensate",
+    "ContinueAs",
     "DataStep",
     "EachEvent",
     "Emit",
@@ -114,8 +118,9 @@ class State:
     """One thing to do, what it sees of the data, and where to go next.
 
     *when* false skips the state: its raw input is its output and *otherwise* is where to go (decision A8).
-    *rescues*: where a fault of the state leads, the first that fits (DSL 0.8 ``onErrors``). *extensions*: what is done
-    before and after the action (DSL 1.0); the timeout is for the action alone.
+    *rescues*: where a fault of the state leads, the first that fits (DSL 0.8 ``onErrors``). *compensated*: its
+    completion is remembered, for `Compensate` to undo it. *extensions*: what is done before and after the action (DSL
+    1.0); the timeout is for the action alone.
     """
 
     id: StateId
@@ -130,6 +135,7 @@ class State:
     metadata: Mapping[str, Json] = field(default_factory=dict)
     rescues: tuple[Rescue, ...] = ()
     extensions: tuple[Extension, ...] = ()
+    compensated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,21 +182,25 @@ class WorkflowName:
 class Trigger:
     """Which events start a run, and what it gets of them.
 
-    *state*: the 0.8 event state that takes the events; None: they are the run's input, as *read* (1.0).
+    *state*: the 0.8 event state that takes the events; None: they are the run's input, as *read* (1.0). *keeps*: a run
+    is kept active, and takes the further events that have its correlation, instead of another run (0.8, B19).
     """
 
     strategy: Strategy
     channel: str
     read: str
     state: StateId | None
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StateGraph:
     """A workflow ready to run.
 
-    *input_is_context*: ``$context`` begins as the transformed input, not as an empty object (decision A6).
-    *lifecycle*: which lifecycle events its author wants; None: as the operator says.
+    When *timeout* passes the run is cut short, or stops before its next state if *interrupt* is false. Its end is then
+    what *before_end* makes of the data, and else a timeout fault. *input_is_context*: ``$context`` begins as the
+    transformed input, not as an empty object (decision A6). *lifecycle*: which lifecycle events its author wants; None:
+    as the operator says.
     """
 
     name: WorkflowName
@@ -200,6 +210,8 @@ class StateGraph:
     enter: tuple[DataStep, ...] = ()
     leave: tuple[DataStep, ...] = ()
     timeout: Timing | None = None
+    interrupt: bool = True
+    before_end: Region | None = None
     trigger: Trigger | None = None
     schedule: Schedule | None = None
     title: str = ""
@@ -240,6 +252,10 @@ def regions_of(action: Action) -> tuple[Region, ...]:
             return (body,)
         case Event(each=EachEvent(body=Region() as body)):
             return (body,)
+        case Compensate(regions):
+            return tuple({region.id: region for region in regions.values()}.values())
+        case Event(ask=Region() as ask, handlers=handlers):
+            return (ask, *(handler.body for handler in handlers if handler.body is not None))
         case Event(handlers=handlers):
             return tuple(handler.body for handler in handlers if handler.body is not None)
         case _:
@@ -254,7 +270,7 @@ def transitions_of(state: State) -> tuple[Transition, ...]:
             ways += [case.then for case in cases]
             if all(case.when is not None for case in cases):
                 ways.append(state.next)
-        case Raise():
+        case Raise() | ContinueAs():
             pass
         case Try(catch=Catch(then=then)):
             ways.append(state.next)
@@ -283,8 +299,10 @@ def walk(region: Region) -> Iterator[State]:
 
 
 def states_of(graph: StateGraph) -> Iterator[State]:
-    """Every state of *graph*, as `walk` has them; then those of its extensions, each once."""
+    """Every state of *graph*, as `walk` has them; those that run before its end; those of its extensions, each once."""
     yield from walk(graph.root)
+    if graph.before_end is not None:
+        yield from walk(graph.before_end)
     for extension in graph.extensions:
         for region in extension.regions:
             yield from walk(region)

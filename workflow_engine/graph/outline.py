@@ -10,6 +10,8 @@ from workflow_engine.graph.model import (
     Assign,
     Case,
     Catch,
+    Compensate,
+    ContinueAs,
     Emit,
     Event,
     ForEach,
@@ -76,9 +78,16 @@ def parts(state: State) -> tuple[Part, ...]:
             )
         case ForEach(item=item, body=body):
             return (Part("body", "each", body.name or f"for each {clip(item, NAME)}", body, None),)
-        case Event(each=each, handlers=handlers):
+        case Compensate(regions):
+            undoing = {region.id: region for region in regions.values()}
+            return tuple(
+                Part("handler", "undo", region.name, region, state.next) for region in undoing.values()
+            )
+        case Event(each=each, handlers=handlers, ask=ask):
+            asked = () if ask is None else (Part("body", "once it listens", ask.name or "ask", ask, None),)
             bodies = [] if each is None or each.body is None else [each.body]
             return (
+                *asked,
                 *(Part("each", "each event", body.name or "for each event", body, None) for body in bodies),
                 *(
                     Part(
@@ -92,7 +101,7 @@ def parts(state: State) -> tuple[Part, ...]:
                     if handler.body is not None
                 ),
             )
-        case Operation() | Switch() | Assign() | Emit() | Sleep() | Raise() | SubFlow():
+        case Operation() | Switch() | Assign() | Emit() | Sleep() | Raise() | SubFlow() | ContinueAs():
             return ()
         case _:
             assert_never(state.action)
@@ -122,9 +131,9 @@ def ways(state: State) -> tuple[Way, ...]:
             found.append(Way("caught", caught(catch), then if then is not None else state.next))
         case ForEach():
             found.append(Way("next", "done", state.next))
-        case Operation() | Parallel() | Assign() | Emit() | Sleep() | SubFlow():
+        case Operation() | Parallel() | Assign() | Emit() | Sleep() | SubFlow() | Compensate():
             found.append(Way("next", "", state.next))
-        case Raise() | Sequence() | Try():
+        case Raise() | Sequence() | Try() | ContinueAs():
             pass
         case _:
             assert_never(state.action)

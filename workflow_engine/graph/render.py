@@ -47,10 +47,14 @@ _MERMAID_SHAPES = {
     "raise": '>"{}"]',
     "try": '[\\"{}"/]',
     "sub-flow": '[["{}"]]',
+    "compensate": '[/"{}"/]',
+    "continue-as": '[["{}"]]',
 }
 _CLASS = {
     "operation": "acts",
     "sub-flow": "acts",
+    "continue-as": "acts",
+    "compensate": "fails",
     "event": "events",
     "emit": "events",
     "start": "events",
@@ -150,6 +154,7 @@ _DOT_SHAPES = {
     "raise": "octagon",
     "try": "invtrapezium",
     "sub-flow": "component",
+    "continue-as": "component",
 }
 
 

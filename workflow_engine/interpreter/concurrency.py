@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from workflow_engine.errors import fault
+from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import ForEach, Parallel, State
 from workflow_engine.interpreter.dataflow import RESULT, kind, put
 from workflow_engine.interpreter.evaluation import evaluate, holds
@@ -21,7 +22,7 @@ SIDE_BY_SIDE = 500
 """How many iterations may be under way at once: Temporal takes 2,000 calls of one run, and stops it at more."""
 
 
-async def parallel(run: Run, action: Parallel, frame: Frame) -> Json:
+async def parallel(run: Run, state: State, action: Parallel, frame: Frame) -> Json:
     """Run the branches; outputs in branch order, whatever order they finish in (decision A33)."""
     data, original = frame.input, frame.owner.context
     finished = frame.local.setdefault("finished", {})
@@ -41,7 +42,7 @@ async def parallel(run: Run, action: Parallel, frame: Frame) -> Json:
 
     if not action.branches:
         return [] if action.collect == "array" else data
-    need = 1 if action.race else len(action.branches) if action.need is None else action.need
+    need = 1 if action.race else await _needed(run, state, action, frame)
     thunks = [partial(branch, number) for number in range(len(action.branches))]
     done = await run.effects.join(thunks, need=need, tolerant=action.race)
     frame.children = {}
@@ -58,6 +59,27 @@ async def parallel(run: Run, action: Parallel, frame: Frame) -> Json:
     for result in results:
         merged = deep_merge(merged, delta(data, result["output"]))
     return merged
+
+
+async def _needed(run: Run, state: State, action: Parallel, frame: Frame) -> int:
+    """How many branches must complete; an expression is evaluated once, when the branches begin."""
+    if action.need is None:
+        return len(action.branches)
+    if isinstance(action.need, int):
+        return action.need
+    if "need" not in frame.local:
+        frame.local["need"] = await _number(run, state, action.need, frame)
+    need = frame.local["need"]
+    if not isinstance(need, int) or not 1 <= need <= len(action.branches):
+        raise fault("expression", f"`numCompleted` must be from 1 to {len(action.branches)}, not {need!r}")
+    return need
+
+
+async def _number(run: Run, state: State, expression: Expression, frame: Frame) -> int:
+    value = await evaluate(expression, frame.input, state_scope(run, state, frame, input=frame.input))
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise fault("expression", f"{expression.source!r} must yield a whole number, not {kind(value)}")
+    return int(value)
 
 
 def fold(base: Json, original: Json, changed: Json) -> Json:
@@ -144,7 +166,10 @@ async def _batched(run: Run, state: State, action: ForEach, frame: Frame, items:
             frame.children.pop(slot, None)
         return None
 
-    size = min(action.batch or SIDE_BY_SIDE, SIDE_BY_SIDE)
+    most = action.batch
+    if isinstance(most, Expression):
+        most = max(0, await _number(run, state, most, frame))
+    size = min(most or SIDE_BY_SIDE, SIDE_BY_SIDE)
     for start in range(0, len(items), size):
         batch = [partial(iteration, number) for number in range(start, min(start + size, len(items)))]
         await run.effects.join(batch, need=len(batch), tolerant=False)

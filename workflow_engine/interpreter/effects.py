@@ -117,13 +117,17 @@ CLOSED = Arrival({}, 0, complete=False, closed=True)
 
 @dataclass(frozen=True, slots=True)
 class SubRun:
-    """A run of another deployed workflow; *version* None is the latest one."""
+    """A run of another deployed workflow; *version* None is the latest one.
+
+    *with_parent*: one that is not waited for ends when this run ends.
+    """
 
     namespace: str
     name: str
     version: str | None
     input: Json
     wait: bool
+    with_parent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

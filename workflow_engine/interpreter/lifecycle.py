@@ -16,7 +16,7 @@ from workflow_engine import filters
 from workflow_engine.errors import Error, Fault
 from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.model import State, StateGraph
-from workflow_engine.interpreter.position import Ended, Frame
+from workflow_engine.interpreter.position import Continued, Ended, Frame, TimeUp
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Lifecycle:
         self._source = audience.source or "/"
         self._output = f"{audience.source}/v1/runs/{_segment(id)}/output"
         self._begun = False
+        self._execution = ""
         self._waits = False
         self._stopped: dict[tuple[str, int], None] = {}
         self.suspended = False
@@ -102,6 +103,9 @@ class Lifecycle:
 
     async def around(self, work: Callable[[], Awaitable[Json]], *, resumed: bool) -> Json:
         """Do *work*, the whole run, and tell how it begins, unless *resumed*, and how it ends."""
+        counts = self._run.counts
+        number = counts["runs"] = counts.get("runs", 0) + (not resumed)
+        self._execution = "" if number == 1 else f"#{number}"
         if not resumed:
             name = self._run.graph.name
             definition: JsonObject = {
@@ -120,6 +124,9 @@ class Lifecycle:
             output = await work()
         except Fault as raised:
             self._of_run("faulted", {"error": _error(raised.error)})
+            raise
+        except Continued:  # this one is over, and another one begins under its id
+            self._of_run("completed", {})
             raise
         except (Exception, GeneratorExit):
             raise
@@ -205,9 +212,9 @@ class Lifecycle:
         """*state* is left from outside: by an ``end`` within it, or because it is no longer wanted."""
         if not frame.execution or isinstance(reason, GeneratorExit):
             return
-        if isinstance(reason, Ended):
+        if isinstance(reason, Ended | Continued):
             self._ended("completed", state, frame, {})
-        elif not isinstance(reason, Exception):
+        elif isinstance(reason, TimeUp) or not isinstance(reason, Exception):
             self._ended("cancelled", state, frame, {})
 
     def retried(self, state: State, frame: Frame) -> None:
@@ -255,7 +262,7 @@ class Lifecycle:
 
     def _of_run(self, phase: str, data: JsonObject, number: str = "") -> None:
         when = {"correlation-started": "startedAt", "correlation-completed": "completedAt"}
-        id = f"/workflow/{phase}{number}"
+        id = f"/workflow{self._execution}/{phase}{number}"
         self._tell(f"workflow.{phase}", id, when.get(phase, f"{phase}At"), {"name": self.name, **data})
         if self._told.statuses and phase in _STATUS:
             self._waits = False

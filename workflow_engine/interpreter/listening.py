@@ -9,12 +9,21 @@ from workflow_engine import filters
 from workflow_engine.errors import fault
 from workflow_engine.expressions import Expression
 from workflow_engine.filters import read
-from workflow_engine.graph.model import Event, Handler, State, Strategy, Transition, Trigger
-from workflow_engine.interpreter import subscribing
+from workflow_engine.graph.model import (
+    Emit,
+    Event,
+    Handler,
+    Region,
+    State,
+    Strategy,
+    Transition,
+    Trigger,
+)
+from workflow_engine.interpreter import publishing, subscribing
 from workflow_engine.interpreter.dataflow import apply, merge
-from workflow_engine.interpreter.effects import Arrival, Expired, Listener, Place
+from workflow_engine.interpreter.effects import Arrival, Expired, Listener, Place, Thunk
 from workflow_engine.interpreter.evaluation import evaluate, holds, pure, seconds
-from workflow_engine.interpreter.position import Frame
+from workflow_engine.interpreter.position import Frame, TimeUp
 from workflow_engine.interpreter.scope import Scope, state_scope
 from workflow_engine.values import Json, JsonObject
 
@@ -31,6 +40,10 @@ def specify(strategy: Strategy, data: Json, scope: Scope) -> JsonObject:
             rule: JsonObject = {"from": source}
             if expected is not None:
                 rule["expect"] = pure(expected, data, scope)
+            elif wanted.remembers:
+                known = _remembered(key, data, scope)
+                if known is not None:
+                    rule["expect"] = known
             correlate[key] = rule
         entry: JsonObject = {"attributes": wanted.attributes}
         if correlate:
@@ -58,11 +71,35 @@ def triggering(trigger: Trigger) -> JsonObject:
     return spec
 
 
+def _remembered(key: str, data: Json, scope: Scope) -> Json:
+    """What the run knows of a correlation *key*: of its events, else of its input (decision B20); else null."""
+    known = scope.get("__correlation")
+    if isinstance(known, dict) and key in known:
+        return known[key]
+    workflow = scope.get("workflow")
+    given = workflow.get("input") if isinstance(workflow, dict) else None
+    members = given.items() if isinstance(given, dict) else ()
+    return next((value for name, value in members if name.lower() == key), None)
+
+
+def remember(run: Run, strategy: Strategy, index: int, event: JsonObject) -> None:
+    """Keep what *event*, which filter *index* took, says of the keys that the run does not know yet (B20)."""
+    if index >= len(strategy.filters) or not strategy.filters[index].remembers:
+        return
+    named = {name.lower(): value for name, value in event.items()}
+    for key, _, _ in strategy.filters[index].correlate:
+        if named.get(key) is not None:
+            run.correlation.setdefault(key, named[key])
+
+
 async def wait(run: Run, state: State, action: Event, frame: Frame) -> tuple[Json, Transition]:
     """Listen, take what arrives, and stop listening however it ends."""
     trigger = run.graph.trigger
     if run.seeds and trigger is not None and trigger.state == state.id and "arrived" not in frame.local:
-        frame.local |= {"arrived": _seeded(action.strategy, run.seeds), "taken": [], "complete": True}
+        seeded = _seeded(action.strategy, run.seeds)
+        frame.local |= {"arrived": seeded, "taken": [], "complete": True}
+        for entry in seeded:
+            remember(run, action.strategy, *_pair(entry))
         if run.lifecycle is not None:
             run.lifecycle.correlating(state.id)
             run.lifecycle.correlated(state.id, specify(action.strategy, None, Scope({}, {})), run.seeds)
@@ -72,9 +109,11 @@ async def wait(run: Run, state: State, action: Event, frame: Frame) -> tuple[Jso
         expired = await _listen(run, state, action, frame)
         if expired is not None:
             frame.children = {}
-            return frame.input, expired
+            return frame.local.get("data", frame.input), expired
     if not action.handlers:
-        return frame.local["taken"], state.next
+        taken = frame.local["taken"]
+        assert isinstance(taken, list)
+        return taken, state.next
     return await _handle(run, action, frame, state)
 
 
@@ -98,6 +137,11 @@ async def _listen(run: Run, state: State, action: Event, frame: Frame) -> Transi
     collect = partial(_collect, run, state, action, frame, place)
     if action.messages is not None and action.messages.bridge is not None:
         collect = partial(subscribing.bridged, run, state, action.messages, frame, place, collect)
+    if run.deadline is not None and frame is run.root:
+        # Who only waits for an event finishes nothing: the run's time ends it (decision B18).
+        left = max(0.0, run.deadline - run.effects.now().timestamp())
+        bound = Place(f"{place.id}/deadline", state.id, "workflow timeout")
+        collect = partial(_before, run, left, collect, bound)
     if action.timeout is None:
         await collect()
         return None
@@ -117,6 +161,13 @@ async def _listen(run: Run, state: State, action: Event, frame: Frame) -> Transi
     return None
 
 
+async def _before(run: Run, left: float, collect: Thunk[None], place: Place) -> None:
+    try:
+        await run.effects.within(left, collect, place)
+    except Expired:
+        raise TimeUp from None
+
+
 def _wanted(strategy: Strategy) -> list[str]:
     names = []
     for wanted in strategy.filters:
@@ -132,7 +183,11 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
     if "arrived" not in local:
         scope = state_scope(run, state, frame, input=frame.input)
         if action.messages is None:
+            if action.ask is not None:
+                await _remember_question(run, action.ask, frame.input, scope)
             wanted = specify(action.strategy, frame.input, scope)
+            if action.ask is not None:
+                wanted = _of_others(wanted, run)
         else:
             wanted = subscribing.specify(run, action.messages, scope)
         try:
@@ -154,6 +209,7 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
             if action.messages is not None:
                 channel = subscribing.channel(run, action.messages)
             await run.effects.listen(Listener(spec, channel, _left(run, frame)), place)
+            await _ask(run, action, frame)
         # What has come and was not dealt with is dealt with first: so a run goes on from its position.
         while not (await _taken(run, state, action, frame) or local.get("complete")):
             arrival = await _next(run, state, frame, place, len(arrived))
@@ -161,6 +217,7 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
                 break
             local["complete"] = arrival.complete or arrival.ends
             if not arrival.ends:
+                remember(run, action.strategy, arrival.index, arrival.event)
                 arrived.append([arrival.index, _seen(run, action, arrival.event)])
     finally:
         if not local.get("complete") or "closes" in local:
@@ -176,6 +233,39 @@ async def _next(run: Run, state: State, frame: Frame, place: Place, number: int)
     if run.lifecycle is not None:
         run.lifecycle.goes_on(state, frame, number)
     return arrival
+
+
+async def _remember_question(run: Run, ask: Region, data: Json, scope: Scope) -> None:
+    """Keep what the events that are going to be published say of correlation: their answers say the same (B20)."""
+    for state in ask.states.values():
+        if isinstance(state.action, Emit):
+            attributes = await evaluate(state.action.event, data, scope)
+            publishing.remember(run, attributes if isinstance(attributes, dict) else {})
+
+
+def _of_others(spec: JsonObject, run: Run) -> JsonObject:
+    """*spec* without the run's own events: what it asks with is not the answer (decision B31)."""
+    filters_, scope = spec["filters"], spec.get("scope", {})
+    assert isinstance(filters_, list)
+    assert isinstance(scope, dict)
+    narrowed: list[Json] = []
+    for entry in filters_:
+        assert isinstance(entry, dict)
+        attributes = entry["attributes"]
+        assert isinstance(attributes, dict)
+        test: Json = {"expression": "startswith($__own) | not"}
+        narrowed.append({**entry, "attributes": {**attributes, "id": test}})
+    return {**spec, "filters": narrowed, "scope": {**scope, "__own": f"{run.effects.run_id}/"}}
+
+
+async def _ask(run: Run, action: Event, frame: Frame) -> None:
+    """Do what is to be done once the run listens, once (decision B30)."""
+    if action.ask is None or frame.local.get("asked"):
+        return
+    child = frame.child("ask", action.ask.id, frame.input)
+    frame.local["data"], _ = await run.walk(action.ask, child)
+    frame.children.pop("ask", None)
+    frame.local["asked"] = True
 
 
 def _left(run: Run, frame: Frame) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workflow_engine.graph.model import StateGraph, states_of
+from workflow_engine.graph.model import State, StateGraph, states_of
 from workflow_engine.interpreter.position import Frame
 
 _PARTS = ("/use/functions/", "/use/extensions/")
@@ -29,3 +29,14 @@ class Names:
             return ""
         name = self.of(around.state)
         return f"{name} › " if name else ""
+
+    def label(self, state: State, frame: Frame) -> str:
+        """What an execution of *state* in *frame* is called: its name, whose part it is, in which round of loops."""
+        rounds = []
+        around = frame.parent
+        while around is not None:
+            index = around.local.get("index")
+            if isinstance(index, int):
+                rounds.append(f"[{index}]")
+            around = around.parent
+        return self.part_of(frame) + state.name + "".join(reversed(rounds))

@@ -25,6 +25,24 @@ class Ended(Exception):
         self.output, self.context = output, context
 
 
+class TimeUp(Exception):
+    """The time of a run is up that is not to be interrupted: it stops before its next state (decision B18)."""
+
+
+class Continued(Exception):
+    """The run is over and goes on as a run of another workflow, under the same id (DSL 0.8 ``continueAs``).
+
+    *timeout* is the ``workflowExecTimeout`` that takes the place of that workflow's own. *state* is where it ended.
+    """
+
+    def __init__(
+        self, namespace: str, name: str, version: str | None, input: Json, timeout: Json, state: str
+    ) -> None:
+        super().__init__(f"continue as {namespace}/{name}")
+        self.namespace, self.name, self.version = namespace, name, version
+        self.input, self.timeout, self.state = input, timeout, state
+
+
 @dataclass(slots=True)
 class Frame:
     """One region being walked.

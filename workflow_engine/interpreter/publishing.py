@@ -13,6 +13,23 @@ if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
 
 
+ATTRIBUTES = frozenset(
+    (
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "time",
+        "subject",
+        "datacontenttype",
+        "dataschema",
+        "data",
+        "data_base64",
+    )
+)
+"""The attributes of every CloudEvent; any other one is an extension."""
+
+
 async def emit(run: Run, state: State, frame: Frame, attributes: Json, channel: str) -> Json:
     """Publish the event that *attributes* make, and give it as it was published."""
     place = run.place(state, frame)
@@ -27,6 +44,14 @@ async def emit(run: Run, state: State, frame: Frame, attributes: Json, channel: 
         "time": rfc3339(run.effects.now()),
         **{key: value for key, value in attributes.items() if value is not None},
     }
+    remember(run, event)
     frame.doing = f"publishing {event.get('type')}"
     await run.effects.publish(channel, event, place)
     return event
+
+
+def remember(run: Run, attributes: JsonObject) -> None:
+    """What a run of DSL 0.8 publishes tells which events belong to it (decision B20)."""
+    if run.graph.strict:
+        extensions = {key: value for key, value in attributes.items() if key not in ATTRIBUTES}
+        run.correlation = {**extensions, **run.correlation}

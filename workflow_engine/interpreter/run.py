@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Several
 from datetime import UTC, datetime
 from functools import partial
@@ -10,6 +11,8 @@ from typing import assert_never
 from workflow_engine.errors import Error, Fault, fault
 from workflow_engine.graph.model import (
     Assign,
+    Compensate,
+    ContinueAs,
     DataStep,
     Emit,
     End,
@@ -30,13 +33,21 @@ from workflow_engine.graph.model import (
     Transition,
     Try,
 )
-from workflow_engine.interpreter import concurrency, extending, listening, publishing, recovery
+from workflow_engine.interpreter import (
+    compensation,
+    concurrency,
+    ending,
+    extending,
+    listening,
+    publishing,
+    recovery,
+)
 from workflow_engine.interpreter.dataflow import apply, enter, leave
 from workflow_engine.interpreter.effects import Call, Effects, Expired, Place, Progress, SubRun
 from workflow_engine.interpreter.evaluation import arguments, evaluate, holds, seconds
 from workflow_engine.interpreter.lifecycle import Lifecycle
 from workflow_engine.interpreter.naming import Names
-from workflow_engine.interpreter.position import Ended, Frame
+from workflow_engine.interpreter.position import Continued, Ended, Frame, TimeUp
 from workflow_engine.interpreter.references import References
 from workflow_engine.interpreter.scope import Scope, moment, state_scope, workflow_scope
 from workflow_engine.values import Json, JsonObject, deep_merge
@@ -53,15 +64,20 @@ class Run:
         *,
         seeds: Several[JsonObject] = (),
         position: JsonObject | None = None,
+        counts: Mapping[str, int] | None = None,
     ) -> None:
         """Prepare a run on *input*. *seeds* are the events that started it, for a 0.8 event state;
-        *position* is that of an earlier `Run`, to go on from there.
+        *position* is that of an earlier `Run`, to go on from there. *counts* are those of the run that this one goes on
+        for (`Continued`): what they do under one id is told apart by them.
         """
         self.graph = graph
         self.input = input
         self.effects = effects
         self.seeds = list(seeds)
-        self.counts: dict[str, int] = {}
+        self.counts: dict[str, int] = dict(counts or {})
+        self.completed: list[str] = []
+        self.correlation: JsonObject = {}
+        self.deadline: float | None = None
         self.names = Names(graph)
         self._references: References | None = None
         self.started = effects.now()
@@ -94,7 +110,7 @@ class Run:
             self.root.data = await self._shaped(self.graph.enter, self.input, workflow_scope(self), "/input")
             if self.graph.input_is_context:
                 self.root.context = self.root.data
-        output = await self._bounded()
+        output = await ending.bounded(self)
         return await self._shaped(
             self.graph.leave, output, workflow_scope(self, self.root.context), "/output"
         )
@@ -123,25 +139,10 @@ class Run:
             raise raised.at(at) from None
         return data
 
-    async def _bounded(self) -> Json:
-        if self.graph.timeout is None:
-            return await self._to_the_end()
+    async def to_the_end(self, region: Region) -> Json:
+        """Walk *region* until it, or the run, ends."""
         try:
-            allowed = await seconds(self.graph.timeout, self.input, workflow_scope(self), self)
-        except Fault as raised:
-            raise raised.at("/timeout") from None
-        remaining = allowed - (self.effects.now() - self.started).total_seconds()
-        place = Place("/timeout", "/timeout", "workflow timeout")
-        try:
-            return await self.effects.within(remaining, self._to_the_end, place)
-        except Expired:
-            raise fault(
-                "timeout", f"the workflow took longer than {allowed:g} s", instance="/timeout"
-            ) from None
-
-    async def _to_the_end(self) -> Json:
-        try:
-            output, _ = await self.walk(self.graph.root, self.root)
+            output, _ = await self.walk(region, self.root)
         except Ended as ended:
             self.root.context = ended.context
             return ended.output
@@ -165,6 +166,8 @@ class Run:
             "started": self.started.timestamp(),
             "seeds": list(self.seeds),
             "nonce": None if self._references is None else self._references.nonce,
+            "completed": list(self.completed),
+            "correlation": dict(self.correlation),
         }
 
     def _restore(self, position: JsonObject) -> None:
@@ -180,6 +183,11 @@ class Run:
         self.seeds = [seed for seed in seeds if isinstance(seed, dict)]
         nonce = position.get("nonce")
         self._references = References(nonce) if isinstance(nonce, str) else None
+        completed, correlation = position.get("completed", []), position.get("correlation", {})
+        assert isinstance(completed, list)
+        assert isinstance(correlation, dict)
+        self.completed = [str(state) for state in completed]
+        self.correlation = correlation
 
     def descriptor(self) -> JsonObject:
         """``$workflow`` of DSL 1.0; its input is the raw one."""
@@ -197,14 +205,7 @@ class Run:
             count = self.counts[state.id] = self.counts.get(state.id, 0) + 1
             id = state.id if count == 1 else f"{state.id}#{count}"
             frame.local["place"] = id
-        rounds = []
-        around = frame.parent
-        while around is not None:
-            index = around.local.get("index")
-            if isinstance(index, int):
-                rounds.append(f"[{index}]")
-            around = around.parent
-        return Place(id, state.id, self.names.part_of(frame) + state.name + "".join(reversed(rounds)))
+        return Place(id, state.id, self.names.label(state, frame))
 
     async def walk(self, region: Region, frame: Frame) -> tuple[Json, bool]:
         """Walk *region* from where *frame* stands; its output, and whether it ended in a loop break."""
@@ -217,10 +218,12 @@ class Run:
                 self.lifecycle.stopped(frame)
             await self.effects.gate()
             assert frame.state is not None
+            if frame is self.root and ending.time_is_up(self):
+                raise TimeUp
             state = region.states[frame.state]
             data, transition = await self._step(state, frame)
             match transition:
-                case GoTo(target):
+                case GoTo(target, _):
                     frame.data = data
                     frame.at(target)
                 case Exit(breaks):
@@ -250,7 +253,8 @@ class Run:
                 output, transition = await extending.around(self, state, frame, perform)
             else:
                 output, transition = await self._perform(state, frame)
-            result = await leave(self, state, frame, output, ends=isinstance(transition, End))
+            ends = isinstance(transition, End) or (isinstance(transition, GoTo) and transition.ends)
+            result = await leave(self, state, frame, output, ends=ends)
         except Fault as raised:
             self._note("faulted", state)
             caught = raised.at(state.id)
@@ -267,6 +271,8 @@ class Run:
         self._note("completed", state)
         if self.lifecycle is not None:
             self.lifecycle.completed(state, frame)
+        if state.compensated:
+            self.completed.append(state.id)
         return result, transition
 
     def _note(self, phase: str, state: State) -> None:
@@ -281,7 +287,7 @@ class Run:
             return await self._act(state, frame, None)
         deadline = frame.local.get("deadline")
         if not isinstance(deadline, float):
-            scope = self._scope(state, frame)
+            scope = state_scope(self, state, frame, input=frame.input)
             allowed = min([await seconds(timing, frame.input, scope, self) for timing in timings])
             deadline = self.effects.now().timestamp() + allowed
             frame.local["deadline"] = deadline
@@ -294,9 +300,6 @@ class Run:
         except Expired:
             frame.children = {}
             raise fault("timeout", f"{state.name!r} took longer than its timeout allows") from None
-
-    def _scope(self, state: State, frame: Frame) -> Scope:
-        return state_scope(self, state, frame, input=frame.input)
 
     async def _act(self, state: State, frame: Frame, allowed: float | None) -> tuple[Json, Transition]:
         data = frame.input
@@ -334,18 +337,23 @@ class Run:
             case Try():
                 return await recovery.attempt(self, state, state.action, frame)
             case Parallel():
-                return await concurrency.parallel(self, state.action, frame), state.next
+                return await concurrency.parallel(self, state, state.action, frame), state.next
             case ForEach():
                 return await concurrency.for_each(self, state, state.action, frame), state.next
             case Event():
                 return await listening.wait(self, state, state.action, frame)
             case SubFlow(namespace, name, version, handed, wait):
                 given = self.outside(await evaluate(handed, data, scope))
-                sub_run = SubRun(namespace, name, version, given, wait)
+                sub_run = SubRun(namespace, name, version, given, wait, state.action.with_parent)
                 place = self.place(state, frame)
                 frame.doing = f"running {namespace}/{name}"
                 output = await self.effects.run_workflow(sub_run, place)
                 return output if wait else data, state.next
+            case Compensate():
+                return await compensation.compensate(self, state.action, frame), state.next
+            case ContinueAs(namespace, name, version, handed, timeout):
+                given = self.outside(await evaluate(handed, data, scope))
+                raise Continued(namespace, name, version, given, timeout, state.id)
             case _:
                 assert_never(state.action)
 

@@ -84,6 +84,7 @@ def _world(run: Run) -> dict[str, Callable[[], Json]]:
         "workflow": run.descriptor,
         "runtime": lambda: RUNTIME,
         "CONST": lambda: run.graph.constants,
+        "__correlation": lambda: run.correlation,
         "__now": lambda: run.effects.now().timestamp(),
     }
 

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from workflow_engine import filters
-from workflow_engine.errors import Error, Fault, NotFound, fault
+from workflow_engine.dsl.bundle import bundle_of, retimed
+from workflow_engine.errors import Error, Fault, InvalidDocument, NotFound, fault
 from workflow_engine.filters import read
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
@@ -33,6 +34,7 @@ from workflow_engine.interpreter.effects import (
 )
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.interpreter.listening import triggering
+from workflow_engine.interpreter.position import Continued
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.control import CancelledRun, Control
 from workflow_engine.runtimes.events import check_event
@@ -120,6 +122,7 @@ class LocalRun:
         self._depth = 0
         self._since: dict[str, int] = {}
         self._family = _Family([self])
+        self._bound: list[Task[Json]] = []
 
     async def execute(
         self, input: Json, events: Sequence[JsonObject] = (), *, position: JsonObject | None = None
@@ -133,7 +136,7 @@ class LocalRun:
         given, seeds = (input, []) if position is not None else self._trigger(input)
         self.run = Run(self.graph, given, self, seeds=seeds, position=position)
         try:
-            output = await self.scheduler.drive(self.control.drive(self.run))
+            output = await self.scheduler.drive(self._to_the_end(self.run, self.control.drive))
         except Fault as raised:
             return Outcome("faulted", error=raised.error)
         except CancelledRun:
@@ -144,6 +147,41 @@ class LocalRun:
         finally:
             await self._settle()
         return Outcome("completed", output)
+
+    async def _to_the_end(self, run: Run, execute: Callable[[Run], Awaitable[Json]] = Run.execute) -> Json:
+        """What *run* comes to, or the workflow that it goes on as; sub-workflows that end with it are ended."""
+        try:
+            while True:
+                try:
+                    return await execute(run)
+                except Continued as continued:
+                    graph = await self._continued(continued)
+                    self.graph, counts = graph, run.counts
+                    run = self.run = Run(graph, continued.input, self, counts=counts)
+        finally:
+            for task in self._bound:
+                task.cancel()
+
+    async def _continued(self, continued: Continued) -> StateGraph:
+        """The graph of the workflow that a run goes on as."""
+        namespace, name, version = continued.namespace, continued.name, continued.version
+        try:
+            graph = await self._other(SubRun(namespace, name, version, continued.input, wait=True))
+            return (
+                graph if continued.timeout is None else retimed(bundle_of(graph), continued.timeout).graph()
+            )
+        except InvalidDocument as invalid:
+            raise fault("configuration", str(invalid), instance=continued.state) from None
+        except Fault as raised:
+            raise raised.at(continued.state) from None
+
+    async def _other(self, sub_run: SubRun) -> StateGraph:
+        if self._find is None:
+            raise fault("configuration", "no other workflows are available in this run")
+        try:
+            return await self.scheduler.real(_coroutine(self._find(sub_run)))
+        except NotFound as missing:
+            raise fault("configuration", str(missing), status=404) from None
 
     async def _settle(self) -> None:
         """Let the detached runs end; their faults are their own."""
@@ -284,27 +322,25 @@ class LocalRun:
             self._consumed -= {(ear.channel, position) for position, _ in ear.arrivals}
 
     async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:
-        if self._find is None:
-            raise fault("configuration", "no other workflows are available in this run")
-        work = partial(self._sub_run, self._find, sub_run, f"{self.run_id}{place.id}")
+        work = partial(self._sub_run, sub_run, f"{self.run_id}{place.id}")
         if sub_run.wait:
             # As a task of its own, so that workflows in workflows do not add up to one deep stack.
             return (await self.scheduler.join([work], need=1, tolerant=False))[0]
-        self._family.detached.append(self.scheduler.spawn(work()))
+        task = self.scheduler.spawn(work())
+        self._family.detached.append(task)
+        if sub_run.with_parent:
+            self._bound.append(task)
         return None
 
-    async def _sub_run(self, find: FindGraph, sub_run: SubRun, run_id: str) -> Json:
-        try:
-            graph = await self.scheduler.real(_coroutine(find(sub_run)))
-        except NotFound as missing:
-            raise fault("configuration", str(missing), status=404) from None
+    async def _sub_run(self, sub_run: SubRun, run_id: str) -> Json:
+        graph = await self._other(sub_run)
         if self._depth == DEEPEST:
             raise fault("runtime", f"{graph.name} is run by workflows more than {DEEPEST} deep")
         child = self._child(graph, run_id)
         child.run = Run(graph, sub_run.input, child)
         self._family.runs.append(child)
         try:
-            return await child.run.execute()
+            return await child._to_the_end(child.run)
         finally:
             self._family.runs.remove(child)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.semantics.v0_8 import documents as v0_8
 from tests.semantics.v1.documents import refused
 
 
@@ -30,20 +29,3 @@ def test_an_operator_of_another_language_is_told_its_name_in_jq(condition, word)
 def test_an_expression_without_its_brace_is_told_to_close_it_or_its_string(text):
     problem = refused(f"do: [{{a: {{set: {{b: '{text}'}}}}}}]")
     assert "closed" in problem.message
-
-
-@pytest.mark.parametrize("count", [".many", "${ .many }", "$CONST.many"])
-def test_a_number_of_branches_that_is_computed_is_refused_as_unsupported(count):
-    problem = v0_8.refused(
-        f"""
-        functions: [{{name: f, type: expression, operation: .}}]
-        states:
-          - name: Both
-            type: parallel
-            completionType: atLeast
-            numCompleted: "{count}"
-            branches: [{{name: a, actions: [{{functionRef: f}}]}}, {{name: b, actions: [{{functionRef: f}}]}}]
-            end: true
-        """
-    )
-    assert (problem.code, problem.pointer) == ("unsupported", "/states/0/numCompleted")

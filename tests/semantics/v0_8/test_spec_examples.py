@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,37 +19,33 @@ from workflow_engine.errors import InvalidDocument
 
 FILES = sorted((SPEC / "0.8" / "examples").glob("*")) if SPEC.is_dir() else []
 COMPILE = {
+    "accumulate-room-readings",
     "applicant-request-decision-example",
+    "async-function-invocation-example",
     "async-subflow-invocation-example",
     "car-vitals-checks",
+    "continuing-as-a-new-execution",
     "event-based-greeting-example",
+    "event-based-service-invocation",
     "event-based-transitions-example",
     "filling-a-glass-of-water",
+    "finalize-college-application-example",
     "greeting-example",
     "hello-world-example",
     "monitor-job-example",  # its run asks `.jobStatus` for ever, where the answer is called `jobstatus`
+    "monitor-patient-vital-signs-example",
     "parallel-execution-example",
     "provision-orders-example",
+    "purchase-order-deadline",
+    "send-cloudevent-on-workflow-completion-example",
     "solving-math-problems-example",
 }
 REFUSED: dict[str, set[str]] = {
-    # not in this engine yet: correlation, keepActive, timeouts of the workflow
-    "accumulate-room-readings": {"unsupported"},
-    "async-function-invocation-example": {"unsupported"},  # an async function
-    "book-lending": {
-        "unsupported",
-        "unknown-state",
-    },  # other files; it goes to `Cancel Request`, which is not there
-    "car-vitals-checks-2": {
-        "unsupported",
-        "unknown-function",
-    },  # produceEvents; the functions have other names
+    # other files; it goes to `Cancel Request`, which is not there
+    "book-lending": {"unsupported", "unknown-state"},
+    "car-vitals-checks-2": {"unknown-function", "unknown-event"},  # the functions have other names
     "check-inbox-periodically": {"unsupported"},  # a schedule
-    "continuing-as-a-new-execution": {"unsupported"},  # continueAs
-    "event-based-service-invocation": {"unsupported"},  # an action with eventRef
-    "finalize-college-application-example": {"unsupported"},  # correlation
     "handle-car-auction-bids-example": {"unsupported"},  # a schedule
-    "monitor-patient-vital-signs-example": {"unsupported"},  # correlation
     "new-patient-onboarding": {
         "unknown-event",
         "unknown-function",
@@ -57,11 +54,9 @@ REFUSED: dict[str, set[str]] = {
     # these two leave out what the first one has in other files
     "online-food-ordering-2": {"unknown-event", "unknown-function"},
     "online-food-ordering-3": {"unknown-event", "unknown-function"},
-    "perform-customer-credit-check-example": {"unsupported"},  # callback, correlation
+    "perform-customer-credit-check-example": {"unknown-function"},  # it is defined under another name
     "process-transactions": {"unknown-function"},  # a function's name is cut short
-    "purchase-order-deadline": {"unsupported"},  # correlation, produceEvents, timeouts of the workflow
-    "reusing-function-and-event-definitions": {"unsupported"},  # other files, produceEvents
-    "send-cloudevent-on-workflow-completion-example": {"unsupported"},  # produceEvents
+    "reusing-function-and-event-definitions": {"unsupported"},  # other files
 }
 BROKEN = {"event-based-transitions-example.yaml", "new-patient-onboarding.yaml"}
 """YAML whose indentation is wrong."""
@@ -227,6 +222,121 @@ async def test_provision_orders_handles_what_an_order_lacks(
         ended = await run(text, order, resources=await service.pin(text), others=others)
     assert ended.status == "completed", ended.error
     assert ended.output["by"] == handled
+
+
+def arrived(type: str, source: str, id: str, data: Any, **attributes: Any) -> Any:
+    return {**event(type, id, data), "source": source, **attributes}
+
+
+async def test_room_readings_are_accumulated_until_the_report(run: Any, spec: Path) -> None:
+    text = read(spec, "accumulate-room-readings.json").replace('"PT1H"', '"PT0.5S"')
+    readings = [
+        arrived("my.home.sensors", f"/home/rooms/{room}", f"{room}{number}", {"t": number}, roomid=room)
+        for room, number in (("kitchen", 1), ("bath", 2), ("kitchen", 3))
+    ]
+    logged: list[Any] = []
+    async with services(
+        logreading=logged.append, produceReport=lambda given: {"of": given["data"]}
+    ) as service:
+        found = await completed(run, text, events=readings, resources=await service.pin(text))
+    assert found == {"readings": {"t": 3}, "of": {"t": 3}}
+    assert len(logged) == 2  # of the kitchen, whose reading came first
+
+
+async def test_an_email_is_sent_without_waiting_for_it(run: Any, spec: Path) -> None:
+    text = read(spec, "async-function-invocation-example.json")
+    async with services(sendEmail=lambda given: {"never": "seen"}) as service:
+        found = await completed(run, text, {"customer": "Ann"}, resources=await service.pin(text))
+    assert found == {"customer": "Ann"}
+
+
+async def test_a_customer_is_notified_and_the_workflow_goes_on_as_itself(run: Any, spec: Path) -> None:
+    text = read(spec, "continuing-as-a-new-execution.json").replace("customerCount", "count")  # its defect
+    document = json.loads(text)  # it waits for customers for ever: here it ends
+    document["timeouts"] = {"workflowExecTimeout": {"duration": "PT0.5S", "runBefore": "Report"}}
+    document["states"].append({"name": "Report", "type": "inject", "data": {"reported": True}, "end": True})
+    text = json.dumps(document)
+    customer = arrived("org.events.customerEvent", "customerSource", "1", {"customerId": "c1"})
+    async with services(notifyCustomer=lambda given: {"notified": given["customerId"]}) as service:
+        resources = await service.pin(text)
+        ended = await run(text, events=[customer], resources=resources, others=[text])
+        assert [given for _, given in service.calls] == [{"customerId": "c1"}]
+    assert ended.status == "completed", ended.error
+    assert ended.output == {"eventCustomerId": "c1", "notified": "c1", "reported": True}  # without its count
+
+
+async def test_a_vet_appointment_is_made_by_events(run: Any, spec: Path) -> None:
+    text = read(spec, "event-based-service-invocation.json")
+    answer = arrived("events.vet.appointments", "VetServiceSource", "1", {"appointmentInfo": {"at": "noon"}})
+    found = await completed(run, text, {"patientInfo": {"name": "rex"}}, events=[answer])
+    assert found == {"patientInfo": {"name": "rex"}, "at": "noon"}
+
+
+async def test_an_application_is_finalized_once_all_of_its_parts_are_there(run: Any, spec: Path) -> None:
+    text = read(spec, "finalize-college-application-example.json")
+    parts = [
+        arrived(f"org.application.{part}", "applicationsource", f"{part}{who}", {part: who}, applicantid=who)
+        for part, who in (
+            ("submitted", "a"),
+            ("satscores", "b"),
+            ("recommendationLetter", "a"),
+            ("satscores", "a"),
+        )
+    ]
+    async with services(finalize=lambda given: {"finalized": True}) as service:
+        found = await completed(run, text, events=parts, resources=await service.pin(text))
+    assert found == {"submitted": "a", "recommendationLetter": "a", "satscores": "a", "finalized": True}
+
+
+@pytest.mark.parametrize(
+    ("vital", "asked"),
+    [
+        ("highBodyTemp", "tylenolOrder"),
+        ("highBloodPressure", "callNurse"),
+        ("highRespirationRate", "callPulmonologist"),
+    ],
+)
+async def test_each_vital_sign_has_its_own_help(run: Any, spec: Path, vital: str, asked: str) -> None:
+    text = read(spec, "monitor-patient-vital-signs-example.json")
+    sign = arrived(f"org.monitor.{vital}", "monitoringSource", "1", {"value": 1}, patientid="p")
+    helps = {
+        name: lambda given: {"helped": True} for name in ("tylenolOrder", "callNurse", "callPulmonologist")
+    }
+    async with services(**helps) as service:
+        found = await completed(run, text, events=[sign], resources=await service.pin(text))
+        assert [name for name, _ in service.calls] == [asked]
+    assert found == {"value": 1, "helped": True}
+
+
+@pytest.mark.parametrize("shipped", [True, False])
+async def test_an_order_is_finished_or_cancelled_at_its_deadline(run: Any, spec: Path, shipped: bool) -> None:
+    text = read(spec, "purchase-order-deadline.json").replace('"PT30D"', '"PT20S"' if shipped else '"PT0.5S"')
+    steps = ("new", "confirmed", "shipped") if shipped else ("new",)
+    events = [
+        arrived("my.company.orders", f"/orders/{step}", f"{order}-{step}", {step: order}, orderid=order)
+        for order in ("1", "2")
+        for step in steps
+    ]
+    names = ("logcreated", "logconfirmed", "logshipped", "calcelorder")
+    async with services(**{name: lambda given: {} for name in names}) as service:
+        found = await completed(run, text, events=events, resources=await service.pin(text))
+        called = [name for name, _ in service.calls]
+    if shipped:
+        assert called == ["logcreated", "logconfirmed", "logshipped"]
+        assert found == {"new": "1", "confirmed": "1", "shipped": "1"}
+    else:
+        assert called == ["logcreated", "calcelorder"]
+
+
+async def test_provisioned_orders_are_told_at_the_end(run: Any, spec: Path) -> None:
+    text = read(spec, "send-cloudevent-on-workflow-completion-example.json")
+    orders = {"orders": [{"id": 1}, {"id": 2}]}
+    async with services(doProvision=lambda given: {"provisioned": given["order"]["id"]}) as service:
+        ended = await run(text, orders, resources=await service.pin(text))
+    assert ended.status == "completed", ended.error
+    provisioned = [{"provisioned": 1}, {"provisioned": 2}]
+    assert ended.output == {**orders, "provisionedOrders": provisioned}
+    assert provisioned in await published(run, ended, "default")
 
 
 BANKING = """

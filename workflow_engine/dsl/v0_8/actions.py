@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
-from workflow_engine.dsl.v0_8 import errors
+from workflow_engine.dsl.v0_8 import errors, events
 from workflow_engine.dsl.v0_8.definitions import RUNNABLE, function_type
 from workflow_engine.graph.model import (
     Action,
     Assign,
     DataStep,
+    Event,
     Exit,
     GoTo,
     Merge,
@@ -21,6 +22,7 @@ from workflow_engine.graph.model import (
     Sequence,
     Sleep,
     State,
+    Strategy,
     SubFlow,
     Timing,
     Transform,
@@ -60,6 +62,12 @@ def region(
         for state in _action(lowering, body, ids[number], ways[number + 1], CONSTANTS | variables, limit):
             states[state.id] = state
     return Region(at, ways[0], states, name)
+
+
+def single(lowering: WorkflowLowering, body: JsonObject, at: str, limit: Timing | None) -> Region:
+    """The one action at *at*; *limit* bounds it."""
+    states = {state.id: state for state in _action(lowering, body, at, Exit(), CONSTANTS, limit)}
+    return Region(at, GoTo(_first(body, at)), states, _called(body))
 
 
 def parallel(lowering: WorkflowLowering, listed: list[JsonObject], at: str, limit: Timing | None) -> Parallel:
@@ -110,9 +118,12 @@ def _action(
     enter = (
         () if scope is None else (Transform(lowering.expression(scope, variables, f"{place}/fromStateData")),)
     )
-    action, has_result = _target(lowering, body, at, variables)
-    action = errors.retried(lowering, body, at, name, action)
+    action, has_result = _target(lowering, body, at, variables, limit)
+    if not (isinstance(action, Operation) and not action.wait):
+        action = errors.retried(lowering, body, at, name, action)
     leave = _results(lowering, known, place, variables, has_result=has_result)
+    if has_result and "eventRef" in body:
+        leave = (Transform(expressions.compile(".[0]", variables=())), *leave)
     states.append(State(at, name, action, then, following, when, enter, leave, limit))
     if "after" in sleeps:
         place = f"{at}/sleep/after"
@@ -160,7 +171,7 @@ def _results(
 
 
 def _target(
-    lowering: WorkflowLowering, body: JsonObject, at: str, variables: frozenset[str]
+    lowering: WorkflowLowering, body: JsonObject, at: str, variables: frozenset[str], limit: Timing | None
 ) -> tuple[Action, bool]:
     """What the action does, and whether that gives a result."""
     nothing = Sequence(Region(at, Exit(), {}))
@@ -168,12 +179,10 @@ def _target(
         flow = _sub_flow(lowering, body, f"{at}/subFlowRef")
         return flow, flow.wait
     if "eventRef" in body:
-        lowering.unsupported("`eventRef` of an action", f"{at}/eventRef")
-        return nothing, True
+        return _exchange(lowering, body, f"{at}/eventRef")
     reference, place = body.get("functionRef"), f"{at}/functionRef"
     known: JsonObject = reference if isinstance(reference, dict) else {"refName": reference}
-    if known.get("invoke") == "async":
-        lowering.unsupported("`invoke: async` of a function", f"{place}/invoke")
+    wait = known.get("invoke", "sync") != "async"
     if known.get("selectionSet"):
         lowering.unsupported("`selectionSet`", f"{place}/selectionSet")
     name = str(known.get("refName"))
@@ -190,21 +199,49 @@ def _target(
         if arguments:
             message = "an expression function has no arguments: it is evaluated on the state data"
             lowering.problem("misplaced-property", message, where)
-        return Assign(lowering.function_template(name, variables)), True
+        return Assign(lowering.function_template(name, variables)), wait
     before = len(lowering.problems)
     lowering.template(arguments, variables, where)  # so that a problem has its place in the arguments
     if len(lowering.problems) > before:
         arguments = None
     if kind == "asyncapi":
         message_: JsonObject = {"message": {"payload": "${ . }" if arguments is None else arguments}}
-        return Operation("asyncapi", lowering.template(message_, variables, where), (operation,)), False
+        sent = lowering.template(message_, variables, where)
+        return Operation("asyncapi", sent, (operation,), wait=wait), False
     document, _, operation_id = operation.rpartition("#")
     call: JsonObject = {
         "document": {"endpoint": document},
         "operationId": operation_id,
         "parameters": arguments or {},
     }
-    return Operation("openapi", lowering.template(call, variables, where), (operation,)), True
+    return Operation("openapi", lowering.template(call, variables, where), (operation,), wait=wait), wait
+
+
+def _exchange(lowering: WorkflowLowering, body: JsonObject, at: str) -> tuple[Action, bool]:
+    """Publish an event, and wait for the one that answers it, unless it is async (decision B31).
+
+    No answer in time is a timeout error of the action.
+    """
+    given = body["eventRef"]
+    assert isinstance(given, dict)
+    publish = events.produced(lowering, given, "triggerEventRef", at)
+    answer = events.event_filter(lowering, str(given.get("resultEventRef")), f"{at}/resultEventRef")
+    if given.get("invoke", "sync") == "async":
+        return publish, False
+    place = f"{at}/triggerEventRef"
+    state = State(
+        place, f"produce {given.get('triggerEventRef')}", publish, Exit(), Exit(), leave=(Restore(),)
+    )
+    timeout = lowering.optional_timing(given.get("resultEventTimeout"), CONSTANTS, f"{at}/resultEventTimeout")
+    read = "data" if answer.data_only else "envelope"
+    waiting = Event(
+        Strategy("any", (answer,)),
+        publish.channel,
+        read,
+        timeout=timeout,
+        ask=Region(place, GoTo(place), {place: state}, state.name),
+    )
+    return waiting, True
 
 
 def _sub_flow(lowering: WorkflowLowering, body: JsonObject, at: str) -> SubFlow:
@@ -216,13 +253,11 @@ def _sub_flow(lowering: WorkflowLowering, body: JsonObject, at: str) -> SubFlow:
             place = f"{at}/{key}" if isinstance(reference, dict) else at
             lowering.unsupported(f"an expression as `{key}`", place)
     waits = known.get("invoke", "sync") != "async"
-    if not waits and known.get("onParentComplete", "terminate") != "continue":
-        message = "an async sub-flow that ends with its parent (`onParentComplete: terminate`, the default)"
-        lowering.unsupported(message, f"{at}/onParentComplete" if "onParentComplete" in known else at)
     return SubFlow(
         namespace="default",
         name=str(known.get("workflowId")),
         version=None if version is None else str(version),
         input=lowering.template("${ . }", CONSTANTS, at),
         wait=waits,
+        with_parent=not waits and known.get("onParentComplete", "terminate") != "continue",
     )

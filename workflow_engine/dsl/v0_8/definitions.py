@@ -52,8 +52,6 @@ def check(lowering: WorkflowLowering) -> None:
     for definition, at in lowering.functions.values():
         _check_function(lowering, definition, at, bound)
     for definition, at in lowering.events.values():
-        if definition.get("correlation"):
-            lowering.unsupported("`correlation` of an event", f"{at}/correlation")
         for key in ("type", "source"):
             if "${" in str(definition.get(key, "")):
                 lowering.unsupported(f"an expression as the {key} of an event", f"{at}/{key}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from workflow_engine.dsl.v0_8 import actions
+from workflow_engine.dsl.v0_8 import actions, events
 from workflow_engine.dsl.v0_8.definitions import iteration_name, objects, variables
-from workflow_engine.dsl.v0_8.timeouts import action_timeout, event_timeout
+from workflow_engine.dsl.v0_8.timeouts import action_timeout, branch_timeout, event_timeout
+from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import (
     Action,
     Assign,
@@ -45,7 +46,7 @@ def sleep(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tran
 
 
 def operation(lowering: WorkflowLowering, body: JsonObject, at: str, following: Transition) -> Action:
-    limit = action_timeout(lowering, body, at)
+    limit = action_timeout(lowering, (body, at))
     listed = objects(body.get("actions"))
     if body.get("actionMode") == "parallel":
         return actions.parallel(lowering, listed, f"{at}/actions", limit)
@@ -78,7 +79,7 @@ def _event_switch(lowering: WorkflowLowering, body: JsonObject, at: str, otherwi
         lowering.problem("invalid-value", "a switch needs a condition to wait for", f"{at}/eventConditions")
     for number, item in enumerate(listed):
         place = f"{at}/eventConditions/{number}"
-        wanted.append(event_filter(lowering, str(item.get("eventRef")), f"{place}/eventRef"))
+        wanted.append(events.event_filter(lowering, str(item.get("eventRef")), f"{place}/eventRef"))
         handlers.append(_handler(lowering, item, place, (number,), lowering.way(item, place)))
     return Event(
         Strategy("any", tuple(wanted)),
@@ -96,7 +97,7 @@ def event(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tran
 
     An event that several entries name has to come once, for all of them.
     """
-    limit = action_timeout(lowering, body, at)
+    limit = action_timeout(lowering, (body, at))
     numbers: dict[str, int] = {}
     wanted: list[EventFilter] = []
     handlers = []
@@ -111,7 +112,7 @@ def event(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tran
             name = str(given)
             if name not in numbers:
                 numbers[name] = len(wanted)
-                wanted.append(event_filter(lowering, name, f"{place}/eventRefs/{position}"))
+                wanted.append(events.event_filter(lowering, name, f"{place}/eventRefs/{position}"))
             mine.append(numbers[name])
         handlers.append(
             _handler(lowering, item, place, tuple(mine), None, _reaction(lowering, item, place, limit))
@@ -160,22 +161,21 @@ def _handler(
     )
 
 
-def event_filter(lowering: WorkflowLowering, name: str, at: str) -> EventFilter:
-    """The filter of the event definition *name*; attribute names compare without case (decision B21)."""
-    if name not in lowering.events:
-        lowering.undefined("event", name, at)
-        return EventFilter({})
-    definition, _ = lowering.events[name]
-    if definition.get("kind") == "produced":
-        message = f"the event {name!r} is defined as produced; a state can only wait for a consumed one"
-        lowering.problem("wrong-event-kind", message, at)
-    attributes: JsonObject = {"type": {"equals": definition.get("type")}}
-    source = definition.get("source")
-    if isinstance(source, str) and source:
-        wildcard = any(part in {"+", "#"} for part in source.split("/"))
-        attributes["source"] = {"mqtt": source} if wildcard else {"equals": source}
-    only_data = definition.get("dataOnly", True) is not False
-    return EventFilter(attributes, ignore_case=True, name=name, data_only=only_data)
+def callback(lowering: WorkflowLowering, body: JsonObject, at: str, following: Transition) -> Action:
+    """Listen, then do the action, then take the event (decision B30); both their results are merged."""
+    limit = action_timeout(lowering, (body, at))
+    given = body.get("action")
+    action: JsonObject = given if isinstance(given, dict) else {}
+    return Event(
+        Strategy("any", (events.event_filter(lowering, str(body.get("eventRef")), f"{at}/eventRef"),)),
+        lowering.channel(body.get("metadata"), f"{at}/metadata"),
+        "envelope",
+        None,
+        (_handler(lowering, body, at, (0,), None),),
+        event_timeout(lowering, body, at),
+        following,
+        ask=actions.single(lowering, action, f"{at}/action", limit),
+    )
 
 
 # --- branches and loops -------------------------------------------------------------------------------------
@@ -185,17 +185,21 @@ def parallel(lowering: WorkflowLowering, body: JsonObject, at: str, following: T
     branches = []
     for number, item in enumerate(objects(body.get("branches"))):
         place = f"{at}/branches/{number}"
-        if item.get("timeouts"):
-            lowering.unsupported("`timeouts` of a branch", f"{place}/timeouts")
         listed, name = objects(item.get("actions")), str(item.get("name"))
-        branches.append(actions.region(lowering, listed, f"{place}/actions", frozenset(), None, name=name))
+        limit = action_timeout(lowering, (item, place), (body, at))
+        branch = actions.region(lowering, listed, f"{place}/actions", frozenset(), limit, name=name)
+        whole = branch_timeout(lowering, item, place, body, at)
+        if whole is not None:
+            state = State(place, name, Sequence(branch), Exit(), Exit(), timeout=whole)
+            branch = Region(place, GoTo(place), {place: state}, name)
+        branches.append(branch)
     if body.get("completionType") != "atLeast":
         if "numCompleted" in body:
             message = "`numCompleted` counts with `completionType: atLeast`; here all branches must complete"
             lowering.problem("misplaced-property", message, f"{at}/numCompleted")
         return Parallel(tuple(branches), collect="merge")
     need = _whole(lowering, body, "numCompleted", at)
-    if need is not None and not 1 <= need <= len(branches):
+    if isinstance(need, int) and not 1 <= need <= len(branches):
         message = f"`numCompleted` must be from 1 to {len(branches)}, the number of branches"
         lowering.problem("invalid-value", message, f"{at}/numCompleted")
     return Parallel(tuple(branches), need=need, collect="merge")
@@ -210,7 +214,7 @@ def foreach(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tr
         name = "item"
     batch = _whole(lowering, body, "batchSize", at)
     into = body.get("outputCollection")
-    limit = action_timeout(lowering, body, at)
+    limit = action_timeout(lowering, (body, at))
     listed = objects(body.get("actions"))
     return ForEach(
         items=lowering.expression(body.get("inputCollection"), CONSTANTS, f"{at}/inputCollection"),
@@ -218,19 +222,18 @@ def foreach(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tr
         index=None,
         body=actions.region(lowering, listed, f"{at}/actions", variables(name), limit, name=name),
         chained=False,
-        batch=1 if body.get("mode") == "sequential" else batch or 0,
+        batch=1 if body.get("mode") == "sequential" else 0 if batch is None else batch,
         into=None if into is None else lowering.path(into, f"{at}/outputCollection"),
     )
 
 
-def _whole(lowering: WorkflowLowering, body: JsonObject, key: str, at: str) -> int | None:
-    """The whole number at *key*, which may be written as text; an expression, bare too, is refused."""
+def _whole(lowering: WorkflowLowering, body: JsonObject, key: str, at: str) -> int | Expression | None:
+    """The whole number at *key*, which may be written as text, or the expression that yields it (B26)."""
     value: Json = body.get(key)
     if value is None:
         return None
     if isinstance(value, str) and ("${" in value or value.lstrip().startswith((".", "$"))):
-        lowering.unsupported(f"an expression as `{key}`", f"{at}/{key}")
-        return None
+        return lowering.expression(value, CONSTANTS, f"{at}/{key}")
     text = str(value).strip().removesuffix(".0")
     if text.isdecimal() and len(text) < 10:
         return int(text)
@@ -239,6 +242,7 @@ def _whole(lowering: WorkflowLowering, body: JsonObject, key: str, at: str) -> i
 
 
 LOWERINGS: dict[str, Callable[[WorkflowLowering, JsonObject, str, Transition], Action]] = {
+    "callback": callback,
     "event": event,
     "foreach": foreach,
     "inject": inject,

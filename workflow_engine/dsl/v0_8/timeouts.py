@@ -4,23 +4,50 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workflow_engine.graph.model import Timing
+from workflow_engine.graph.model import GoTo, Timing
 from workflow_engine.values import Duration, Json, JsonObject
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
 
 CONSTANTS = frozenset({"CONST"})
-_KNOWN = {"stateExecTimeout", "actionExecTimeout", "eventTimeout"}
 
 
-def _given(lowering: WorkflowLowering, body: JsonObject, at: str) -> JsonObject:
-    given = body.get("timeouts")
-    known: JsonObject = given if isinstance(given, dict) else {}
-    for key in known:
-        if key not in _KNOWN:
-            lowering.unsupported(f"`timeouts.{key}` of a state", f"{at}/timeouts/{key}")
-    return known
+def _given(lowering: WorkflowLowering, key: str, *around: tuple[JsonObject, str]) -> tuple[Json, str]:
+    """The timeout *key* of the first of *around* that has it, else of the workflow; and where it stands.
+
+    What is inside has its timeouts from what is around it (dsl.md §2.9).
+    """
+    for body, at in (*around, (lowering.data, "")):
+        given = body.get("timeouts")
+        if isinstance(given, dict) and key in given:
+            return given[key], f"{at}/timeouts/{key}"
+    return None, ""
+
+
+def workflow_timeout(lowering: WorkflowLowering) -> tuple[Timing | None, bool]:
+    """``workflowExecTimeout``: how long a run may take, and whether it is cut short (decision B18).
+
+    The state of ``runBefore`` is kept at the lowering.
+    """
+    value, place = _given(lowering, "workflowExecTimeout")
+    if not isinstance(value, dict):
+        return lowering.optional_timing(value, CONSTANTS, place), False
+    before = value.get("runBefore")
+    if before is not None:
+        found = lowering.to(str(before), f"{place}/runBefore")
+        lowering.before_end = found if isinstance(found, GoTo) else None
+    return lowering.timing(value.get("duration"), CONSTANTS, f"{place}/duration"), value.get(
+        "interrupt"
+    ) is True
+
+
+def branch_timeout(
+    lowering: WorkflowLowering, branch: JsonObject, place: str, body: JsonObject, at: str
+) -> Timing | None:
+    """``branchExecTimeout`` of a branch, else of its state."""
+    value, where = _given(lowering, "branchExecTimeout", (branch, place), (body, at))
+    return lowering.optional_timing(value, CONSTANTS, where)
 
 
 def state_timeout(lowering: WorkflowLowering, body: JsonObject, at: str) -> Timing | None:
@@ -28,7 +55,7 @@ def state_timeout(lowering: WorkflowLowering, body: JsonObject, at: str) -> Timi
 
     A state is never tried again as a whole, so that the shorter one of both counts.
     """
-    value, place = _given(lowering, body, at).get("stateExecTimeout"), f"{at}/timeouts/stateExecTimeout"
+    value, place = _given(lowering, "stateExecTimeout", (body, at))
     if not isinstance(value, dict):
         return lowering.optional_timing(value, CONSTANTS, place)
     limits = [
@@ -42,18 +69,18 @@ def state_timeout(lowering: WorkflowLowering, body: JsonObject, at: str) -> Timi
     return min(lengths, key=lambda limit: (limit.months, limit.seconds)) if lengths else limits[0]
 
 
-def action_timeout(lowering: WorkflowLowering, body: JsonObject, at: str) -> Timing | None:
-    """``actionExecTimeout``, for each action (decision B17)."""
-    value = _given(lowering, body, at).get("actionExecTimeout")
-    return lowering.optional_timing(value, CONSTANTS, f"{at}/timeouts/actionExecTimeout")
+def action_timeout(lowering: WorkflowLowering, *around: tuple[JsonObject, str]) -> Timing | None:
+    """``actionExecTimeout``, for each action (decision B17), of a branch, else of its state."""
+    value, place = _given(lowering, "actionExecTimeout", *around)
+    return lowering.optional_timing(value, CONSTANTS, place)
 
 
 def event_timeout(lowering: WorkflowLowering, body: JsonObject, at: str) -> Timing | None:
     """``eventTimeout``, under ``timeouts`` or, as the text of 0.8 has it, at the state itself (B9)."""
-    value: Json = _given(lowering, body, at).get("eventTimeout")
-    if value is None:
-        return lowering.optional_timing(body.get("eventTimeout"), CONSTANTS, f"{at}/eventTimeout")
-    if "eventTimeout" in body:
+    value, place = _given(lowering, "eventTimeout", (body, at))
+    if "eventTimeout" in body and not place.startswith(at + "/"):
+        value, place = body["eventTimeout"], f"{at}/eventTimeout"
+    elif "eventTimeout" in body:
         message = "`eventTimeout` stands here and under `timeouts`; keep the one under `timeouts`"
         lowering.problem("conflicting-properties", message, f"{at}/eventTimeout")
-    return lowering.timing(value, CONSTANTS, f"{at}/timeouts/eventTimeout")
+    return lowering.optional_timing(value, CONSTANTS, place)

@@ -8,9 +8,9 @@ from collections.abc import Collection
 from workflow_engine import expressions
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
-from workflow_engine.dsl.v0_8 import definitions, errors, states
+from workflow_engine.dsl.v0_8 import definitions, errors, regions, states, transitions
 from workflow_engine.dsl.v0_8.actions import last_name
-from workflow_engine.dsl.v0_8.timeouts import state_timeout
+from workflow_engine.dsl.v0_8.timeouts import state_timeout, workflow_timeout
 from workflow_engine.expressions import Expression, Template
 from workflow_engine.expressions.schemas import Schema
 from workflow_engine.graph.model import (
@@ -41,11 +41,9 @@ _ADDRESSABLE = re.compile(r"[^/\s\x00-\x1f][^/\x00-\x1f]{0,199}")
 _NOT_YET = {
     "auth": "`auth`",
     "secrets": "`secrets`",
-    "timeouts": "`timeouts` of the workflow",
     "dataInputSchema": "`dataInputSchema`",
-    "keepActive": "`keepActive`",
 }
-_FILES = ("functions", "events", "errors", "retries", "constants")
+_FILES = ("functions", "events", "errors", "retries", "timeouts", "constants")
 
 
 class WorkflowLowering(Lowering):
@@ -61,6 +59,12 @@ class WorkflowLowering(Lowering):
         self.broken: set[str] = set()
         self.names: dict[str, str] = {}
         self.ids: dict[str, str] = {}
+        self.start: Transition = End()
+        self.extra: dict[str, State] = {}
+        self.compensations: dict[str, Region] = {}
+        self.undoing: dict[str, GoTo] = {}
+        self.compensating = False
+        self.before_end: GoTo | None = None
         for number, state in enumerate(self.states):
             self._identify(number, str(state.get("name")), "name", self.names)
             if "id" in state:
@@ -77,16 +81,21 @@ class WorkflowLowering(Lowering):
         self._refuse()
         definitions.check(self)
         errors.check(self)
+        start = self.start = self._start()
         lowered = {
             f"/states/{number}": self._state(number, state) for number, state in enumerate(self.states)
         }
-        start = self._start()
+        timeout, interrupt = workflow_timeout(self)
+        root, before_end = regions.divided(self, lowered)
         constants = self.data.get("constants")
         return StateGraph(
             name=self._name(),
             dialect="0.8",
-            root=Region("/states", start, lowered),
+            root=root,
             source=self.data,
+            timeout=timeout,
+            interrupt=interrupt,
+            before_end=before_end,
             # The input is an object, and none is an empty one (specification 0.8, "Workflow Data Input").
             enter=(
                 Transform(expressions.compile("if . == null then {} else . end", variables=())),
@@ -144,15 +153,32 @@ class WorkflowLowering(Lowering):
         if start is None:
             return GoTo("/states/0")
         if not isinstance(start, dict):
-            return self._to(str(start), "/start")
+            return self.to(str(start), "/start")
         if "schedule" in start:
             self.unsupported("`start.schedule`", "/start/schedule")
-        return self._to(str(start.get("stateName")), "/start/stateName")
+        return self.to(str(start.get("stateName")), "/start/stateName")
 
-    def _to(self, name: str, at: str) -> Transition:
+    @property
+    def starts_by_event(self) -> bool:
+        """Whether the workflow begins with an event state."""
+        return isinstance(self.start, GoTo) and self.body_of(self.start.state).get("type") == "event"
+
+    def body_of(self, id: str) -> JsonObject:
+        """The state with the pointer *id*, as it is written."""
+        return self.states[int(id.rpartition("/")[2])]
+
+    def to(self, name: str, at: str) -> Transition:
         """Go to the state called *name*, or else with that id (decision B35)."""
         found = self.names.get(name) or self.ids.get(name)
         if found is not None:
+            compensates = bool(self.body_of(found).get("usedForCompensation"))
+            if compensates != self.compensating:
+                message = (
+                    f"{name!r} is a compensation state, to which only `compensatedBy` and its like lead"
+                    if compensates
+                    else f"{name!r} is no compensation state; one that is leads to its like alone"
+                )
+                self.problem("misplaced-compensation", message, at)
             return GoTo(found)
         self.unknown("unknown-state", "state", name, [*self.names, *self.ids], at)
         return End()
@@ -162,19 +188,18 @@ class WorkflowLowering(Lowering):
         if not isinstance(start, GoTo):
             return None
         state = lowered[start.state]
-        body = self.states[int(state.id.rpartition("/")[2])]
+        body = self.body_of(state.id)
         if body.get("type") != "event" or not isinstance(state.action, Event):
             return None
         if state.action.strategy.mode == "all" and state.action.timeout is not None:
             message = "`eventTimeout` of a start state that waits for all of several events"
             self.unsupported(message, f"{state.id}/timeouts/eventTimeout")
-        return Trigger(state.action.strategy, state.action.channel, "envelope", state.id)
+        kept = self.data.get("keepActive") is True
+        return Trigger(state.action.strategy, state.action.channel, "envelope", state.id, kept)
 
     def _state(self, number: int, body: JsonObject) -> State:
         at = f"/states/{number}"
-        for key in ("compensatedBy", "usedForCompensation"):
-            if body.get(key):
-                self.unsupported(f"`{key}`", f"{at}/{key}")
+        self.compensating = bool(body.get("usedForCompensation"))
         following = self.way(body, at)
         action = states.action(self, body, at, following)
         filters = body.get("stateDataFilter")
@@ -191,27 +216,16 @@ class WorkflowLowering(Lowering):
             timeout=state_timeout(self, body, at),
             metadata=metadata if isinstance(metadata, dict) else {},
             rescues=errors.rescues(self, body, at),
+            compensated=regions.compensated(self, body, at),
         )
 
     def way(self, body: JsonObject, at: str) -> Transition:
-        """Where ``transition`` or ``end`` of *body* leads.
+        """Where ``transition`` or ``end`` of *body* leads; what is done on the way is a state of its own.
 
-        ``terminate`` says nothing more: only one state of a run is ever active, and a sub-workflow ends
-        itself alone (decision B46).
+        ``terminate`` says nothing more, unless a run is kept active: only one state of a run is ever active, and a
+        sub-workflow ends itself alone (decision B46).
         """
-        transition, end = body.get("transition"), body.get("end")
-        if isinstance(transition, dict):
-            for key in ("produceEvents", "compensate"):
-                if transition.get(key):
-                    self.unsupported(f"`{key}` of a transition", f"{at}/transition/{key}")
-            return self._to(str(transition.get("nextState")), f"{at}/transition/nextState")
-        if transition is not None:
-            return self._to(str(transition), f"{at}/transition")
-        if isinstance(end, dict):
-            for key in ("produceEvents", "compensate", "continueAs"):
-                if end.get(key):
-                    self.unsupported(f"`{key}` of an end", f"{at}/end/{key}")
-        return End()
+        return transitions.way(self, body, at)
 
     # --- expressions --------------------------------------------------------------------------------------
 
@@ -234,6 +248,11 @@ class WorkflowLowering(Lowering):
     def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
         """Compile a value slot; ``${ fn:name }`` inside it stands for that expression function."""
         return super().template(self._with_functions(value, pointer), variables, pointer)
+
+    def inlined(self, source: str, at: str) -> str:
+        """The jq *source*, or the one of the expression function that it names (``fn:name``)."""
+        match = _FUNCTION.match(source)
+        return source if match is None else self._function(match[1], at)
 
     def _with_functions(self, value: Json, at: str) -> Json:
         if isinstance(value, str) and "fn:" in value:

@@ -250,9 +250,8 @@ class TemporalEffects:
         try:
             if sub_run.wait:
                 return await workflow.execute_child_workflow(sub_run.name, **options)  # type: ignore[no-any-return]
-            await workflow.start_child_workflow(
-                sub_run.name, parent_close_policy=ParentClosePolicy.ABANDON, **options
-            )
+            policy = ParentClosePolicy.TERMINATE if sub_run.with_parent else ParentClosePolicy.ABANDON
+            await workflow.start_child_workflow(sub_run.name, parent_close_policy=policy, **options)
         except ChildWorkflowError as failure:
             raise _cancelled_or(failure) from None
         return None

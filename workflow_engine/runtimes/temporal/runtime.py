@@ -104,6 +104,8 @@ class TemporalRuntime:
         args: list[Any] = [start.input, start.bundle]
         if start.seeds:
             args.append(list(start.seeds))
+        policies = WorkflowIDReusePolicy
+        reuse = policies.ALLOW_DUPLICATE if start.again else policies.REJECT_DUPLICATE
         with translated():
             try:
                 await self._client.start_workflow(
@@ -111,7 +113,7 @@ class TemporalRuntime:
                     args=args,
                     id=start.run_id,
                     task_queue=self._queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_reuse_policy=reuse,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     memo={**memo_of(name), **told_to(self._audience, correlated=start.correlated)},
                     search_attributes=attributes_of(name) if self._search else None,

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import collections.abc
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
-from workflow_engine.dsl.bundle import Bundle
-from workflow_engine.errors import Fault
+from workflow_engine.dsl.bundle import Bundle, retimed
+from workflow_engine.errors import Fault, InvalidDocument, fault
 from workflow_engine.graph.model import states_of
 from workflow_engine.interpreter.lifecycle import status_of
+from workflow_engine.interpreter.position import Continued
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE, TemporalEffects
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
+from workflow_engine.runtimes.temporal.runtime import VERSION, attributes_of
 
 
 @workflow.defn(dynamic=True)
@@ -46,17 +48,20 @@ class ServerlessWorkflow:
             bundle = await self._bundle(payloads[1] if len(payloads) > 1 else None)
             graph = bundle.graph()
             seeds = converter.from_payload(payloads[2]) if len(payloads) > 2 else []
+            before = converter.from_payload(payloads[3]) if len(payloads) > 3 else {}
             effects = self._effects = TemporalEffects(graph, workflow.memo_value(LIFECYCLE, None))
             effects.suspended = self._suspended
             for listen_id, message in self._early:
                 effects.arrived(listen_id, message)
             if input is None and not payloads:
                 input = {}
-            self._run = Run(graph, input, effects, seeds=seeds)
+            self._run = Run(graph, input, effects, seeds=seeds, counts=before.get("counts"))
             if self._suspended:
                 self._run.suspend()
             try:
                 return await self._run.execute()
+            except Continued as raised:
+                continued, following = raised, await self._following(raised)
             except BaseException:
                 if not workflow.in_workflow():
                     # The worker stops and lets go of the run, which goes on elsewhere: nothing has ended.
@@ -65,10 +70,38 @@ class ServerlessWorkflow:
             finally:
                 if workflow.in_workflow():
                     await effects.ended()
+            self._continue(continued, following)
         except Fault as raised:
             place = raised.error.instance or "no state"
             workflow.logger.warning("faulted at %s: %s: %s", place, raised.error.type, raised)
             raise failure_of(raised) from None
+
+    async def _following(self, continued: Continued) -> Bundle:
+        """The bundle of the workflow that the run goes on as."""
+        try:
+            bundle = await self._resolved(continued.namespace, continued.name, continued.version)
+            return bundle if continued.timeout is None else retimed(bundle, continued.timeout)
+        except InvalidDocument as invalid:
+            raise fault("configuration", str(invalid), instance=continued.state) from None
+        except Fault as raised:
+            raise raised.at(continued.state) from None
+
+    def _continue(self, continued: Continued, bundle: Bundle) -> NoReturn:
+        """Begin the run of *bundle* in the place of this one, under the same id."""
+        assert self._run is not None
+        name = bundle.graph().name
+        known = workflow.info().typed_search_attributes.get(VERSION)
+        attributes = None if known is None else attributes_of(name)
+        memo: dict[str, Any] = {"namespace": name.namespace, "name": name.name, "version": name.version}
+        lifecycle = workflow.memo_value(LIFECYCLE, None)
+        if lifecycle is not None:
+            memo[LIFECYCLE] = lifecycle
+        workflow.continue_as_new(
+            args=[continued.input, bundle, [], {"counts": self._run.counts}],
+            workflow=name.name,
+            memo=memo,
+            search_attributes=attributes,
+        )
 
     async def _bundle(self, payload: Payload | None) -> Bundle:
         """The bundle that came along, or the one that the name stands for now."""
@@ -83,6 +116,10 @@ class ServerlessWorkflow:
                     value.get("name", name),
                     value.get("version"),
                 )
+        return await self._resolved(namespace, name, version)
+
+    async def _resolved(self, namespace: str | None, name: str, version: str | None) -> Bundle:
+        """The bundle that a name stands for now; the answer is in the history of the run."""
         try:
             return await workflow.execute_local_activity(  # type: ignore[no-any-return]
                 "workflow.resolve",

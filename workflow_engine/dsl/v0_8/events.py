@@ -1,0 +1,83 @@
+"""The events of a 0.8 document: which one a state waits for, and how one is published (dsl.md §2.5)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from workflow_engine import expressions
+from workflow_engine.dsl.v0_8.definitions import objects
+from workflow_engine.expressions import Template
+from workflow_engine.graph.model import Emit, EventFilter
+from workflow_engine.values import Json, JsonObject
+
+if TYPE_CHECKING:
+    from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
+
+CONSTANTS = frozenset({"CONST"})
+
+
+def event_filter(lowering: WorkflowLowering, name: str, at: str) -> EventFilter:
+    """The filter of the event definition *name*; attribute names compare without case (decision B21)."""
+    if name not in lowering.events:
+        lowering.undefined("event", name, at)
+        return EventFilter({})
+    definition, _ = lowering.events[name]
+    if definition.get("kind") == "produced":
+        message = f"the event {name!r} is defined as produced; a state can only wait for a consumed one"
+        lowering.problem("wrong-event-kind", message, at)
+    attributes: JsonObject = {"type": {"equals": definition.get("type")}}
+    source = definition.get("source")
+    if isinstance(source, str) and source:
+        wildcard = any(part in {"+", "#"} for part in source.split("/"))
+        attributes["source"] = {"mqtt": source} if wildcard else {"equals": source}
+    only_data = definition.get("dataOnly", True) is not False
+    correlate = _correlation(lowering, name)
+    return EventFilter(attributes, correlate, True, name, only_data, remembers=bool(correlate))
+
+
+def _correlation(lowering: WorkflowLowering, name: str) -> tuple[tuple[str, str, Template | None], ...]:
+    """Which attributes of an event tell whether it belongs to a run, by their names in small letters (B20, B21)."""
+    definition, place = lowering.events[name]
+    rules = []
+    for number, rule in enumerate(objects(definition.get("correlation"))):
+        key = str(rule.get("contextAttributeName")).lower()
+        value, at = rule.get("contextAttributeValue"), f"{place}/correlation/{number}/contextAttributeValue"
+        expected = None if value is None else lowering.template(value, CONSTANTS, at)
+        rules.append((key, f".[{json.dumps(key)}]", expected))
+    return tuple(rules)
+
+
+def produced(lowering: WorkflowLowering, item: JsonObject, key: str, at: str) -> Emit:
+    """Publish the event that *item* names under *key*, with its ``data`` and ``contextAttributes`` (decision B45).
+
+    Without ``data`` the payload is the state data. Names of attributes are written small, as CloudEvents wants them.
+    """
+    name = str(item.get(key))
+    definition: JsonObject = {}
+    if name in lowering.events:
+        definition, _ = lowering.events[name]
+        if definition.get("kind", "consumed") != "produced":
+            message = f"the event {name!r} is defined as consumed; what is published needs `kind: produced`"
+            lowering.problem("wrong-event-kind", message, f"{at}/{key}")
+    else:
+        lowering.undefined("event", name, f"{at}/{key}")
+    data: Json = item.get("data", "${ . }")
+    if isinstance(data, str):
+        lowering.expression(data, CONSTANTS, f"{at}/data")  # so that a problem has its place
+        inner = expressions.unwrap(data)
+        data = f"${{ {lowering.inlined(data if inner is None else inner, f'{at}/data')}\n}}"
+    event: JsonObject = {"type": definition.get("type"), "data": data}
+    if isinstance(definition.get("source"), str):
+        event["source"] = definition["source"]
+    given = item.get("contextAttributes")
+    for attributes in given if isinstance(given, list) else [given]:
+        for attribute, value in (attributes if isinstance(attributes, dict) else {}).items():
+            event.setdefault(attribute.lower(), value)
+    before = len(lowering.problems)
+    template = lowering.template(event, CONSTANTS, at)
+    if len(lowering.problems) > before:
+        del lowering.problems[before:]
+        for part in ("data", "contextAttributes"):
+            lowering.template(item.get(part), CONSTANTS, f"{at}/{part}")
+    return Emit(template, lowering.channel(definition.get("metadata"), f"{at}/{key}"))

@@ -1,0 +1,48 @@
+"""The time that a whole run may take, and what happens when it is up (dsl.md §1.6, §2.9, decision B18)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from workflow_engine.errors import Fault, fault
+from workflow_engine.interpreter.effects import Expired, Place
+from workflow_engine.interpreter.evaluation import seconds
+from workflow_engine.interpreter.position import Frame, TimeUp
+from workflow_engine.interpreter.scope import workflow_scope
+from workflow_engine.values import Json
+
+if TYPE_CHECKING:
+    from workflow_engine.interpreter.run import Run
+
+
+async def bounded(run: Run) -> Json:
+    """Walk the whole graph of *run* within its time; then go through what is to be done before its end, or fault."""
+    graph, root, before_end = run.graph, run.graph.root, run.graph.before_end
+    if before_end is not None and run.root.region == before_end.id:  # gone on with after the time was up
+        return await run.to_the_end(before_end)
+    if graph.timeout is None:
+        return await run.to_the_end(root)
+    try:
+        allowed = await seconds(graph.timeout, run.input, workflow_scope(run), run)
+    except Fault as raised:
+        raise raised.at("/timeout") from None
+    remaining = allowed - (run.effects.now() - run.started).total_seconds()
+    place = Place("/timeout", "/timeout", "workflow timeout")
+    try:
+        if graph.interrupt:
+            return await run.effects.within(remaining, partial(run.to_the_end, root), place)
+        run.deadline = run.started.timestamp() + allowed
+        return await run.to_the_end(root)
+    except (Expired, TimeUp):
+        if before_end is None:
+            message = f"the workflow took longer than {allowed:g} s"
+            raise fault("timeout", message, instance="/timeout") from None
+    run.deadline = None
+    run.root = Frame(before_end.id, run.root.data, branch=True, context=run.root.context)
+    return await run.to_the_end(before_end)
+
+
+def time_is_up(run: Run) -> bool:
+    """Whether a run that is not to be interrupted has to stop before its next state."""
+    return run.deadline is not None and run.effects.now().timestamp() >= run.deadline
