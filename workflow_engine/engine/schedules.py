@@ -65,7 +65,7 @@ class ScheduleDescription:
 
     workflow: WorkflowName
     schedule: Schedule
-    state: ScheduleState = field(default_factory=lambda: ScheduleState(WorkflowName("", "", "")))
+    state: ScheduleState
     remark: str | None = None
 
     def to_json(self) -> JsonObject:

@@ -86,7 +86,12 @@ class Scheduling:
 
     async def _settle_all(self) -> None:
         there = set(await self._schedules.names())
-        for definition in await self._store.list():
+        deployed = await self._store.list()
+        unknown = there - {(item.workflow.namespace, item.workflow.name) for item in deployed}
+        if unknown:
+            names = ", ".join("/".join(key) for key in sorted(unknown)[:10])
+            _log.warning("the clock starts workflows that are not deployed here: %s", names)
+        for definition in deployed:
             name = definition.workflow
             key = name.namespace, name.name
             scheduled = _scheduled(definition.bundle)

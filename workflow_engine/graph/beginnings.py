@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from workflow_engine.graph import captions
-from workflow_engine.graph.model import StateGraph
+from workflow_engine.graph.model import StateGraph, Trigger
 from workflow_engine.graph.phrases import clip
 from workflow_engine.graph.schedule import After, Cron, Every, Schedule
 from workflow_engine.values import Duration
@@ -14,8 +14,15 @@ from workflow_engine.values import Duration
 def beginning(graph: StateGraph) -> str:
     """``start``, ``on order.placed``, ``every 1 h``."""
     if graph.trigger is not None:
-        return captions.trigger(graph.trigger)
+        return triggered(graph.trigger)
     return "start" if graph.schedule is None else scheduled(graph.schedule)
+
+
+def triggered(trigger: Trigger) -> str:
+    """``on order.placed``, ``on reading until done``."""
+    if trigger.strategy.until is not None:
+        return clip(f"on {captions.wanted(trigger.strategy)}")
+    return captions.trigger(trigger)
 
 
 def scheduled(schedule: Schedule) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from workflow_engine.graph import captions
-from workflow_engine.graph.beginnings import scheduled
+from workflow_engine.graph.beginnings import scheduled, triggered
 from workflow_engine.graph.diagram import Arrow, Box, Item, Node, draw
 from workflow_engine.graph.model import (
     End,
@@ -264,7 +264,7 @@ class _Json:
         if graph.trigger is not None:
             state = graph.trigger.state
             trigger = {
-                "label": captions.trigger(graph.trigger),
+                "label": triggered(graph.trigger),
                 "channel": graph.trigger.channel,
                 "state": None if state is None else ids.get(state, state),
             }

@@ -233,6 +233,22 @@ def test_until_goes_with_any_alone_and_sees_no_variables() -> None:
     assert (found.code, found.pointer) == ("invalid-expression", "/schedule/on/until")
 
 
+def test_what_a_correlation_expects_can_be_computed_when_the_workflow_is_deployed() -> None:
+    body = "schedule: {on: {%s}}\ndo: []"
+    one = "{with: {type: a}, correlate: {k: {from: .id, expect: '%s'}}}"
+    assert problems(body % f"one: {one % '${ 1 + 1 }'}") == []
+    found = refused(body % f"one: {one % '${ 1 / 0 }'}")
+    assert (found.code, found.pointer) == ("invalid-expression", "/schedule/on/one/correlate/k/expect")
+    found = refused(body % f"any: [], until: {{all: [{one % 'x'}, {one % '${ error }'}]}}")
+    assert found.pointer == "/schedule/on/until/all/1/correlate/k/expect"
+
+
+def test_a_diagram_says_until_when_events_are_gathered() -> None:
+    body = "schedule: {on: {any: [{with: {type: t}}], until: '(. | length) == 3'}}\ndo: []"
+    label = render.to_json(dsl.compile(dsl.parse(workflow(body))))["trigger"]["label"]
+    assert label == "on t until (. | length) == 3"
+
+
 def test_an_input_schema_that_no_scheduled_run_can_satisfy_is_warned_of() -> None:
     body = "schedule: %s\ninput: {schema: {document: {type: object, required: [id]}}}\ndo: []"
     assert warnings(body % "{every: PT1H}") == ["scheduled-input"]

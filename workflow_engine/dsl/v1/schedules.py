@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from workflow_engine.dsl import cron
 from workflow_engine.dsl.v1 import events
-from workflow_engine.graph.model import DataStep, Schedule, Trigger, Validate
+from workflow_engine.expressions import EvaluationError
+from workflow_engine.graph.model import DataStep, Schedule, Strategy, Trigger, Validate
 from workflow_engine.graph.schedule import After, Calendar, Cron, Every
-from workflow_engine.values import Duration, Json, JsonObject
+from workflow_engine.values import Duration, Json, JsonObject, pointer
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v1.workflow import WorkflowLowering
@@ -25,8 +26,24 @@ def trigger(lowering: WorkflowLowering) -> Trigger | None:
     if not isinstance(written, dict) or "on" not in written:
         return None
     strategy = events.strategy(lowering, written["on"], f"{_AT}/on", frozenset(), frozenset())
+    _check_expected(lowering, strategy, f"{_AT}/on")
     read = written.get("read", "envelope")
     return Trigger(strategy, lowering.channel(_metadata(lowering), "/document/metadata"), str(read), None)
+
+
+def _check_expected(lowering: WorkflowLowering, strategy: Strategy, at: str) -> None:
+    """What a correlation expects is computed when the workflow is deployed, of nothing: it must be possible."""
+    for number, wanted in enumerate(strategy.filters):
+        place = f"{at}/{strategy.mode}" + ("" if strategy.mode == "one" else f"/{number}")
+        for key, _, expected in wanted.correlate:
+            try:
+                if expected is not None:
+                    expected.evaluate(None, {})
+            except EvaluationError as error:
+                there = f"{place}/correlate{pointer(key)}/expect"
+                lowering.problem("invalid-expression", f"this cannot be computed of nothing: {error}", there)
+    if isinstance(strategy.until, Strategy):
+        _check_expected(lowering, strategy.until, f"{at}/until")
 
 
 def schedule(lowering: WorkflowLowering, enter: tuple[DataStep, ...]) -> Schedule | None:

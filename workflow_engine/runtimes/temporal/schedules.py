@@ -243,8 +243,8 @@ def _spec(plan: Plan, there: ScheduleSpec | None) -> ScheduleSpec:
     match schedule.recurrence:
         case Every(seconds):
             spec.intervals = [_interval(plan, seconds, there)]
-        case Cron(_, calendars):
-            spec.calendars = [_calendar(calendar) for calendar in calendars]
+        case Cron(text, calendars):
+            spec.calendars = [_calendar(calendar, text) for calendar in calendars]
             spec.time_zone_name = schedule.timezone
         case After():
             raise AssertionError("runs that follow each other have no moments")
@@ -263,8 +263,9 @@ def _interval(plan: Plan, seconds: int, there: ScheduleSpec | None) -> ScheduleI
     return ScheduleIntervalSpec(every=every, offset=offset)
 
 
-def _calendar(calendar: Calendar) -> ScheduleCalendarSpec:
+def _calendar(calendar: Calendar, text: str) -> ScheduleCalendarSpec:
     return ScheduleCalendarSpec(
+        comment=text[:200],
         second=_ranges(calendar.second),
         minute=_ranges(calendar.minute),
         hour=_ranges(calendar.hour),
