@@ -1,9 +1,10 @@
-"""The runs whose histories are kept: one for each kind of state that Temporal sees, of DSL 1.0."""
+"""The runs whose histories are kept: one for each kind of state that Temporal sees, of both DSLs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tests.semantics.v0_8 import documents as old
 from tests.semantics.v1.documents import event, workflow
 from workflow_engine.values import Json, JsonObject
 
@@ -289,5 +290,51 @@ RUNS = {
             """
         ),
         {"n": 1},
+    ),
+    "compensation": Recorded(
+        old.workflow(
+            """
+            functions: [{name: bad, type: expression, operation: 'error("no")'}]
+            events: [{name: P, type: p, kind: produced}]
+            retries: [{name: twice, maxAttempts: 2, delay: PT0.01S, multiplier: 2}]
+            errors: [{name: expression}]
+            states:
+              - {name: A, type: sleep, duration: PT0.01S, compensatedBy: Undo, transition: B}
+              - name: B
+                type: operation
+                actions: [{functionRef: bad, retryRef: twice, retryableErrors: [expression]}]
+                onErrors: [{errorRef: expression, end: {compensate: true, produceEvents: [{eventRef: P}]}}]
+                end: true
+              - {name: Undo, type: sleep, duration: PT0.01S, usedForCompensation: true}
+            """
+        ),
+        {"n": 1},
+    ),
+    "exchange": Recorded(
+        old.workflow(
+            """
+            timeouts: {workflowExecTimeout: {duration: PT30S, runBefore: Late}}
+            events:
+              - {name: Ask, type: q, source: vet, kind: produced}
+              - {name: Answer, type: a, source: tests}
+            states:
+              - name: A
+                type: operation
+                actions:
+                  - eventRef: {triggerEventRef: Ask, resultEventRef: Answer, data: '${ .pet }'}
+                    actionDataFilter: {toStateData: .visit}
+                transition: C
+              - name: C
+                type: callback
+                action: {eventRef: {triggerEventRef: Ask, resultEventRef: Answer, invoke: async}}
+                eventRef: Answer
+                timeouts: {eventTimeout: PT0.05S}
+                end: {continueAs: {workflowId: next, data: {was: '${ .pet }'}}}
+              - {name: Late, type: inject, data: {late: true}, end: true}
+            """
+        ),
+        {"pet": "rex"},
+        events=[old.event("a", "1", {"when": "noon"})],
+        others=[old.workflow("states: [{name: N, type: sleep, duration: PT0.01S, end: true}]", id="next")],
     ),
 }
