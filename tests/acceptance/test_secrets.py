@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,14 @@ do:
         body: {{login: '${{ $secrets.login }}', name: '${{ .name }}'}}
         output: response
       export: {{as: '{{echo: .}}'}}
+  - tool:
+      call: mcp
+      with:
+        method: resources/read
+        parameters: {{uri: '${{ "key:" + $secrets.key }}'}}
+        transport:
+          stdio: {{command: '{python}', arguments: ['{tool}'], environment: {{KEY: '${{ $secrets.key }}'}}}}
+      export: {{as: '$context + {{tool: .}}'}}
   - basic:
       call: http
       with:
@@ -52,7 +61,7 @@ do:
               authority: '{issuer}'
               grant: client_credentials
               client: {{id: app, secret: '${{ $secrets.client }}'}}
-  - tell: {{emit: {{event: {{with: {{type: t.told, data: '${{ {{token: ., echo: $context.echo}} }}'}}}}}}}}
+  - tell: {{emit: {{event: {{with: {{type: t.told, data: '${{ {{token: ., echo: $context}} }}'}}}}}}}}
   - fail:
       call: http
       with:
@@ -60,6 +69,17 @@ do:
         endpoint: '${{ "{bin}/status/" + $input.status + "?q=" + $secrets.key }}'
         headers: {{X-Key: '${{ $secrets.key }}'}}
       input: {{from: '{{status: ($workflow.input.status)}}'}}
+"""
+
+
+TOOL = """
+import json, os, sys
+for line in sys.stdin:
+    print(line, os.environ["KEY"], file=sys.stderr)
+    asked = json.loads(line)
+    result = {"protocolVersion": "2025-06-18", "contents": [os.environ["KEY"], asked.get("params")]}
+    if "id" in asked:
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
 """
 
 
@@ -95,7 +115,10 @@ def test_the_values_of_secrets_are_in_nothing_that_is_written(
     bin_server, issuer_server = services
     base = running.urls["api"]
     file = tmp_path / "workflow.yaml"
-    file.write_text(DOCUMENT.format(bin=bin_server.url, issuer=issuer_server.url))
+    tool = tmp_path / "tool.py"
+    tool.write_text(TOOL)
+    urls = {"bin": bin_server.url, "issuer": issuer_server.url}
+    file.write_text(DOCUMENT.format(**urls, python=sys.executable, tool=tool))
     assert running.wfe("deploy", file).code == 0
     answers = []
     for run, status, ending in (("good", "200", "completed"), ("bad", "418", "faulted")):
