@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -102,6 +103,26 @@ async def test_a_long_call_is_made_once_for_its_worker_tells_that_it_is_at_it(
     )
     assert (await output(run, body))["structuredContent"] == {"result": "done"}
     assert sum(b"tools/call" in request.body for request in server.requests) == 1
+
+
+async def test_a_call_that_nobody_waits_for_any_more_is_withdrawn(
+    run: Any, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_engine.runtimes.temporal.calling.HEARTBEAT", timedelta(seconds=1))
+    monkeypatch.setattr("workflow_engine.runtimes.temporal.activities.HEARTBEAT_SECONDS", 0.2)
+    server.requests.clear()
+    given = "method: tools/call, parameters: {name: slow, arguments: {seconds: %d}}"
+    slow, fast = (
+        call(server, given % seconds).removeprefix("do: [").removesuffix("]") for seconds in (60, 1)
+    )
+    race = f"fork: {{compete: true, branches: [{slow}, {fast.replace('ask:', 'fast:')}]}}"
+    assert (await output(run, f"do: [{{race: {{{race}}}}}]"))["structuredContent"] == {"result": "done"}
+    for _ in range(200):
+        if [request.method for request in server.requests].count("DELETE") == 2:
+            break
+        await asyncio.sleep(0.05)
+    assert sum(b"notifications/cancelled" in request.body for request in server.requests) == 1
+    assert server.last.method == "DELETE"
 
 
 async def test_the_address_and_who_calls_are_those_of_any_endpoint(run: Any, server: Server) -> None:
