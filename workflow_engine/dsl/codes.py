@@ -99,6 +99,11 @@ _COMPILE = {
     "misplaced-compensation": "Compensation states (`usedForCompensation: true`) undo what other states did: only "
     "`compensatedBy` and other compensation states lead to them, they lead nowhere else, are no event states, and have "
     "no compensation of their own.",
+    "literal-expression": "In a value only what stands in `${ }` is evaluated; other text is meant as it is written. "
+    "Write `${ .customer }` for the member, and leave the text as it is if it is meant so.",
+    "loose-mode": "In loose mode every text of a value is tried as an expression, and one that fails is text. A "
+    "mistake is then no problem, and a word that happens to be jq is evaluated. Write expressions in `${ }` and leave "
+    "the mode out.",
     "misplaced-until": "`until` ends a listener that takes `any` of its events; `one` and `all` end by themselves.",
     "mixed-filter": "An event attribute is compared with a literal, or tested by one whole `${ … }` that sees the "
     "attribute as `.`; text around an expression can be neither.",
@@ -109,12 +114,15 @@ _COMPILE = {
     "process-not-allowed": "The workflow starts a process on the worker (`run: script`, `shell`, `container`, or "
     "an MCP server over stdio), and the operator has not allowed that kind with the setting `WFE_PROCESSES`. Unless "
     "it is set, all are allowed where only the machine itself can reach the API, and none elsewhere.",
+    "null-loop": "A loop over null has no rounds, and its output is its input. Name what it should go over.",
     "recursive-function": "A function calls itself, directly or through others. Functions are put in the place of "
     "their calls, so they cannot; use a loop, or a workflow that runs itself.",
     "reserved-variable": "The name is one of the arguments that every expression has, such as `$input`. Choose "
     "another.",
     "scheduled-input": "The clock starts runs with an empty object as their input, which `input.schema` does not take. "
     "Let the schema require nothing, or have the run fetch what it needs.",
+    "several-outputs": "jq can yield several values. They come as an array, a single one comes as it is, and none "
+    "comes as null. Put the expression in `[ ]` to have an array always, or in `first( )` to have one value.",
     "two-defaults": "A switch has at most one case without `when`: the default.",
     "unbounded-retry": "A retry policy without a limit stops after a default number of retries. Set "
     "`limit.attempt.count` or `limit.duration`.",

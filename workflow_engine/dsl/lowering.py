@@ -87,11 +87,16 @@ class Lowering:
 
     def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
         """Compile the value slot *value*: only ``${}`` in it is evaluated."""
+        value = self.prepared(value, variables, pointer)
         try:
             return replace(expressions.template(value, variables=variables), at=pointer)
         except ExpressionError:
             self._template_problems(value, variables, pointer)
         return expressions.template(None, variables=())
+
+    def prepared(self, value: Json, variables: Collection[str], pointer: str) -> Json:
+        """The *value* as it is to be compiled."""
+        return value
 
     def _template_problems(self, value: Json, variables: Collection[str], pointer: str) -> None:
         """Report what is wrong with each of the strings in *value*."""

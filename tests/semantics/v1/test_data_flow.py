@@ -75,11 +75,6 @@ async def test_a4_a_condition_holds_as_jq_sees_truth(run: Any, value: Any, holds
     assert await output(run, body, {"value": value}) == ({"ran": True} if holds else {"value": value})
 
 
-def test_a5_loose_mode_is_refused() -> None:
-    assert refused("evaluate: {mode: loose}\ndo: [{a: {set: {x: 1}}}]").code == "unsupported"
-    assert problems("evaluate: {mode: strict, language: jq}\ndo: [{a: {set: {x: 1}}}]") == []
-
-
 async def test_a6_the_context_is_empty_until_something_is_exported(run: Any) -> None:
     body = """
     input: {from: .deep}

@@ -34,7 +34,6 @@ UNSUPPORTED = {
         "use: {catalogs: {c: {endpoint: %s}}}\ndo: []" % (POLICY % "{bearer: {token: '${ .token }'}}"),
         "/use/catalogs/c/endpoint/authentication",
     ),
-    "evaluate.mode": ("evaluate: {mode: loose}\ndo: []", "/evaluate/mode"),
     "grpc.proto as an expression": (
         TASK % (GRPC % ("'${ .x }'", "S", "")),
         "/do/0/a/with/proto/endpoint",
@@ -150,7 +149,7 @@ SUPPORTED = {
         "timeout.after",
     ),
     *("schema.format", "schema.document", "schema.resource"),
-    *("evaluate.language",),
+    *("evaluate.language", "evaluate.mode"),
     *(
         "use.authentications",
         "use.catalogs",

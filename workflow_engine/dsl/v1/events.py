@@ -107,7 +107,12 @@ def _filter(
             used |= compiled.variables - {"event"}
             attributes[name] = {"expression": source}
             continue
-        if not lowering.template(literal, variables, place).constant:
+        mixed = (
+            "${" in str(literal)
+            if lowering.loose
+            else not lowering.template(literal, variables, place).constant
+        )
+        if mixed:
             message = "write the whole value as one `${ }`: it sees the attribute as `.`"
             lowering.problem("mixed-filter", message, place)
         attributes[name] = filters.attribute_test(literal)

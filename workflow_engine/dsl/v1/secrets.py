@@ -35,8 +35,8 @@ def operation(
     template = Lowering.template(lowering, given, task.variables, task.at(*path))
     names: tuple[str, ...] = ()
     if template.variables & SECRETS:
-        check(lowering, task.part(*path), task.at(*path))
-        used = (name for _, name in members(given, SECRETS))
+        check(lowering, lowering.prepared(task.part(*path), task.variables, task.at(*path)), task.at(*path))
+        used = (name for _, name in members(template.source, SECRETS))
         names = tuple(dict.fromkeys(name for name in used if name is not None))
     authorization = _authorization(lowering, task, given, task.at(*path))
     return Operation(kind, template, resources, names, wait=wait, authorization=authorization)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from workflow_engine.dsl.v1 import calls, events, runs
+from workflow_engine.dsl.v1 import calls, events, lints, runs
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.graph.model import (
     Action,
@@ -45,6 +45,7 @@ def for_(lowering: WorkflowLowering, task: Task) -> Action:
     each = lowering.reserved(str(task.part("for", "each") or "item"), task.at("for", "each"))
     index = lowering.reserved(str(task.part("for", "at") or "index"), task.at("for", "at"), beside=each)
     items = task.part("for", "in")
+    lints.loop(lowering, items, task.at("for", "in"))
     inner = task.scope.bind(each, index)
     condition = lowering.optional_expression(
         task.part("while"), task.variables | {each, index}, task.at("while")

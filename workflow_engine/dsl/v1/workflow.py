@@ -8,7 +8,17 @@ from dataclasses import replace
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.policies import SECRETS
-from workflow_engine.dsl.v1 import endpoints, extensions, functions, schedules, schemas, secrets, tasks
+from workflow_engine.dsl.v1 import (
+    endpoints,
+    extensions,
+    functions,
+    lints,
+    loose,
+    schedules,
+    schemas,
+    secrets,
+    tasks,
+)
 from workflow_engine.dsl.v1.scope import EXPORT, RESERVED, RUN, STATE, TASK, Scope, Task
 from workflow_engine.expressions import Expression, Template
 from workflow_engine.graph.model import (
@@ -37,6 +47,8 @@ class WorkflowLowering(Lowering):
         """*resources* are what is pinned; None: nothing has been fetched yet."""
         super().__init__(document)
         self.resources = resources
+        evaluate = self.data.get("evaluate")
+        self.loose = isinstance(evaluate, dict) and evaluate.get("mode") == "loose"
         use = self.data.get("use")
         self.use: JsonObject = use if isinstance(use, dict) else {}
         self.called: set[str] = set()
@@ -111,8 +123,12 @@ class WorkflowLowering(Lowering):
         if isinstance(evaluate, dict):
             if evaluate.get("language", "jq") != "jq":
                 self.unsupported(f"the expression language {evaluate['language']!r}", "/evaluate/language")
-            if evaluate.get("mode", "strict") != "strict":
-                self.unsupported("`evaluate.mode: loose`", "/evaluate/mode")
+            if self.loose:
+                message = (
+                    "in loose mode every text of a value is tried as an expression: `now` and `length` are no words "
+                    "then, and what is misspelled is text; write expressions in `${ }` and leave the mode out"
+                )
+                self.warning("loose-mode", message, "/evaluate/mode")
 
     # --- regions and tasks --------------------------------------------------------------------------------
 
@@ -189,10 +205,21 @@ class WorkflowLowering(Lowering):
             secrets.check(self, f"${{{compiled.source}}}", pointer)
         return compiled
 
+    def prepared(self, value: Json, variables: Collection[str], pointer: str) -> Json:
+        if self.loose:
+            return loose.loosened(value, variables)
+        lints.value(self, value, pointer)
+        return value
+
+    def slot(self, value: Json, variables: Collection[str], pointer: str) -> Expression | Template:
+        if isinstance(value, str):
+            lints.expression(self, value, pointer)
+        return super().slot(value, variables, pointer)
+
     def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
         compiled = super().template(value, variables, pointer)
         if compiled.variables & SECRETS:
-            secrets.check(self, value, pointer)
+            secrets.check(self, compiled.source, pointer)
         return compiled
 
     def _input(self, value: Json, at: str, variables: frozenset[str]) -> tuple[DataStep, ...]:

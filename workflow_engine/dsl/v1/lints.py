@@ -1,0 +1,87 @@
+"""What is allowed in an expression or a value and is probably not meant: warnings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from workflow_engine.expressions import unwrap
+from workflow_engine.expressions.lexer import closing_brace
+from workflow_engine.expressions.outputs import several
+from workflow_engine.values import Json, pointer
+
+if TYPE_CHECKING:
+    from workflow_engine.dsl.v1.workflow import WorkflowLowering
+
+_PATH = r"(?:\.[a-zA-Z_][a-zA-Z0-9_]*|\[(?:\d+|\"[^\"\\]*\")\])"
+_EXPRESSION = re.compile(
+    rf"\s*(?:\.[a-zA-Z_][a-zA-Z0-9_]*{_PATH}*"
+    rf"|\$(?:context|input|output|secrets?|task|workflow|runtime|authorization)\b{_PATH}*)\s*"
+)
+"""A path, or a variable, as a whole: hardly a text."""
+_SHORT = 60
+
+
+def value(lowering: WorkflowLowering, written: Json, at: str) -> None:
+    """Warn of texts in a value that look like expressions, and of expressions with several outputs."""
+    for place, text in _texts(written, at):
+        if "${" not in text:
+            if _EXPRESSION.fullmatch(text):
+                lowering.warning(
+                    "literal-expression",
+                    f"`{_shown(text)}` is text here, for in a value an expression stands in `${{ }}`",
+                    place,
+                )
+        elif any(several(source) for source in _expressions(text)):
+            outputs(lowering, text, place)
+
+
+def expression(lowering: WorkflowLowering, text: str, at: str) -> None:
+    """Warn of a place that is an expression as a whole, and has several outputs."""
+    source = unwrap(text)
+    if several(text if source is None else source):
+        outputs(lowering, text, at)
+
+
+def outputs(lowering: WorkflowLowering, text: str, at: str) -> None:
+    message = (
+        f"`{_shown(text)}` mostly has several outputs, which come as an array, but one comes as it is and none as "
+        "null; in `[ ]` it is always an array, `first( )` takes one"
+    )
+    lowering.warning("several-outputs", message, at)
+
+
+def loop(lowering: WorkflowLowering, items: Json, at: str) -> None:
+    """Hint that a loop over null is none (decision A16)."""
+    text = items.strip() if isinstance(items, str) else items
+    source = unwrap(text) if isinstance(text, str) else None
+    if (text if source is None else source.strip()) in (None, "null", "empty"):
+        message = "there is nothing to go over: with null the loop has no rounds, and its output is its input"
+        lowering.warning("null-loop", message, at)
+
+
+def _texts(written: Json, at: str) -> Iterator[tuple[str, str]]:
+    if isinstance(written, dict):
+        for key, item in written.items():
+            yield from _texts(item, at + pointer(key))
+    elif isinstance(written, list):
+        for number, item in enumerate(written):
+            yield from _texts(item, at + pointer(number))
+    elif isinstance(written, str):
+        yield at, written
+
+
+def _expressions(text: str) -> Iterator[str]:
+    at = 0
+    while (start := text.find("${", at)) >= 0:
+        end = closing_brace(text, start + 2)
+        if end is None:
+            return
+        yield text[start + 2 : end]
+        at = end + 1
+
+
+def _shown(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _SHORT else flat[: _SHORT - 1] + "…"
