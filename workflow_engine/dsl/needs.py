@@ -95,6 +95,13 @@ def grpc_key(given: JsonObject) -> str | None:
     return None if "{" in proto + name + method else f"{proto}#{name}#{method}"
 
 
+def rpc_parts(operation: str) -> tuple[str, str, str]:
+    """The address of the proto, the service and the method in ``<proto>#<service>#<method>``; empty where missing."""
+    parts = operation.rsplit("#", 2)
+    proto, service, method = [*parts, "", ""][:3]
+    return proto, service, method
+
+
 def document_uri(given: JsonObject, member: str = "document") -> str | None:
     """The address in ``document: {endpoint}``, as text or ``{uri}``; *member* may have another name."""
     document = given.get(member)
@@ -308,6 +315,9 @@ def _v0_8(data: JsonObject) -> Iterator[Need]:
         operation, place = str(function.get("operation")), f"/functions/{number}/operation"
         if function.get("type") == "asyncapi":
             yield Need("asyncapi", operation, place, operation)
+        elif function.get("type") == "rpc" or ("type" not in function and operation.count("#") > 1):
+            proto, service, method = rpc_parts(operation)
+            yield Need("grpc", operation, place, f"{service}#{method}", proto)
         elif function.get("type", "rest") == "rest":
             document, _, name = operation.rpartition("#")
             yield Need("openapi", operation, place, name, document)

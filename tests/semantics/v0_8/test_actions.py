@@ -6,6 +6,7 @@ Decisions B9, B14, B16, B17, B28, B32, B33, B35, B38, B43, B46, B49 and B50.
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from aiohttp import web
 
 from tests.semantics.v0_8.documents import error, kind, output, problems, refused, warnings, workflow
 from tests.semantics.v0_8.services import pin, published, services
+from tests.standins.greeter import PROTO, greeter
 from workflow_engine import dsl
+from workflow_engine.cli.resources import LocalFiles
 
 ADD = "functions: [{name: add, operation: 'file://api.json#add'}]\n"
 SET = "functions: [{name: set, type: expression, operation: '{seen: .}'}]\n"
@@ -48,17 +51,55 @@ async def test_b14_an_error_that_nothing_handles_fails_the_workflow(run: Any) ->
     assert (kind(fault), fault["status"], fault["instance"]) == ("communication", 503, "/states/0/actions/0")
 
 
-def test_b43_two_number_signs_make_a_function_rpc_and_addresses_stay_as_they_are_written() -> None:
+GREET = """
+functions:
+  - name: greet
+    operation: file://app/greet.proto#GreeterApi.Greeter#SayHello
+    metadata: {host: localhost, port: %d}
+  - {name: fail, type: rpc, operation: 'file://app/greet.proto#Greeter#Fail', metadata: {host: localhost, port: %d}}
+states:
+  - name: A
+    type: operation
+    actions:
+      - functionRef: {refName: greet, arguments: {name: '${ .user }'}}
+        actionDataFilter: {results: .message, toStateData: .greeting}
+    %s
+"""
+
+
+async def test_b43_two_number_signs_make_a_function_rpc_which_is_called_over_grpc(
+    run: Any, tmp_path: Path
+) -> None:
+    """Where the service is, its metadata says, for 0.8 has no property for it."""
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/greet.proto").write_text(PROTO)
+    async with greeter() as server:
+        body = GREET % (server.port, server.port, "end: true")
+        local = await LocalFiles.open([])
+        pinned = await local.answers(dsl.parse(workflow(body)), str(tmp_path / "w.yaml"))
+        assert await output(run, body, {"user": "Ada"}, resources=pinned) == {
+            "user": "Ada",
+            "greeting": "Hello, Ada!",
+        }
+        body = body.replace("refName: greet, arguments: {name", "refName: fail, arguments: {code: 5, message")
+        fault = await error(run, body, {"user": "nobody"}, resources=pinned)
+    assert (kind(fault), fault["status"], fault["instance"]) == ("communication", 404, "/states/0/actions/0")
+
+
+def test_b43_addresses_stay_as_they_are_written_and_a_service_of_grpc_needs_one() -> None:
     body = """
     functions:
-      - {name: a, operation: 'file://x.proto#Shop#Buy'}
+      - {name: a, operation: 'file://x.proto#Shop#Buy'%s}
       - {name: b, operation: 'api/services.json#x'}
       - {name: c, operation: 'http.example.org/services.json#x'}
     states: [{name: A, type: inject, data: {}, end: true}]
     """
-    found = refused(body)
-    assert (found.code, found.pointer) == ("unsupported", "/functions/0/operation")
-    assert "rpc" in found.message
+    found = refused(body % "")
+    assert (found.code, found.pointer) == ("missing-property", "/functions/0")
+    assert "metadata: {host: name, port: number}" in found.message
+    assert problems(body % ", metadata: {host: shop.example, tls: false}") == []
+    found = refused(body.replace("x.proto#Shop#Buy'", "x.proto#Buy', type: rpc") % ", metadata: {host: h}")
+    assert (found.code, found.pointer) == ("invalid-value", "/functions/0/operation")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
+from workflow_engine.dsl.needs import rpc_parts
 from workflow_engine.dsl.v0_8 import errors, events
-from workflow_engine.dsl.v0_8.definitions import RUNNABLE, function_type
+from workflow_engine.dsl.v0_8.definitions import RUNNABLE, function_type, grpc_server
 from workflow_engine.graph.model import (
     Action,
     Assign,
@@ -208,6 +209,14 @@ def _target(
         message_: JsonObject = {"message": {"payload": "${ . }" if arguments is None else arguments}}
         sent = lowering.template(message_, variables, where)
         return Operation("asyncapi", sent, (operation,), wait=wait), False
+    if kind == "rpc":
+        _, service, method = rpc_parts(operation)
+        asked: JsonObject = {
+            **(grpc_server(function, service) or {}),
+            "method": method,
+            "arguments": arguments or {},
+        }
+        return Operation("grpc", lowering.template(asked, variables, where), (operation,), wait=wait), wait
     document, _, operation_id = operation.rpartition("#")
     call: JsonObject = {
         "document": {"endpoint": document},

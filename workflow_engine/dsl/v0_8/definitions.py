@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, TypeAlias
 
 from workflow_engine import expressions
+from workflow_engine.dsl.needs import rpc_parts
 from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ Named: TypeAlias = "dict[str, tuple[JsonObject, str]]"
 """Definitions by name, each with its pointer."""
 
 LISTS = ("functions", "events", "errors", "retries", "auth")
-RUNNABLE = frozenset({"asyncapi", "expression", "rest"})
+RUNNABLE = frozenset({"asyncapi", "expression", "rest", "rpc"})
 """The function types that actions can call."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -77,6 +78,33 @@ def _check_function(
     elif kind == "rest" and not all(operation.partition("#")):
         shape = f"{operation!r} must be <address of an OpenAPI document>#<operationId>"
         lowering.problem("invalid-value", shape, f"{at}/operation")
+    elif kind == "rpc":
+        _check_rpc(lowering, definition, operation, at)
+
+
+def _check_rpc(lowering: WorkflowLowering, definition: JsonObject, operation: str, at: str) -> None:
+    """A function of gRPC; where its service is, 0.8 has no property for, so that ``metadata`` says it."""
+    if not all(rpc_parts(operation)):
+        shape = f"{operation!r} must be <address of a proto>#<service>#<method>"
+        lowering.problem("invalid-value", shape, f"{at}/operation")
+    server = grpc_server(definition)
+    if server is None:
+        message = (
+            "a function of type `rpc` needs the address of its service, for which 0.8 has no property: write "
+            "`metadata: {host: name, port: number}`, with `tls: false` where the service is called without TLS"
+        )
+        lowering.problem("missing-property", message, at)
+
+
+def grpc_server(definition: JsonObject, name: str = "") -> JsonObject | None:
+    """The arguments of a grpc call that say where the service *name* is, by the metadata of a function; else None."""
+    metadata = definition.get("metadata")
+    known: JsonObject = metadata if isinstance(metadata, dict) else {}
+    host, port, tls = known.get("host"), known.get("port"), known.get("tls")
+    if not isinstance(host, str) or not host or not isinstance(port, int | None) or isinstance(port, bool):
+        return None
+    service: JsonObject = {"name": name, "host": host, **({} if port is None else {"port": port})}
+    return {"service": service, "$tls": tls} if isinstance(tls, bool) else {"service": service}
 
 
 def iteration_names(lowering: WorkflowLowering) -> frozenset[str]:
