@@ -1,12 +1,18 @@
-"""The fixture `engine`: a real container engine, which the code under test finds by ``DOCKER_HOST``."""
+"""What processes need that not every machine has: the fixture `engine`, a container engine, and Node.js.
+
+The code under test finds the engine by ``DOCKER_HOST``.
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from tests.standins.container_engine import NoEngine, container_engine
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,14 @@ EVERYTHING = frozenset(PROCESSES)
         ({"WFE_HOST": "::1", "WFE_API_URL": "http://[::1]:8080"}, EVERYTHING),
         ({"WFE_HOST": "0.0.0.0", "WFE_API_TOKEN": "t"}, frozenset()),
         ({"WFE_API_URL": "https://wfe.example"}, frozenset()),
+        ({"WFE_TEMPORAL_ADDRESS": "cluster.example:7233"}, frozenset()),
+        ({"WFE_TEMPORAL_ADDRESS": "[::1]:7233"}, EVERYTHING),
         ({"WFE_PROCESSES": "none"}, frozenset()),
         ({"WFE_PROCESSES": "script, mcp"}, frozenset({"script", "mcp"})),
         ({"WFE_PROCESSES": "all", "WFE_HOST": "0.0.0.0", "WFE_API_TOKEN": "t"}, EVERYTHING),
     ],
 )
-def test_processes_are_allowed_by_choice_or_where_only_this_machine_reaches_the_api(environ, allowed):
+def test_processes_are_allowed_by_choice_or_where_everything_is_on_this_machine(environ, allowed):
     assert Settings.from_env(environ).allowed_processes == allowed
 
 

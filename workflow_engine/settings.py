@@ -88,7 +88,7 @@ class Settings:
     processes: tuple[str, ...] | None = _setting(
         None,
         "processes that workflows may start on a worker's machine: script, shell, container, mcp; or all, or none; "
-        "default: all, but none where the API is reached at another address than loopback",
+        "default: all, but none where the API or Temporal is reached at another address than loopback",
     )
     process_seconds: float = _setting(3600, "longest time that a process may take, in seconds")
     process_memory: float = _setting(
@@ -158,10 +158,12 @@ class Settings:
     @property
     def allowed_processes(self) -> frozenset[str]:
         """The kinds of processes that workflows may start. Where nobody has chosen: all while only this machine can
-        reach the API, at the address we listen on and at the one we call it by.
+        reach the API (where we listen, and where we call it) and Temporal, whose other clients could have workers run
+        what they like.
         """
         if self.processes is None:
-            hosts = {self.host, urlsplit(self.api_url).hostname or ""}
+            temporal = self.temporal_address.rpartition(":")[0].strip("[]")
+            hosts = {self.host, urlsplit(self.api_url).hostname or "", temporal}
             return frozenset(PROCESSES if hosts <= LOOPBACK else ())
         return frozenset(PROCESSES if "all" in self.processes else self.processes) - {"none"}
 

@@ -154,6 +154,46 @@ def test_a_run_completes_though_the_whole_of_wfe_dev_is_killed(tmp_path: Path) -
             check_effects(base, server, "j2")
 
 
+PROCESSES = """
+document: {dsl: '1.0.3', namespace: test, name: processes, version: '1.0.0'}
+do:
+  - forget:
+      run:
+        await: false
+        shell:
+          command: |
+            mark() { echo "$WFE_IDEMPOTENCY_KEY $$ $1" >> FILE; }
+            mark detached; sleep 4; mark done
+  - work:
+      run:
+        shell: {command: 'echo "$WFE_IDEMPOTENCY_KEY $$ work" >> FILE; sleep 4; echo worked'}
+"""
+
+
+def test_processes_that_are_lost_with_their_worker_are_run_again_under_the_same_key(tmp_path: Path) -> None:
+    """Also one that nobody waits for, and whose run has ended."""
+    file = tmp_path / "marks"
+
+    def marks(what: str) -> list[list[str]]:
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [line.split() for line in lines if line.endswith(what)]
+
+    text = PROCESSES.replace("FILE", str(file))
+    with dev(tmp_path / "data") as running:
+        base = running.urls["api"]
+        post(base, "/v1/workflows", text, "application/yaml")
+        post(base, "/v1/workflows/test/processes/latest/runs?id=p1", {})
+        until(lambda: marks("work") and marks("detached"), "both processes run")
+        os.kill(program(running, "workflow_engine", "worker"), signal.SIGKILL)
+        assert completed(base, "p1") == "worked\n"
+        until(lambda: marks("done"), "the process that nobody waits for is done")
+    for what, place in (("work", "/do/1/work"), ("detached", "/do/0/forget")):
+        keys, pids = {each[0] for each in marks(what)}, {each[1] for each in marks(what)}
+        assert keys == {f"p1{place}"}
+        assert len(pids) == 2, "the first of them ended with its worker"
+    assert len(marks("done")) == 1
+
+
 def test_an_acknowledged_event_starts_one_run_though_the_api_dies_before_it_could(tmp_path: Path) -> None:
     with dev(tmp_path / "data") as running:
         base = running.urls["api"]

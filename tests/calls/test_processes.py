@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from asyncio.subprocess import PIPE
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import pytest
 from aiohttp import web
 
 from tests.calls.conftest import make_context
+from tests.engines import needs_node
 from tests.processes import has_gone
 from tests.standins.server import serve
-from workflow_engine.calls import script, shell
+from workflow_engine.calls import Egress, script, shell
 from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.errors import Error, Fault
+from workflow_engine.processes.privacy import close_to_others
 
 MIB = 1024 * 1024
 BOUNDS = ProcessBounds(seconds=30, memory=150 * MIB, processes=20, output=50_000)
@@ -71,7 +74,9 @@ HUNGRY = {
 }
 
 
-@pytest.mark.parametrize("hungry", HUNGRY)
+@pytest.mark.parametrize(
+    "hungry", [pytest.param(each, marks=needs_node if "js" in each else ()) for each in HUNGRY]
+)
 async def test_a_script_that_takes_all_memory_is_ended(context, hungry):
     error = await failing(script.call(HUNGRY[hungry], context))
     assert error.type.endswith("/runtime")
@@ -210,6 +215,28 @@ async def test_a_process_ends_with_its_worker_however_that_ends_and_its_folder_w
     async with asyncio.timeout(20):
         while there(home):  # noqa: ASYNC110 - the guard removes it, and tells nobody
             await asyncio.sleep(0.01)
+
+
+async def test_a_process_cannot_look_into_its_worker(context):
+    """What is in the environment of a worker when it starts, and not that of the system's other processes."""
+    code = """
+import asyncio
+from tests.calls.test_processes import peeking
+asyncio.run(peeking())
+"""
+    environment = {**os.environ, "PLANTED": "planted-in-the-worker"}
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", code, env=environment, stdout=PIPE)
+    printed, _ = await worker.communicate()
+    assert printed == b"nothing\n"
+
+
+async def peeking() -> None:
+    """What a worker does for a script that looks for its secrets."""
+    close_to_others()
+    look = f"tr '\\0' '\\n' < /proc/{os.getpid()}/environ | grep -o planted-in-the-worker || echo nothing"
+    async with Egress() as egress:
+        context = make_context(egress, processes=frozenset({"shell"}), bounds=BOUNDS)
+        print(await shell.call({"command": look}, context), end="")
 
 
 async def test_a_process_has_no_descriptors_of_ours(context, tmp_path):

@@ -113,7 +113,7 @@ _COMPILE = {
     "not-a-path": "The place where a value is put must be a plain path such as `.customer.name`, not a computation.",
     "process-not-allowed": "The workflow starts a process on the worker (`run: script`, `shell`, `container`, or "
     "an MCP server over stdio), and the operator has not allowed that kind with the setting `WFE_PROCESSES`. Unless "
-    "it is set, all are allowed where only the machine itself can reach the API, and none elsewhere.",
+    "it is set, all are allowed where API and Temporal are on this machine, and none elsewhere.",
     "null-loop": "A loop over null has no rounds, and its output is its input. Name what it should go over.",
     "recursive-function": "A function calls itself, directly or through others. Functions are put in the place of "
     "their calls, so they cannot; use a loop, or a workflow that runs itself.",

@@ -47,7 +47,8 @@ SWEEP_BOUND = 2.0
 """Seconds given to killed orphans to vanish; one in an uninterruptible system call is left to the kernel."""
 LOOK_EVERY = 0.025
 """Seconds between looks at what a program uses that has limits: what multiplies does so in milliseconds."""
-_SET_PDEATHSIG, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 1, 36, 38
+_SET_PDEATHSIG, _CAPBSET_DROP, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 1, 24, 36, 38
+_PRYING = (19, 21, 38)  # CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_PERFMON
 _MIB = 1024 * 1024
 _MANY = 1000
 _TASKS = 16
@@ -63,8 +64,8 @@ class Limits(NamedTuple):
     them has open. Memory and processes are looked at again and again, and what is over its limit is killed. Besides,
     one process cannot map much more memory than the limit at all; and where we may make control groups, the kernel
     lets there be no more than a multiple of the processes, so that they cannot outrun us. A program with any limit
-    gives way to others on a busy machine, is the first to go when there is no memory left, and gains no privileges
-    from programs that it executes. Linux; elsewhere only *file* and *files* hold.
+    gives way to others on a busy machine, is the first to go when there is no memory left, gains no privileges from
+    programs that it executes, and cannot look into us, even as root. Linux; elsewhere only *file* and *files* hold.
     """
 
     memory: int = 0
@@ -283,6 +284,8 @@ def _ties_to_this_process(limits: Limits, group: Path | None) -> Callable[[], No
             _limit(bounds)
             if prctl is not None:
                 _give_way(group)
+                for capability in _PRYING:
+                    prctl(_CAPBSET_DROP, capability, 0, 0, 0)
                 prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
     return tie
@@ -375,12 +378,9 @@ def _resident(pid: int) -> int:
 
 def _proportional(pid: int) -> int:
     """The same, with each shared page divided among those that share it."""
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, IndexError, ValueError):
-        pass
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(text.partition("\nPss:")[2].split()[0]) * 1024
     return _resident(pid)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.engines import needs_node
 from tests.running import KEY
 from tests.semantics.v1.documents import error, kind, output, refused
 
@@ -163,6 +164,7 @@ async def test_a_process_takes_no_longer_than_the_timeout_of_its_task(run: Any) 
 # --- scripts ------------------------------------------------------------------------------------------------
 
 
+@needs_node
 @pytest.mark.parametrize("language", ["js", "javascript"])
 async def test_a64_a_script_with_a_list_gets_it_as_argv_and_its_stdout_is_the_output(
     run: Any, language: str
@@ -178,6 +180,7 @@ async def test_a64_a_python_script_gets_argv_stdin_and_environment(run: Any) -> 
     assert await output(run, python(code, given)) == "['a'] in bar\n"
 
 
+@needs_node
 async def test_a64_a_map_of_arguments_are_variables_and_what_the_code_returns_is_the_output(run: Any) -> None:
     given = {"arguments": {"order": "${ .order }", "factor": 2}}
     order = {"order": {"prices": [1, 2.5], "name": "Ä\n"}}
@@ -189,6 +192,7 @@ async def test_a64_a_map_of_arguments_are_variables_and_what_the_code_returns_is
     assert await output(run, js(code, given), order) == found
 
 
+@needs_node
 async def test_a64_javascript_may_await_import_and_use_its_own_templates(run: Any) -> None:
     code = "const { sep } = await import('node:path');\nreturn `${x}${sep}${require('node:path').sep}`"
     assert await output(run, js(code, {"arguments": {"x": 1}})) == "1//"
@@ -207,6 +211,7 @@ async def test_a64_return_beside_a_map_wins_over_what_the_code_returns(
     assert await output(run, body) == expected
 
 
+@needs_node
 async def test_a64_code_that_returns_nothing_gives_null(run: Any) -> None:
     assert await output(run, python("pass", {"arguments": {"x": 1}})) is None
     assert await output(run, js("", {"arguments": {}})) is None
@@ -221,11 +226,13 @@ async def test_a64_code_that_returns_nothing_gives_null(run: Any) -> None:
         (python("return float('nan')", {"arguments": {}}), "JSON"),
         (python("def (", {"arguments": {}}), "SyntaxError"),
         (python("import os; os._exit(0)", {"arguments": {}}), "before it returned a value"),
-        (js("throw new Error('too bad')"), "Error: too bad"),
-        (js("return () => 1", {"arguments": {}}), "cannot be written as JSON"),
-        (js("return 10n", {"arguments": {}}), "BigInt"),
-        (js("return missing", {"arguments": {}}), "missing is not defined"),
-        (js("process.exit(0)", {"arguments": {}}), "before it returned a value"),
+        pytest.param(js("throw new Error('too bad')"), "Error: too bad", marks=needs_node),
+        pytest.param(js("return () => 1", {"arguments": {}}), "cannot be written as JSON", marks=needs_node),
+        pytest.param(js("return 10n", {"arguments": {}}), "BigInt", marks=needs_node),
+        pytest.param(js("return missing", {"arguments": {}}), "missing is not defined", marks=needs_node),
+        pytest.param(
+            js("process.exit(0)", {"arguments": {}}), "before it returned a value", marks=needs_node
+        ),
     ],
 )
 async def test_a64_what_goes_wrong_in_a_script_is_told(run: Any, body: str, told: str) -> None:

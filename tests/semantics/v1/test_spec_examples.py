@@ -12,6 +12,7 @@ import pytest
 import catalog
 from tests.brokers.web import Web
 from tests.conftest import SPEC
+from tests.engines import needs_node
 from tests.semantics.v1.documents import event, kind, pinned, workflow
 from tests.standins.container_engine import ask
 from tests.standins.elsewhere import LEIA, LUKE, ORDERS
@@ -494,6 +495,7 @@ async def test_a_shell_command_reads_its_input_and_its_arguments(run: Any) -> No
     assert await completed(run, "run-shell-stdin-and-arguments") == expected
 
 
+@needs_node
 async def test_a_script_of_javascript_reads_its_input_its_arguments_and_its_environment(run: Any) -> None:
     found = await completed(run, "run-script-with-stdin-and-arguments")
     assert found == "stdin >  Hello Workflow\narg >  hello\nenv >  bar\n"
