@@ -23,7 +23,7 @@ KEY = "k3y-0f-the-service/and=more"
 PASSWORD = "correct horse battery"
 
 DOCUMENT = """
-document: {{dsl: '1.0.3', namespace: test, name: keeps, version: '1.0.0'}}
+document: {{dsl: '1.0.3', namespace: test, name: keeps, version: '1.0.0', metadata: {{lifecycleEvents: task}}}}
 use: {{secrets: [key, login, client]}}
 do:
   - header:
@@ -132,6 +132,8 @@ def test_the_values_of_secrets_are_in_nothing_that_is_written(
     paths = ("/v1/runs", "/v1/workflows/test/keeps/latest", "/v1/events?channel=default&type=t.told")
     answers += [text_of(base, path) for path in paths]
     assert "t.told" in answers[-1]
+    answers.insert(-1, text_of(base, "/v1/events?channel=lifecycle&limit=1000"))
+    assert "task.faulted" in answers[-2]
     assert "[redacted]" in answers[-1]
     assert "[redacted]" in answers[1]
     written = {"answers": "\n".join(answers).encode()}

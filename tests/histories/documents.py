@@ -229,6 +229,21 @@ RUNS = {
         ),
         status="faulted",
     ),
+    "lifecycle": Recorded(
+        workflow(
+            """
+            do:
+              - loop: {for: {in: '[1, 2]'}, do: [{nap: {wait: PT0.01S}}, {add: {set: '${ . + $item }'}}]}
+              - hear: {listen: {to: {one: {with: {type: t.go}}}}}
+              - race: {fork: {compete: true, branches: [{slow: {wait: PT30S}}, {fast: {wait: PT0.01S}}]}}
+              - fail:
+                  try: [{raised: {raise: {error: {type: 'https://e.example/x', status: 400}}}}]
+                  catch: {retry: {delay: PT0.01S, limit: {attempt: {count: 1}}}, do: []}
+            """
+        ).replace("version:", "metadata: {lifecycleEvents: 'task,status'}, version:", 1),
+        0,
+        events=[event("t.go", "1", {"n": 1})],
+    ),
     "long": Recorded(
         workflow("do: [{loop: {for: {in: '[range(3200)]'}, do: [{add: {set: '${ . + 1 }'}}]}}]"), 0
     ),

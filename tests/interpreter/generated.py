@@ -17,8 +17,9 @@ LONGER = 50
 class Drawing:
     """Draws the parts of one document; every task has a name of its own, which it leaves in the trace."""
 
-    def __init__(self, draw: st.DrawFn) -> None:
+    def __init__(self, draw: st.DrawFn, *, forks: bool) -> None:
         self.draw = draw
+        self.forks = forks
         self.tasks = 0
         self.waits = 0
 
@@ -53,7 +54,8 @@ class Drawing:
 
     def task(self, name: str, depth: int, later: list[str], *, functions: bool) -> dict[str, Any]:
         simple = ["set", "set", "switch", "wait", "raise"]
-        kinds = [*simple, "do", "for", "try", "fork", "call"] if depth > 0 else simple
+        composite = ["do", "for", "try", "fork", "call"] if self.forks else ["do", "for", "try", "call"]
+        kinds = [*simple, *composite] if depth > 0 else simple
         kind = self.pick(*kinds)
         if kind == "call" and functions:
             return {"call": "step"}
@@ -115,5 +117,5 @@ class Drawing:
 
 
 @st.composite
-def documents(draw: st.DrawFn) -> dict[str, Any]:
-    return Drawing(draw).document()
+def documents(draw: st.DrawFn, *, forks: bool = True) -> dict[str, Any]:
+    return Drawing(draw, forks=forks).document()

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from tests.running import TemporalRunner, temporal_runner
-from tests.semantics.v1.test_lifecycle import audience, check, told
+from tests.runtimes.test_following import until
+from tests.semantics.v1.test_lifecycle import audience, check, short, told, wishing
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
+from workflow_engine.engine.schedules import Plan
 from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.runtimes.temporal.effects import MOST_UNTOLD
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
+from workflow_engine.runtimes.temporal.schedules import TemporalSchedules
 from workflow_engine.values import Json
 
 pytestmark = pytest.mark.temporal
@@ -157,3 +163,105 @@ async def test_what_the_router_refuses_for_ever_is_left_out_and_the_run_complete
         run_id = await started(runner.client, runner.queue, HEADER + "do: [{a: {set: {x: 1}}}]")
         assert (await runner.runtime.wait(run_id, 30)).status == "completed"
         assert await runner.told("lifecycle", run_id) == []
+
+
+async def test_a_run_that_is_cancelled_while_the_router_is_down_tells_so_later(
+    temporal_address: str, internet: Any
+) -> None:
+    async with temporal_runner(temporal_address, internet, wrap=lambda router: Broken(router, 3)) as runner:
+        run_id = await started(runner.client, runner.queue, HEADER + "do: [{nap: {wait: PT60S}}]")
+        await until(runner.runtime, run_id, "waiting")
+        await runner.runtime.cancel(run_id)
+        assert (await runner.runtime.wait(run_id, 60)).status == "cancelled"
+        assert [short(event) for event in await runner.told("lifecycle", run_id)] == [
+            "started", "nap created", "nap started", "nap cancelled", "cancelled",
+        ]  # fmt: skip
+
+
+async def test_a_run_that_is_suspended_before_it_begins_tells_both(runner: TemporalRunner) -> None:
+    bundle = Bundle.of(dsl.parse(HEADER + "do: [{a: {set: {x: 1}}}]"), {})
+    run_id = f"run-{runner.queue}"
+    await runner.client.start_workflow(
+        "told",
+        args=[{}, bundle],
+        id=run_id,
+        task_queue=runner.queue,
+        memo={"lifecycle": audience().to_json()},
+        start_signal="suspend",
+    )
+    await until(runner.runtime, run_id, "suspended")
+    await runner.runtime.resume(run_id)
+    assert (await runner.runtime.wait(run_id, 30)).status == "completed"
+    assert [short(event) for event in await runner.told("lifecycle", run_id)] == [
+        "started", "suspended", "resumed", "a created", "a started", "a completed", "completed",
+    ]  # fmt: skip
+
+
+async def test_a_run_that_is_reset_tells_only_what_is_new(runner: TemporalRunner) -> None:
+    body = """
+do:
+  - first: {set: {x: 1}}
+  - nap: {wait: {milliseconds: 10}}
+  - step: {set: {x: 2}}
+  - rest: {wait: {milliseconds: 10}}
+"""
+    ended = await runner(HEADER + body, audience=audience())
+    before = [event["id"] for event in ended.told]
+    history = await runner.history(ended.run_id)
+    tasks = [
+        event.event_id for event in history if event.HasField("workflow_task_completed_event_attributes")
+    ]
+    await runner.client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace="default",
+            workflow_execution=WorkflowExecution(workflow_id=ended.run_id),
+            workflow_task_finish_event_id=tasks[1],
+            request_id=ended.run_id,
+        )
+    )
+    assert (await runner.runtime.wait(ended.run_id, 30)).status == "completed"
+    again = await runner.told("lifecycle", ended.run_id)
+    assert [event["id"] for event in again] == before
+    assert any(
+        event.HasField("workflow_task_failed_event_attributes")
+        for event in await runner.history(ended.run_id)
+    )
+
+
+async def test_a_run_that_is_started_by_name_does_as_its_document_says(runner: TemporalRunner) -> None:
+    document = wishing("task", "do: [{a: {set: {x: 1}}}]")
+    runner.deployed = [Bundle.of(dsl.parse(document), {})]
+    run_id = f"by-hand-{runner.queue}"
+    handle = await runner.client.start_workflow("test", id=run_id, task_queue=runner.queue)
+    assert await handle.result() == {"x": 1}
+    events = await runner.told("lifecycle", run_id)
+    assert [short(event) for event in events] == [
+        "started", "a created", "a started", "a completed", "completed",
+    ]  # fmt: skip
+    assert events[0]["source"] == "/"
+    assert events[-1]["data"]["outputUri"] == f"/v1/runs/{run_id}/output"
+
+
+@pytest.mark.parametrize("when", ["every: {minutes: 60}", "after: {minutes: 60}"])
+async def test_a_run_that_the_clock_starts_is_told_of_too(runner: TemporalRunner, when: str) -> None:
+    document = f"{HEADER}schedule: {{{when}}}\ndo: [{{a: {{set: {{x: 1}}}}}}]"
+    bundle = Bundle.of(dsl.parse(document), {})
+    graph = bundle.graph()
+    assert graph.schedule is not None
+    plan = Plan(graph.name, graph.schedule, bundle, datetime.now(UTC))
+    schedules = TemporalSchedules(
+        runner.client, runner.queue, search_attributes=False, audience=audience("workflow")
+    )
+    await schedules.set(plan)
+    try:
+        if when.startswith("every"):
+            await schedules.trigger(plan)
+        while not (recent := (await schedules.state(plan)).recent):
+            pass
+        [run] = recent
+        assert (await runner.runtime.wait(run.run_id, 30)).status == "completed"
+        events = await runner.told("lifecycle", run.run_id)
+        assert [short(event) for event in events] == ["started", "completed"]
+        assert events[0]["source"] == "https://api.example"
+    finally:
+        await schedules.remove(graph.name.namespace, graph.name.name)
