@@ -1,14 +1,17 @@
-"""Cron expressions: five fields (minute, hour, day, month, weekday) to the calendars they stand for.
+"""Cron expressions to the calendars they stand for: five fields (minute, hour, day, month, weekday), or Quartz.
 
 What each field may be is that of crontab(5): ``*``, a number, a range ``1-5``, a step ``*/15`` or ``8-18/2``, a list of
 these, and the names of months and weekdays; Sunday is 0 and 7. Where both day and weekday are restricted, either
 will do, which is why one expression may need two calendars.
+
+Quartz, which DSL 0.8 takes too (decision B37), has six or seven fields: a second before them and a year after. It
+counts weekdays from 1 for Sunday, and has ``?`` for the day or the weekday that does not matter.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workflow_engine.graph.schedule import (
     EACH_DAY,
@@ -84,6 +87,15 @@ _FIELDS = (
 )
 
 
+_QUARTZ_FIELDS = (
+    _Field("second", 0, 59),
+    *_FIELDS[:4],
+    _Field("day of the week", 1, 7, _WEEKDAYS),
+    _Field("year", 1970, 2099),
+)
+_LAST = re.compile(r"#|\bl\b|[0-9]l|[0-9]*w\b|l-")
+
+
 def calendars(text: str) -> tuple[Calendar, ...]:
     """The calendars that the cron expression *text* stands for; `ValueError` says what is wrong with it."""
     lowered = text.strip().lower()
@@ -119,6 +131,33 @@ def calendars(text: str) -> tuple[Calendar, ...]:
     if not possible:
         raise ValueError(f"{text.strip()!r} never comes: no such month has such a day")
     return possible
+
+
+def calendars_or_quartz(text: str) -> tuple[Calendar, ...]:
+    """As `calendars`; six or seven fields are read as Quartz reads them (decision B37)."""
+    fields = text.lower().split()
+    if len(fields) not in (6, 7) or len(text) > MAX_LENGTH:
+        return calendars(text)
+    if _LAST.search(text.lower()):
+        raise ValueError(
+            f"{text.strip()!r} uses L, W or # of Quartz, which no calendar of the server can say"
+        )
+    if (fields[3] == "?") == (fields[5] == "?"):
+        plain = [field for field in (fields[3], fields[5]) if field in "*?"]
+        if not plain:
+            raise ValueError(
+                "write ? for the day of the month or for the day of the week: the other one counts"
+            )
+    plain_fields = ["*" if field == "?" else field for field in fields]
+    parsed = [field.ranges(item) for field, item in zip(_QUARTZ_FIELDS, plain_fields, strict=False)]
+    second, minute, hour, day, month, weekday = parsed[:6]
+    days = tuple(Range(item.start - 1, item.end - 1, item.step) for item in weekday)
+    calendar = Calendar(minute, hour, day, month, EACH_WEEKDAY if plain_fields[5] == "*" else days, second)
+    if len(parsed) == 7 and plain_fields[6] != "*":
+        calendar = replace(calendar, year=parsed[6])
+    if not _happens(calendar):
+        raise ValueError(f"{text.strip()!r} never comes: no such month has such a day")
+    return (calendar,)
 
 
 def _with(common: Calendar, day: tuple[Range, ...], weekday: tuple[Range, ...]) -> Calendar:

@@ -76,9 +76,6 @@ REFUSED: list[tuple[str, Any, str | None]] = [
     ("/functions", "functions.json", None),
     ("/events", "events.json", None),
     ("/constants", "constants.json", None),
-    ("/start", {"stateName": "Start", "schedule": "R/PT1H"}, "/start/schedule"),
-    ("/start", {"stateName": "Start", "schedule": {"interval": "R/PT1H"}}, "/start/schedule"),
-    ("/start", {"stateName": "Start", "schedule": {"cron": "0 0/15 * * * ?", "timezone": "UTC"}}, "/start/schedule"),
     # definitions
     ("/functions/1", {"name": "x", "type": "graphql", "operation": "https://e.example#query#q"}, "/functions/1/type"),
     ("/functions/1", {"name": "x", "type": "odata", "operation": "https://e.example#Set"}, "/functions/1/type"),

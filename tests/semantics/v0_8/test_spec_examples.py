@@ -24,6 +24,7 @@ COMPILE = {
     "async-function-invocation-example",
     "async-subflow-invocation-example",
     "car-vitals-checks",
+    "check-inbox-periodically",
     "continuing-as-a-new-execution",
     "event-based-greeting-example",
     "event-based-service-invocation",
@@ -31,6 +32,7 @@ COMPILE = {
     "filling-a-glass-of-water",
     "finalize-college-application-example",
     "greeting-example",
+    "handle-car-auction-bids-example",
     "hello-world-example",
     "monitor-job-example",  # its run asks `.jobStatus` for ever, where the answer is called `jobstatus`
     "monitor-patient-vital-signs-example",
@@ -44,8 +46,6 @@ REFUSED: dict[str, set[str]] = {
     # other files; it goes to `Cancel Request`, which is not there
     "book-lending": {"unsupported", "unknown-state"},
     "car-vitals-checks-2": {"unknown-function", "unknown-event"},  # the functions have other names
-    "check-inbox-periodically": {"unsupported"},  # a schedule
-    "handle-car-auction-bids-example": {"unsupported"},  # a schedule
     "new-patient-onboarding": {
         "unknown-event",
         "unknown-function",
@@ -326,6 +326,25 @@ async def test_an_order_is_finished_or_cancelled_at_its_deadline(run: Any, spec:
         assert found == {"new": "1", "confirmed": "1", "shipped": "1"}
     else:
         assert called == ["logcreated", "calcelorder"]
+
+
+async def test_the_inbox_is_checked_and_each_message_is_texted(run: Any, spec: Path) -> None:
+    text = read(spec, "check-inbox-periodically.json")
+    schedule = dsl.compile(dsl.parse(text)).schedule
+    assert schedule is not None
+    texted: list[Any] = []
+    messages = {"messages": ["a", "b"]}
+    async with services(checkNewMessages=lambda given: messages, sendText=texted.append) as service:
+        assert await completed(run, text, resources=await service.pin(text)) == messages
+    assert sorted(given["message"] for given in texted) == ["a", "b"]
+
+
+async def test_a_bid_for_a_car_is_stored(run: Any, spec: Path) -> None:
+    text = read(spec, "handle-car-auction-bids-example.json")
+    made = arrived("carBidMadeType", "carBidEventSource", "1", {"bid": {"carid": "car123", "amount": 3000}})
+    async with services(storeBid=lambda given: {"stored": given["bid"]["amount"]}) as service:
+        found = await completed(run, text, events=[made], resources=await service.pin(text))
+    assert found["stored"] == 3000
 
 
 async def test_provisioned_orders_are_told_at_the_end(run: Any, spec: Path) -> None:

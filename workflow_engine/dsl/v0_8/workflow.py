@@ -8,7 +8,7 @@ from collections.abc import Collection
 from workflow_engine import expressions
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
-from workflow_engine.dsl.v0_8 import definitions, errors, regions, states, transitions
+from workflow_engine.dsl.v0_8 import definitions, errors, regions, schedules, states, transitions
 from workflow_engine.dsl.v0_8.actions import last_name
 from workflow_engine.dsl.v0_8.timeouts import state_timeout, workflow_timeout
 from workflow_engine.expressions import Expression, Template
@@ -102,6 +102,7 @@ class WorkflowLowering(Lowering):
                 Validate(Schema({"type": "object"}), "input"),
             ),
             trigger=self._trigger(start, lowered),
+            schedule=schedules.schedule(self),
             title=str(self.data.get("name") or ""),
             summary=str(self.data.get("description") or ""),
             constants=constants if isinstance(constants, dict) else {},
@@ -154,8 +155,6 @@ class WorkflowLowering(Lowering):
             return GoTo("/states/0")
         if not isinstance(start, dict):
             return self.to(str(start), "/start")
-        if "schedule" in start:
-            self.unsupported("`start.schedule`", "/start/schedule")
         return self.to(str(start.get("stateName")), "/start/stateName")
 
     @property
