@@ -122,3 +122,47 @@ def rabbitmq(folder: Path, *, tls: tuple[Path, Path, Path] | None = None) -> Ite
             yield port, secure if tls is not None else None
     finally:
         subprocess.run(["epmd", "-port", str(names), "-kill"], capture_output=True, check=False)
+
+
+KAFKA = Path(__file__).parent / "kafka" / "lib"
+
+
+@contextmanager
+def kafka(folder: Path) -> Iterator[tuple[int, int]]:
+    """A Kafka of one node, without ZooKeeper; its port, and the one where ``leo`` with ``secret`` is let in."""
+    java = shutil.which("java")
+    if java is None or not KAFKA.is_dir():
+        where = "tests/brokers/kafka/pom.xml"
+        pytest.skip(
+            f"Kafka is not there: mvn -f {where} dependency:copy-dependencies, and a Java of 17 or later"
+        )
+    port, controller, guarded = free_port(), free_port(), free_port()
+    data = folder / "data"
+    data.mkdir()
+    node = "version=1\ncluster.id=MkU3OEVBNTcwNTJENDM2Qg\nnode.id=1\ndirectory.id=Zm9vYmFyYmF6cXV4cXV1eA\n"
+    (data / "meta.properties").write_text(node)
+    at = {"PLAINTEXT": port, "CONTROLLER": controller, "SASL_PLAINTEXT": guarded}
+    listeners = {name: f"{name}://127.0.0.1:{number}" for name, number in at.items()}
+    login = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_leo="secret";'
+    properties = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "listeners": ",".join(listeners.values()),
+        "advertised.listeners": ",".join(url for name, url in listeners.items() if name != "CONTROLLER"),
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config": login,
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        "log.dirs": str(data),
+    }
+    file = folder / "server.properties"
+    file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
+    quick = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    quick.append("-Dorg.slf4j.simpleLogger.defaultLogLevel=error")
+    command = [java, *quick, "-cp", f"{KAFKA}/*", "kafka.Kafka", str(file)]
+    with running(command, port, seconds=90, log=folder / "output"):
+        yield port, guarded

@@ -50,6 +50,8 @@ FindGraph = Callable[[SubRun], Awaitable[StateGraph]]
 
 DEEPEST = 32
 """How deep workflows may run workflows that they wait for."""
+ENDING_SECONDS = 10.0
+"""How long calls that were cancelled may take to end."""
 BREATH = 1000
 """How many states a run may do before everything else gets its turn."""
 
@@ -186,6 +188,7 @@ class LocalRun:
     async def _settle(self) -> None:
         """Let the detached runs end; their faults are their own."""
         await self.scheduler.settle(self._family.detached)
+        await self.scheduler.ended(ENDING_SECONDS)
         for task in self._family.detached:
             if task.outcome.error is not None and not isinstance(task.outcome.error, Fault | Cancelled):
                 raise task.outcome.error

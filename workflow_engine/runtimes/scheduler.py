@@ -126,6 +126,7 @@ class Scheduler:
         self.giving_up = False
         """What is left is cancelled for nothing else can happen to it: nobody has asked for that."""
         self._nudged: asyncio.Future[None] | None = None
+        self._ending: set[asyncio.Future[Any]] = set()
 
     def now(self) -> datetime:
         return self._now
@@ -166,6 +167,13 @@ class Scheduler:
         finally:
             if self._calls.pop(future, None) is not None:
                 future.cancel()
+                self._ending.add(future)
+                future.add_done_callback(self._ending.discard)
+
+    async def ended(self, seconds: float) -> None:
+        """Let the calls that were cancelled end, for at most so long: they may have connections to close."""
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=seconds)
 
     def nudge(self) -> None:
         """Something that is done by a real call may let a task go on, before the call is over."""

@@ -1,0 +1,133 @@
+"""Messages over Kafka, directly: a real broker of one node, on both runtimes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from tests.brokers.bridge import received
+from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
+from tests.brokers.servers import kafka
+from tests.semantics.v1.documents import kind
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    with kafka(tmp_path_factory.mktemp("kafka")) as ports:
+        yield ports
+
+
+@pytest.fixture
+def port(ports: tuple[int, int]) -> int:
+    return ports[0]
+
+
+@pytest.fixture
+async def producer(port: int) -> AsyncIterator[Any]:
+    made = AIOKafkaProducer(bootstrap_servers=f"127.0.0.1:{port}", acks="all")
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+def topic() -> str:
+    return f"notes.{uuid.uuid4().hex[:8]}"
+
+
+def notes(port: int, address: str, **more: Any) -> dict[str, Any]:
+    return pinned(asyncapi("kafka", f"127.0.0.1:{port}", address=address, **more))
+
+
+async def put(producer: Any, topic: str, *numbers: int) -> None:
+    for n in numbers:
+        await producer.send_and_wait(topic, json.dumps({"n": n}).encode(), key=b"k", headers=[("x", b"y")])
+
+
+async def first(port: int, topic: str) -> Any:
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=f"127.0.0.1:{port}", auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        return await asyncio.wait_for(consumer.getone(), 10)
+    finally:
+        await consumer.stop()
+
+
+@pytest.mark.parametrize("key", ["header", "constant", "none"])
+async def test_a_message_is_a_record_with_headers_and_a_key(
+    run: Any, port: int, topic: str, key: str
+) -> None:
+    declared = {"header": {"type": "string"}, "constant": {"const": "k-7"}}.get(key)
+    binding = {} if declared is None else {"bindings": {"kafka": {"key": declared}}}
+    headers = "{trace: t-1, key: k-7}" if key == "header" else "{trace: t-1}"
+    text = publishing("{payload: {n: '${ .n }'}, headers: " + headers + "}")
+    ended = await run(text, {"n": 7}, resources=notes(port, topic, message=binding))
+    assert (ended.status, ended.output) == ("completed", {"n": 7}), ended.error
+    record = await first(port, topic)
+    assert (json.loads(record.value), record.key) == ({"n": 7}, None if key == "none" else b"k-7")
+    assert {name: value.decode() for name, value in record.headers} == {
+        "trace": "t-1",
+        "content-type": "application/json",
+        "idempotency-key": f"{ended.run_id}/do/0/send",
+    }
+
+
+async def test_a_subscription_takes_records_since_the_run_started(
+    run: Any, port: int, producer: Any, topic: str
+) -> None:
+    await put(producer, topic, 0)
+    await asyncio.sleep(0.05)
+
+    async def send() -> None:
+        await asyncio.sleep(0.3)
+        await put(producer, topic, 1, 2, 3, 4)
+
+    sending = asyncio.create_task(send())
+    ended = await run(
+        subscribing("{filter: '${ .payload.n != 2 }', consume: {amount: 2}}"), resources=notes(port, topic)
+    )
+    await sending
+    assert ended.status == "completed", ended.error
+    assert [message["payload"]["n"] for message in ended.output] == [1, 3]
+    assert ended.output[0]["headers"] == {"x": "y", "key": "k"}
+
+
+async def test_a_subscription_of_a_group_goes_on_where_the_group_was(
+    run: Any, port: int, producer: Any, topic: str
+) -> None:
+    await put(producer, topic, 0, 1, 2)
+    group = {"bindings": {"kafka": {"groupId": {"const": f"g-{topic}"}}}}
+    for expected in ([0, 1], [2]):
+        text = subscribing(f"{{consume: {{amount: {len(expected)}}}}}")
+        ended = await run(text, resources=notes(port, topic, operation=group))
+        assert ended.status == "completed", ended.error
+        assert [message["payload"]["n"] for message in ended.output] == expected
+
+
+async def test_a_worker_that_dies_loses_and_doubles_no_record(port: int, producer: Any, topic: str) -> None:
+    since = datetime.now(UTC).timestamp()
+    await put(producer, topic, *range(6))
+    messages = await received(notes(port, topic)[f"{BASE}#noted"], 6, dies_after=(2, 5), since=since)
+    assert [message["payload"]["n"] for message in messages] == [0, 1, 2, 3, 4, 5]
+
+
+async def test_who_is_not_let_in_gets_an_authentication_fault(
+    run: Any, ports: tuple[int, int], topic: str
+) -> None:
+    for password, status in (("secret", "completed"), ("wrong", "faulted")):
+        rest = f", authentication: {{basic: {{username: leo, password: {password}}}}}"
+        ended = await run(publishing(rest=rest), {"n": 1}, resources=notes(ports[1], topic))
+        assert ended.status == status, ended.error
+    assert (kind(ended.error), ended.error["status"]) == ("authentication", 401)
+
+
+async def test_a_topic_that_cannot_be_is_a_fault(run: Any, port: int) -> None:
+    ended = await run(publishing(), {"n": 1}, resources=notes(port, "a topic/with all"))
+    assert kind(ended.error) == "configuration"

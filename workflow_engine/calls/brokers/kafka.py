@@ -1,0 +1,199 @@
+"""Kafka: the channel is a topic. A record is confirmed by all replicas; its offset tells it from all others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.abc import AbstractTokenProvider
+from aiokafka.conn import create_conn
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    IllegalArgumentError,
+    InvalidTopicError,
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+from workflow_engine.calls.brokers.link import Incoming, Link, Login, Outgoing, closed, lost, refused
+from workflow_engine.calls.context import Reception
+from workflow_engine.errors import fault
+from workflow_engine.values import Json, JsonObject
+
+ID = "idempotency-key"
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_CONTENT_TYPE = "content-type"
+_MECHANISMS = {"scramSha256": "SCRAM-SHA-256", "scramSha512": "SCRAM-SHA-512"}
+"""How a user logs in by the types of scheme of AsyncAPI; ``PLAIN`` where the server lists neither."""
+
+
+async def publish(link: Link, message: Outgoing) -> None:
+    """Send the message as one record; every replica that is in step has it when this returns."""
+    headers = {**message.headers, _CONTENT_TYPE: message.content_type, ID: message.id}
+    key = _key(link, headers)
+    options = await _options(link)
+    async with _started(link, AIOKafkaProducer(acks="all", **options), options) as producer:
+        await producer.send_and_wait(
+            _topic(link),
+            message.body,
+            key=None if key is None else key.encode(),
+            headers=[(name, value.encode()) for name, value in headers.items()],
+        )
+
+
+async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:
+    """Records from the start of the run on; with the binding ``groupId``, what the group has not had yet."""
+    group, topic = _constant(link.operation.get("groupId")), _topic(link)
+    options = await _options(link)
+    consumer = AIOKafkaConsumer(
+        topic, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", **options
+    )
+    async with _started(link, consumer, options):
+        if group is None:
+            await _go_to(consumer, reception)
+        yield None
+        while True:
+            yield _incoming(consumer, await consumer.getone(), in_group=group is not None)
+
+
+async def _go_to(consumer: Any, reception: Reception) -> None:
+    """Go on where an earlier attempt was, or begin with the first record since the run started."""
+    partitions = list(consumer.assignment())
+    ends = await consumer.end_offsets(partitions)
+    moment = int(reception.since * 1000)
+    since = await consumer.offsets_for_times(dict.fromkeys(partitions, moment))
+    for partition in partitions:
+        known = reception.progress.get(f"{partition.topic}/{partition.partition}")
+        found = since.get(partition)
+        offset = ends[partition] if found is None else found.offset
+        consumer.seek(partition, known if isinstance(known, int) else offset)
+
+
+def _incoming(consumer: Any, record: Any, *, in_group: bool) -> Incoming:
+    headers: JsonObject = {name: value.decode(errors="replace") for name, value in record.headers}
+    if record.key is not None:
+        headers.setdefault("key", record.key.decode(errors="replace"))
+    content_type = headers.get(_CONTENT_TYPE)
+    place = f"{record.topic}/{record.partition}"
+
+    async def settle() -> None:
+        if in_group:
+            await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
+
+    return Incoming(
+        record.value or b"",
+        headers,
+        content_type if isinstance(content_type, str) else None,
+        id=f"{place}/{record.offset}",
+        settle=settle,
+        at={place: record.offset + 1},
+    )
+
+
+def _topic(link: Link) -> str:
+    topic = str(link.channel.get("topic") or link.address)
+    if not _TOPIC.fullmatch(topic):
+        raise fault(
+            "configuration", f"{link.shown}: a topic of Kafka has a-z A-Z 0-9 . _ - only, not {topic[:200]!r}"
+        )
+    return topic
+
+
+def _key(link: Link, headers: dict[str, str]) -> str | None:
+    """The record's key, where the binding of the message has one: a constant, or else the header ``key``."""
+    declared = link.message.get("key")
+    if declared is None:
+        return None
+    return _constant(declared) or headers.pop("key", None)
+
+
+def _constant(schema: Json) -> str | None:
+    """The one value that a binding's *schema* allows, or its default; a text stands for itself."""
+    if isinstance(schema, str):
+        return schema
+    if not isinstance(schema, dict):
+        return None
+    allowed = schema.get("enum")
+    value = schema.get("const", schema.get("default"))
+    if value is None and isinstance(allowed, list) and len(allowed) == 1:
+        value = allowed[0]
+    return None if value is None else str(value)
+
+
+class _Token(AbstractTokenProvider):  # type: ignore[misc]
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    async def token(self) -> str:
+        return self._value
+
+
+async def _options(link: Link) -> dict[str, Any]:
+    """How to connect: where to, over TLS or not, and who as."""
+    server, login, egress = link.server, link.login, link.context.egress
+    for host, port in server.hosts:
+        await egress.addresses(host, port)  # what the policy refuses is said in its own words
+    options: dict[str, Any] = {
+        "bootstrap_servers": [
+            f"{f'[{host}]' if ':' in host else host}:{port}" for host, port in server.hosts
+        ],
+        "client_id": _constant(link.operation.get("clientId")) or "wfe",
+    }
+    if server.secure:
+        options["ssl_context"] = await egress.tls()
+    if login == Login():
+        return {**options, "security_protocol": "SSL" if server.secure else "PLAINTEXT"}
+    options["security_protocol"] = "SASL_SSL" if server.secure else "SASL_PLAINTEXT"
+    if login.token is not None:
+        return {**options, "sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": _Token(login.token)}
+    mechanism = next((_MECHANISMS[type] for type in server.security if type in _MECHANISMS), "PLAIN")
+    options |= {"sasl_plain_username": login.user, "sasl_plain_password": login.password}
+    return {**options, "sasl_mechanism": mechanism}
+
+
+@asynccontextmanager
+async def _started(link: Link, client: Any, options: dict[str, Any]) -> AsyncIterator[Any]:
+    """*client* while it is connected; it is stopped also when it could not be started."""
+    try:
+        try:
+            await client.start()
+        except KafkaConnectionError as error:
+            raise await _reason(link, options, error) from None
+        yield client
+    except (KafkaError, OSError) as error:
+        raise _fault(link, error) from None
+    finally:
+        await closed(client.stop())
+
+
+async def _reason(link: Link, options: dict[str, Any], error: Exception) -> Exception:
+    """Why no server could be connected to: the client keeps that to itself."""
+    given = {name: value for name, value in options.items() if name != "bootstrap_servers"}
+    host, port = link.server.hosts[0]
+    try:
+        connection = await create_conn(host, port, **given)
+        connection.close()
+    except (KafkaError, OSError, TimeoutError) as reason:
+        return _fault(link, reason)
+    return lost(link, error)
+
+
+def _fault(link: Link, error: Exception) -> Exception:
+    match error:
+        case AuthenticationFailedError() | SaslAuthenticationFailed() | AuthenticationMethodNotSupported():
+            return refused(link, str(error))
+        case TopicAuthorizationFailedError():
+            return fault("authorization", f"{link.shown}: {error}"[:500])
+        case UnknownTopicOrPartitionError():
+            return fault("communication", f"{link.shown}: there is no such topic", status=404)
+        case InvalidTopicError() | IllegalArgumentError():
+            return fault("configuration", f"{link.shown}: {error}"[:500])
+        case _:
+            return lost(link, error)
