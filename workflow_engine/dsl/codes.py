@@ -104,7 +104,6 @@ _COMPILE = {
     "loose-mode": "In loose mode every text of a value is tried as an expression, and one that fails is text. A "
     "mistake is then no problem, and a word that happens to be jq is evaluated. Write expressions in `${ }` and leave "
     "the mode out.",
-    "misplaced-until": "`until` ends a listener that takes `any` of its events; `one` and `all` end by themselves.",
     "mixed-filter": "An event attribute is compared with a literal, or tested by one whole `${ … }` that sees the "
     "attribute as `.`; text around an expression can be neither.",
     "not-deterministic": "The expression asks for what none may have. A run is replayed from its history, on any "

@@ -88,9 +88,6 @@ def strategy(
         used |= set(until.variables)
     elif until_value is not None:
         until = lowering.expression(until_value, of_run, f"{at}/until")
-    if until is not None and mode != "any":
-        message = f"`until` goes with `any`, not with `{mode}`"
-        lowering.problem("misplaced-until", message, f"{at}/until")
     return Strategy(mode, tuple(wanted), until, tuple(sorted(used)))
 
 
