@@ -26,7 +26,7 @@ from workflow_engine.errors import NotFound
 from workflow_engine.filters import read
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import Progress, SubRun
-from workflow_engine.interpreter.lifecycle import Audience
+from workflow_engine.interpreter.lifecycle import Audience, correlation_keys
 from workflow_engine.interpreter.listening import triggering
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.runtimes.local import LocalRun
@@ -162,10 +162,10 @@ class TemporalRunner:
         run_id = f"{graph.name.name}-{uuid.uuid4()}".replace(" ", "-")
         given: Json = {} if input is None else input
         seeds, events = triggered(graph, events)
-        correlated = False
+        correlated = None
         if seeds and graph.trigger is not None and graph.trigger.state is None:
+            correlated = correlation_keys(triggering(graph.trigger), seeds)
             given, seeds = [read(seed, graph.trigger.read) for seed in seeds], []
-            correlated = True
         runtime = TemporalRuntime(self.client, self.queue, search_attributes=False, audience=audience)
         await runtime.start(Start(run_id, graph.name, bundle, given, seeds=seeds, correlated=correlated))
         for name, command in commands:

@@ -26,6 +26,8 @@ from workflow_engine.engine.triggers import Triggers
 from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Problem, Rejected
 from workflow_engine.filters import read
 from workflow_engine.graph.model import StateGraph, Trigger
+from workflow_engine.interpreter.lifecycle import correlation_keys
+from workflow_engine.interpreter.listening import triggering
 from workflow_engine.values import Json, JsonObject
 
 Resolve = Callable[[Need], Awaitable[Json]]
@@ -248,7 +250,8 @@ class Engine:
         by_state = trigger.state is not None
         given: Json = {} if by_state else [read(event, trigger.read) for event in events]
         start = _start_of(id, definition.bundle, graph, given, events if by_state else ())
-        await self._runtime.start(replace(start, correlated=not by_state, again=trigger.keeps))
+        keys = None if by_state else correlation_keys(triggering(trigger), events)
+        await self._runtime.start(replace(start, correlated=keys, again=trigger.keeps))
         return id
 
     async def describe(self, run_id: str) -> RunDescription:

@@ -21,7 +21,7 @@ class Start:
     """A run to be started: *seeds* are the events that started it, for a 0.8 event state.
 
     *again*: a run with this id that has ended may be followed by another one. *correlated*: events have
-    started it, and are its input.
+    started it and are its input; this is what they agree on.
     """
 
     run_id: str
@@ -31,7 +31,7 @@ class Start:
     title: str = ""
     summary: str = ""
     seeds: Sequence[JsonObject] = ()
-    correlated: bool = False
+    correlated: JsonObject | None = None
     again: bool = False
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import string
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
@@ -45,13 +45,14 @@ _STATUS = {
 class Audience:
     """Who is told what: fixed when a run starts, so that a replay tells the same.
 
-    *source* is the URL of the runtime's API. *correlated*: events have started the run, and it gets them as input.
+    *source* is the URL of the runtime's API. *correlated*: events have started the run, which gets
+    them as input, and these are the keys that they agree on.
     """
 
     told: Told = Told()
     channel: str = CHANNEL
     source: str = ""
-    correlated: bool = False
+    correlated: JsonObject | None = None
 
     def of(self, graph: StateGraph) -> Audience | None:
         """The audience of a run of *graph*, whose document may have another wish; None when nobody listens."""
@@ -60,19 +61,32 @@ class Audience:
 
     def to_json(self) -> JsonObject:
         encoded: JsonObject = {"events": str(self.told), "channel": self.channel, "source": self.source}
-        return {**encoded, "correlated": True} if self.correlated else encoded
+        return encoded if self.correlated is None else {**encoded, "correlated": self.correlated}
 
     @classmethod
     def from_json(cls, encoded: Json) -> Self:
         """What `to_json` made; anything else is an audience that hears nothing."""
         if not isinstance(encoded, dict):
             return cls()
+        told, keys = Told.parse(str(encoded["events"])), encoded.get("correlated")
         return cls(
-            Told.parse(str(encoded["events"])),
-            str(encoded["channel"]),
-            str(encoded["source"]),
-            bool(encoded.get("correlated")),
+            told, str(encoded["channel"]), str(encoded["source"]), keys if isinstance(keys, dict) else None
         )
+
+
+def correlation_keys(spec: JsonObject, events: Sequence[JsonObject]) -> JsonObject:
+    """What *events*, which the strategy *spec* took, agree on (decision A42)."""
+    machine = filters.machine(spec)
+    at = machine.initial()
+    for event in events:
+        accepted = machine.accept(at, event)
+        at = at if accepted is None else accepted.state
+    keys = at.get("keys")
+    return keys if isinstance(keys, dict) else {}
+
+
+def _keys(found: JsonObject) -> JsonObject:
+    return {"correlationKeys": found} if found else {}
 
 
 def status_of(frame: Frame, *, suspended: bool) -> str:
@@ -114,9 +128,9 @@ class Lifecycle:
                 "version": name.version,
             }
             self._of_run("started", {"definition": definition})
-            if self._correlated:
+            if self._correlated is not None:
                 self._of_run("correlation-started", {})
-                self._of_run("correlation-completed", {})
+                self._of_run("correlation-completed", _keys(self._correlated))
         self._begun = True
         if self.suspended:
             self._suspend()
@@ -179,13 +193,7 @@ class Lifecycle:
 
     def correlated(self, place: str, spec: JsonObject, events: list[JsonObject]) -> None:
         """It has taken *events*, which are enough for the strategy *spec*."""
-        machine = filters.machine(spec)
-        at = machine.initial()
-        for event in events:
-            accepted = machine.accept(at, event)
-            at = at if accepted is None else accepted.state
-        keys = at.get("keys")
-        self._of_run("correlation-completed", {"correlationKeys": keys} if keys else {}, place)
+        self._of_run("correlation-completed", _keys(correlation_keys(spec, events)), place)
 
     # --- its tasks ----------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from workflow_engine.interpreter.effects import (
     SubRun,
     Thunk,
 )
-from workflow_engine.interpreter.lifecycle import Audience
+from workflow_engine.interpreter.lifecycle import Audience, correlation_keys
 from workflow_engine.interpreter.listening import triggering
 from workflow_engine.interpreter.position import Continued
 from workflow_engine.interpreter.run import Run
@@ -197,7 +197,8 @@ class LocalRun:
         trigger = self.graph.trigger
         if trigger is None:
             return input, []
-        machine = filters.machine(triggering(trigger))
+        spec = triggering(trigger)
+        machine = filters.machine(spec)
         state, taken = machine.initial(), list[tuple[int, JsonObject, bool]]()
         for number, event in enumerate(self.channels.get(trigger.channel, [])):
             accepted = machine.accept(state, event)
@@ -211,7 +212,7 @@ class LocalRun:
                 if trigger.state is not None:
                     return input, seeds
                 if self.audience is not None:
-                    self.audience = replace(self.audience, correlated=True)
+                    self.audience = replace(self.audience, correlated=correlation_keys(spec, seeds))
                 return [read(seed, trigger.read) for seed in seeds], []
         return input, []
 
@@ -357,7 +358,7 @@ class LocalRun:
             evaluate=self._evaluate,
             find=self._find,
             channels=self.channels,
-            audience=replace(self._audience, correlated=False),
+            audience=replace(self._audience, correlated=None),
         )
         child._depth, child._family = self._depth + 1, self._family
         child._since = {name: len(log) for name, log in self.channels.items()}

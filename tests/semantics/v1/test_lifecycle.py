@@ -288,10 +288,34 @@ async def test_a47_a_run_that_listens_tells_when_it_begins_and_what_correlates(r
 
 
 async def test_a47_a_run_that_events_start_has_correlated_them(run: Any) -> None:
-    body = "schedule: {on: {one: {with: {type: t.go}}}}\ndo: [{a: {set: {x: 1}}}]"
-    ended = await run(workflow(body), events=[event("t.go", "1")], audience=audience("workflow"))
+    filters = ", ".join(f"{{with: {{type: {type}}}, correlate: {{n: {{from: .data.n}}}}}}" for type in "ab")
+    body = f"schedule: {{on: {{all: [{filters}]}}}}\ndo: [{{x: {{set: {{x: 1}}}}}}]"
+    events = [event("a", "1", {"n": 7}), event("b", "2", {"n": 8}), event("b", "3", {"n": 7})]
+    ended = await run(workflow(body), events=events, audience=audience("workflow"))
     check(ended)
     assert told(ended) == ["started", "correlation-started", "correlation-completed", "completed"]
+    assert ended.told[2]["data"]["correlationKeys"] == {"n": 7}
+
+
+async def test_a47_the_timeout_of_the_workflow_cancels_its_tasks_and_is_its_fault(run: Any) -> None:
+    body = "timeout: {after: PT0.02S}\ndo: [{nap: {wait: PT30S}}]"
+    ended = await run(workflow(body), audience=audience())
+    check(ended)
+    assert told(ended) == ["started", "nap created", "nap started", "nap cancelled", "faulted"]
+    assert ended.told[-1]["data"]["error"]["instance"] == "/timeout"
+
+
+async def test_a47_a_workflow_that_is_not_awaited_tells_of_itself_too(run: Any) -> None:
+    child = workflow("do: [{inner: {wait: PT0.01S}}]", name="child")
+    body = """
+    do:
+      - go: {run: {await: false, workflow: {namespace: semantics, name: child, version: '1.0.0'}}}
+      - stay: {wait: PT0.4S}
+    """
+    ended = await run(workflow(body), others=[child], audience=audience("workflow"))
+    check(ended)
+    names = [f"{event['subject'].partition('-')[0]} {short(event)}" for event in ended.told]
+    assert names == ["test started", "child started", "child completed", "test completed"]
 
 
 async def test_a47_a_run_of_another_workflow_tells_of_itself(run: Any) -> None:

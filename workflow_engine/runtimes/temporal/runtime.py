@@ -344,7 +344,7 @@ def memo_of(name: WorkflowName) -> dict[str, Any]:
     return {"namespace": name.namespace, "name": name.name, "version": name.version}
 
 
-def told_to(audience: Audience | None, *, correlated: bool = False) -> dict[str, Any]:
+def told_to(audience: Audience | None, *, correlated: JsonObject | None = None) -> dict[str, Any]:
     """What a run remembers of who is told of it: as it was when the run started, whatever is set later."""
     return {} if audience is None else {LIFECYCLE: replace(audience, correlated=correlated).to_json()}
 
