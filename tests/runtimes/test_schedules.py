@@ -10,11 +10,13 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from temporalio.client import Client, ScheduleBackfill, ScheduleOverlapPolicy
 
+from tests.standins.internet import Internet
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunDescription, RunQuery
@@ -87,10 +89,10 @@ async def nothing(need: Any) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def working(clock: Clock) -> AsyncIterator[None]:
+async def working(clock: Clock, internet: Internet) -> AsyncIterator[None]:
     router = Router(open_store("memory:"), targets={})
     await router.start()
-    async with Egress() as egress:
+    async with Egress(**internet.egress) as egress:
         activities = Activities(CALLERS, router, clock.engine.find_bundle, egress)
         async with worker(clock.client, clock.queue, activities):
             yield
@@ -110,9 +112,9 @@ async def idle_clock(address: str, queue: str | None = None) -> Clock:
 
 
 @pytest.fixture
-async def clock(temporal_address: str) -> AsyncIterator[Clock]:
+async def clock(temporal_address: str, internet: Internet) -> AsyncIterator[Clock]:
     made = await idle_clock(temporal_address)
-    async with working(made):
+    async with working(made, internet):
         yield made
     for definition in await made.store.list():
         name = definition.workflow
@@ -437,6 +439,17 @@ async def test_what_is_stored_is_scheduled_after_a_process_that_died_while_it_de
     await until(settled, "the schedule that the latest version has not is removed")
     assert (await clock.schedule("new")).state.next
     keeping.cancel()
+
+
+async def test_the_specifications_example_of_cron_backs_up_at_midnight(clock: Clock, spec: Path) -> None:
+    text = (spec / "1.0" / "examples" / "schedule-cron.yaml").read_text()
+    clock.namespace = f"n-{uuid.uuid4()}"
+    deployed = await clock.engine.deploy(text.replace("namespace: examples", f"namespace: {clock.namespace}"))
+    assert {(moment.hour, moment.minute) for moment in deployed.schedule.state.next} == {(0, 0)}
+    triggered = await clock.control("trigger", name="cron-schedule")
+    run = await clock.engine.wait(triggered.state.recent[0].run_id, 30)
+    assert run.error is None
+    assert (run.output["method"], run.output["path"]) == ("POST", "/api/v1/backup/start")
 
 
 async def test_backfilled_moments_of_every_are_runs_of_their_own(clock: Clock) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.semantics.v1.documents import event, workflow
+from tests.standins.internet import Internet
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunQuery
@@ -74,7 +75,7 @@ async def restart_router(world: World) -> None:
 
 
 @pytest.fixture
-async def world(temporal_address: str, tmp_path: Path) -> AsyncIterator[World]:
+async def world(temporal_address: str, tmp_path: Path, internet: Internet) -> AsyncIterator[World]:
     client = await connect(temporal_address, "default")
     queue, store = f"test-{uuid.uuid4()}", f"sqlite:///{tmp_path / 'events.db'}"
     runtime = TemporalRuntime(client, queue, search_attributes=False)
@@ -85,7 +86,7 @@ async def world(temporal_address: str, tmp_path: Path) -> AsyncIterator[World]:
     await router.start()
     made = World(engine, runtime, router, store)
     async with AsyncExitStack() as stack:
-        egress = await stack.enter_async_context(Egress())
+        egress = await stack.enter_async_context(Egress(**internet.egress))
         activities = Activities(CALLERS, router, engine.find_bundle, egress)
         await stack.enter_async_context(worker(client, queue, activities))
         yield made
@@ -213,6 +214,19 @@ async def test_until_an_event_comes_those_before_it_are_gathered(world: World) -
         *fresh(event("done", "0"), event("reading", "1", 1), event("reading", "2", 2), event("done", "3"))
     )
     assert await world.outputs(1) == [{"got": [1, 2]}]
+
+
+async def test_the_specifications_example_calls_the_nurse_when_a_heartbeat_is_low(
+    world: World, spec: Path
+) -> None:
+    text = (spec / "1.0" / "examples" / "schedule-event-driven.yaml").read_text()
+    await world.engine.deploy(text)
+    patient = {"id": 7, "name": "Ann", "room": {"number": 3}, "vitals": {"bpm": 20}}
+    low = "com.example.hospital.events.patients.heartbeat.low"
+    await world.publish(*fresh(event(low, "1", {"patient": patient, "timestamp": 5})))
+    [called] = await world.outputs(1, "event-driven-schedule")
+    assert called["path"] == "/api/v1/notify"
+    assert called["body"]["patientName"] == "Ann"
 
 
 async def test_a_new_version_starts_runs_and_one_without_a_trigger_starts_none(world: World) -> None:
