@@ -452,6 +452,31 @@ async def test_the_specifications_example_of_cron_backs_up_at_midnight(clock: Cl
     assert (run.output["method"], run.output["path"]) == ("POST", "/api/v1/backup/start")
 
 
+async def test_b36_and_b37_schedules_of_dsl_0_8_begin_and_end(clock: Clock) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    soon, later = now + timedelta(days=2, minutes=7), now + timedelta(hours=2, minutes=30)
+    written = {
+        "from": f"R/{soon.isoformat()}/PT1H",
+        "until": f"R/PT1H/{later.isoformat()}",
+        "quartz": "{cron: '30 0 6 ? * 2', timezone: Asia/Tokyo}",
+        "over": "{cron: {expression: '* * * * *', validUntil: '2020-01-01T00:00:00Z'}}",
+        "years": "{cron: '0 0 12 1 1 ? 2098-2099'}",
+    }
+    coming = {}
+    for name, schedule in written.items():
+        id = f"{name}-{uuid.uuid4()}"
+        deployed = await clock.engine.deploy(
+            f"{{id: {id}, specVersion: '0.8', version: '1.0', start: {{stateName: A, schedule: {schedule}}}, "
+            "states: [{name: A, type: inject, data: {n: 1}, end: true}]}"
+        )
+        coming[name] = deployed.schedule.state.next
+    assert coming["from"][:2] == (soon, soon + timedelta(hours=1))
+    assert coming["until"] == (later - timedelta(hours=2), later - timedelta(hours=1))
+    assert {(at.isoweekday(), at.hour, at.second) for at in coming["quartz"]} == {(7, 21, 30)}
+    assert coming["over"] == ()
+    assert [at.year for at in coming["years"]] == [2098, 2099]
+
+
 async def test_backfilled_moments_of_every_are_runs_of_their_own(clock: Clock) -> None:
     await clock.deploy("{every: P1D}")
     handle = clock.client.get_schedule_handle(f"{clock.queue}/{clock.namespace}/job")

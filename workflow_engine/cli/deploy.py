@@ -106,7 +106,7 @@ def first_run(schedule: JsonObject) -> str:
         return f"{when}, next at {coming[0]}"
     if schedule["remark"]:
         return f"{when}; {schedule['remark']}"
-    return f"{when}, beginning now" if schedule["after"] else when
+    return f"{when}, beginning now" if schedule["after"] else f"{when}; no such moment is to come"
 
 
 def full_name(members: JsonObject) -> str:

@@ -1,11 +1,10 @@
-"""Cron expressions to the calendars they stand for: five fields (minute, hour, day, month, weekday), or Quartz.
+"""Cron expressions: five fields (minute, hour, day, month, weekday) to the calendars they stand for; or Quartz's.
 
 What each field may be is that of crontab(5): ``*``, a number, a range ``1-5``, a step ``*/15`` or ``8-18/2``, a list of
 these, and the names of months and weekdays; Sunday is 0 and 7. Where both day and weekday are restricted, either
 will do, which is why one expression may need two calendars.
 
-Quartz, which DSL 0.8 takes too (decision B37), has six or seven fields: a second before them and a year after. It
-counts weekdays from 1 for Sunday, and has ``?`` for the day or the weekday that does not matter.
+Quartz has seconds before and perhaps a year behind these; Sunday is 1 there, and of day and weekday one is ``?``.
 """
 
 from __future__ import annotations
@@ -13,15 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from workflow_engine.graph.schedule import (
-    EACH_DAY,
-    EACH_HOUR,
-    EACH_MINUTE,
-    EACH_MONTH,
-    EACH_WEEKDAY,
-    Calendar,
-    Range,
-)
+from workflow_engine.graph.schedule import EACH_WEEKDAY, Calendar, Range
 
 MAX_LENGTH = 500
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -37,7 +28,7 @@ _MACROS = {
     "@hourly": "0 * * * *",
 }
 _ITEM = re.compile(r"(?:(?P<star>\*)|(?P<first>[0-9a-z]+)(?:-(?P<last>[0-9a-z]+))?)(?:/(?P<step>[0-9]+))?")
-_QUARTZ = re.compile(r"\?|#|\bl\b|[0-9]l|[0-9]*w\b")
+_SIGNS = re.compile(r"\?|#|\bl\b|[0-9]l|[0-9]*w\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +69,7 @@ class _Field:
         return Range(first, last, step)
 
 
+_SECOND = _Field("second", 0, 59)
 _FIELDS = (
     _Field("minute", 0, 59),
     _Field("hour", 0, 23),
@@ -85,19 +77,19 @@ _FIELDS = (
     _Field("month", 1, 12, _MONTHS),
     _Field("day of the week", 0, 7, _WEEKDAYS),
 )
-
-
 _QUARTZ_FIELDS = (
-    _Field("second", 0, 59),
+    _SECOND,
     *_FIELDS[:4],
     _Field("day of the week", 1, 7, _WEEKDAYS),
     _Field("year", 1970, 2099),
 )
-_LAST = re.compile(r"#|\bl\b|[0-9]l|[0-9]*w\b|l-")
 
 
-def calendars(text: str) -> tuple[Calendar, ...]:
-    """The calendars that the cron expression *text* stands for; `ValueError` says what is wrong with it."""
+def calendars(text: str, *, quartz: bool = False) -> tuple[Calendar, ...]:
+    """The calendars that the cron expression *text* stands for; `ValueError` says what is wrong with it.
+
+    *quartz*: with six or seven fields it is one of Quartz.
+    """
     lowered = text.strip().lower()
     if len(text) > MAX_LENGTH:
         raise ValueError(f"a cron expression has at most {MAX_LENGTH} characters")
@@ -106,62 +98,46 @@ def calendars(text: str) -> tuple[Calendar, ...]:
         hint = f"; write {meant!r}" if meant else "; for an interval write `every: PT1H`"
         raise ValueError(f"{text.strip()!r} is a short name that the specification does not have{hint}")
     fields = lowered.split()
-    if len(fields) != len(_FIELDS):
+    if quartz and len(fields) in (6, 7):
+        found = _quartz(fields)
+    elif len(fields) == 5:
+        found = _five(fields)
+    else:
         many = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
         more = "; seconds and years are not among them" if len(fields) in (6, 7) else ""
         raise ValueError(f"expected minute, hour, day, month and weekday, got {many}{more}")
-    if _QUARTZ.search(lowered):
-        raise ValueError(
-            f"{text.strip()!r} uses signs of Quartz (? L W #), which cron does not have; write *"
-        )
-    minute, hour, day, month, weekday = (
-        field.ranges(item) for field, item in zip(_FIELDS, fields, strict=True)
-    )
-    weekday = _weekdays(weekday)
-    common = Calendar(
-        minute=EACH_MINUTE if fields[0] == "*" else minute,
-        hour=EACH_HOUR if fields[1] == "*" else hour,
-        month=EACH_MONTH if fields[3] == "*" else month,
-    )
-    if fields[2].startswith("*") or fields[4].startswith("*"):
-        found: tuple[Calendar, ...] = (_with(common, day, EACH_WEEKDAY if fields[4] == "*" else weekday),)
-    else:
-        found = (_with(common, day, EACH_WEEKDAY), _with(common, EACH_DAY, weekday))
     possible = tuple(calendar for calendar in found if _happens(calendar))
     if not possible:
         raise ValueError(f"{text.strip()!r} never comes: no such month has such a day")
     return possible
 
 
-def calendars_or_quartz(text: str) -> tuple[Calendar, ...]:
-    """As `calendars`; six or seven fields are read as Quartz reads them (decision B37)."""
-    fields = text.lower().split()
-    if len(fields) not in (6, 7) or len(text) > MAX_LENGTH:
-        return calendars(text)
-    if _LAST.search(text.lower()):
-        raise ValueError(
-            f"{text.strip()!r} uses L, W or # of Quartz, which no calendar of the server can say"
-        )
-    if (fields[3] == "?") == (fields[5] == "?"):
-        plain = [field for field in (fields[3], fields[5]) if field in "*?"]
-        if not plain:
-            raise ValueError(
-                "write ? for the day of the month or for the day of the week: the other one counts"
-            )
-    plain_fields = ["*" if field == "?" else field for field in fields]
-    parsed = [field.ranges(item) for field, item in zip(_QUARTZ_FIELDS, plain_fields, strict=False)]
-    second, minute, hour, day, month, weekday = parsed[:6]
-    days = tuple(Range(item.start - 1, item.end - 1, item.step) for item in weekday)
-    calendar = Calendar(minute, hour, day, month, EACH_WEEKDAY if plain_fields[5] == "*" else days, second)
-    if len(parsed) == 7 and plain_fields[6] != "*":
-        calendar = replace(calendar, year=parsed[6])
-    if not _happens(calendar):
-        raise ValueError(f"{text.strip()!r} never comes: no such month has such a day")
-    return (calendar,)
+def _five(fields: list[str]) -> tuple[Calendar, ...]:
+    if _SIGNS.search(" ".join(fields)):
+        raise ValueError("it uses signs of Quartz (? L W #), which cron does not have; write *")
+    minute, hour, day, month, weekday = _ranges(fields, _FIELDS)
+    weekday = _weekdays(weekday)
+    common = Calendar(minute=minute, hour=hour, month=month)
+    if fields[2].startswith("*") or fields[4].startswith("*"):
+        return (replace(common, day=day, weekday=EACH_WEEKDAY if fields[4] == "*" else weekday),)
+    return replace(common, day=day), replace(common, weekday=weekday)
 
 
-def _with(common: Calendar, day: tuple[Range, ...], weekday: tuple[Range, ...]) -> Calendar:
-    return Calendar(common.minute, common.hour, day, common.month, weekday)
+def _quartz(fields: list[str]) -> tuple[Calendar, ...]:
+    days, weekdays = fields[3], fields[5]
+    if days not in ("*", "?") and weekdays not in ("*", "?"):
+        raise ValueError("of the day of the month and the day of the week one must be ?")
+    plain = ["*" if field == "?" and number in (3, 5) else field for number, field in enumerate(fields)]
+    if _SIGNS.search(" ".join(plain)):
+        raise ValueError("the signs L, W and # of Quartz are not supported, and ? stands for a day alone")
+    second, minute, hour, day, month, weekday, *year = _ranges(plain, _QUARTZ_FIELDS[: len(plain)])
+    sunday_first = tuple(Range(item.start - 1, item.end - 1, item.step) for item in weekday)
+    every_year = len(plain) == 6 or plain[6] == "*"
+    return (Calendar(minute, hour, day, month, sunday_first, second, () if every_year else year[0]),)
+
+
+def _ranges(fields: list[str], known: tuple[_Field, ...]) -> list[tuple[Range, ...]]:
+    return [field.ranges(item) for field, item in zip(known, fields, strict=True)]
 
 
 def _weekdays(ranges: tuple[Range, ...]) -> tuple[Range, ...]:

@@ -40,9 +40,12 @@ class Calendar:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """A run every so many whole *seconds*, whether the one before has ended or not."""
+    """A run every so many whole *seconds*, whether the one before has ended or not; counted from *since*, or else from
+    the deployment.
+    """
 
     seconds: int
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +68,7 @@ Recurrence: TypeAlias = "Every | Cron | After"
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When the clock starts runs: none before *start*, which an interval counts from, and none after *end*.
-
-    Calendars are those of *timezone*.
-    """
+    """When the clock starts runs: none before *start*, none at *end* or later; calendars are those of *timezone*."""
 
     recurrence: Recurrence
     timezone: str = "UTC"

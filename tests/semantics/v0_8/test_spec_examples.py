@@ -19,12 +19,13 @@ from workflow_engine.errors import InvalidDocument
 
 FILES = sorted((SPEC / "0.8" / "examples").glob("*")) if SPEC.is_dir() else []
 COMPILE = {
+    "check-inbox-periodically",
+    "handle-car-auction-bids-example",
     "accumulate-room-readings",
     "applicant-request-decision-example",
     "async-function-invocation-example",
     "async-subflow-invocation-example",
     "car-vitals-checks",
-    "check-inbox-periodically",
     "continuing-as-a-new-execution",
     "event-based-greeting-example",
     "event-based-service-invocation",
@@ -32,7 +33,6 @@ COMPILE = {
     "filling-a-glass-of-water",
     "finalize-college-application-example",
     "greeting-example",
-    "handle-car-auction-bids-example",
     "hello-world-example",
     "monitor-job-example",  # its run asks `.jobStatus` for ever, where the answer is called `jobstatus`
     "monitor-patient-vital-signs-example",

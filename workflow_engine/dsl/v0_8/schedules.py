@@ -1,109 +1,96 @@
-"""Lower ``start.schedule``: repeating intervals and cron expressions (dsl.md §2.10, decisions B36 and B37)."""
+"""Lower ``start.schedule`` of DSL 0.8: repeating intervals and cron expressions (dsl.md §2.10, decisions B36, B37)."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from workflow_engine.dsl import cron
-from workflow_engine.graph.schedule import Calendar, Cron, Every, Schedule
-from workflow_engine.values import Duration, Json, JsonObject
+from workflow_engine.dsl import cron, recurring
+from workflow_engine.graph.model import Schedule
+from workflow_engine.graph.schedule import Calendar, Cron, Every
+from workflow_engine.values import Duration, Json
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
 
 _AT = "/start/schedule"
-_NOTHING = Schedule(Every(1))
+_FORMS = "write R/PT2H, R/2030-01-01T00:00:00Z/PT2H or R/PT2H/2030-01-01T00:00:00Z"
 
 
 def schedule(lowering: WorkflowLowering) -> Schedule | None:
     """When the clock starts runs; None where it does not."""
     start = lowering.data.get("start")
     written = start.get("schedule") if isinstance(start, dict) else None
-    if written is None:
+    if written is not None and lowering.starts_by_event:
+        _of_events(lowering, written)
         return None
-    if lowering.starts_by_event:
-        # The events start the runs, in the time that the schedule is active (specification 0.8, "Schedule Definition").
-        interval = written.get("interval") if isinstance(written, dict) else written
-        if interval is None or str(interval).count("/") != 1:
-            what = "a time in which alone events start runs"
-            lowering.unsupported(what, _AT)
-        message = "events start the runs of this workflow; an interval without start and end is always active"
-        lowering.warning("schedule-of-events", message, _AT)
-        return None
+    if isinstance(written, str):
+        return _interval(lowering, written, "UTC", _AT)
     if not isinstance(written, dict):
-        return _interval(lowering, str(written), _AT)
-    zone = _timezone(lowering, written)
-    if "interval" in written:
-        return _interval(lowering, str(written["interval"]), f"{_AT}/interval")
-    return _cron(lowering, written["cron"], zone)
-
-
-def _interval(lowering: WorkflowLowering, text: str, at: str) -> Schedule:
-    """``R/PT2H``, from when the workflow is deployed; ``R/<start>/<duration>``; ``R/<duration>/<end>`` (B36)."""
-    parts = text.split("/")
-    if parts[0] != "R":
-        message = "a number of repetitions cannot be kept by the server; write `R/` and say until when: R/PT2H/<end>"
-        lowering.problem("invalid-interval", message, at)
-        return _NOTHING
-    moments = [_moment(part) for part in parts[1:]]
-    lengths = [part for part, moment in zip(parts[1:], moments, strict=True) if moment is None]
-    if len(lengths) != 1:
-        message = f"{text!r} needs one duration, and perhaps a start before it or an end after it: R/PT2H"
-        lowering.problem("invalid-interval", message, at)
-        return _NOTHING
-    seconds = _seconds(lowering, lengths[0], at)
-    first = moments[0] if len(moments) == 2 else None
-    last = moments[1] if len(moments) == 2 and first is None else None
-    return Schedule(Every(seconds), start=first, end=last)
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    zone = recurring.timezone(lowering, written.get("timezone", "UTC"), f"{_AT}/timezone")
+    if "interval" in written:
+        return _interval(lowering, str(written["interval"]), zone, f"{_AT}/interval")
+    return _cron(lowering, written.get("cron"), zone)
 
 
-def _seconds(lowering: WorkflowLowering, text: str, at: str) -> int:
-    try:
-        length = Duration.parse(text)
-    except ValueError as error:
-        lowering.problem("invalid-interval", str(error), at)
-        return 1
-    if length.months or length.seconds < 1 or length.seconds != int(length.seconds):
-        message = (
-            f"{text!r} is no interval of whole seconds, one at least; `cron` names moments of the calendar"
-        )
+def _of_events(lowering: WorkflowLowering, written: Json) -> None:
+    """Events start the runs, in the time that the schedule is active (specification 0.8, "Schedule Definition")."""
+    interval = written.get("interval") if isinstance(written, dict) else written
+    if interval is None or str(interval).count("/") != 1:
+        lowering.unsupported("a time in which alone events start runs", _AT)
+    message = "events start the runs of this workflow; an interval without start and end is always active"
+    lowering.warning("schedule-of-events", message, _AT)
+
+
+def _interval(lowering: WorkflowLowering, text: str, zone: str, at: str) -> Schedule:
+    """``R/`` and a duration, from a moment on or up to one; without a moment, from the deployment on."""
+    parts = text.split("/")[1:]
+    durations = [part for part in parts if part.startswith("P")]
+    if len(durations) != 1:
+        message = f"a start and an end are a window, not an interval; {_FORMS}"
+        if len(parts) == 1 or durations:
+            message = f"{text!r} is no repeating interval; {_FORMS}"
         lowering.problem("invalid-interval", message, at)
-        return 1
-    return int(length.seconds)
+        return Schedule(Every(1))
+    seconds = recurring.interval(lowering, _duration(lowering, durations[0], at), at)
+    if len(parts) == 1:
+        return Schedule(Every(seconds))
+    begins = parts[1].startswith("P")
+    moment = _moment(lowering, parts[0] if begins else parts[1], zone, "invalid-interval", at)
+    recurrence = Every(seconds, moment)
+    return Schedule(recurrence, start=moment) if begins else Schedule(recurrence, end=moment)
 
 
-def _cron(lowering: WorkflowLowering, value: Json, zone: str) -> Schedule:
-    given: JsonObject = value if isinstance(value, dict) else {"expression": value}
-    at = f"{_AT}/cron/expression" if isinstance(value, dict) else f"{_AT}/cron"
-    text, end = " ".join(str(given.get("expression")).split()), None
-    if "validUntil" in given:
-        end = _moment(str(given["validUntil"]))
-        if end is None:
-            message = f"{given['validUntil']!r} is no moment in ISO 8601, such as 2030-01-31T00:00:00Z"
-            lowering.problem("invalid-value", message, f"{_AT}/cron/validUntil")
+def _duration(lowering: WorkflowLowering, text: str, at: str) -> Duration:
+    before = len(lowering.problems)
+    length = lowering.timing(text, (), at)
+    wrong = any(problem.severity == "error" for problem in lowering.problems[before:])
+    return length if isinstance(length, Duration) and not wrong else Duration(0, 1)
+
+
+def _moment(lowering: WorkflowLowering, text: str, zone: str, code: str, at: str) -> datetime:
     try:
-        return Schedule(Cron(text, cron.calendars_or_quartz(text)), zone, end=end)
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        message = f"{text!r} is no moment such as 2030-01-01T00:00:00Z"
+        lowering.problem(code, message, at)
+        return datetime(1970, 1, 1, tzinfo=UTC)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+
+
+def _cron(lowering: WorkflowLowering, written: Json, zone: str) -> Schedule:
+    """Five fields, or six and seven as Quartz has them (decision B37)."""
+    at = f"{_AT}/cron"
+    end: datetime | None = None
+    if isinstance(written, dict):
+        if "validUntil" in written:
+            end = _moment(lowering, str(written["validUntil"]), zone, "invalid-value", f"{at}/validUntil")
+        written, at = written.get("expression"), f"{at}/expression"
+    text = str(written)
+    try:
+        return Schedule(Cron(" ".join(text.split()), cron.calendars(text, quartz=True)), zone, end=end)
     except ValueError as error:
         lowering.problem("invalid-cron", str(error), at)
-    return Schedule(Cron(text, (Calendar(),)), zone, end=end)
-
-
-def _timezone(lowering: WorkflowLowering, written: JsonObject) -> str:
-    name = str(written.get("timezone", "UTC"))
-    try:
-        ZoneInfo(name)
-    except (ValueError, LookupError, OSError):
-        at = f"{_AT}/timezone"
-        lowering.unknown("unknown-timezone", "time zone", name[:100], available_timezones(), at)
-        return "UTC"
-    return name
+    return Schedule(Cron(text, (Calendar(),)), zone)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, available_timezones
 
-from workflow_engine.dsl import cron
+from workflow_engine.dsl import cron, recurring
 from workflow_engine.dsl.v1 import events
 from workflow_engine.expressions import EvaluationError
 from workflow_engine.graph.model import DataStep, Schedule, Strategy, Trigger, Validate
 from workflow_engine.graph.schedule import After, Calendar, Cron, Every
-from workflow_engine.values import Duration, Json, JsonObject, pointer
+from workflow_engine.values import Duration, Json, pointer
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v1.workflow import WorkflowLowering
 
-LONGEST = 100 * 365 * 86400
-"""The longest interval, in seconds: a century."""
 _AT = "/schedule"
 
 
@@ -53,13 +50,14 @@ def schedule(lowering: WorkflowLowering, enter: tuple[DataStep, ...]) -> Schedul
         return None
     _check_input(lowering, enter)
     if "every" in written:
-        interval = _length(lowering, written["every"], "every")
-        _check_interval(lowering, interval)
-        return Schedule(Every(int(interval.seconds)))
+        at = f"{_AT}/every"
+        return Schedule(Every(recurring.interval(lowering, _length(lowering, written["every"], at), at)))
     if "cron" in written:
         return Schedule(_cron(lowering, str(written["cron"])), _timezone(lowering))
     if "after" in written:
-        return Schedule(After(_length(lowering, written["after"], "after")))
+        delay = _length(lowering, written["after"], f"{_AT}/after")
+        recurring.check_length(lowering, delay, f"{_AT}/after")
+        return Schedule(After(delay))
     return None
 
 
@@ -77,34 +75,14 @@ def _metadata(lowering: WorkflowLowering) -> Json:
     return header.get("metadata") if isinstance(header, dict) else None
 
 
-def _length(lowering: WorkflowLowering, value: Json, name: str) -> Duration:
-    at = f"{_AT}/{name}"
+def _length(lowering: WorkflowLowering, value: Json, at: str) -> Duration:
     if "${" in str(value):
-        message = f"`{name}` is read when the workflow is deployed, where an expression has nothing to see"
+        message = "this is read when the workflow is deployed, where an expression has nothing to see"
         lowering.problem("invalid-interval", message, at)
         return Duration(0, 1)
     length = lowering.timing(value, frozenset(), at)
     assert isinstance(length, Duration)
-    if length.months == 0 and length.seconds == 0:
-        message = f"`{name}` is no time at all; runs would follow each other without end"
-        lowering.problem("invalid-interval", message, at)
-    elif length.months > 1200 or length.seconds > LONGEST:
-        lowering.problem("invalid-interval", f"`{name}` is more than a hundred years", at)
     return length
-
-
-def _check_interval(lowering: WorkflowLowering, interval: Duration) -> None:
-    """What Temporal keeps is whole seconds, counted from a fixed moment."""
-    if interval.months:
-        message = (
-            "months and years differ in length; `cron` names moments of the calendar, such as `0 0 1 * *`"
-        )
-        lowering.problem("invalid-interval", message, f"{_AT}/every")
-    elif interval.seconds and (interval.seconds < 1 or interval.seconds != int(interval.seconds)):
-        message = f"runs start at full seconds, one second apart at least; {interval.seconds:g} s is neither"
-        if interval.seconds > 1:
-            message = f"runs start at full seconds; {interval.seconds:g} s is none"
-        lowering.problem("invalid-interval", message, f"{_AT}/every")
 
 
 def _cron(lowering: WorkflowLowering, text: str) -> Cron:
@@ -117,17 +95,6 @@ def _cron(lowering: WorkflowLowering, text: str) -> Cron:
 
 def _timezone(lowering: WorkflowLowering) -> str:
     """``document.metadata.timezone``, or UTC."""
-    metadata: JsonObject = {}
-    if isinstance(found := _metadata(lowering), dict):
-        metadata = found
-    name = metadata.get("timezone", "UTC")
-    at = "/document/metadata/timezone"
-    if not isinstance(name, str):
-        lowering.problem("unknown-timezone", "a time zone is text, such as Europe/Rome", at)
-        return "UTC"
-    try:
-        ZoneInfo(name)
-    except (ValueError, LookupError, OSError):
-        lowering.unknown("unknown-timezone", "time zone", name[:100], available_timezones(), at)
-        return "UTC"
-    return name
+    metadata = _metadata(lowering)
+    name = metadata.get("timezone", "UTC") if isinstance(metadata, dict) else "UTC"
+    return recurring.timezone(lowering, name, "/document/metadata/timezone")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from temporalio.api.common.v1 import Payload
@@ -239,10 +239,12 @@ def _running(description: ScheduleDescription) -> tuple[str, ...]:
 
 def _spec(plan: Plan, there: ScheduleSpec | None) -> ScheduleSpec:
     schedule = plan.schedule
-    spec = ScheduleSpec(start_at=schedule.start, end_at=schedule.end)
+    # Moments are full seconds, and Temporal counts the last one in.
+    end = None if schedule.end is None else schedule.end - timedelta(seconds=1)
+    spec = ScheduleSpec(start_at=schedule.start, end_at=end)
     match schedule.recurrence:
-        case Every(seconds):
-            spec.intervals = [_interval(plan, seconds, there)]
+        case Every(seconds, since):
+            spec.intervals = [_interval(plan, seconds, since, there)]
         case Cron(text, calendars):
             spec.calendars = [_calendar(calendar, text) for calendar in calendars]
             spec.time_zone_name = schedule.timezone
@@ -253,13 +255,15 @@ def _spec(plan: Plan, there: ScheduleSpec | None) -> ScheduleSpec:
     return spec
 
 
-def _interval(plan: Plan, seconds: int, there: ScheduleSpec | None) -> ScheduleIntervalSpec:
-    """The moments of ``every``: counted from the start or the deployment, or as before for the same interval."""
+def _interval(
+    plan: Plan, seconds: int, since: datetime | None, there: ScheduleSpec | None
+) -> ScheduleIntervalSpec:
+    """The moments of ``every``: from *since* on, else as before for the same interval, else from the deployment."""
     every = timedelta(seconds=seconds)
-    for kept in there.intervals if there is not None and plan.schedule.start is None else ():
+    for kept in there.intervals if there is not None and since is None else ():
         if kept.every == every:
             return kept
-    offset = timedelta(seconds=int((plan.schedule.start or plan.anchor).timestamp()) % seconds)
+    offset = timedelta(seconds=int((since or plan.anchor).timestamp()) % seconds)
     return ScheduleIntervalSpec(every=every, offset=offset)
 
 
