@@ -16,7 +16,7 @@ from workflow_engine.calls.schemas import gather_schema, same_origin
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.calls.sources import Sources
 from workflow_engine.calls.structured_text import read
-from workflow_engine.dsl import functions
+from workflow_engine.dsl import definition_files, functions
 from workflow_engine.dsl.needs import Need
 from workflow_engine.dsl.pinning import Unanswered
 from workflow_engine.errors import Fault, NotFound, Rejected, Unavailable
@@ -97,6 +97,9 @@ class Resolution:
             return await self._grpc(need)
         if need.kind == "schema":
             return await self._schema(need)
+        if need.kind == "definitions":
+            _, text = await self._sources.text(need.reference, "definitions", need.policy)
+            return definition_files.read(text, need.reference, need.pointer.lstrip("/"))
         if need.document is not None:
             return await self._described(need)
         operation = await self._operations.resolve(need.reference)

@@ -47,4 +47,4 @@ def check(document: Document, resources: Mapping[str, Json] | None = None) -> li
 
 
 def _lower(document: Document, resources: Mapping[str, Json] | None) -> tuple[StateGraph, Lowering]:
-    return lower_v1(document, resources) if document.dialect == "1.0" else lower_v0_8(document)
+    return lower_v1(document, resources) if document.dialect == "1.0" else lower_v0_8(document, resources)

@@ -71,6 +71,14 @@ def parse(text: str | bytes, *, name: str = "<text>", limits: Limits = Limits())
     return Document(dialect, source.data, source.positions, name, source.text, tuple(problems))
 
 
+def problems_of(document: Document) -> list[Problem]:
+    """What the schema finds wrong with the data of *document*, which may have changed since it was parsed."""
+    report = Report(Source(document.data, document.positions, document.text))
+    with suppress(Full):
+        _rules(document.dialect)(document.data, None, report)
+    return report.problems()
+
+
 @cache
 def _rules(dialect: Dialect) -> Check:
     return compile_rules(schema(f"serverless-workflow-{dialect}"))

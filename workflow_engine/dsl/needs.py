@@ -7,9 +7,9 @@ same key under which the graph asks for them. A function from elsewhere has need
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from workflow_engine.dsl import functions
+from workflow_engine.dsl import definition_files, functions
 from workflow_engine.dsl.policies import known_at_deployment, policy_of
 from workflow_engine.dsl.schema_resources import schema_key, schemas_in
 from workflow_engine.expressions import missing_references
@@ -306,9 +306,30 @@ def _authenticates(resource: Json) -> bool:
     return isinstance(endpoint, dict) and endpoint.get("authentication") is not None
 
 
+def needs_of_definitions(resource: Json, named: Need) -> list[Need]:
+    """The needs of the functions that are defined elsewhere; all of them are where the workflow names the file."""
+    functions_ = resource.get("definitions") if isinstance(resource, dict) else None
+    if not named.key.startswith("definitions:functions:"):
+        return []
+    return [replace(need, pointer=named.pointer) for need in _functions_0_8(functions_)]
+
+
 def _v0_8(data: JsonObject) -> Iterator[Need]:
-    """Each function of type asyncapi or rest."""
-    listed = data.get("functions")
+    """Definitions in other files, the schema of the input, and what each function calls."""
+    for kind, address in definition_files.referenced(data):
+        yield Need(
+            "definitions", definition_files.definitions_key(kind, address), f"/{kind}", address, address
+        )
+    schema = data.get("dataInputSchema")
+    if isinstance(schema, dict):
+        schema = schema.get("schema")
+    if isinstance(schema, str):
+        yield Need("schema", schema_key(schema), "/dataInputSchema", schema, schema)
+    yield from _functions_0_8(data.get("functions"))
+
+
+def _functions_0_8(listed: Json) -> Iterator[Need]:
+    """Each function of type asyncapi, rpc or rest."""
     for number, function in enumerate(listed if isinstance(listed, list) else []):
         if not isinstance(function, dict):
             continue

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from workflow_engine import dsl
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.functions import parse_function
-from workflow_engine.dsl.needs import Need, needs, needs_of_function
+from workflow_engine.dsl.needs import Need, needs, needs_of_definitions, needs_of_function
 from workflow_engine.errors import InvalidDocument, NotFound, Problem, Rejected
 from workflow_engine.values import Json
 
@@ -46,7 +46,7 @@ async def pin(document: Document, answer: Answer, given: Mapping[str, Json] | No
     schemas that were found.
     """
     found = await gather(document, answer, given or {})
-    if any(key.startswith(("function:", "schema:")) for key in found):
+    if any(key.startswith(("function:", "schema:", "definitions:")) for key in found):
         problems = dsl.check(document, found)
         if any(problem.severity == "error" for problem in problems):
             raise InvalidDocument(problems, name=document.name)
@@ -75,6 +75,8 @@ async def gather(document: Document, answer: Answer, given: Mapping[str, Json]) 
             if need.kind == "function":
                 size += len(json.dumps(resource))
                 waiting += [(inner, depth + 1) for inner in _inside(resource, need, document)]
+            elif need.kind == "definitions":
+                waiting += [(inner, depth + 1) for inner in needs_of_definitions(resource, need)]
         except Unanswered:
             continue
         except (NotFound, Rejected) as missing:

@@ -51,11 +51,14 @@ Transition: TypeAlias = GoTo | Exit | End
 class Validate:
     """Check something against a JSON Schema; a mismatch is a validation fault.
 
-    *what* is ``input`` or ``output``, which are the data at this point, or ``context``.
+    *what* is ``input`` or ``output``, which are the data at this point, or ``context``. Not *fatal*: a mismatch is only
+    told. *given*: not for a run that events have started (DSL 0.8, decision B39).
     """
 
     schema: Schema
     what: str
+    fatal: bool = True
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ and an expression that fails becomes a fault.
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Several
 from typing import TYPE_CHECKING, assert_never
 
-from workflow_engine.errors import fault
+from workflow_engine.errors import Fault, fault
 from workflow_engine.graph.model import (
     DataStep,
     Export,
@@ -20,6 +21,7 @@ from workflow_engine.graph.model import (
     Transform,
     Validate,
 )
+from workflow_engine.interpreter.effects import Progress
 from workflow_engine.interpreter.evaluation import evaluate
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope, state_scope
@@ -54,6 +56,26 @@ async def leave(run: Run, state: State, frame: Frame, output: Json, *, ends: boo
         if ends and isinstance(step, Select):
             step = Select(step.expression)
         data = await apply(step, data, frame, state_scope(run, state, frame, **known))
+    return data
+
+
+async def shaped(run: Run, steps: Several[DataStep], data: Json, scope: Scope, at: str) -> Json:
+    """Do the workflow's own data *steps*; a fault of theirs has its place in the document too.
+
+    What is wrong with data that may be so is only told.
+    """
+    try:
+        for step in steps:
+            if isinstance(step, Validate) and step.given and run.seeds:
+                continue
+            if isinstance(step, Validate) and not step.fatal:
+                for problem in step.schema.problems(data):
+                    told = f"the {step.what}: {problem}"
+                    run.effects.note(Progress("invalid", "", told, run.effects.now()))
+                continue
+            data = await apply(step, data, run.root, scope)
+    except Fault as raised:
+        raise raised.at(at) from None
     return data
 
 

@@ -13,7 +13,6 @@ from workflow_engine.graph.model import (
     Assign,
     Compensate,
     ContinueAs,
-    DataStep,
     Emit,
     End,
     Event,
@@ -42,14 +41,14 @@ from workflow_engine.interpreter import (
     publishing,
     recovery,
 )
-from workflow_engine.interpreter.dataflow import apply, enter, leave
+from workflow_engine.interpreter.dataflow import enter, leave, shaped
 from workflow_engine.interpreter.effects import Call, Effects, Expired, Place, Progress, SubRun
 from workflow_engine.interpreter.evaluation import arguments, evaluate, holds, seconds
 from workflow_engine.interpreter.lifecycle import Lifecycle
 from workflow_engine.interpreter.naming import Names
 from workflow_engine.interpreter.position import Continued, Ended, Frame, TimeUp
 from workflow_engine.interpreter.references import References
-from workflow_engine.interpreter.scope import Scope, moment, state_scope, workflow_scope
+from workflow_engine.interpreter.scope import moment, state_scope, workflow_scope
 from workflow_engine.values import Json, JsonObject, deep_merge
 
 
@@ -107,12 +106,12 @@ class Run:
 
     async def _whole(self) -> Json:
         if self.root.state is None:
-            self.root.data = await self._shaped(self.graph.enter, self.input, workflow_scope(self), "/input")
+            self.root.data = await shaped(self, self.graph.enter, self.input, workflow_scope(self), "/input")
             if self.graph.input_is_context:
                 self.root.context = self.root.data
         output = await ending.bounded(self)
-        return await self._shaped(
-            self.graph.leave, output, workflow_scope(self, self.root.context), "/output"
+        return await shaped(
+            self, self.graph.leave, output, workflow_scope(self, self.root.context), "/output"
         )
 
     def outside(self, value: Json) -> Json:
@@ -129,15 +128,6 @@ class Run:
     def referring(self) -> References | None:
         """The same, once there may be any in the data of the run."""
         return self._references
-
-    async def _shaped(self, steps: Several[DataStep], data: Json, scope: Scope, at: str) -> Json:
-        """Do the workflow's own data *steps*; a fault of theirs has its place in the document too."""
-        try:
-            for step in steps:
-                data = await apply(step, data, self.root, scope)
-        except Fault as raised:
-            raise raised.at(at) from None
-        return data
 
     async def to_the_end(self, region: Region) -> Json:
         """Walk *region* until it, or the run, ends."""

@@ -14,6 +14,7 @@ from aiohttp import web
 from tests.conftest import SPEC
 from tests.semantics.v0_8.documents import event, workflow
 from tests.semantics.v0_8.services import pin, published, services
+from tests.semantics.v0_8.test_files import pinned
 from workflow_engine import dsl
 from workflow_engine.errors import InvalidDocument
 
@@ -36,27 +37,26 @@ COMPILE = {
     "hello-world-example",
     "monitor-job-example",  # its run asks `.jobStatus` for ever, where the answer is called `jobstatus`
     "monitor-patient-vital-signs-example",
+    "online-food-ordering",
     "parallel-execution-example",
     "provision-orders-example",
     "purchase-order-deadline",
+    "reusing-function-and-event-definitions",
     "send-cloudevent-on-workflow-completion-example",
     "solving-math-problems-example",
 }
 REFUSED: dict[str, set[str]] = {
-    # other files; it goes to `Cancel Request`, which is not there
-    "book-lending": {"unsupported", "unknown-state"},
+    "book-lending": {"unknown-state"},  # it goes to `Cancel Request`, which is not there
     "car-vitals-checks-2": {"unknown-function", "unknown-event"},  # the functions have other names
     "new-patient-onboarding": {
         "unknown-event",
         "unknown-function",
     },  # neither its event nor one function is defined
-    "online-food-ordering": {"unsupported"},  # other files
     # these two leave out what the first one has in other files
     "online-food-ordering-2": {"unknown-event", "unknown-function"},
     "online-food-ordering-3": {"unknown-event", "unknown-function"},
     "perform-customer-credit-check-example": {"unknown-function"},  # it is defined under another name
     "process-transactions": {"unknown-function"},  # a function's name is cut short
-    "reusing-function-and-event-definitions": {"unsupported"},  # other files
 }
 BROKEN = {"event-based-transitions-example.yaml", "new-patient-onboarding.yaml"}
 """YAML whose indentation is wrong."""
@@ -345,6 +345,43 @@ async def test_a_bid_for_a_car_is_stored(run: Any, spec: Path) -> None:
     async with services(storeBid=lambda given: {"stored": given["bid"]["amount"]}) as service:
         found = await completed(run, text, events=[made], resources=await service.pin(text))
     assert found["stored"] == 3000
+
+
+PAYMENT = {
+    "functiondefs.json": json.dumps(
+        {
+            "functions": [
+                {"name": name, "operation": f"file://api.json#{name}"}
+                for name in ("checkFundsAvailability", "sendSuccessEmail", "sendInsufficientFundsEmail")
+            ]
+        }
+    ),
+    "eventdefs.yml": """
+events:
+  - {name: PaymentReceivedEvent, type: payment.receive, source: paymentEventSource}
+  - {name: ConfirmationCompletedEvent, type: payment.confirmation, kind: produced}
+""",
+}
+
+
+@pytest.mark.parametrize("available", ["true", "false"])
+async def test_definitions_are_reused_to_confirm_a_payment(run: Any, spec: Path, available: str) -> None:
+    text = read(spec, "reusing-function-and-event-definitions.json")
+    paid = arrived("payment.receive", "paymentEventSource", "1", {"accountId": "a", "payment": {"amount": 5}})
+    mailed: list[str] = []
+
+    def mail(name: str) -> Callable[[Any], Any]:
+        return lambda given: mailed.append(name)
+
+    async with services(
+        checkFundsAvailability=lambda given: {"funds": {"available": available}},
+        sendSuccessEmail=mail("success"),
+        sendInsufficientFundsEmail=mail("insufficient"),
+    ) as service:
+        ended = await run(text, events=[paid], resources=await pinned(text, PAYMENT, service))
+    assert ended.status == "completed", ended.error
+    assert mailed == ["success" if available == "true" else "insufficient"]
+    assert {"amount": 5} in await published(run, ended, "default")
 
 
 async def test_provisioned_orders_are_told_at_the_end(run: Any, spec: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from workflow_engine import expressions
+from workflow_engine.dsl import definition_files
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
+from workflow_engine.dsl.schema_resources import pinned
 from workflow_engine.dsl.v0_8 import definitions, errors, regions, schedules, states, transitions
 from workflow_engine.dsl.v0_8.actions import last_name
 from workflow_engine.dsl.v0_8.timeouts import state_timeout, workflow_timeout
@@ -41,16 +43,17 @@ _ADDRESSABLE = re.compile(r"[^/\s\x00-\x1f][^/\x00-\x1f]{0,199}")
 _NOT_YET = {
     "auth": "`auth`",
     "secrets": "`secrets`",
-    "dataInputSchema": "`dataInputSchema`",
 }
-_FILES = ("functions", "events", "errors", "retries", "timeouts", "constants")
 
 
 class WorkflowLowering(Lowering):
     """A DSL 0.8 document on its way to a graph; *functions* and *events* are its definitions by name."""
 
-    def __init__(self, document: Document) -> None:
-        super().__init__(document)
+    def __init__(self, document: Document, resources: Mapping[str, Json] | None = None) -> None:
+        super().__init__(definition_files.expanded(document, resources))
+        self.resources = resources
+        assert isinstance(document.data, dict)
+        definition_files.check(self, document.data, deployed=resources is not None)
         self.functions = definitions.named(self, "functions")
         self.events = definitions.named(self, "events")
         self.errors = definitions.named(self, "errors")
@@ -96,11 +99,7 @@ class WorkflowLowering(Lowering):
             timeout=timeout,
             interrupt=interrupt,
             before_end=before_end,
-            # The input is an object, and none is an empty one (specification 0.8, "Workflow Data Input").
-            enter=(
-                Transform(expressions.compile("if . == null then {} else . end", variables=())),
-                Validate(Schema({"type": "object"}), "input"),
-            ),
+            enter=self._enter(),
             trigger=self._trigger(start, lowered),
             schedule=schedules.schedule(self),
             title=str(self.data.get("name") or ""),
@@ -108,6 +107,29 @@ class WorkflowLowering(Lowering):
             constants=constants if isinstance(constants, dict) else {},
             lifecycle=self.lifecycle(self.data.get("metadata"), "/metadata"),
         )
+
+    def _enter(self) -> tuple[DataStep, ...]:
+        """The input is an object, and none is an empty one (specification 0.8, "Workflow Data Input").
+
+        Then it is checked, unless events start the run (decision B39).
+        """
+        whole = (
+            Transform(expressions.compile("if . == null then {} else . end", variables=())),
+            Validate(Schema({"type": "object"}), "input"),
+        )
+        written = self.data.get("dataInputSchema")
+        details: JsonObject = written if isinstance(written, dict) else {"schema": written}
+        address = details.get("schema")
+        if not isinstance(address, str) or self.resources is None:
+            return whole
+        try:
+            schema = pinned({}, address, self.resources)
+        except ValueError as error:
+            message = f"this is not a usable JSON Schema: {error}"
+            self.problem("invalid-schema", message, "/dataInputSchema")
+            return whole
+        fatal = details.get("failOnValidationErrors", True) is not False
+        return (*whole, Validate(schema, "input", fatal=fatal, given=True))
 
     def _name(self) -> WorkflowName:
         key = "id" if "id" in self.data else "key"
@@ -128,9 +150,6 @@ class WorkflowLowering(Lowering):
         for key, what in _NOT_YET.items():
             if self.data.get(key):
                 self.unsupported(what, f"/{key}")
-        for key in _FILES:
-            if isinstance(self.data.get(key), str):
-                self.unsupported(f"`{key}` from another file", f"/{key}")
 
     def undefined(self, kind: str, name: str, at: str) -> None:
         """Report that no *kind* (function, event, error, retry) is called *name*.
@@ -309,7 +328,9 @@ def _whole(source: str) -> str:
     return "${ " + source + "\n}"
 
 
-def lower(document: Document) -> tuple[StateGraph, WorkflowLowering]:
-    """The graph of *document*, and the lowering with the problems it found."""
-    lowering = WorkflowLowering(document)
+def lower(
+    document: Document, resources: Mapping[str, Json] | None = None
+) -> tuple[StateGraph, WorkflowLowering]:
+    """The graph of *document*, and the lowering with the problems it found; *resources* are what is pinned."""
+    lowering = WorkflowLowering(document, resources)
     return lowering.lower(), lowering
