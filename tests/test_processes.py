@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.processes import gone, has_gone
 from workflow_engine.errors import Conflict
 from workflow_engine.processes.guarded import GuardedProcess
+from workflow_engine.processes.leftovers import remove_leftovers, scratch
 from workflow_engine.processes.lockfile import LockFile
 from workflow_engine.processes.output import RotatingLog, Tail
 from workflow_engine.processes.ports import free_ports, port_in_use
@@ -241,3 +242,17 @@ def test_a_log_is_rotated_before_it_outgrows_its_size(tmp_path):
 
 def test_gone_knows_the_living():
     assert not gone(os.getpid())
+
+
+def test_a_folder_whose_owner_was_killed_is_removed_and_no_other(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "wfe-process-left" / "a").mkdir(parents=True)
+    (tmp_path / "wfe-process-link").symlink_to(tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    with scratch() as folder:
+        (folder / "file").write_text("in use")
+        remove_leftovers()
+        assert (folder / "file").exists()
+        assert not (tmp_path / "wfe-process-left").exists()
+    assert not folder.exists()
+    assert (tmp_path / "other").exists()

@@ -11,6 +11,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from tests.histories.documents import RUNS
 from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER
+from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
@@ -23,7 +24,7 @@ LARGEST = 100_000
 
 def replayer() -> Replayer:
     return Replayer(
-        workflows=[Repeater, ServerlessWorkflow],
+        workflows=[DetachedCall, Repeater, ServerlessWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=DATA_CONVERTER,
     )

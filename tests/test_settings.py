@@ -1,9 +1,11 @@
-"""Settings: what they come to where nobody has chosen, and what is refused."""
+"""Settings: what they come to where nobody has chosen, what is refused, and how they reach other processes."""
 
 from __future__ import annotations
 
 import pytest
 
+from workflow_engine.cli.stack import Stack
+from workflow_engine.cli.stack import _environment as environment_of
 from workflow_engine.errors import Rejected
 from workflow_engine.settings import PROCESSES, Settings
 
@@ -32,3 +34,20 @@ def test_processes_are_allowed_by_choice_or_where_everything_is_on_this_machine(
 def test_a_kind_of_process_that_there_is_not_is_refused(text):
     with pytest.raises(Rejected, match="WFE_PROCESSES"):
         Settings.from_env({"WFE_PROCESSES": text})
+
+
+def test_the_processes_of_wfe_dev_have_the_settings_that_it_was_given():
+    given = Settings.from_env(
+        {
+            "WFE_PROCESSES": "shell",
+            "WFE_PROCESS_SECONDS": "60",
+            "WFE_PROCESS_MEMORY": "100",
+            "WFE_PROCESS_COUNT": "8",
+            "WFE_PROCESS_CPUS": "0.5",
+            "WFE_CONTAINER_VOLUMES": "/data,/srv",
+        }
+    )
+    stack = Stack.of(given, temporal_port=7233, ui_port=8233)
+    assert Settings.from_env(environment_of(stack.settings)) == stack.settings
+    none = Stack.of(Settings.from_env({"WFE_PROCESSES": "none"}), temporal_port=7233, ui_port=8233)
+    assert Settings.from_env(environment_of(none.settings)).allowed_processes == frozenset()

@@ -39,6 +39,7 @@ from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import SubRun
 from workflow_engine.interpreter.lifecycle import Audience
+from workflow_engine.processes.leftovers import remove_leftovers
 from workflow_engine.processes.privacy import close_to_others
 from workflow_engine.runtimes.local import LocalRun, Outcome
 from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
@@ -241,6 +242,7 @@ def _listen(host: str, port: int) -> socket.socket:
 async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
     """Work until the process is told to stop, then finish what is under way, for at most ten seconds."""
     close_to_others()
+    await asyncio.to_thread(remove_leftovers)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

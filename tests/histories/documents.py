@@ -11,7 +11,7 @@ from workflow_engine.values import Json, JsonObject
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run to record: what it is given, and how it ends."""
+    """A run to record: what it is given, and how it ends; or what it started, by the end of that one's id: *child*."""
 
     text: str
     input: Json = None
@@ -19,6 +19,7 @@ class Recorded:
     others: list[str] = field(default_factory=list)
     resources: JsonObject = field(default_factory=dict)
     status: str = "completed"
+    child: str = ""
 
 
 CHILD = workflow("do: [{pause: {wait: PT0.01S}}, {double: {set: {n: '${ .n * 2 }'}}}]", name="child")
@@ -351,5 +352,9 @@ RUNS = {
         {"pet": "rex"},
         events=[old.event("a", "1", {"when": "noon"})],
         others=[old.workflow("states: [{name: N, type: sleep, duration: PT0.01S, end: true}]", id="next")],
+    ),
+    "detached": Recorded(
+        workflow("do: [{a: {run: {await: false, shell: {command: 'echo done'}}, timeout: {after: PT30S}}}]"),
+        child=".do.0.a",
     ),
 }

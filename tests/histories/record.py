@@ -35,9 +35,11 @@ async def record(runner: TemporalRunner, name: str, wanted: Recorded) -> str:
         wanted.text, wanted.input, events=wanted.events, others=wanted.others, resources=wanted.resources
     )
     assert ended.status == wanted.status, (name, ended)
-    events = await runner.history(ended.run_id)
-    history = json.loads(WorkflowHistory(ended.run_id, events).to_json())
-    return json.dumps(plain({"id": ended.run_id, **history}), indent=1) + "\n"
+    id = ended.run_id + wanted.child
+    await runner.runtime.wait(id, 30)
+    events = await runner.history(id)
+    history = json.loads(WorkflowHistory(id, events).to_json())
+    return json.dumps(plain({"id": id, **history}), indent=1) + "\n"
 
 
 def plain(value: Any) -> Any:

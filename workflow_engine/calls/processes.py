@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import IO
 from workflow_engine.calls.content import kind
 from workflow_engine.calls.context import CallContext
 from workflow_engine.errors import fault
+from workflow_engine.processes import leftovers
 from workflow_engine.processes.guard import Limits
 from workflow_engine.processes.guarded import GuardedProcess
 from workflow_engine.values import Json, JsonObject
@@ -57,12 +57,13 @@ class Ended:
 @contextlib.asynccontextmanager
 async def scratch() -> AsyncIterator[Path]:
     """A folder for one process to work in; it is gone afterwards, with all that is in it."""
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="wfe-process-"))
+    made = leftovers.scratch()
+    folder = await asyncio.to_thread(made.__enter__)
     try:
         yield folder
     finally:
         # Not in the way of a cancellation: what is left to do is a matter of moments.
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+        await asyncio.shield(asyncio.to_thread(made.__exit__, None, None, None))
 
 
 async def execute(

@@ -239,9 +239,15 @@ class LocalRun:
         if self._perform is None:
             raise fault("configuration", f"calls of kind {call.kind!r} are not available in this run")
         if not call.wait:
-            self._family.detached.append(self.scheduler.spawn(self._call(call, place)))
+            self._family.detached.append(self.scheduler.spawn(self._detached(call, place)))
             return None
         return await self._call(call, place)
+
+    async def _detached(self, call: Call, place: Place) -> Json:
+        try:
+            return await self._call(call, place)
+        except Expired:
+            raise fault("timeout", f"{place.label} took longer than its timeout allows") from None
 
     async def _call(self, call: Call, place: Place) -> Json:
         assert self._perform is not None

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.engines import needs_node
+from tests.processes import has_gone
 from tests.running import KEY
-from tests.semantics.v1.documents import error, kind, output, refused
+from tests.semantics.v1.documents import error, kind, output, refused, workflow
 
 AT = "/do/0/a"
 
@@ -142,18 +143,49 @@ async def test_a65_a_process_that_is_not_awaited_gives_the_input_and_is_not_lost
     body = shell(
         f"sleep 0.2; echo $WFE_IDEMPOTENCY_KEY > {file}", None, "input: {from: .inner}, ", **{"await": False}
     )
-    ended = await run(
-        "document: {dsl: '1.0.3', namespace: s, name: t, version: '1.0.0'}\n" + body, {"inner": {"n": 1}}
-    )
+    ended = await run(workflow(body, name="t"), {"inner": {"n": 1}})
     assert (ended.status, ended.output) == ("completed", {"n": 1})
     async with asyncio.timeout(20):
         while not (file.exists() and file.read_text()):  # noqa: ASYNC110 - nobody tells when it is done
             await asyncio.sleep(0.01)
     assert file.read_text().strip() == ended.run_id + AT
+    if run.name != "local":
+        shown = await run.runtime.wait(f"{ended.run_id}.do.0.a", 20)
+        assert (shown.status, shown.output) == ("completed", "")
+        assert shown.workflow is not None
+        assert shown.workflow.name == "t", "it is told among the runs of the workflow"
 
 
 async def test_a65_the_fault_of_a_process_that_is_not_awaited_is_its_own(run: Any) -> None:
     assert await output(run, shell("exit 1", **{"await": False}), {"n": 1}) == {"n": 1}
+
+
+async def test_a65_a_process_that_is_not_awaited_takes_no_longer_than_its_task_may(
+    run: Any, tmp_path: Any
+) -> None:
+    file = tmp_path / "pid"
+    command = f"echo $$ > {file}; exec sleep 600"
+    body = shell(command, None, "timeout: {after: PT1S}, ", **{"await": False})
+    assert await output(run, body, {"n": 1}) == {"n": 1}
+    async with asyncio.timeout(20):
+        while not (file.exists() and file.read_text()):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    await has_gone(int(file.read_text()))
+
+
+async def test_a_secret_is_given_to_a_process_that_is_not_awaited(run: Any, tmp_path: Any) -> None:
+    file = tmp_path / "length"
+    given = {"environment": {"KEY": "${ $secrets.key }"}}
+    body = shell(f'printf %s "$KEY" | wc -m > {file}', given, **{"await": False})
+    ended = await run(workflow("use: {secrets: [key]}\n" + body), {"n": 1})
+    assert (ended.status, ended.output) == ("completed", {"n": 1})
+    async with asyncio.timeout(20):
+        while not (file.exists() and file.read_text()):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    assert int(file.read_text()) == len(KEY)
+    if run.name != "local":
+        for each in (ended.run_id, f"{ended.run_id}.do.0.a"):
+            assert KEY not in str(await run.history(each))
 
 
 async def test_a_process_takes_no_longer_than_the_timeout_of_its_task(run: Any) -> None:
