@@ -238,33 +238,24 @@ class LocalRun:
     async def call(self, call: Call, place: Place) -> Json:
         if self._perform is None:
             raise fault("configuration", f"calls of kind {call.kind!r} are not available in this run")
-        if not call.wait:
-            self._family.detached.append(self.scheduler.spawn(self._detached(call, place)))
-            return None
-        return await self._call(call, place)
-
-    async def _detached(self, call: Call, place: Place) -> Json:
-        try:
-            return await self._call(call, place)
-        except Expired:
-            raise fault("timeout", f"{place.label} took longer than its timeout allows") from None
-
-    async def _call(self, call: Call, place: Place) -> Json:
-        assert self._perform is not None
         work = self._perform(self, call, place)
 
         async def bounded() -> Json:
-            if call.timeout is None:
-                return await work
             try:
                 async with asyncio.timeout(call.timeout) as timer:
                     return await work
             except TimeoutError:
-                if timer.expired():
+                if not timer.expired():
+                    raise
+                if call.wait:
                     raise Expired from None
-                raise
+                raise fault("timeout", f"{place.label} took longer than its timeout allows") from None
 
-        return await self.scheduler.real(bounded())
+        real = self.scheduler.real(bounded())
+        if call.wait:
+            return await real
+        self._family.detached.append(self.scheduler.spawn(real))
+        return None
 
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
         check_event(event)
