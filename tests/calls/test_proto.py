@@ -163,6 +163,29 @@ async def test_a_proto_that_cannot_be_compiled_says_where(text, said):
     assert said in await refused({"a.proto": text, "/etc/passwd": "x"})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + "message A {" * 20_000 + "}" * 20_000,
+        HEAD + "".join(f"message M{number} {{ M{number + 1} m = 1; }}" for number in range(50_000)),
+        HEAD + 'option java_package = "' + "x" * 3_000_000 + '";' + SERVICE + "message A {}",
+        "\0" * 1000,
+        "/*" * 100_000,
+        '"' + '\\"' * 1_000_000,
+        "syntax = 'proto3'; import 'a.proto';",
+        HEAD + SERVICE + "message A { int32 i = 99999999999999999999; } message B {} message C {}",
+    ],
+    ids=["deep", "long", "large", "null", "comment", "quotes", "itself", "number"],
+)
+async def test_a_proto_that_means_harm_is_refused_in_time(text):
+    assert await refused({"a.proto": text})
+
+
+async def test_protos_that_import_each_other_are_refused():
+    files = {"a.proto": HEAD + 'import "b.proto";', "b.proto": HEAD + 'import "a.proto";'}
+    assert "imports itself" in await refused(files) or "recursively" in await refused(files)
+
+
 async def test_imports_are_bounded_in_number_and_size():
     files = {f"{number}.proto": HEAD + f'import "{number + 1}.proto";' for number in range(100)}
     assert "more than 64 files" in await refused(files, "0.proto")

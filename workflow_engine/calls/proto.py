@@ -37,9 +37,12 @@ SECONDS = 20
 ReadText: TypeAlias = Callable[[str], Awaitable[str | None]]
 """Gives the text at an address; None where there is nothing."""
 
+# What has no end goes on to the end of the line or the text, so that reading takes time in proportion to the text.
 _TOKENS = re.compile(
-    r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[A-Za-z_][A-Za-z0-9_.]*|[^\s]""", re.DOTALL
+    r"""//[^\n]*|/\*(?:.*?\*/|.*)|"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?|[A-Za-z_][A-Za-z0-9_.]*|[^\s]""",
+    re.DOTALL,
 )
+_MODIFIERS = ("public", "weak", "option")
 _PATH = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_+-][A-Za-z0-9_.+-]*)*")
 _PROGRAM = """
 import json, sys
@@ -50,8 +53,8 @@ except ImportError:
     pass
 else:
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-    resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 26, 1 << 26))
+    resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 24, 1 << 24))
 from grpc_tools import protoc
 sys.exit(protoc.main(["protoc", *sys.argv[2:]]))
 """
@@ -67,6 +70,10 @@ async def describe_method(address: str, service: str, method: str, read: ReadTex
     """
     files = await _files(address, read)
     descriptors = await _compile(files, address)
+    return await asyncio.to_thread(_pinned, descriptors, service, method, address)
+
+
+def _pinned(descriptors: FileDescriptorSet, service: str, method: str, address: str) -> JsonObject:
     full_name, found = _method(descriptors, service, method, address)
     content = pruned(descriptors, full_name, found).SerializeToString(deterministic=True)
     return {
@@ -87,7 +94,7 @@ async def _files(address: str, read: ReadText) -> dict[str, str]:
     folder, name = _split(address)
     files = {name if _PATH.fullmatch(name) else "service.proto": text}
     roots = [folder]
-    waiting = list(imports(text))
+    waiting = await _imported(text)
     size, attempts = len(text), 0
     while waiting:
         wanted = waiting.pop(0)
@@ -114,20 +121,25 @@ async def _files(address: str, read: ReadText) -> dict[str, str]:
         if root not in roots:
             roots.append(root)
         files[wanted] = found
-        waiting += imports(found)
+        waiting += await _imported(found)
     return files
+
+
+async def _imported(text: str) -> list[str]:
+    return await asyncio.to_thread(lambda: list(imports(text)))
 
 
 def imports(text: str) -> Iterator[str]:
     """What the proto *text* imports, as written; the compiler is who judges the rest of it."""
-    tokens = [found for found in _TOKENS.findall(text) if not found.startswith(("//", "/*"))]
-    for number, token in enumerate(tokens):
-        if token == "import" and (number == 0 or tokens[number - 1] in (";", "}")):  # noqa: S105 - no password
-            path = tokens[number + 1 : number + 3]
-            if path and path[0] in ("public", "weak", "option"):
-                path = path[1:]
-            if path and path[0][0] in "\"'":
-                yield path[0][1:-1]
+    before, importing = ";", False
+    for match in _TOKENS.finditer(text):
+        token = match[0]
+        if token.startswith(("//", "/*")):
+            continue
+        if importing and token[0] in "\"'":
+            yield token[1:-1]
+        importing = (importing and token in _MODIFIERS) or (token == "import" and before in (";", "}"))  # noqa: S105
+        before = token
 
 
 def _split(address: str) -> tuple[str, str]:
@@ -180,16 +192,17 @@ async def _compile(files: dict[str, str], address: str) -> FileDescriptorSet:
         await asyncio.to_thread(_write, folder / "in", files)
         arguments = [f"-I{folder / 'in'}", *(f"-I{include}" for include in _include_folders())]
         arguments += ["--include_imports", f"--descriptor_set_out={folder / 'out'}", next(iter(files))]
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-c", _PROGRAM, json.dumps(sys.path), *arguments),
-            cwd=folder,
-            env={key: os.environ[key] for key in _KEPT_ENVIRONMENT if key in os.environ},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        with (folder / "said").open("wb") as said:  # a pipe would fill our memory
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-c", _PROGRAM, json.dumps(sys.path), *arguments),
+                cwd=folder,
+                env={key: os.environ[key] for key in _KEPT_ENVIRONMENT if key in os.environ},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=said,
+            )
         try:
-            _, said = await asyncio.wait_for(process.communicate(), SECONDS)
+            await asyncio.wait_for(process.wait(), SECONDS)
         except TimeoutError:
             raise Rejected("unresolved", f"the proto {address} takes too long to compile") from None
         finally:
@@ -198,10 +211,8 @@ async def _compile(files: dict[str, str], address: str) -> FileDescriptorSet:
                     process.kill()
                 await process.wait()
         if process.returncode:
-            raise Rejected(
-                "unresolved",
-                f"the proto {address} cannot be compiled: {_errors(said, folder) or process.returncode}",
-            )
+            reason = await asyncio.to_thread(_errors, folder) or f"exit code {process.returncode}"
+            raise Rejected("unresolved", f"the proto {address} cannot be compiled: {reason}")
         return FileDescriptorSet.FromString(await asyncio.to_thread((folder / "out").read_bytes))
 
 
@@ -212,9 +223,11 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def _errors(said: bytes, folder: Path) -> str:
-    lines = said[:100_000].decode(errors="replace").replace(f"{folder / 'in'}/", "").splitlines()
-    errors = [line.strip() for line in lines if line.strip() and ": warning: " not in line]
+def _errors(folder: Path) -> str:
+    """The first things that the compiler said."""
+    with (folder / "said").open("rb") as said:
+        text = said.read(100_000).decode(errors="replace").replace(f"{folder / 'in'}/", "")
+    errors = [line.strip() for line in text.splitlines() if line.strip() and ": warning: " not in line]
     return "; ".join(errors[:3])[:500]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import catalog
 from tests.semantics.v1.documents import error, kind, output, refused
+from tests.standins.internet import Internet
 
 ECHO = "https://httpbin.org/anything"
 
@@ -34,6 +35,36 @@ async def test_an_http_call_sends_what_it_is_told_and_gives_the_content(run: Any
     assert echoed["json"] == {"hello": "Ada"}
     assert echoed["args"] == {"q": "Ada", "many": ["1", "2"]}
     assert (echoed["headers"]["X-Name"], echoed["headers"]["X-Number"]) == ("Ada", "3")
+
+
+async def test_a51_headers_and_query_take_scalars_and_repeat_arrays(run: Any) -> None:
+    query = "{t: true, n: 2.5, none: '${ .none }', many: '${ .many }'}"
+    extra = f", query: {query}, headers: {{X-N: 7, X-Many: [a, b], X-None: '${{ .none }}'}}"
+    echoed = await output(run, get(f"'{ECHO}/x?first=1'", extra), {"many": ["a b", 3]})
+    assert echoed["path"] == "/anything/x?first=1&t=true&n=2.5&many=a%20b&many=3"
+    assert echoed["headers"]["X-N"] == "7"
+    assert "X-None" not in echoed["headers"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ("{}", "needs parameter 'status' (query)"),
+        ("{status: sold, statu: x}", "no parameter 'statu'; did you mean 'status'?"),
+    ],
+)
+async def test_a58_parameters_that_are_missing_or_unknown_are_named_before_anything_is_sent(
+    run: Any, internet: Internet, parameters: str, words: str
+) -> None:
+    document = "{endpoint: 'https://petstore.swagger.io/v2/swagger.json'}"
+    body = f"""
+    do:
+      - a: {{call: openapi, with: {{document: {document}, operationId: findPetsByStatus, parameters: {parameters}}}}}
+    """
+    fault = await error(run, body)
+    assert (kind(fault), fault["status"]) == ("validation", 400)
+    assert words in fault["detail"]
+    assert internet.petstore.last.target.endswith("swagger.json")
 
 
 async def test_headers_query_and_endpoint_may_be_expressions(run: Any) -> None:
