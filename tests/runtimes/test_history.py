@@ -90,3 +90,27 @@ do:
         "rest[1]": ("timer", "rest[1]"),
     }
     assert history[0].workflow_execution_started_event_attributes.workflow_type.name == "history"
+
+
+@pytest.mark.parametrize(
+    ("policy", "waits"),
+    [
+        ("delay: PT0.02S", [0.02, 0.02, 0.02]),
+        ("delay: PT0.02S, backoff: {linear: {}}", [0.02, 0.04, 0.06]),
+        ("delay: PT0.02S, backoff: {exponential: {}}", [0.02, 0.04, 0.08]),
+        ("delay: PT0.02S, backoff: {exponential: {multiplier: 3, maxDelay: PT0.1S}}", [0.02, 0.06, 0.1]),
+    ],
+)
+async def test_a28_the_timers_of_retries_are_as_long_as_the_policy_says(
+    runner: TemporalRunner, policy: str, waits: list[float]
+) -> None:
+    fail = "{fail: {raise: {error: {type: 'https://e.example/x', status: 503}}}}"
+    limit = f"limit: {{attempt: {{count: {len(waits)}}}}}"
+    ended = await runner(f"{HEADER}do: [{{a: {{try: [{fail}], catch: {{retry: {{{policy}, {limit}}}}}}}}}]")
+    assert ended.status == "faulted"
+    timers = [
+        event.timer_started_event_attributes.start_to_fire_timeout.ToTimedelta().total_seconds()
+        for event in await runner.history(ended.run_id)
+        if event.HasField("timer_started_event_attributes")
+    ]
+    assert timers == pytest.approx(waits, abs=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -265,3 +266,16 @@ async def test_a_run_that_the_clock_starts_is_told_of_too(runner: TemporalRunner
         assert events[0]["source"] == "https://api.example"
     finally:
         await schedules.remove(graph.name.namespace, graph.name.name)
+
+
+async def test_a_worker_that_stops_lets_go_of_what_is_not_told_yet_without_a_complaint(
+    temporal_address: str, internet: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrap = lambda router: Broken(router, 10**6)  # noqa: E731
+    async with temporal_runner(temporal_address, internet, wrap=wrap) as runner:
+        run_id = await started(runner.client, runner.queue, HEADER + "do: [{nap: {wait: PT60S}}]")
+        await until(runner.runtime, run_id, "waiting")
+    gc.collect()
+    said = [record for record in caplog.records if not record.name.startswith("temporalio.activity")]
+    assert [record.getMessage() for record in said if record.levelname in {"ERROR", "CRITICAL"}] == []
+    await runner.runtime.terminate(run_id, "the test is over")
