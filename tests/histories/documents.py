@@ -154,6 +154,32 @@ RUNS = {
             }
         },
     ),
+    "receive": Recorded(
+        workflow(
+            """
+            do:
+              - hear:
+                  call: asyncapi
+                  with:
+                    operation: file://notes.yaml#noted
+                    server: {name: here}
+                    subscription:
+                      consume: {for: PT30S, while: '${ (. | length) < 3 }'}
+                      foreach: {item: m, do: [{say: {emit: {event: {with: {type: heard, data: '${ $m.payload }'}}}}}]}
+              - tell: {set: {heard: '${ map(.data.n) }'}}
+            """
+        ),
+        resources={
+            "file://notes.yaml#noted": {
+                "operation": "noted",
+                "service": "notes",
+                "channel": "notes",
+                "workflow_may": "subscribe",
+                "messages": [{"name": "note", "content_type": "application/json"}],
+                "servers": [{"name": "here", "protocol": "https", "host": "stream.example", "pathname": "/"}],
+            }
+        },
+    ),
     "wait": Recorded(workflow("do: [{a: {wait: PT0.01S}}, {b: {wait: {milliseconds: 5}}}]")),
     "fork": Recorded(
         workflow(

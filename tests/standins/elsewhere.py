@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 
@@ -62,6 +63,22 @@ def unavailable() -> web.Application:
     return made
 
 
+def stream() -> web.Application:
+    """Sends three notes as server-sent events, and then nothing more, but stays connected."""
+
+    async def notes(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for n in range(int(request.headers.get("Last-Event-ID", "0")) + 1, 4):
+            await response.write(f'id: {n}\ndata: {{"n": {n}}}\n\n'.encode())
+        await asyncio.Event().wait()
+        return response
+
+    made = web.Application()
+    made.router.add_get("/notes", notes)
+    return made
+
+
 def keycloak() -> web.Application:
     """An issuer whose authority has a path, at the addresses that the examples give it and at its discovered ones."""
     issuer = Issuer(name=f"http://keycloak{REALM}")
@@ -100,6 +117,7 @@ def orders() -> web.Application:
 
 SECURE: Mapping[str, Callable[[], web.Application]] = {
     "swapi.dev": swapi,
+    "stream.example": stream,
     "external-service.example.com": unavailable,
     **dict.fromkeys(
         (

@@ -26,6 +26,17 @@ _KEPT_SECONDS = 3600.0
 _WAIT_SECONDS = 5.0
 
 
+class _Client(Client):
+    """A client that keeps what the server complains of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[Exception] = []
+
+    async def note(self, error: Exception) -> None:
+        self.errors = [*self.errors[-9:], error]
+
+
 async def publish(link: Link, message: Outgoing) -> None:
     """Send the message: a stream has stored it when this returns, or else the server has it."""
     headers = {**message.headers, ID: message.id, _CONTENT_TYPE: message.content_type}
@@ -97,16 +108,20 @@ def _incoming(message: Any, place: str | None) -> Incoming:
     return Incoming(message.data, headers, content_type, id, settle=message.ack)
 
 
-async def _stream(client: Client, subject: str) -> str | None:
+async def _stream(client: _Client, subject: str) -> str | None:
     """The stream that has *subject*; None where there is none, or no JetStream."""
     try:
-        return await client.jetstream(timeout=2.0).find_stream_name_by_subject(subject)
-    except (NotFoundError, ServiceUnavailableError, nats.errors.TimeoutError, nats.errors.NoRespondersError):
+        return await client.jetstream().find_stream_name_by_subject(subject)
+    except (NotFoundError, ServiceUnavailableError, nats.errors.NoRespondersError):
         return None
+    except nats.errors.TimeoutError:
+        if any("permissions violation" in str(error).lower() for error in client.errors):
+            return None  # who may not ask for streams is answered by nobody
+        raise
 
 
 @asynccontextmanager
-async def _connected(link: Link) -> AsyncIterator[Client]:
+async def _connected(link: Link) -> AsyncIterator[_Client]:
     server, login = link.server, link.login
     for host, port in server.hosts:
         await link.context.egress.addresses(host, port)  # what the policy refuses is said in its own words
@@ -116,17 +131,19 @@ async def _connected(link: Link) -> AsyncIterator[Client]:
     elif login.user is not None:
         options |= {"user": login.user, "password": login.password}
     scheme = "tls" if server.secure else "nats"
+    client = _Client()
     try:
-        client = await nats.connect(
+        await client.connect(
             [f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host, port in server.hosts],
             name="wfe",
             allow_reconnect=False,
             connect_timeout=10,
-            error_cb=_quiet,
+            error_cb=client.note,
             tls_hostname=server.hosts[0][0],
             **options,
         )
     except (nats.errors.Error, OSError) as error:
+        await closed(client.close())
         raise _fault(link, error) from None
     try:
         yield client
@@ -136,10 +153,6 @@ async def _connected(link: Link) -> AsyncIterator[Client]:
         raise _fault(link, error) from None
     finally:
         await closed(client.close())
-
-
-async def _quiet(error: Exception) -> None:
-    """Whoever uses the connection is told too."""
 
 
 def _fault(link: Link, error: Exception) -> Exception:
