@@ -241,6 +241,26 @@ RUNS = {
         ),
         others=[CHILD, FAILING],
     ),
+    "secrets": Recorded(
+        workflow(
+            """
+            use: {secrets: [key, login]}
+            do:
+              - keep: {if: $secrets.key != "", set: {token: '${ $secrets.key }', n: 1}, export: {as: $secrets.login}}
+              - send:
+                  call: http
+                  with:
+                    method: post
+                    endpoint: {uri: 'https://httpbin.org/anything', authentication: {basic: {use: login}}}
+                    body: '${ [.token, $context, $authorization.scheme] }'
+                  output: {as: '{scheme: $authorization.scheme}'}
+              - reuse:
+                  call: http
+                  with: {method: post, endpoint: 'https://httpbin.org/anything', body: '${ $context }'}
+            output: {as: '{done: true}'}
+            """
+        )
+    ),
     "timeout": Recorded(
         workflow(
             """
