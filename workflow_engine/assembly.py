@@ -25,13 +25,14 @@ from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import open_secrets
 from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.engine import Engine
+from workflow_engine.engine.processes import refused
 from workflow_engine.engine.runtime import RunDescription
 from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.stores import open_definitions
 from workflow_engine.engine.stores.memory import MemoryDefinitions
 from workflow_engine.engine.targets import RunTarget, WorkflowTarget
 from workflow_engine.engine.triggers import Triggers
-from workflow_engine.errors import NotFound, Rejected, Unavailable
+from workflow_engine.errors import InvalidDocument, NotFound, Rejected, Unavailable
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.events.targets import Target
@@ -310,7 +311,7 @@ async def run_embedded(
         client = await connect(server.address, "default")
         runtime = TemporalRuntime(client, settings.task_queue, audience=audience_of(settings))
         specs = catalog.Catalog(await catalog.open_store("memory:"))
-        secrets, processes = open_secrets(settings.secrets), settings.allowed_processes
+        secrets, processes = open_secrets(settings.secrets), settings.own_processes
         resolution = open_resolution(settings, specs, egress)
         engine = Engine(MemoryDefinitions(), runtime, resolve=resolution, processes=processes)
         targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
@@ -376,11 +377,14 @@ async def run_local(
         for other in (dsl.parse(item) for item in others):
             compiled = dsl.compile(other, await pin(other, resolution, resources))
             graphs[compiled.name.name] = compiled
+        problems = refused(document, graph, settings.own_processes)
+        if problems:
+            raise InvalidDocument(problems, name=name)
         secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
         local = LocalRun(
             graph,
             run_id=f"local-{uuid.uuid4()}",
-            perform=real_calls(egress, CALLERS, secrets, settings.allowed_processes, bounds),
+            perform=real_calls(egress, CALLERS, secrets, settings.own_processes, bounds),
             evaluate=real_evaluations(egress, secrets),
             find=find,
             audience=audience_of(settings),

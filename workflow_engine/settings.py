@@ -168,6 +168,11 @@ class Settings:
         return frozenset(PROCESSES if "all" in self.processes else self.processes) - {"none"}
 
     @property
+    def own_processes(self) -> frozenset[str]:
+        """The same for a document that is run without servers, by who wrote it or looked at it: all, unless chosen."""
+        return frozenset(PROCESSES) if self.processes is None else self.allowed_processes
+
+    @property
     def events_url(self) -> str:
         return self.events_store or f"sqlite:///{self.data.absolute()}/events.db"
 

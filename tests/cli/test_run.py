@@ -72,6 +72,34 @@ def test_waiting_takes_no_time_on_the_virtual_clock(write):
     assert run(write("pause.yaml", PAUSE)).json == "done"
 
 
+SCRIPT = HEAD.format("script") + (
+    "do:\n  - add:\n      run:\n"
+    "        script: {language: python, source: {endpoint: add.py}, arguments: {n: '${ .n }'}}\n"
+)
+
+
+def test_a_script_comes_from_a_file_beside_the_workflow(write):
+    write("add.py", "return n + 1")
+    shown = run(
+        write("workflow.yaml", SCRIPT), "--input", '{"n": 1}', env={"WFE_API_URL": "https://wfe.example"}
+    )
+    assert (shown.code, shown.out.strip()) == (0, "2"), shown.err
+
+
+def test_a_script_that_is_not_there_is_a_problem(write):
+    shown = run(write("workflow.yaml", SCRIPT), "--input", '{"n": 1}')
+    assert shown.code == 1
+    assert "unresolved" in shown.err
+    assert "add.py" in shown.err
+
+
+def test_a_process_that_the_settings_do_not_allow_is_a_problem_before_the_run(write):
+    write("add.py", "return n + 1")
+    shown = run(write("workflow.yaml", SCRIPT), "--input", '{"n": 1}', "--processes", "shell,container")
+    assert shown.code == 1
+    assert "process-not-allowed" in shown.err
+
+
 def test_a_run_that_faults_fails_with_its_error_on_stderr(write):
     ended = run(write("fail.yaml", FAIL))
     assert (ended.code, ended.out) == (1, "")
