@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import grpc
 import pytest
@@ -358,6 +360,17 @@ async def test_credentials_are_sent_as_metadata(server, egress, policy, sent):
     assert answer["metadata"]["authorization"] == sent
 
 
+async def test_a_server_that_repeats_credentials_gives_nothing_away(server, egress):
+    for policy, sent in (
+        ({"bearer": {"token": "t0ken-0f-ada"}}, "t0ken-0f-ada"),
+        ({"basic": {"username": "ada", "password": "lovelace"}}, "YWRhOmxvdmVsYWNl"),
+    ):
+        asked = ask(server, egress, "Fail", {"code": 16, "message": f"not {sent}!"}, policy=policy)
+        detail = await fault_of(asked, "communication", 401)
+        assert sent not in detail
+        assert "UNAUTHENTICATED: not [redacted]!" in detail
+
+
 async def test_digest_is_refused_for_it_needs_http(server, egress):
     policy = {"digest": {"username": "a", "password": "b"}}
     assert "digest" in await fault_of(ask(server, egress, "SayHello", policy=policy), "configuration", 400)
@@ -380,3 +393,25 @@ async def test_an_oauth2_token_is_sent_and_a_refused_one_replaced_once(server, i
         await fault_of(ask(server, egress, "SayHello", policy=policy), "communication", 401)
     assert server.last[1]["authorization"] not in (first, "Bearer another")
     assert len(server.calls) == 4
+
+
+def test_a_worker_needs_no_compiler():
+    resource = asyncio.run(pinned("SayHello"))
+    code = f"""
+import asyncio, sys
+sys.modules["grpc_tools"] = None  # it cannot be imported
+from tests.calls.conftest import make_context
+from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.errors import Fault
+async def main():
+    async with Egress() as egress:
+        context = make_context(egress, resources={{"x": {resource!r}}})
+        service = {{"name": "GreeterApi.Greeter", "host": "localhost", "port": 1}}
+        try:
+            await CALLERS["grpc"]({{"service": service, "method": "SayHello"}}, context)
+        except Fault as fault:
+            print(fault.error.status)
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "503"

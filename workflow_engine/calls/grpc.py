@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from types import MappingProxyType
@@ -17,9 +17,9 @@ from workflow_engine.calls.content import kind
 from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.credentials import NOBODY
 from workflow_engine.calls.exchange import deadline, header_safe
-from workflow_engine.calls.grpc_channel import open_channel
+from workflow_engine.calls.grpc_channel import library, open_channel
 from workflow_engine.calls.grpc_messages import Method, method_of, read, written
-from workflow_engine.calls.url import bounded
+from workflow_engine.calls.url import REDACTED, bounded
 from workflow_engine.errors import ERRORS, Fault, fault
 from workflow_engine.values import Json, JsonObject
 
@@ -121,8 +121,7 @@ async def _perform(
     until: float,
 ) -> list[bytes]:
     """Make the call and give what comes back, as it is on the wire; a fault for what is not OK, without its place."""
-    import grpc
-
+    grpc = await asyncio.to_thread(library)
     host, port, tls = server
     metadata = [("idempotency-key", header_safe(context.idempotency_key))]
     metadata += [(name.lower(), value) for name, value in headers.items()]
@@ -146,7 +145,8 @@ async def _perform(
             if code == "DEADLINE_EXCEEDED" and time.monotonic() > until - 0.1:
                 detail = f"no complete answer within {context.timeout:g} seconds"
                 raise fault("communication", detail, status=STATUS[code]) from None
-            detail = bounded(" ".join(context.redact(error.details() or "").split()), 500)
+            said = _without(headers.values(), context.redact(error.details() or ""))
+            detail = bounded(" ".join(said.split()), 500)
             if detail == _CUT_SHORT and feeding is not None:
                 detail = "the server ended the call before it had all messages"
             text = f"{code}: {detail}" if detail else code
@@ -162,10 +162,18 @@ async def _perform(
             made.cancel()
 
 
+def _without(credentials: Iterable[str], text: str) -> str:
+    """*text* without the *credentials* of the call, which it may repeat."""
+    for value in credentials:
+        for secret in (value, value.partition(" ")[2]):
+            if secret:
+                text = text.replace(secret, REDACTED)
+    return text
+
+
 async def _feed(stream: Any, messages: list[bytes]) -> None:
     """Send *messages* on *stream*. That it ends before is no failure of ours: who reads the stream is told why."""
-    import grpc
-
+    grpc = library()
     with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
         for message in messages:
             await stream.write(message)

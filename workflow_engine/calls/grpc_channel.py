@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,15 @@ from workflow_engine.calls.egress import Egress
 MAX_METADATA = 16 * 1024
 
 
+@cache
+def library() -> Any:
+    """The module ``grpc``, loaded when it is needed: unless asked it says only what is wrong."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    import grpc
+
+    return grpc
+
+
 @asynccontextmanager
 async def open_channel(host: str, port: int, *, tls: bool, egress: Egress) -> AsyncIterator[Any]:
     """A ``grpc.aio`` channel to *host*, which connects only to what the egress lets through.
@@ -25,8 +35,7 @@ async def open_channel(host: str, port: int, *, tls: bool, egress: Egress) -> As
     Names are resolved here and not by the library; TLS is verified for *host* all the same. Proxies of the
     environment are not used, messages are bounded by the egress, and nothing is tried twice.
     """
-    import grpc
-
+    grpc = library()
     target = _target(await _reachable(await egress.addresses(host, port)))
     shown = f"[{host}]" if ":" in host else host
     options: list[tuple[str, Any]] = [
