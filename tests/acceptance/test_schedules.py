@@ -117,3 +117,23 @@ def test_schedules_go_on_when_the_whole_of_wfe_dev_is_killed_and_started_again(t
             ended = [run for run in followed if run["ended_at"]]
             assert all(one["ended_at"] < other["started_at"] for one, other in pairwise(ended))
             assert {run["status"] for run in ended} == {"completed"}
+
+
+def test_schedules_go_on_when_temporal_itself_is_killed(tmp_path: Path) -> None:
+    with ServerThread(httpbin.app) as server, dev(tmp_path / "data") as running:
+        base = running.urls["api"]
+        deploy(base, server.url)
+        more(base)
+        before = {name: started(base, name) for name in ("tick", "follow")}
+        os.kill(program(running, "server", "start-dev"), signal.SIGKILL)
+        for name, count in before.items():
+            until(lambda name=name, count=count: started(base, name) >= count + 3, f"{name} goes on")
+        for name in before:
+            post(base, f"/v1/schedules/test/{name}/pause", {})
+        until(lambda: all(run["ended_at"] for name in before for run in runs(base, name)), "all runs end")
+        found = {name: runs(base, name) for name in before}
+        assert {run["status"] for name in before for run in found[name]} == {"completed"}
+        followed = sorted(found["follow"], key=lambda run: run["started_at"])
+        assert all(one["ended_at"] < other["started_at"] for one, other in pairwise(followed))
+        keys = {request.headers["Idempotency-Key"].partition("/")[0] for request in server.requests}
+        assert keys == {run["id"] for name in before for run in found[name]}
