@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client
 
+from tests.standins.activities import LOCAL
 from tests.standins.internet import Internet, internet_thread
 from tests.standins.issuer import APP_SECRET
 from workflow_engine import dsl, filters
@@ -85,7 +86,8 @@ class LocalRunner:
 
     def __init__(self, egress: Egress) -> None:
         self.egress = egress
-        self._perform = real_calls(egress, CALLERS, EnvironmentSecrets(PLANTED), PROCESSES, BOUNDS)
+        secrets = EnvironmentSecrets(PLANTED)
+        self._perform = real_calls(egress, CALLERS, secrets, PROCESSES, BOUNDS, LOCAL)
         self._evaluate = real_evaluations(egress, EnvironmentSecrets(PLANTED))
 
     async def __call__(

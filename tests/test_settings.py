@@ -30,6 +30,20 @@ def test_processes_are_allowed_by_choice_or_where_everything_is_on_this_machine(
     assert Settings.from_env(environ).allowed_processes == allowed
 
 
+@pytest.mark.parametrize(
+    ("environ", "allowed"),
+    [
+        ({}, None),
+        ({"WFE_API_URL": "http://workflows.example"}, frozenset()),
+        ({"WFE_ACTIVITY_QUEUES": "all", "WFE_HOST": "0.0.0.0", "WFE_API_TOKEN": "t"}, None),
+        ({"WFE_ACTIVITY_QUEUES": "payments, mail"}, frozenset({"payments", "mail"})),
+        ({"WFE_ACTIVITY_QUEUES": "none"}, frozenset()),
+    ],
+)
+def test_task_queues_are_allowed_by_choice_or_where_only_this_machine_reaches_the_api(environ, allowed):
+    assert Settings.from_env(environ).allowed_queues == allowed
+
+
 @pytest.mark.parametrize("text", ["scripts", "script,none", "all,shell"])
 def test_a_kind_of_process_that_there_is_not_is_refused(text):
     with pytest.raises(Rejected, match="WFE_PROCESSES"):
@@ -45,6 +59,7 @@ def test_the_processes_of_wfe_dev_have_the_settings_that_it_was_given():
             "WFE_PROCESS_COUNT": "8",
             "WFE_PROCESS_CPUS": "0.5",
             "WFE_CONTAINER_VOLUMES": "/data,/srv",
+            "WFE_ACTIVITY_QUEUES": "mail,payments",
         }
     )
     stack = Stack.of(given, temporal_port=7233, ui_port=8233)

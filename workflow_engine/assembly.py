@@ -26,6 +26,7 @@ from workflow_engine.calls.secrets import open_secrets
 from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.processes import refused
+from workflow_engine.engine.queues import Queues
 from workflow_engine.engine.runtime import RunDescription
 from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.stores import open_definitions
@@ -134,6 +135,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             runtime,
             resolve=open_resolution(settings, specs, egress),
             processes=settings.allowed_processes,
+            queues=Queues(settings.allowed_queues, settings.task_queue),
         )
         targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
         router = Router(open_store(settings.events_url), targets=targets)
@@ -313,7 +315,8 @@ async def run_embedded(
         specs = catalog.Catalog(await catalog.open_store("memory:"))
         secrets, processes = open_secrets(settings.secrets), settings.own_processes
         resolution = open_resolution(settings, specs, egress)
-        engine = Engine(MemoryDefinitions(), runtime, resolve=resolution, processes=processes)
+        queues = Queues(settings.activity_queues and settings.allowed_queues, settings.task_queue)
+        engine = Engine(MemoryDefinitions(), runtime, resolve=resolution, processes=processes, queues=queues)
         targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
         router = Router(open_store("memory:"), targets=targets)
         engine.triggers = Triggers(router)

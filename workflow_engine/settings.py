@@ -90,6 +90,11 @@ class Settings:
         "processes that workflows may start on a worker's machine: script, shell, container, mcp; or all, or none; "
         "default: all, but none where the API or Temporal is reached at another address than loopback",
     )
+    activity_queues: tuple[str, ...] | None = _setting(
+        None,
+        "task queues of Temporal whose activities workflows may call: their names; or all, or none; default: all, but "
+        "none where the API is reached at another address than loopback",
+    )
     process_seconds: float = _setting(3600, "longest time that a process may take, in seconds")
     process_memory: float = _setting(
         1024, "most memory that a process may use, in MiB, with all that it starts"
@@ -171,6 +176,15 @@ class Settings:
     def own_processes(self) -> frozenset[str]:
         """The same for a document that is run without servers, by who wrote it or looked at it: all, unless chosen."""
         return frozenset(PROCESSES) if self.processes is None else self.allowed_processes
+
+    @property
+    def allowed_queues(self) -> frozenset[str] | None:
+        """The task queues whose activities workflows may call, None for all. Where nobody has chosen: all while only
+        this machine can reach the API.
+        """
+        if self.activity_queues is None:
+            return None if {self.host, urlsplit(self.api_url).hostname or ""} <= LOOPBACK else frozenset()
+        return None if self.activity_queues == ("all",) else frozenset(self.activity_queues) - {"none"}
 
     @property
     def events_url(self) -> str:

@@ -403,4 +403,25 @@ RUNS = {
         workflow("do: [{a: {run: {await: false, shell: {command: 'echo done'}}, timeout: {after: PT30S}}}]"),
         child=".do.0.a",
     ),
+    "activity": Recorded(
+        workflow(
+            """
+            do:
+              - charge:
+                  call: activity
+                  with: {type: charge, taskQueue: payments, arguments: ['${ . }', 5], retry: {maximumAttempts: 3}}
+              - declined:
+                  try: [{call: {call: activity, with: {type: decline, taskQueue: payments, arguments: []}}}]
+                  catch: {errors: {with: {title: CardDeclined}}}
+              - late:
+                  try:
+                    - call:
+                        call: activity
+                        with: {type: silent, taskQueue: payments, arguments: [2]}
+                        timeout: {after: PT0.1S}
+                  catch: {}
+            """
+        ),
+        {"id": 1},
+    ),
 }

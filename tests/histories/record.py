@@ -17,6 +17,7 @@ from temporalio.client import WorkflowHistory
 
 from tests.histories.documents import RUNS, Recorded
 from tests.running import TemporalRunner, temporal_runner
+from tests.standins.activities import somebody_else
 from tests.standins.greeter import greeter
 from tests.standins.internet import internet_thread
 from tests.temporal_server import server_in_thread
@@ -54,7 +55,11 @@ def plain(value: Any) -> Any:
 async def main(names: list[str]) -> None:
     wanted = names or [name for name in RUNS if not path(name).exists()]
     with internet_thread() as internet, server_in_thread(ServerOptions(headless=True)) as server:
-        async with temporal_runner(server.address, internet) as runner, greeter(port=5011):
+        async with (
+            temporal_runner(server.address, internet) as runner,
+            greeter(port=5011),
+            somebody_else(server.address),
+        ):
             for name in wanted:
                 path(name).write_text(await record(runner, name, RUNS[name]))
                 print(f"recorded {name}: {path(name).stat().st_size:,} bytes")

@@ -17,7 +17,7 @@ TEMPORAL = (
     "temporal_profile",
     "task_queue",
 )
-STARTING = ("temporal_ui", "search_attributes")
+STARTING = ("temporal_ui", "search_attributes", "activity_queues")
 """What only the API uses, which starts runs and links to them."""
 EGRESS = (
     "allowed_hosts",
@@ -55,6 +55,7 @@ _METAVAR = {
     "grpc_plaintext_hosts": "HOST,…",
     "ca_file": "FILE",
     "processes": "KIND,…",
+    "activity_queues": "QUEUE,…",
 }
 
 

@@ -158,6 +158,7 @@ def _python_path() -> str:
 
 def _environment(chosen: Settings) -> dict[str, str]:
     """The variables that make a child have the settings *chosen*; a token must not be seen on a command line."""
+    queues = chosen.allowed_queues
     values = {
         "data": str(chosen.data),
         "host": chosen.host,
@@ -181,6 +182,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "connect_to": ",".join(chosen.connect_to),
         "grpc_plaintext_hosts": ",".join(chosen.grpc_plaintext_hosts),
         "processes": ",".join(sorted(chosen.allowed_processes)) or "none",
+        "activity_queues": "all" if queues is None else ",".join(sorted(queues)) or "none",
         "call_seconds": str(chosen.call_seconds),
         "process_seconds": str(chosen.process_seconds),
         "process_memory": str(chosen.process_memory),

@@ -73,6 +73,8 @@ _SHAPE = {
 }
 
 _COMPILE = {
+    "activity-not-allowed": "The workflow calls an activity of another worker of Temporal (`call: activity`), and the "
+    "operator does not let workflows call those of its task queue: the setting `WFE_ACTIVITY_QUEUES` says which.",
     "days-after-t": "ISO 8601 has days and weeks before the `T`: `P30D`, not `PT30D`. It is understood as days; "
     "write it the standard way.",
     "directive-name": "`continue`, `exit` and `end` are flow directives, so `then` can never go to a task of that "

@@ -18,6 +18,7 @@ from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.needs import Need
 from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.processes import refused
+from workflow_engine.engine.queues import Queues
 from workflow_engine.engine.runtime import RunDescription, RunPage, RunQuery, Runtime, Start
 from workflow_engine.engine.schedules import ScheduleDescription
 from workflow_engine.engine.scheduling import Scheduling
@@ -72,11 +73,13 @@ class Engine:
         *,
         resolve: Resolve,
         processes: Collection[str] | None = None,
+        queues: Queues | None = None,
     ) -> None:
-        """*processes* are the kinds of processes that workflows may start (None: all); one that starts another is
-        refused.
+        """*processes* are the kinds of processes that workflows may start (None: all), *queues* those whose activities
+        they may call; a workflow that starts or calls another is refused.
         """
         self._processes = processes
+        self._queues = queues
         self._store = store
         self._runtime = runtime
         self._resolve = resolve
@@ -155,6 +158,7 @@ class Engine:
         bundle = Bundle.of(document, await pin(document, self._resolve, given))
         graph = await asyncio.to_thread(bundle.graph)
         problems = refused(document, graph, self._processes)
+        problems += self._queues.refused(document, graph) if self._queues is not None else []
         if problems:
             raise InvalidDocument(problems, name=document.name)
         return bundle

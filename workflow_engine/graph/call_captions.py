@@ -30,6 +30,8 @@ def target(action: Operation) -> str:
             service = arguments.get("service")
             name = service.get("name") if isinstance(service, dict) else service
             return f"{text(name or '')}/{text(arguments.get('method', ''))}"
+        case "activity":
+            return f"{text(arguments.get('type', ''))} on {text(arguments.get('taskQueue', ''))}"
         case "mcp" | "a2a":
             return _remote_method(arguments)
         case "script":

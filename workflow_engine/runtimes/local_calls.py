@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from workflow_engine.calls import CallContext, Caller, Egress
+from workflow_engine.calls.activity import KIND
 from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds, Reception
 from workflow_engine.calls.evaluations import call_with_secrets, evaluate_with_secrets
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
@@ -15,6 +16,7 @@ from workflow_engine.events.ports import Published
 from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.interpreter.effects import Call, Evaluation, Place
 from workflow_engine.runtimes.local import LocalRun, PerformCall, PerformEvaluation
+from workflow_engine.runtimes.local_activities import NO_ACTIVITIES, LocalActivity, perform_activity
 from workflow_engine.values import Json, JsonObject
 
 
@@ -24,13 +26,17 @@ def real_calls(
     secrets: Secrets = NO_SECRETS,
     processes: frozenset[str] = frozenset(),
     bounds: ProcessBounds = DEFAULT_BOUNDS,
+    activities: Mapping[str, LocalActivity] = NO_ACTIVITIES,
 ) -> PerformCall:
     """Perform calls with *callers*, through *egress*; what they publish goes to the run's own channels.
 
-    *processes* are the kinds of processes that they may start, each within *bounds*.
+    *processes* are the kinds of processes that they may start, each within *bounds*. *activities* are what
+    ``call: activity`` calls here, by their types.
     """
 
     async def perform(local: LocalRun, call: Call, place: Place) -> Json:
+        if call.kind == KIND:
+            return await perform_activity(call, activities, local.now())
         if call.kind not in callers:
             raise fault("configuration", f"there is no caller for {call.kind!r}")
         name = local.graph.name

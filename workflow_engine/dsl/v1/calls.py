@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.needs import openapi_key
-from workflow_engine.dsl.v1 import a2a, asyncapi, functions, grpc, mcp, secrets
+from workflow_engine.dsl.v1 import a2a, activity, asyncapi, functions, grpc, mcp, secrets
 from workflow_engine.dsl.v1.endpoints import authenticate, expand
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.graph.model import Action
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def call(lowering: WorkflowLowering, task: Task) -> Action:
     """A call: of a built-in function, or of another, whose body is put in its place."""
     name = str(task.body["call"])
-    if name in CALLS:
+    if name in CALLS and not (name == activity.NAME and name in lowering.used("functions")):
         return CALLS[name](lowering, task)
     return functions.call(lowering, task, list(CALLS))
 
@@ -53,6 +53,7 @@ def openapi(lowering: WorkflowLowering, task: Task) -> Action:
 
 CALLS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {
     "a2a": a2a.lower,
+    activity.NAME: activity.lower,
     "asyncapi": asyncapi.lower,
     "grpc": grpc.lower,
     "http": http,

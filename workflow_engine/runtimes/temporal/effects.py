@@ -20,6 +20,7 @@ from temporalio.exceptions import (
 )
 from temporalio.workflow import ParentClosePolicy
 
+from workflow_engine.calls.activity import KIND
 from workflow_engine.errors import Fault
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
@@ -36,6 +37,7 @@ from workflow_engine.interpreter.effects import (
 )
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.events import check_event
+from workflow_engine.runtimes.temporal import foreign
 from workflow_engine.runtimes.temporal.calling import HEARTBEAT, UNTIL_IT_WORKS, execute, receive, summary
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, reraise
 from workflow_engine.values import Json, JsonObject, rfc3339
@@ -114,6 +116,8 @@ class TemporalEffects:
 
     async def call(self, call: Call, place: Place) -> Json:
         self._show(place, f"calling {call.kind}")
+        if call.kind == KIND:
+            return await foreign.execute(call, place)
         # The server keeps the time that the document sets: the call is only not to stay behind.
         about: dict[str, Any] = {
             "place": place.id,
