@@ -12,7 +12,7 @@ import pytest
 
 from tests.brokers.documents import asyncapi, pinned, publishing, subscribing
 from tests.brokers.web import TOKEN, Web
-from tests.semantics.v1.documents import kind
+from tests.semantics.v1.documents import kind, workflow
 from tests.standins.server import Server, serve
 
 
@@ -109,6 +109,39 @@ async def test_a_subscription_whose_time_is_up_ends_with_what_came(run: Any, web
     ended = await run(subscribing("{consume: {for: PT1S, amount: 5}}"), resources=ws(server))
     assert ended.status == "completed", ended.error
     assert [message["payload"] for message in ended.output] == [{"n": 1}]
+
+
+@pytest.mark.parametrize("named", ["operation: note", "channel: notes"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "'${ .documents + \"asyncapi.json\" }'",
+        "{uri: '%s/documents/{file}', authentication: {bearer: {token: '${ .token }'}}}",
+    ],
+)
+async def test_a_document_that_only_the_call_can_find_or_open_is_fetched_by_it(
+    run: Any, web: Any, endpoint: str, named: str
+) -> None:
+    broker, server = web
+    broker.document = asyncapi("http", server.address, path="/api")
+    broker.closed = "token" in endpoint
+    where = endpoint.replace("%s", server.url)
+    message = "message: {payload: {n: '${ .n }'}}"
+    given = f"document: {{endpoint: {where}}}, {named}, server: {{name: here}}, {message}"
+    data = {"n": 3, "documents": f"{server.url}/documents/", "file": "asyncapi.json", "token": TOKEN}
+    ended = await run(workflow(f"do: [{{send: {{call: asyncapi, with: {{{given}}}}}}}]"), data)
+    assert ended.status == "completed", ended.error
+    assert [json.loads(body) for body, _ in broker.received] == [{"n": 3}]
+
+
+async def test_a_document_without_the_operation_is_a_fault(run: Any, web: Any) -> None:
+    broker, server = web
+    broker.document = asyncapi("http", server.address)
+    where = f"'${{ \"{server.url}/documents/asyncapi.json\" }}'"
+    given = f"document: {{endpoint: {where}}}, operation: nope, message: {{}}"
+    ended = await run(workflow(f"do: [{{send: {{call: asyncapi, with: {{{given}}}}}}}]"), {})
+    assert kind(ended.error) == "configuration"
+    assert "'nope'" in ended.error["detail"]
 
 
 async def test_a_server_that_is_not_there_is_a_fault(run: Any) -> None:

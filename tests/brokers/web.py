@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
@@ -19,6 +20,8 @@ class Web:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     breaks_after: int | None = None
     listeners: int = 0
+    document: Any = None
+    closed: bool = False
 
     def give(self, body: bytes) -> None:
         self.sent.append(body)
@@ -29,11 +32,16 @@ class Web:
         app.router.add_post("/api/notes", self._post)
         app.router.add_get("/api/notes", self._stream)
         app.router.add_get("/ws/notes", self._socket)
+        app.router.add_get("/documents/asyncapi.json", self._document)
         return app
 
     async def _post(self, request: web.Request) -> web.Response:
         self.received.append((await request.read(), dict(request.headers)))
         return web.Response(status=202)
+
+    async def _document(self, request: web.Request) -> web.Response:
+        known = request.headers.get("Authorization") == f"Bearer {TOKEN}"
+        return web.json_response(self.document) if known or not self.closed else web.Response(status=401)
 
     async def _after(self, at: int):
         while True:

@@ -7,12 +7,17 @@ import base64
 import binascii
 import re
 
-from catalog.errors import InvalidMessage
+from catalog import describe_document
+from catalog.errors import Conflict, InvalidMessage, InvalidSpec
+from catalog.errors import NotFound as Unknown
 from catalog.messages import address, validate
 from workflow_engine.calls.brokers import direct as brokers
 from workflow_engine.calls.content import MediaType, kind
 from workflow_engine.calls.context import CallContext
+from workflow_engine.calls.documents import fetch
 from workflow_engine.calls.exchange import deadline
+from workflow_engine.calls.http import endpoint, members
+from workflow_engine.calls.uri_template import address as expanded
 from workflow_engine.calls.url import bounded
 from workflow_engine.errors import NotFound, Rejected, Unavailable, fault
 from workflow_engine.values import Json, JsonObject, rfc3339
@@ -44,7 +49,8 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     """Publish ``message`` to the channel of ``operation`` (specification 1.0, AsyncAPI call).
 
     *arguments* has ``operation``, the JSON of a catalog operation; without it, the only resource that the
-    bundle pinned for the state is meant. ``message`` has ``payload`` and ``headers``; without a payload, the
+    bundle pinned for the state is meant. With a ``document``, which is fetched, ``operation`` or ``channel`` is the
+    name of one of its. ``message`` has ``payload`` and ``headers``; without a payload, the
     state's input (``$input``) is sent.
 
     The message must fit one that the operation declares, else it is a validation fault. It is published in
@@ -58,7 +64,9 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     The specification does not say what publishing gives; here it is the payload that was sent, so that data
     flows on to the next state.
     """
-    operation = _operation(arguments, context)
+    operation = (
+        await _described(arguments, context) if "document" in arguments else _operation(arguments, context)
+    )
     name = _operation_name(operation)
     if operation.get("workflow_may") != "publish":
         raise fault(
@@ -119,6 +127,25 @@ def _operation(arguments: JsonObject, context: CallContext) -> JsonObject:
             "call asyncapi has no operation of the catalog; the bundle should have pinned one",
         )
     return operation
+
+
+async def _described(arguments: JsonObject, context: CallContext) -> JsonObject:
+    """The operation of a document whose address, or whose reader, only the call knows."""
+    uri, policy = endpoint(members(arguments.get("document"), "document").get("endpoint"))
+    uri = expanded(uri, arguments)
+    found = None if policy is not None else context.egress.texts.get(uri)
+    if found is None:
+        found = await fetch(uri, policy, context.egress, seconds=context.timeout, kind="AsyncAPI document")
+        if policy is None:
+            context.egress.texts.put(uri, found)
+    try:
+        description = await asyncio.to_thread(describe_document, found[1])
+        if "operation" in arguments:
+            return description.find(operation=str(arguments["operation"])).to_json()
+        return description.find(channel=str(arguments.get("channel")), workflow_may="publish").to_json()
+    except (Unknown, Conflict, InvalidSpec) as error:
+        what = f"the AsyncAPI document {bounded(uri.partition('?')[0], 200)}"
+        raise fault("configuration", bounded(f"{what}: {error}", 1000)) from None
 
 
 def _operation_name(operation: JsonObject) -> str:

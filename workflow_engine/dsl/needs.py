@@ -43,8 +43,18 @@ class Need:
 
 
 def asyncapi_key(given: JsonObject) -> str | None:
-    """Under which key the operation of an asyncapi call is pinned; None where none is named."""
+    """Under which key the operation of an asyncapi call is pinned; None where it is not named, or cannot be found yet.
+
+    A document whose address is an expression, or a template, and one that asks who reads it in a way that only the
+    call knows, is fetched by the call itself. The policy in *given* is there, not its name.
+    """
     document = document_uri(given)
+    described = given.get("document")
+    endpoint = described.get("endpoint") if isinstance(described, dict) else None
+    if isinstance(endpoint, dict) and not known_at_deployment(endpoint.get("authentication")):
+        return None
+    if document is not None and "{" in document:
+        return None
     for name in ("operation", "channel"):
         value = given.get(name)
         if isinstance(value, str) and value:

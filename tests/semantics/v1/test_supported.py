@@ -67,15 +67,16 @@ UNSUPPORTED = {
         "/do/0/a/with/protocolVersion",
     ),
     "asyncapi.protocol redis": (TASK % (ASYNC % "message: {}, protocol: redis"), "/do/0/a/with/protocol"),
-    "asyncapi.document.endpoint.authentication by the data of a run": (
+    "asyncapi.subscription by a document that the data of a run opens": (
         TASK
-        % (ASYNC % "message: {}").replace(
+        % (ASYNC % "subscription: {consume: {amount: 1}}").replace(
             "endpoint: 'https://x.example/a.yaml'", "endpoint: " + POLICY % "{bearer: {token: '${ .t }'}}"
         ),
-        "/do/0/a/with/document/endpoint/authentication",
+        "/do/0/a/with/document/endpoint",
     ),
-    "asyncapi.document as an expression": (
-        TASK % (ASYNC % "message: {}").replace("https://x.example/a.yaml", "${ .x }"),
+    "asyncapi.subscription by a document whose address is an expression": (
+        TASK
+        % (ASYNC % "subscription: {consume: {amount: 1}}").replace("https://x.example/a.yaml", "${ .x }"),
         "/do/0/a/with/document/endpoint",
     ),
 }

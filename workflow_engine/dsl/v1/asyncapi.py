@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from workflow_engine.dsl.lowering import KEPT_SECRET
 from workflow_engine.dsl.needs import asyncapi_key
 from workflow_engine.dsl.v1 import events, secrets
-from workflow_engine.dsl.v1.endpoints import authenticate, check_fetching
+from workflow_engine.dsl.v1.endpoints import authenticate, expand
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import (
@@ -20,7 +20,7 @@ from workflow_engine.graph.model import (
     Sequence,
     Strategy,
 )
-from workflow_engine.values import JsonObject
+from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v1.workflow import WorkflowLowering
@@ -33,19 +33,22 @@ SPOKEN = ("amqp", "http", "kafka", "mqtt", "mqtt5", "nats", "ws")
 def lower(lowering: WorkflowLowering, task: Task) -> Action:
     """Publish ``message`` (without one the task's input is the payload), or subscribe."""
     given = task.object("with")
-    _document(lowering, task)
+    document = _document(lowering, task)
     direct = _direct(lowering, task)
-    key = asyncapi_key(given)
-    if key is None:
-        hint = "name the operation: `operation`, or `document` with `operation` or `channel`"
-        lowering.problem("missing-property", hint, task.at("with"))
-        return Sequence(Region(task.id, Exit(), {}))
-    if "subscription" in given:
-        return _subscribe(lowering, task, key, direct)
     message = given.get("message")
     sent: JsonObject = dict(message) if isinstance(message, dict) else {}
     sent.setdefault("payload", "${ . }")
-    return secrets.operation(lowering, task, "asyncapi", {"message": sent, **(direct or {})}, (key,))
+    arguments: JsonObject = {"message": sent, **(direct or {})}
+    key = asyncapi_key({**given, "document": document} if document else given)
+    if key is None and document:
+        return _later(lowering, task, arguments, document)
+    if key is None:
+        hint = "name the operation: `operation`, or `document` with `operation` or `channel`"
+        lowering.problem("missing-property", hint, task.at("with"))
+        return _nothing(task)
+    if "subscription" in given:
+        return _subscribe(lowering, task, key, direct)
+    return secrets.operation(lowering, task, "asyncapi", arguments, (key,))
 
 
 def _direct(lowering: WorkflowLowering, task: Task) -> JsonObject | None:
@@ -100,13 +103,31 @@ def _subscribe(lowering: WorkflowLowering, task: Task, key: str, direct: JsonObj
     )
 
 
-def _document(lowering: WorkflowLowering, task: Task) -> None:
-    """Check that the document of a call can be resolved when the workflow is deployed."""
-    document = task.part("with", "document")
-    endpoint = document.get("endpoint") if isinstance(document, dict) else None
-    check_fetching(lowering, endpoint, task.at("with", "document", "endpoint"), "the AsyncAPI document")
+def _later(lowering: WorkflowLowering, task: Task, sent: JsonObject, document: JsonObject) -> Action:
+    """Publish by a document that the call fetches itself: it is known only then where, or who reads it."""
+    at = task.at("with", "document", "endpoint")
+    if "subscription" in task.object("with"):
+        what = "subscribing by a document that is known only when the workflow runs"
+        lowering.unsupported(f"{what} (the channel to listen to must be known when it is deployed)", at)
+        return _nothing(task)
+    endpoint: Json = document.get("endpoint")
     if isinstance(endpoint, dict):
-        endpoint = endpoint.get("uri")
-    if isinstance(endpoint, str) and "${" in endpoint:
-        at = task.at("with", "document", "endpoint")
-        lowering.unsupported("the address of an AsyncAPI document as an expression", at)
+        endpoint, at = endpoint.get("uri"), at + "/uri"
+    name = "operation" if "operation" in task.object("with") else "channel"
+    arguments: JsonObject = {**sent, "document": document, name: task.part("with", name)}
+    expand(lowering, arguments, endpoint, at)
+    return secrets.operation(lowering, task, "asyncapi", arguments)
+
+
+def _document(lowering: WorkflowLowering, task: Task) -> JsonObject:
+    """The document of a call, with the policy in the place of its name; empty where the catalog has it."""
+    document = dict(task.object("with", "document"))
+    endpoint = document.get("endpoint")
+    if isinstance(endpoint, dict):
+        document["endpoint"] = endpoint = dict(endpoint)
+        authenticate(lowering, task, endpoint, ("with", "document", "endpoint"))
+    return document
+
+
+def _nothing(task: Task) -> Action:
+    return Sequence(Region(task.id, Exit(), {}))

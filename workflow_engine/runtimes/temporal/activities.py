@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from workflow_engine.calls import CallContext, Caller, Egress
 from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds, Reception
@@ -192,7 +192,11 @@ async def _until_cancelled(work: Coroutine[Any, Any, Any], reception: Reception)
         if tasks[0] in done:
             return tasks[0].result()
         reception.leaving = True
-        raise ApplicationError("the worker stops; another one goes on", type="WorkerStops")
+        raise ApplicationError(
+            "the worker stops; another one goes on",
+            type="WorkerStops",
+            category=ApplicationErrorCategory.BENIGN,
+        )
     finally:
         beating.cancel()
         for task in tasks:
