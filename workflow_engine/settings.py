@@ -10,6 +10,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
@@ -134,7 +135,7 @@ class Settings:
                 "invalid-setting",
                 f"WFE_HOST: {self.host!r} is no IP address of this machine and not localhost",
             )
-        if not self.secrets.startswith(("env:", "file:///")):
+        if not self.secrets.startswith(("env:", "file:///")) and not _brought(self.secrets):
             raise Rejected(
                 "invalid-setting", f"WFE_SECRETS: {self.secrets!r} is neither env: nor file:///FOLDER"
             )
@@ -197,6 +198,11 @@ class Settings:
     @property
     def catalog_url(self) -> str:
         return self.catalog_store or f"sqlite:///{self.data.absolute()}/catalog.db"
+
+
+def _brought(place: str) -> bool:
+    """Whether another distribution brings the scheme of *place* (`calls.secrets.ENTRY_POINTS`)."""
+    return place.partition(":")[0] in {entry.name for entry in entry_points(group="workflow_engine.secrets")}
 
 
 def _can_be_listened_on(host: str) -> bool:

@@ -221,3 +221,20 @@ def test_the_setting_must_name_a_place_that_can_be_opened():
     for place in ("env:", "env:OTHER_", "file:///run/secrets"):
         open_secrets(Settings.from_env({"WFE_SECRETS": place}).secrets)
     assert Settings.from_env({"WFE_SECRET_KEY": KEY}).secrets == "env:"
+
+
+async def test_another_distribution_brings_a_place_for_secrets(tmp_path, monkeypatch):
+    (tmp_path / "vault_of_tests.py").write_text(
+        "class Vault:\n"
+        "    async def get(self, name): return f'{name} of ours'\n"
+        "def opener(url): return Vault()\n"
+    )
+    info = tmp_path / "vault_of_tests-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: vault-of-tests\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[workflow_engine.secrets]\nvault = vault_of_tests:opener\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert await open_secrets("vault://here").get("key") == "key of ours"
+    Settings(secrets="vault://here").checked()
+    with pytest.raises(Rejected, match="vault:"):
+        open_secrets("vaults:")

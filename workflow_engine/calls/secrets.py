@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -19,6 +20,8 @@ from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.values import Json, JsonObject
 
 ENVIRONMENT = "WFE_SECRET_"
+ENTRY_POINTS = "workflow_engine.secrets"
+"""The entry point group in which other distributions name theirs: scheme = ``module:opener``."""
 MAX_SECRET = 64 * 1024
 """The largest secret, in bytes: what all the keys of a folder come to."""
 _FILE = re.compile(r"[^/\\\x00]{1,255}")
@@ -98,13 +101,20 @@ class FileSecrets:
 
 
 def open_secrets(url: str, environ: Mapping[str, str] | None = None) -> Secrets:
-    """The secrets at *url*: ``env:`` (or ``env:PREFIX_``), ``file:///run/secrets``; `Rejected` for another one."""
+    """The secrets at *url*: ``env:`` (or ``env:PREFIX_``), ``file:///run/secrets``, or a scheme that another
+    distribution brings under `ENTRY_POINTS`: a function that takes the URL. `Rejected` for any other.
+    """
     if url.startswith("env:"):
         return EnvironmentSecrets(environ, url.removeprefix("env:") or ENVIRONMENT)
     parts = urlsplit(url)
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         return FileSecrets(Path(unquote(parts.path)))
-    raise Rejected("invalid-setting", f"secrets {url!r}: use env: or file:///FOLDER")
+    others = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if parts.scheme in others:
+        opened: Secrets = others[parts.scheme].load()(url)
+        return opened
+    known = "".join(f", or {name}:" for name in sorted(others))
+    raise Rejected("invalid-setting", f"secrets {url!r}: use env: or file:///FOLDER{known}")
 
 
 def _text(path: Path, limit: int) -> str:
