@@ -16,6 +16,7 @@ from tests.standins.certificates import ca_file
 from tests.standins.greeter import Greeter, greeter, pinned
 from tests.standins.issuer import APP_SECRET
 from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.calls.grpc_channel import reachable
 
 call = CALLERS["grpc"]
 
@@ -343,6 +344,14 @@ async def test_a_host_that_calls_may_not_reach_is_refused(server, options, host,
 async def test_a_name_that_does_not_resolve_is_a_communication_fault(server, egress):
     detail = await fault_of(ask(server, egress, "SayHello", host="nobody.invalid"), "communication", 500)
     assert "'nobody.invalid' cannot be resolved" in detail
+
+
+async def test_of_the_addresses_of_a_host_one_that_answers_is_called(server):
+    here = ("127.0.0.1", server.port)
+    for other in ("::1", "2001:db8::1"):  # one refuses, one never answers
+        assert await reachable([(other, server.port), here]) == [here]
+    assert await reachable([("127.0.0.1", 1), ("127.0.0.2", 1)]) == [("127.0.0.1", 1), ("127.0.0.2", 1)]
+    assert await reachable([("::1", 1), ("127.0.0.1", 1)]) == [("127.0.0.1", 1)]
 
 
 # --- who is calling -------------------------------------------------------------------------------------------

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache, lru_cache
-from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+import aiohappyeyeballs
 
 from workflow_engine import __version__
 from workflow_engine.calls.addresses import literal_address
 from workflow_engine.calls.egress import Egress
 
 MAX_METADATA = 16 * 1024
+CONNECT_SECONDS = 10
+"""How long both families of addresses may take to find one that answers."""
 
 
 @cache
@@ -36,7 +40,7 @@ async def open_channel(host: str, port: int, *, tls: bool, egress: Egress) -> As
     environment are not used, messages are bounded by the egress, and nothing is tried twice.
     """
     grpc = library()
-    target = _target(await _reachable(await egress.addresses(host, port)))
+    target = _target(await reachable(await egress.addresses(host, port)))
     shown = f"[{host}]" if ":" in host else host
     options: list[tuple[str, Any]] = [
         ("grpc.default_authority", shown if port == 443 else f"{shown}:{port}"),
@@ -63,18 +67,31 @@ async def open_channel(host: str, port: int, *, tls: bool, egress: Egress) -> As
         await channel.close()
 
 
-async def _reachable(addresses: list[tuple[str, int]]) -> list[tuple[str, int]]:
-    """The addresses of one family, for a channel takes no other: of the first that answers, where there are two."""
-    families = [list(group) for _, group in groupby(sorted(addresses, key=_is_ipv6, reverse=True), _is_ipv6)]
-    for family in families[:-1]:
-        try:
-            async with asyncio.timeout(3):
-                _, writer = await asyncio.open_connection(*family[0])
-        except OSError:  # a timeout is one
-            continue
-        writer.close()
-        return family
-    return families[-1]
+async def reachable(addresses: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The addresses of one family, for a channel takes no other: of the one that answers first, where there are two."""
+    families = {socket.AF_INET6 if _is_ipv6(address) else socket.AF_INET for address in addresses}
+    if len(families) == 1:
+        return addresses
+    tried = [
+        (
+            socket.AF_INET6 if _is_ipv6(address) else socket.AF_INET,
+            socket.SOCK_STREAM,
+            socket.IPPROTO_TCP,
+            "",
+            address,
+        )
+        for address in addresses
+    ]
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            connected = await aiohappyeyeballs.start_connection(
+                tried, happy_eyeballs_delay=0.25, interleave=1
+            )
+    except OSError:  # a timeout is one; the library says why
+        return [address for address in addresses if not _is_ipv6(address)]
+    with connected:
+        ipv6 = connected.family == socket.AF_INET6
+    return [address for address in addresses if _is_ipv6(address) == ipv6]
 
 
 def _is_ipv6(address: tuple[str, int]) -> bool:
