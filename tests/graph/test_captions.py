@@ -103,6 +103,7 @@ def test_an_operation_of_the_catalog_is_known_by_what_the_bundle_pins(key, capti
         (Raise(json({"type": "https://x.io/broken", "status": 500})), "raise https://x.io/broken 500"),
         (Raise(json({"title": "Odd"})), "raise title Odd"),
         (Raise(json("${ .error }")), "raise ${ .error }"),
+        (Operation("shell", json({"command": "ls"}), wait=False), "start shell ls, without waiting for it"),
         (SubFlow("ns", "child", "1.0.0", json({})), "run ns/child 1.0.0"),
         (SubFlow("ns", "child", None, json({}), wait=False), "start ns/child, without waiting for it"),
         (Switch((case("a", ".a", "b"),)), "choose"),

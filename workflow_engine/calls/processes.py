@@ -83,6 +83,7 @@ async def execute(
     bounds = context.bounds
     seconds = min(context.timeout, bounds.seconds)
     process: GuardedProcess | None = None
+    timer: asyncio.Timeout | None = None
     room = bounds.output // max(1, len(wanted))
     pipes = {name: Pipe(room if name in wanted else None) for name in ("stdout", "stderr")}
     try:
@@ -104,7 +105,7 @@ async def execute(
         async with asyncio.timeout(seconds) as timer:
             code = await process.wait()
     except TimeoutError:
-        if not timer.expired():
+        if timer is None or not timer.expired():
             raise
         setting = " (the worker's setting WFE_PROCESS_SECONDS)" if seconds == bounds.seconds else ""
         raise fault("timeout", f"{what} took longer than {seconds:g} s{setting}") from None

@@ -85,7 +85,8 @@ def summary(action: Action) -> str:
 def _summary(action: Action) -> str:
     match action:
         case Operation():
-            return f"{action.kind} {target(action)}".rstrip()
+            what = f"{action.kind} {target(action)}".rstrip()
+            return what if action.wait else f"start {what}, without waiting for it"
         case Event(strategy):
             return "wait for " + wanted(strategy)
         case Switch():

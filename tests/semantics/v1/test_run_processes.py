@@ -278,6 +278,20 @@ async def test_a64_a_name_that_is_no_variable_is_a_configuration_fault(run: Any)
     assert (kind(fault), "'my key'" in fault["detail"]) == ("configuration", True)
 
 
+@pytest.mark.parametrize("name", ["my key", "1st", "class", ""])
+def test_a64_a_name_that_is_no_variable_is_refused_where_it_is_written(name: str) -> None:
+    found = refused(python("return 1", {"arguments": {name: 1}}))
+    assert (found.code, found.pointer) == ("invalid-value", f"/do/0/a/run/script/arguments/{name}")
+
+
+@pytest.mark.parametrize("kind_of", ["shell", "script", "container"])
+def test_a_variable_of_the_environment_must_have_a_name(kind_of: str) -> None:
+    given = {"command": "ls", "language": "python", "code": "1", "image": "alpine"}
+    wanted = {"shell": ["command"], "script": ["language", "code"], "container": ["image"]}[kind_of]
+    found = refused(task(kind_of, {name: given[name] for name in wanted} | {"environment": {"A=B": 1}}))
+    assert (found.code, found.pointer) == ("invalid-value", f"/do/0/a/run/{kind_of}/environment/A=B")
+
+
 def test_a64_another_language_is_refused_with_what_may_be_meant() -> None:
     found = refused(task("script", {"language": "pyton", "code": "x"}))
     assert (found.code, found.pointer) == ("unknown-script-language", "/do/0/a/run/script/language")

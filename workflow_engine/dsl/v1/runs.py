@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import keyword
+import re
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.needs import script_key
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 SCRIPT_LANGUAGES = ("js", "javascript", "python")
 """What a script may be written in (decision A64)."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def run(lowering: WorkflowLowering, task: Task) -> Action:
@@ -39,6 +42,10 @@ def _process(
     settings = task.object("run")
     if "return" in settings:
         given["return"] = settings["return"]
+    for name in task.object("run", kind, "environment"):
+        if not name or "=" in name or "\0" in name:
+            message = f"{name[:100]!r} cannot be the name of an environment variable"
+            lowering.problem("invalid-value", message, task.at("run", kind, "environment", name))
     wait = settings.get("await") is not False
     return secrets.operation(lowering, task, kind, given, resources, path=("run", kind), wait=wait)
 
@@ -49,6 +56,10 @@ def _script(lowering: WorkflowLowering, task: Task) -> Operation:
     if language not in SCRIPT_LANGUAGES:
         at = task.at("run", "script", "language")
         lowering.unknown("unknown-script-language", "script language", str(language), SCRIPT_LANGUAGES, at)
+    for name in task.object("run", "script", "arguments"):
+        if not _VARIABLE.fullmatch(name) or (language == "python" and keyword.iskeyword(name)):
+            message = f"{name[:100]!r} cannot be the name of a variable of the script"
+            lowering.problem("invalid-value", message, task.at("run", "script", "arguments", name))
     code = given.get("code")
     if isinstance(code, str):
         given["code"] = _literal(code)
