@@ -23,7 +23,7 @@ from workflow_engine.engine.runtime import RunDescription, RunQuery
 from workflow_engine.engine.schedules import ScheduleDescription
 from workflow_engine.engine.scheduling import Scheduling, plan_of
 from workflow_engine.engine.stores.memory import MemoryDefinitions
-from workflow_engine.errors import Conflict, NotFound
+from workflow_engine.errors import Conflict, InvalidDocument, NotFound
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.runtimes.temporal.activities import Activities
@@ -186,6 +186,65 @@ async def test_a46_cron_with_a_day_and_a_weekday_has_the_moments_of_both(clock: 
     assert all(moment.day == 13 or moment.isoweekday() == 5 for moment in state.next)
     assert {moment.isoweekday() for moment in state.next} >= {5}
     assert any(moment.isoweekday() == 5 and moment.day != 13 for moment in state.next)
+
+
+def field(rng: random.Random, least: int, most: int) -> tuple[str, set[int]]:
+    """A field of a cron expression, and the numbers that it stands for by the words of crontab(5)."""
+    first, last = sorted((rng.randint(least, most), rng.randint(least, most)))
+    step = rng.randint(1, max(1, (most - least) // 2))
+    match rng.choice(["star", "star", "number", "range", "step", "stepped", "list"]):
+        case "number":
+            return f"{first}", {first}
+        case "range":
+            return f"{first}-{last}", set(range(first, last + 1))
+        case "step":
+            return f"*/{step}", set(range(least, most + 1, step))
+        case "stepped":
+            return f"{first}-{last}/{step}", set(range(first, last + 1, step))
+        case "list":
+            return f"{first},{last}", {first, last}
+        case _:
+            return "*", set(range(least, most + 1))
+
+
+def moments(expression: str, parts: list[set[int]], now: datetime, count: int) -> list[datetime]:
+    """The next moments, found by trying every day."""
+    minutes, hours, days, months, weekdays = parts
+    _, _, day_field, _, weekday_field = expression.split()
+    either = not (day_field.startswith("*") or weekday_field.startswith("*"))
+    found: list[datetime] = []
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    while len(found) < count:
+        in_day, in_week = day.day in days, day.isoweekday() % 7 in weekdays
+        if day.month in months and ((in_day or in_week) if either else (in_day and in_week)):
+            moments = (day.replace(hour=h, minute=m) for h in sorted(hours) for m in sorted(minutes))
+            found += [moment for moment in moments if moment > now]
+        day += timedelta(days=1)
+    return found[:count]
+
+
+async def test_a46_temporal_has_the_moments_that_a_cron_expression_means(clock: Clock) -> None:
+    rng = random.Random(46)
+    for number in range(40):
+        drawn = [field(rng, *bounds) for bounds in ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))]
+        expression = " ".join(text for text, _ in drawn)
+        before = datetime.now(UTC)
+        try:
+            deployed = await clock.deploy(f"{{cron: '{expression}'}}", name=f"job-{number}")
+        except InvalidDocument:
+            assert not (drawn[2][1] & set(range(1, 30)))  # the 30th or the 31st of months that have none
+            continue
+        coming = list(deployed.schedule.state.next)
+        expected = moments(expression, [numbers for _, numbers in drawn], before, len(coming))
+        assert len(coming) == 5
+        assert coming == expected, expression
+
+
+async def test_versions_deployed_at_the_same_time_leave_the_schedule_of_the_highest(clock: Clock) -> None:
+    versions = (3, 1, 5, 2, 4)
+    await asyncio.gather(*(clock.deploy(f"{{every: PT{n}H}}", version=f"{n}.0.0") for n in versions))
+    first, second, *_ = (await clock.schedule()).state.next
+    assert second - first == timedelta(hours=5)
 
 
 async def test_a46_after_starts_at_once_and_again_after_a_run_completed_or_faulted(clock: Clock) -> None:
