@@ -66,3 +66,20 @@ def test_the_processes_of_wfe_dev_have_the_settings_that_it_was_given():
     assert Settings.from_env(environment_of(stack.settings)) == stack.settings
     none = Stack.of(Settings.from_env({"WFE_PROCESSES": "none"}), temporal_port=7233, ui_port=8233)
     assert Settings.from_env(environment_of(none.settings)).allowed_processes == frozenset()
+
+
+@pytest.mark.parametrize("text", ["none", "workflow", "task", "workflow,status", "task, status"])
+def test_which_lifecycle_events_are_told_is_chosen_by_words(text):
+    assert Settings.from_env({"WFE_LIFECYCLE_EVENTS": text}).lifecycle_events == text
+
+
+@pytest.mark.parametrize("text", ["tasks", "none,status", "status", "task,workflow", "task,status,status"])
+def test_other_words_for_lifecycle_events_are_refused(text):
+    with pytest.raises(Rejected, match="WFE_LIFECYCLE_EVENTS"):
+        Settings.from_env({"WFE_LIFECYCLE_EVENTS": text})
+
+
+@pytest.mark.parametrize("channel", ["default", "dead-letters", "a b", "é"])
+def test_lifecycle_events_have_a_channel_of_their_own(channel):
+    with pytest.raises(Rejected, match="WFE_LIFECYCLE_CHANNEL"):
+        Settings.from_env({"WFE_LIFECYCLE_CHANNEL": channel})

@@ -278,3 +278,28 @@ async def test_a_form_is_not_taken_for_input(server):
     assert (refused.status, refused.json["type"]) == (400, "urn:wfe:problem:invalid-json")
     from_browser = await server.post(START, data={"name": "Ada"}, headers={"Origin": "http://localhost"})
     assert (from_browser.status, from_browser.json["type"]) == (415, "urn:wfe:problem:unsupported-media-type")
+
+
+async def test_the_output_of_a_run_has_an_address_of_its_own(server):
+    await server.deploy(GREET)
+    await server.post(f"{START}?wait=10&id=o1", json={"name": "Ada"})
+    found = await server.get("/v1/runs/o1/output")
+    assert (found.status, found.json) == (200, {"text": "Hello, Ada"})
+    assert (await server.get("/v1/runs/nobody/output")).status == 404
+
+
+async def test_a_run_that_has_not_completed_has_no_output(server):
+    await server.deploy(WAIT)
+    await server.deploy(FAIL)
+    await server.post("/v1/workflows/tests/wait/latest/runs?id=o2")
+    await server.post("/v1/workflows/tests/fail/latest/runs?wait=10&id=o3")
+    for run in ("o2", "o3"):
+        refused = await server.get(f"/v1/runs/{run}/output")
+        assert refused.status == 409
+        assert "has no output" in refused.json["detail"]
+
+
+async def test_each_state_of_a_run_has_its_status(server):
+    await server.deploy(WAIT)
+    await server.post("/v1/workflows/tests/wait/latest/runs?id=o4")
+    assert [state["status"] for state in (await waiting(server, "o4"))["states"]] == ["waiting"]

@@ -279,3 +279,21 @@ async def test_a_worker_that_stops_lets_go_of_what_is_not_told_yet_without_a_com
     said = [record for record in caplog.records if not record.name.startswith("temporalio.activity")]
     assert [record.getMessage() for record in said if record.levelname in {"ERROR", "CRITICAL"}] == []
     await runner.runtime.terminate(run_id, "the test is over")
+
+
+async def test_of_a_batch_with_an_event_that_is_refused_the_others_are_told(
+    temporal_address: str, internet: Any
+) -> None:
+    class Picky(Broken):
+        async def publish(self, channel: str, events: Sequence[Json]) -> Any:
+            if any(str(event["id"]).endswith("/b#1/started") for event in events):  # type: ignore[index,call-overload]
+                raise Rejected("event-too-large", "one is refused", status=413)
+            return await super().publish(channel, events)
+
+    async with temporal_runner(temporal_address, internet, wrap=lambda router: Picky(router, 0)) as runner:
+        text = HEADER + "do: [{a: {set: {x: 1}}}, {b: {set: {x: 1}}}]"
+        run_id = await started(runner.client, runner.queue, text)
+        assert (await runner.runtime.wait(run_id, 30)).status == "completed"
+        assert [short(event) for event in await runner.told("lifecycle", run_id)] == [
+            "started", "a created", "a started", "a completed", "b created", "b completed", "completed",
+        ]  # fmt: skip

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHANNEL = "lifecycle"
 PREFIX = "io.serverlessworkflow"
 LONGEST = 16_000
-"""How many characters of an error's detail are told: an event is a message, not a store."""
+"""How many characters of each text of an error are told: an event is a message, not a store."""
 LONGEST_ATTRIBUTE = 2000
 _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~:@+")
 PASSIVE = ("listening", "waiting")
@@ -317,8 +317,7 @@ def _text(text: str) -> str:
 
 
 def _error(error: Error) -> JsonObject:
-    told = error.to_json()
-    detail = told.get("detail")
-    if isinstance(detail, str) and len(detail) > LONGEST:
-        told["detail"] = detail[:LONGEST] + "…"
-    return told
+    return {
+        name: f"{value[:LONGEST]}…" if isinstance(value, str) and len(value) > LONGEST else value
+        for name, value in error.to_json().items()
+    }

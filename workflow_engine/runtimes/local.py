@@ -267,12 +267,15 @@ class LocalRun:
         identity = (event.get("source"), event.get("id"))
         if any((present.get("source"), present.get("id")) == identity for present in log):
             return False
-        log.append(event)
+        self._add(channel, event)
+        return True
+
+    def _add(self, channel: str, event: JsonObject) -> None:
+        self.channels.setdefault(channel, []).append(event)
         for run in self._family.runs:
             for ear in list(run._ears.values()):
                 run._hear(ear)
         self.scheduler.nudge()
-        return True
 
     async def listen(self, listener: Listener, place: Place) -> None:
         if place.id not in self._ears:
@@ -385,7 +388,7 @@ class LocalRun:
 
     def tell(self, event: JsonObject) -> None:
         if self.audience is not None and not self.scheduler.giving_up:
-            self.store(self.audience.channel, event)
+            self._add(self.audience.channel, event)  # no two have the same id
 
 
 async def _coroutine(work: Awaitable[T]) -> T:

@@ -129,13 +129,21 @@ class Activities:
     async def tell(self, channel: str, events: list[dict[str, Any]]) -> None:
         """Publish lifecycle events, in order. What the router does not take is left out: it is no fault of the run."""
         for start in range(0, len(events), BATCH):
-            batch = events[start : start + BATCH]
-            try:
-                await self.events.publish(channel, batch)
-            except Rejected as refused:
-                if refused.status not in _FINAL:
-                    raise
-                _log.error("%d lifecycle events are not published to %s: %s", len(batch), channel, refused)
+            await self._tell(channel, events[start : start + BATCH])
+
+    async def _tell(self, channel: str, batch: list[dict[str, Any]]) -> None:
+        """Publish *batch*; when it is refused for one of its events, the others all the same."""
+        try:
+            await self.events.publish(channel, batch)
+        except Rejected as refused:
+            if refused.status not in _FINAL:
+                raise
+            if len(batch) == 1:
+                _log.error("the lifecycle event %s is not published: %s", batch[0]["id"], refused)
+                return
+            middle = len(batch) // 2
+            await self._tell(channel, batch[:middle])
+            await self._tell(channel, batch[middle:])
 
     @activity.defn(name="event.listen")
     async def listen(self, about: dict[str, Any]) -> None:
