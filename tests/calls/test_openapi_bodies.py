@@ -110,6 +110,13 @@ async def test_a_key_that_the_security_of_the_document_asks_for_is_a_parameter(p
     await call(arguments("op"), pinned(openapi() | KEYS))  # it is never required: another scheme may do
 
 
+async def test_a_member_of_the_body_is_no_key(pinned, bin_server):
+    document = form("application/json", key={"type": "string"}) | KEYS
+    await call(arguments("op", key="mine"), pinned(document))
+    assert bin_server.last.target == "/anything/x"
+    assert json.loads(bin_server.last.body) == {"key": "mine"}
+
+
 async def test_a_refused_call_without_authentication_says_what_the_document_asks_for(pinned, bin_server):
     document = openapi("/../status/401") | KEYS | {"servers": [{"url": f"{bin_server.url}/status"}]}
     document["paths"] = {"/401": document["paths"]["/../status/401"]}
@@ -147,3 +154,47 @@ async def test_server_variables_have_their_defaults_and_paths_their_own_servers(
     document["paths"]["/x"]["servers"] = servers
     await call(arguments("op"), pinned(document))
     assert bin_server.last.target == "/anything/x"
+
+
+COLORS = ["blue", "black", "brown"]
+RGB = {"R": 100, "G": 200, "B": 150}
+EXAMPLES = [
+    ("path", "matrix", False, ";color", ";color=blue", ";color=blue,black,brown", ";color=R,100,G,200,B,150"),
+    ("path", "matrix", True, ";color", ";color=blue", ";color=blue;color=black;color=brown", ";R=100;G=200;B=150"),
+    ("path", "label", False, None, ".blue", ".blue,black,brown", ".R,100,G,200,B,150"),
+    ("path", "label", True, None, ".blue", ".blue.black.brown", ".R=100.G=200.B=150"),
+    ("path", "simple", False, None, "blue", "blue,black,brown", "R,100,G,200,B,150"),
+    ("path", "simple", True, None, "blue", "blue,black,brown", "R=100,G=200,B=150"),
+    ("query", "form", False, "color=", "color=blue", "color=blue,black,brown", "color=R,100,G,200,B,150"),
+    ("query", "form", True, "color=", "color=blue", "color=blue&color=black&color=brown", "R=100&G=200&B=150"),
+    ("query", "spaceDelimited", False, None, None, "color=blue%20black%20brown", "color=R%20100%20G%20200%20B%20150"),
+    ("query", "pipeDelimited", False, None, None, "color=blue%7Cblack%7Cbrown", "color=R%7C100%7CG%7C200%7CB%7C150"),
+    ("query", "deepObject", True, None, None, None, "color[R]=100&color[G]=200&color[B]=150"),
+]  # fmt: skip
+"""The style examples of OpenAPI 3.1.1: for an empty string, a string, an array and an object."""
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example[1]}-{example[2]}")
+async def test_a58_parameters_are_written_as_the_style_examples_of_openapi_are(pinned, bin_server, example):
+    location, style, explode, *expected = example
+    parameter = {"name": "color", "in": location, "required": True, "style": style, "explode": explode}
+    document = openapi("/{color}" if location == "path" else "/x", parameters=[parameter])
+    for value, sent in zip(("", "blue", COLORS, RGB), expected, strict=True):
+        if sent is not None:
+            await call(arguments("op", color=value), pinned(json.loads(json.dumps(document))))
+            target = bin_server.last.target.removeprefix("/anything/")
+            assert target == (sent if location == "path" else f"x?{sent}")
+
+
+async def test_a58_headers_and_cookies_have_the_styles_of_openapi_too(pinned, bin_server):
+    for explode, header in ((False, "R,100,G,200,B,150"), (True, "R=100,G=200,B=150")):
+        parameters = [
+            {"name": "X-Color", "in": "header", "explode": explode},
+            {"name": "X-Colors", "in": "header"},
+            {"name": "color", "in": "cookie", "explode": False},
+        ]
+        given = {"X-Color": RGB, "X-Colors": COLORS, "color": COLORS}
+        await call(arguments("op", **given), pinned(openapi(parameters=parameters)))
+        assert bin_server.last.headers["X-Color"] == header
+        assert bin_server.last.headers["X-Colors"] == "blue,black,brown"
+        assert bin_server.last.headers["Cookie"] == "color=blue,black,brown"

@@ -138,10 +138,11 @@ class OpenApiDocument:
             body, accepts = self._request_body(definition), self._response_types(definition)
         schemes = self._schemes(definition)
         for scheme in schemes.values():
-            # What a key is called is no parameter of the document, but no other place has it.
-            if scheme.get("type") == "apiKey" and isinstance(scheme.get("name"), str):
-                key = {"name": scheme["name"], "in": scheme.get("in")}
-                merged.setdefault((key["name"], key["in"]), key)
+            # A key is no parameter of the document, but no other place takes one. Members of the body come first.
+            name, location = scheme.get("name"), scheme.get("in")
+            known = set() if body is None else {*body.properties, body.name}
+            if scheme.get("type") == "apiKey" and isinstance(name, str) and name not in known:
+                merged.setdefault((name, location), {"name": name, "in": location})
         parameters = tuple(
             self._parameter(id, parameter)
             for parameter in merged.values()

@@ -18,7 +18,8 @@ def path_segment(parameter: Parameter, value: Json) -> str:
     """*value* in place of ``{name}`` in the path; an empty segment, or ``..``, is a validation fault."""
     write = _writer(parameter)
     if parameter.style == "matrix":
-        text = "".join(f";{piece}" for piece in _named(parameter, value, write))
+        # What is empty has no equals sign (RFC 6570, 3.2.7); in a value it would be encoded.
+        text = "".join(f";{piece.removesuffix('=')}" for piece in _named(parameter, value, write))
     elif parameter.style == "label":
         separator = "." if parameter.explode else ","
         text = "." + separator.join(_items(parameter, value, write))
