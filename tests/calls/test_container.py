@@ -266,6 +266,9 @@ async def test_without_an_engine_it_is_a_configuration_fault(context, monkeypatc
     assert "no container engine can be reached" in error.detail
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     assert "no container engine can be reached" in (await failing(context)).detail
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    assert "TLS" in (await failing(context)).detail
+    monkeypatch.delenv("DOCKER_TLS_VERIFY")
     monkeypatch.setenv("DOCKER_HOST", "npipe:////./pipe/docker_engine")
     assert "DOCKER_HOST" in (await failing(context)).detail
 

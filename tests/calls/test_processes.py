@@ -150,6 +150,12 @@ async def test_output_that_nobody_asked_for_is_passed_over(context):
     assert len(error.detail) < 3000
 
 
+async def test_output_that_json_makes_larger_is_a_fault(context):
+    assert await shell.call({"command": "head -c 10000 /dev/zero"}, context) == "\0" * 10_000
+    error = await failing(shell.call({"command": "head -c 20000 /dev/zero"}, context))
+    assert "larger than 62,500 bytes as JSON" in error.detail
+
+
 async def test_output_that_is_no_text_is_marked(context):
     assert await shell.call({"command": r"printf 'a\377b'"}, context) == "a\ufffdb"
 

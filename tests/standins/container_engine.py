@@ -88,7 +88,8 @@ def container_engine() -> Iterator[str]:
         with contextlib.suppress(OSError, ValueError):
             for each in json.loads(ask(address, "GET", "/containers/json?all=1")[1]):
                 ask(address, "DELETE", f"/containers/{each['Id']}?force=1")
-        os.killpg(service.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(service.pid, signal.SIGKILL)
         service.wait()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -62,7 +62,12 @@ class ContainerEngine:
     @classmethod
     def here(cls, environ: Mapping[str, str] | None = None) -> Self:
         """The engine that the variable ``DOCKER_HOST`` names, else the socket of Docker."""
-        return cls((os.environ if environ is None else environ).get("DOCKER_HOST") or DEFAULT)
+        variables = os.environ if environ is None else environ
+        address = variables.get("DOCKER_HOST") or DEFAULT
+        if variables.get("DOCKER_TLS_VERIFY") and not address.startswith("unix:"):
+            detail = f"DOCKER_TLS_VERIFY: the container engine at {address} cannot be spoken to over TLS"
+            raise fault("configuration", f"{detail}; forward its socket (ssh -L) and use unix:///SOCKET")
+        return cls(address)
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector() if self._path is None else aiohttp.UnixConnector(self._path)

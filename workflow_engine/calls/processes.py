@@ -144,17 +144,13 @@ def returned(ended: Ended, form: str, what: str, context: CallContext) -> Json:
     """What of a process is the output; a runtime fault when it failed and nobody asked for its exit code (A65)."""
     if ended.code != 0 and form not in {"code", "all"}:
         raise failed(ended, what, context)
-    match form:
-        case "stdout":
-            return ended.stdout
-        case "stderr":
-            return ended.stderr
-        case "code":
-            return ended.code
-        case "all":
-            return {"code": ended.code, "stdout": ended.stdout, "stderr": ended.stderr}
-        case _:
-            return None
+    every: JsonObject = {"code": ended.code, "stdout": ended.stdout, "stderr": ended.stderr}
+    output = every if form == "all" else every.get(form)
+    most = context.bounds.output * 5 // 4
+    if form != "code" and len(json.dumps(output, ensure_ascii=False).encode()) > most:
+        # Control characters are six bytes each in JSON, in which the output travels.
+        raise fault("runtime", f"the output of {what} is larger than {most:,} bytes as JSON")
+    return output
 
 
 def failed(ended: Ended, what: str, context: CallContext) -> Exception:
