@@ -14,6 +14,8 @@ _SAYS_NOTHING = re.compile(r"(?i)(?:open|async)?api(?:[-_]docs)?|swagger|spec|sc
 def target(action: Operation) -> str:
     """What a call goes to, as far as its arguments, before evaluation, and the pinned resources say so."""
     arguments = action.arguments.source
+    if action.kind == "function":  # one that is not here yet
+        return action.resources[0].removeprefix("function:")
     if not isinstance(arguments, dict):
         return text(arguments)
     match action.kind:
