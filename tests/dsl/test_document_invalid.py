@@ -21,6 +21,7 @@ MADE_BY_TESTS = {
     "too-large": "tests/dsl/test_source.py",
     "too-many-problems": "tests/dsl/test_document.py",
     # What is found when a workflow is deployed.
+    "activity-not-allowed": "tests/engine/test_queues.py",
     "invalid-function": "tests/semantics/v1/test_catalogs.py",
     "process-not-allowed": "tests/engine/test_processes.py",
     "unresolved": "tests/semantics/v1/test_schemas.py",
