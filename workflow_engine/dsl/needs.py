@@ -26,8 +26,9 @@ class Need:
     its path in the catalog. *key* is what the graph asks for it by, *pointer* where the workflow names it.
 
     *policy* is how to say who asks. *later*: the call can see to it itself, if it cannot be had now. *within* is the
-    address of the function that needs it, where that is not the workflow itself. *subscribe*: the workflow receives
-    what the operation's service sends.
+    address of the function that needs it, where that is not the workflow itself; *root* is the folder in which all is
+    fetched with the *policy*, where that is inherited. *subscribe*: the workflow receives what the operation's service
+    sends.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Need:
     policy: Json = None
     later: bool = False
     within: str = ""
+    root: str = ""
 
 
 def asyncapi_key(given: JsonObject) -> str | None:
@@ -141,11 +143,20 @@ def needs_of_function(function: JsonObject, called: Need, address: str, data: Js
     same catalog is fetched as the catalog is.
     """
     found: dict[str, Need] = {}
-    search = _Search(_use_of(data), called.pointer, address, called.policy)
+    search = _Search(
+        _use_of(data), called.pointer, address, called.policy, called.root or _root(called, address)
+    )
     for task, _ in functions.tasks_in(function):
         for need in search.task(task, ""):
             found.setdefault(need.key, need)
     return list(found.values())
+
+
+def _root(called: Need, address: str) -> str:
+    """The folder of the catalog of the function at *address*; its own folder, where it was called by its address."""
+    if called.reference and address.endswith("/" + called.reference):
+        return address.removesuffix(called.reference)
+    return address.rpartition("/")[0] + "/"
 
 
 def _use_of(data: JsonObject) -> JsonObject:
@@ -176,13 +187,14 @@ class _Search:
     """Looks for the needs of tasks that see the names of *use*.
 
     In a function from elsewhere they are all at *place*, where the workflow calls it; *within* is its address, and
-    *policy* that of its catalog.
+    *policy* that of its catalog, whose folder is *root*.
     """
 
     use: JsonObject
     place: str | None = None
     within: str = ""
     policy: Json = None
+    root: str = ""
 
     def tasks(self, listed: Json, at: str) -> Iterator[Need]:
         for task, place in functions.tasks_of(listed, at):
@@ -283,7 +295,8 @@ class _Search:
         at = self._at(f"{at}/call")
         if wanted.catalog is None:
             policy = self._inherited(wanted.path)
-            yield Need("function", wanted.key, at, "", wanted.path, policy=policy, within=self.within)
+            path, shared = wanted.path, self.root if policy is not None else ""
+            yield Need("function", wanted.key, at, "", path, policy=policy, within=self.within, root=shared)
             return
         catalogs = self.use.get("catalogs")
         catalog = catalogs.get(wanted.catalog) if isinstance(catalogs, dict) else None
@@ -302,9 +315,10 @@ class _Search:
         return self._inherited(uri_of(endpoint))
 
     def _inherited(self, address: str | None) -> Json:
-        """The policy of the function's catalog, for what stands in its own folder."""
-        folder = self.within.rpartition("/")[0] + "/"
-        return self.policy if address is not None and self.within and address.startswith(folder) else None
+        """The policy of the function's catalog, for what is in it too."""
+        if address is None or not self.root or not address.startswith(self.root) or ".." in address:
+            return None
+        return self.policy
 
     def _at(self, pointer: str) -> str:
         return pointer if self.place is None else self.place

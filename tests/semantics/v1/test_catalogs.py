@@ -271,6 +271,18 @@ async def test_a_catalog_that_asks_who_reads_it_is_told_with_a_secret(
     assert (await deployed(run, internet, PRIVATE % (policy, "pet")))["name"] == "doggie"
 
 
+async def test_what_lies_in_the_same_catalog_is_fetched_as_it_is_and_nothing_else(
+    run: Any, internet: Internet
+) -> None:
+    """The function calls one beside it, and the same one of another host."""
+    body = (PRIVATE % ("ours", "twice")).replace("{id: 1, message: hi}", "{name: Ada}")
+    since = len(internet.servers["functions.example"].requests)
+    assert await deployed(run, internet, body) == {"text": "Hello, Hello, Ada!!"}
+    asked = internet.servers["functions.example"].requests[since:]
+    assert len(asked) == 1
+    assert "Authorization" not in asked[0].headers
+
+
 async def test_a_secret_gets_into_neither_the_bundle_nor_an_error(internet: Internet) -> None:
     resources = await pinned(internet, workflow(PRIVATE % ("{use: ours}", "leaks")))
     assert KEY not in json.dumps(resources)
