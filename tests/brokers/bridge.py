@@ -91,19 +91,17 @@ async def _count(router: Router) -> int:
 
 
 async def sent(
-    operation: JsonObject, payload: Any, *, arguments: JsonObject | None = None, **egress: Any
+    operation: JsonObject,
+    payload: Any,
+    *,
+    arguments: JsonObject | None = None,
+    timeout: float = 30.0,
+    **egress: Any,
 ) -> None:
     """Publish a message, as a call does."""
     async with Egress(**egress) as way:
         context = CallContext(
-            "run-1/do/0/send",
-            "run-1",
-            "/do/0/send",
-            "/t/t/1",
-            {"op": operation},
-            None,
-            way,
-            datetime.now(UTC),
-        )
+            "run-1/do/0/send", "run-1", "/do/0/send", "/t/t/1", {"op": operation}, None, way, datetime.now(UTC), timeout
+        )  # fmt: skip
         given = arguments or {"server": {"name": "here"}}
         await CALLERS["asyncapi"]({"message": {"payload": payload}, **given}, context)

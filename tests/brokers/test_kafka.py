@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from tests.brokers.bridge import received
+from tests.brokers.bridge import received, sent
 from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
 from tests.brokers.servers import kafka
+from tests.calls.faults import fault_of
 from tests.semantics.v1.documents import kind
 
 
@@ -131,3 +132,12 @@ async def test_who_is_not_let_in_gets_an_authentication_fault(
 async def test_a_topic_that_cannot_be_is_a_fault(run: Any, port: int) -> None:
     ended = await run(publishing(), {"n": 1}, resources=notes(port, "a topic/with all"))
     assert kind(ended.error) == "configuration"
+
+
+async def test_a_host_that_the_broker_names_is_held_to_the_rules_too(port: int, topic: str) -> None:
+    """The document names a host that may be called; the broker says that the topic is at 127.0.0.1."""
+    operation = pinned(asyncapi("kafka", "broker.example", address=topic))[f"{BASE}#note"]
+    way = {"connect_to": {"broker.example:9092": f"127.0.0.1:{port}"}, "allowed_hosts": ["broker.example"]}
+    await fault_of(sent(operation, {"n": 1}, timeout=2.0, **way), "communication")
+    way["allowed_hosts"] = ["broker.example", "127.0.0.1"]
+    await sent(operation, {"n": 1}, **way)

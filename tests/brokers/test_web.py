@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 
 from tests.brokers.documents import asyncapi, pinned, publishing, subscribing
 from tests.brokers.web import TOKEN, Web
+from tests.running import PASSWORD
 from tests.semantics.v1.documents import kind, workflow
 from tests.standins.server import Server, serve
 
@@ -75,6 +77,20 @@ async def test_server_sent_events_are_messages_and_go_on_where_they_broke(run: A
     assert ended.status == "completed", ended.error
     assert [message["payload"]["n"] for message in ended.output] == [0, 1, 2]
     assert broker.listeners == 2
+
+
+async def test_who_calls_may_be_a_secret_that_no_history_has(run: Any, web: Any) -> None:
+    broker, server = web
+    given = publishing(rest=", authentication: {basic: {use: LOGIN}}")
+    header, _, body = given.partition("\n")
+    ended = await run(f"{header}\nuse: {{secrets: [LOGIN]}}\n{body}", {"n": 1}, resources=http(server))
+    assert ended.status == "completed", ended.error
+    login = base64.b64encode(f"countess:{PASSWORD}".encode()).decode()
+    assert broker.received[0][1]["Authorization"] == f"Basic {login}"
+    if run.name == "temporal":
+        history = "".join(map(str, await run.history(ended.run_id)))
+        assert PASSWORD not in history
+        assert login not in history
 
 
 async def test_a_message_over_a_socket_is_sent_as_text(run: Any, web: Any) -> None:

@@ -13,6 +13,10 @@ from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
 GRACEFUL = timedelta(seconds=10)
+MOST_CALLS = 1000
+"""How many calls one worker makes at a time; a run that receives from a broker keeps one for as long as it waits."""
+HEARD_WITHIN = timedelta(seconds=1)
+"""A call that is cancelled hears of it with the answer to a heartbeat: so often they are passed on."""
 
 
 def worker(client: Client, task_queue: str, activities: Activities) -> Worker:
@@ -29,4 +33,6 @@ def worker(client: Client, task_queue: str, activities: Activities) -> Worker:
         workflow_runner=UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=GRACEFUL,
         max_cached_workflows=1000,
+        max_concurrent_activities=MOST_CALLS,
+        max_heartbeat_throttle_interval=HEARD_WITHIN,
     )
