@@ -8,7 +8,7 @@ from workflow_engine.expressions.inputs import reads_input
 from workflow_engine.expressions.members import members
 from workflow_engine.expressions.paths import assignment_path
 from workflow_engine.expressions.schemas import Schema, check_schema, missing_references
-from workflow_engine.expressions.template import Template, expression_slot, template, unwrap
+from workflow_engine.expressions.template import Template, expression_slot, template, translated, unwrap
 
 __all__ = [
     "EvaluationError",
@@ -24,5 +24,6 @@ __all__ = [
     "missing_references",
     "reads_input",
     "template",
+    "translated",
     "unwrap",
 ]

@@ -29,6 +29,23 @@ def unwrap(text: str) -> str | None:
     return stripped[2:-1]
 
 
+def translated(
+    text: str, translate: Callable[[str], str], closing: Callable[[str, int], int | None] = closing_brace
+) -> str:
+    """*text* with what *translate* makes of each expression in it; one that is not closed stays as it is.
+
+    *closing* finds the brace that ends the expression from an index on.
+    """
+    made, at = "", 0
+    while (start := text.find("${", at)) >= 0:
+        end = closing(text, start + 2)
+        if end is None:
+            break
+        made += text[at : start + 2] + translate(text[start + 2 : end]) + "}"
+        at = end + 1
+    return made + text[at:]
+
+
 def expression_slot(text: str, *, variables: Collection[str]) -> Expression:
     """Compile *text* of a place that always holds an expression, bare or in ``${ … }`` (A1)."""
     inner = unwrap(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
@@ -37,9 +38,17 @@ if TYPE_CHECKING:
 CONSTANTS = frozenset({"CONST"})
 
 
+_ROOT = re.compile(r"^(\s*(?:\$\{)?\s*)\$(?=[.\[])")
+
+
+def without_root(text: str) -> str:
+    """A path of JSONPath, such as ``$.customer.name``, as jq has it; a path of jq as it is."""
+    return _ROOT.sub(r"\1", text)
+
+
 def last_name(text: str) -> str | None:
     """The last member of *text* if it is a plain path: what a value found there is called."""
-    found = expressions.assignment_path(text)
+    found = expressions.assignment_path(without_root(text))
     if found and isinstance(found[-1], str):
         return found[-1]
     return None
@@ -103,7 +112,8 @@ def _action(
 
     The condition is asked once, before everything else, of the state data (decision B49).
     """
-    when = lowering.optional_expression(body.get("condition"), variables, f"{at}/condition")
+    asked = body.get("condition")
+    when = None if asked is None else lowering.condition(asked, variables, f"{at}/condition")
     name, sleeps = _called(body), _sleeps(body)
     states = []
     if "before" in sleeps:

@@ -122,7 +122,8 @@ def iteration_name(state: JsonObject) -> str | None:
     ``item`` by default; ``${ .tx }`` and ``.tx`` mean ``tx`` (decision B24).
     """
     given = str(state.get("iterationParam", "item"))
-    found = expressions.assignment_path(given) if given.lstrip().startswith(("${", ".")) else [given]
+    written = given.lstrip().startswith(("${", ".", "$."))
+    found = expressions.assignment_path(given.replace("$.", ".", 1)) if written else [given]
     if not found or len(found) != 1:
         return None
     name = found[0]

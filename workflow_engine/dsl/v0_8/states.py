@@ -64,7 +64,7 @@ def switch(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tra
     cases = []
     for number, item in enumerate(objects(body.get("dataConditions"))):
         place = f"{at}/dataConditions/{number}"
-        condition = lowering.expression(item.get("condition"), CONSTANTS, f"{place}/condition")
+        condition = lowering.condition(item.get("condition"), CONSTANTS, f"{place}/condition")
         name = str(item.get("name") or f"condition {number + 1}")
         cases.append(Case(name, condition, lowering.way(item, place)))
     cases.append(Case("default", None, otherwise))

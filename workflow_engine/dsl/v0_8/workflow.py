@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from workflow_engine import expressions
 from workflow_engine.dsl import definition_files
@@ -11,9 +11,9 @@ from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.schema_resources import pinned
 from workflow_engine.dsl.v0_8 import definitions, errors, regions, schedules, states, transitions
-from workflow_engine.dsl.v0_8.actions import last_name
+from workflow_engine.dsl.v0_8.actions import last_name, without_root
 from workflow_engine.dsl.v0_8.timeouts import state_timeout, workflow_timeout
-from workflow_engine.expressions import Expression, Template
+from workflow_engine.expressions import Expression, ExpressionError, Template, jsonpath
 from workflow_engine.expressions.schemas import Schema
 from workflow_engine.graph.model import (
     DataStep,
@@ -52,6 +52,7 @@ class WorkflowLowering(Lowering):
     def __init__(self, document: Document, resources: Mapping[str, Json] | None = None) -> None:
         super().__init__(definition_files.expanded(document, resources))
         self.resources = resources
+        self.jsonpath = self.data.get("expressionLang") == "jsonpath"
         assert isinstance(document.data, dict)
         definition_files.check(self, document.data, deployed=resources is not None)
         self.functions = definitions.named(self, "functions")
@@ -256,23 +257,51 @@ class WorkflowLowering(Lowering):
 
     def expression(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
         """Compile an expression slot; ``fn:name`` stands for that expression function (decision B47)."""
-        source = str(text)
-        inner = expressions.unwrap(source)
-        match = _FUNCTION.match(source if inner is None else inner)
-        if match is None:
+        program = self._unwrapped(str(text))
+        match = _FUNCTION.match(program)
+        if match is not None:
+            program = self._function(match[1], pointer)
+        elif not self.jsonpath:
             return super().expression(text, variables, pointer)
-        return super().expression(self._function(match[1], pointer), variables, pointer)
+        return super().expression(self.in_jq(program, pointer), variables, pointer)
+
+    def _unwrapped(self, text: str) -> str:
+        """The expression in *text*, bare or in ``${ … }``."""
+        inner = jsonpath.unwrap(text) if self.jsonpath else expressions.unwrap(text)
+        return text if inner is None else inner
+
+    def condition(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
+        """Compile an expression that holds or does not; in JSONPath it holds where something matches."""
+        if not self.jsonpath:
+            return self.expression(text, variables, pointer)
+        program = self.inlined(self._unwrapped(str(text)), pointer, translated=False)
+        return super().expression(self.in_jq(program, pointer, jsonpath.condition_to_jq), variables, pointer)
+
+    def in_jq(self, program: str, at: str, to: Callable[[str], str] = jsonpath.to_jq) -> str:
+        """*program*, which is in the language of the document, in jq."""
+        if not self.jsonpath:
+            return program
+        try:
+            return to(program)
+        except ExpressionError as error:
+            self._expression_problem(error, program, at)
+            return "null"
 
     def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
         """Compile a value slot; ``${ fn:name }`` inside it stands for that expression function."""
         return super().template(self._with_functions(value, pointer), variables, pointer)
 
-    def inlined(self, source: str, at: str) -> str:
-        """The jq *source*, or the one of the expression function that it names (``fn:name``)."""
+    def inlined(self, source: str, at: str, *, translated: bool = True) -> str:
+        """The jq for *source*, or for the expression function that it names (``fn:name``)."""
         match = _FUNCTION.match(source)
-        return source if match is None else self._function(match[1], at)
+        program = source if match is None else self._function(match[1], at)
+        return self.in_jq(program, at) if translated else program
 
     def _with_functions(self, value: Json, at: str) -> Json:
+        """*value* with the functions that it names in their place, and all of its expressions in jq."""
+        if isinstance(value, str) and self.jsonpath:
+            close = jsonpath.closing_brace
+            return expressions.translated(value, lambda program: self.inlined(program, at) + "\n", close)
         if isinstance(value, str) and "fn:" in value:
             return _EMBEDDED.sub(lambda match: _whole(self._function(match[1], at)), value)
         if isinstance(value, list):
@@ -292,20 +321,20 @@ class WorkflowLowering(Lowering):
 
     def _source(self, name: str) -> str:
         """The jq of an expression function; something harmless for one that is wrong where it is defined."""
-        operation = str(self.functions[name][0].get("operation"))
-        inner = expressions.unwrap(operation)
-        return "null" if name in self.broken else operation if inner is None else inner
+        operation = self._unwrapped(str(self.functions[name][0].get("operation")))
+        return "null" if name in self.broken else operation
 
     def function_template(self, name: str, variables: Collection[str]) -> Template:
         """The expression function *name* as an action."""
         _, at = self.functions[name]
-        return super().template(_whole(self._source(name)), variables, f"{at}/operation")
+        program = self.in_jq(self._source(name), f"{at}/operation")
+        return super().template(_whole(program), variables, f"{at}/operation")
 
     def path(self, text: Json, at: str) -> Path:
         """Where a result goes: an expression that is a plain path (decision B5)."""
         if text is None:
             return ()
-        found = expressions.assignment_path(str(text))
+        found = expressions.assignment_path(without_root(str(text)))
         if found is None:
             message = f"{text!r} must be a plain path such as `.customer.name`: it says where to put a value"
             self.problem("not-a-path", message, at)
