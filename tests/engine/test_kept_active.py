@@ -79,6 +79,24 @@ async def test_b19_events_with_one_correlation_go_to_one_run(parts: Any) -> None
     assert all(run.output["reported"] for run in ended)
 
 
+async def test_b19_a_run_that_follows_another_of_its_id_does_all_it_does_itself(parts: Any) -> None:
+    """Its events and calls have identities of their own, so that nobody takes them for those of the first."""
+    engine, router = parts
+    document = ROOMS.replace("PT3S", "PT1S").replace(
+        "end: {terminate: true}", "end: {terminate: true, produceEvents: [{eventRef: Done}]}"
+    )
+    document = document.replace("events: [", "events: [{name: Done, type: done, kind: produced}, ")
+    await engine.deploy(document.replace("keepActive", "metadata: {lifecycleEvents: workflow}\nkeepActive"))
+    for number in range(2):
+        await router.publish("default", [{**event("reading", str(number), number), "roomid": "kitchen"}])
+        [run] = (await found(engine, number + 1)).runs[:1]
+        assert (await engine.wait(run.id, 20)).output["readings"] == [number]
+    done = [entry["event"] for entry in (await router.events("default", type="done")).events]
+    assert len({event["id"] for event in done}) == 2
+    told = [entry["event"]["type"].split(".")[3] for entry in (await router.events("lifecycle")).events]
+    assert (told.count("started"), told.count("completed")) == (2, 2)
+
+
 async def found(engine: Engine, count: int) -> Any:
     for _ in range(100):
         page = await engine.runs(RunQuery(name="rooms"))

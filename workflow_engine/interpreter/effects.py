@@ -145,7 +145,11 @@ class Effects(Protocol):
 
     @property
     def run_id(self) -> str:
-        """What the run is known by outside; effects derive their identity from it."""
+        """What the run is known by outside."""
+
+    @property
+    def identity(self) -> str:
+        """What the identities of its effects are made of: its id, and more where an earlier run had that id."""
 
     @property
     def audience(self) -> Audience | None:

@@ -289,7 +289,7 @@ class Lifecycle:
         effects.tell(
             {
                 "specversion": "1.0",
-                "id": _text(effects.run_id + id),
+                "id": _text(effects.identity + id),
                 "source": self._source,
                 "type": f"{PREFIX}.{type}.v1",
                 "subject": self.name,

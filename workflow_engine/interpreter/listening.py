@@ -255,7 +255,7 @@ def _of_others(spec: JsonObject, run: Run) -> JsonObject:
         assert isinstance(attributes, dict)
         test: Json = {"expression": "startswith($__own) | not"}
         narrowed.append({**entry, "attributes": {**attributes, "id": test}})
-    return {**spec, "filters": narrowed, "scope": {**scope, "__own": f"{run.effects.run_id}/"}}
+    return {**spec, "filters": narrowed, "scope": {**scope, "__own": f"{run.effects.identity}/"}}
 
 
 async def _ask(run: Run, action: Event, frame: Frame) -> None:

@@ -39,7 +39,7 @@ async def emit(run: Run, state: State, frame: Frame, attributes: Json, channel: 
     name = run.graph.name
     event: JsonObject = {
         "specversion": "1.0",
-        "id": f"{run.effects.run_id}{place.id}",
+        "id": f"{run.effects.identity}{place.id}",
         "source": f"/{name.namespace}/{name.name}/{name.version}",
         "time": rfc3339(run.effects.now()),
         **{key: value for key, value in attributes.items() if value is not None},

@@ -105,7 +105,7 @@ class LocalRun:
     ) -> None:
         """*audience*: who is told of the run, unless its document has another wish."""
         self.graph = graph
-        self.run_id = run_id or f"{graph.name.name}-{uuid.uuid4()}"
+        self.run_id = self.identity = run_id or f"{graph.name.name}-{uuid.uuid4()}"
         self.scheduler = scheduler or Scheduler()
         self.progress: list[Progress] = []
         self.channels = channels if channels is not None else {}
@@ -158,7 +158,7 @@ class LocalRun:
                     return await execute(run)
                 except Continued as continued:
                     graph = await self._continued(continued)
-                    self.graph, counts = graph, run.counts
+                    self.graph, self.audience, counts = graph, self._audience.of(graph), run.counts
                     run = self.run = Run(graph, continued.input, self, counts=counts)
         finally:
             for task in self._bound:

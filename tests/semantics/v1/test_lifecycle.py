@@ -374,6 +374,21 @@ async def test_a47_in_dsl_0_8_states_and_actions_are_the_tasks(run: Any) -> None
     assert ended.told[0]["data"]["definition"] == {"name": "old", "namespace": "default", "version": "1.0"}
 
 
+async def test_a47_a_run_that_goes_on_as_another_workflow_tells_of_both(run: Any) -> None:
+    old = "{id: %s, specVersion: '0.8', version: '1.0', states: [{name: A, type: inject, data: {x: 1}, end: %s}]}"
+    ended = await run(
+        old % ("first", "{continueAs: second}"), others=[old % ("second", "true")], audience=audience()
+    )
+    check(ended)
+    names = [f"{event['subject'].partition('-')[0]} {short(event)}" for event in ended.told]
+    state = ["0 created", "0 started", "0 completed"]
+    end = ["continueAs created", "continueAs started", "continueAs completed"]
+    assert names == [
+        *(f"first {text}" for text in ("started", *state, *end, "completed")),
+        *(f"second {text}" for text in ("started", *state, "completed")),
+    ]
+
+
 async def test_no_lifecycle_event_has_the_value_of_a_secret(run: Any) -> None:
     body = """
     use: {secrets: [KEY]}

@@ -84,7 +84,7 @@ class Activities:
             info = activity.info()
             run_id = about.get("run_id") or info.workflow_id
             context = CallContext(
-                idempotency_key=f"{run_id}{about['place']}",
+                idempotency_key=f"{about.get('identity') or run_id}{about['place']}",
                 run_id=str(run_id),
                 state=about["state"],
                 source=about["source"],

@@ -59,13 +59,15 @@ MOST_UNTOLD = 2000
 """How many lifecycle events a run keeps while they cannot be told, or until it waits: then it waits for them."""
 LIFECYCLE = "lifecycle"
 """The member of a run's memo that says who is told of it."""
+GENERATION = "generation"
+"""The member of its memo that tells a run from earlier ones which had the same id."""
 
 
 class TemporalEffects:
     """The effects of one run, called from inside its workflow."""
 
-    def __init__(self, graph: StateGraph, memo: Json = None) -> None:
-        """*memo* is what the run remembers under `LIFECYCLE`."""
+    def __init__(self, graph: StateGraph, memo: Json = None, generation: str = "") -> None:
+        """*memo* is what the run remembers under `LIFECYCLE`, *generation* tells it from others that had its id."""
         name = graph.name
         self._source = f"/{name.namespace}/{name.name}/{name.version}"
         self._inbox: dict[str, list[Arrival]] = {}
@@ -78,6 +80,7 @@ class TemporalEffects:
         self.graph = graph
         self.recent: deque[Progress] = deque(maxlen=RECENT)
         self._memo = memo
+        self._generation = f"~{generation}" if generation else ""
         self.audience = Audience.from_json(memo).of(graph)
         self._untold: list[JsonObject] = []
         self._over = False
@@ -86,6 +89,10 @@ class TemporalEffects:
     @property
     def run_id(self) -> str:
         return workflow.info().workflow_id
+
+    @property
+    def identity(self) -> str:
+        return self.run_id + self._generation
 
     def now(self) -> datetime:
         return workflow.now()
@@ -128,6 +135,8 @@ class TemporalEffects:
         }
         if call.deferred is not None:
             about["deferred"] = call.deferred
+        if self._generation:
+            about["identity"] = self.identity
         if not call.wait:
             await self._begin(call, place, about)
             return None
@@ -148,7 +157,7 @@ class TemporalEffects:
             await workflow.start_child_workflow(
                 DETACHED,
                 args=[call.kind, call.arguments, about],
-                id=self.run_id + place.id.replace("/", "."),
+                id=self.identity + place.id.replace("/", "."),
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 static_summary=summary(place.label),
                 memo={"namespace": name.namespace, "name": name.name, "version": name.version},
@@ -247,9 +256,9 @@ class TemporalEffects:
         reference = {"namespace": sub_run.namespace, "name": sub_run.name, "version": sub_run.version}
         options: dict[str, Any] = {
             "args": [sub_run.input, reference],
-            "id": self.run_id + place.id.replace("/", "."),
+            "id": self.identity + place.id.replace("/", "."),
             "static_summary": summary(place.label),
-            "memo": {**reference, "version": sub_run.version or "", **self._handed_on()},
+            "memo": {**reference, "version": sub_run.version or "", **self.handed_on()},
         }
         try:
             if sub_run.wait:
@@ -335,7 +344,7 @@ class TemporalEffects:
                 )
                 del self._untold[: len(batch)]
 
-    def _handed_on(self) -> dict[str, Any]:
+    def handed_on(self) -> dict[str, Any]:
         """What the workflows that this run runs remember of who is told: what this one was told itself."""
         if not isinstance(self._memo, dict):
             return {}

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -46,7 +47,7 @@ from workflow_engine.graph.model import WorkflowName
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.connection import translated
-from workflow_engine.runtimes.temporal.effects import LIFECYCLE
+from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import fault_of
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.values import Json, JsonObject
@@ -106,6 +107,9 @@ class TemporalRuntime:
             args.append(list(start.seeds))
         policies = WorkflowIDReusePolicy
         reuse = policies.ALLOW_DUPLICATE if start.again else policies.REJECT_DUPLICATE
+        memo = {**memo_of(name), **told_to(self._audience, correlated=start.correlated)}
+        if start.again:
+            memo[GENERATION] = uuid.uuid4().hex[:12]
         with translated():
             try:
                 await self._client.start_workflow(
@@ -115,7 +119,7 @@ class TemporalRuntime:
                     task_queue=self._queue,
                     id_reuse_policy=reuse,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-                    memo={**memo_of(name), **told_to(self._audience, correlated=start.correlated)},
+                    memo=memo,
                     search_attributes=attributes_of(name) if self._search else None,
                     static_summary=summary(start.title),
                     static_details=start.summary[:18_000] or None,

@@ -23,7 +23,7 @@ from workflow_engine.interpreter.lifecycle import status_of
 from workflow_engine.interpreter.position import Continued
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
-from workflow_engine.runtimes.temporal.effects import LIFECYCLE, TemporalEffects
+from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE, TemporalEffects
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
 from workflow_engine.runtimes.temporal.runtime import VERSION, attributes_of
 
@@ -49,7 +49,9 @@ class ServerlessWorkflow:
             graph = bundle.graph()
             seeds = converter.from_payload(payloads[2]) if len(payloads) > 2 else []
             before = converter.from_payload(payloads[3]) if len(payloads) > 3 else {}
-            effects = self._effects = TemporalEffects(graph, workflow.memo_value(LIFECYCLE, None))
+            effects = self._effects = TemporalEffects(
+                graph, workflow.memo_value(LIFECYCLE, None), workflow.memo_value(GENERATION, "")
+            )
             effects.suspended = self._suspended
             for listen_id, message in self._early:
                 effects.arrived(listen_id, message)
@@ -93,9 +95,10 @@ class ServerlessWorkflow:
         known = workflow.info().typed_search_attributes.get(VERSION)
         attributes = None if known is None else attributes_of(name)
         memo: dict[str, Any] = {"namespace": name.namespace, "name": name.name, "version": name.version}
-        lifecycle = workflow.memo_value(LIFECYCLE, None)
-        if lifecycle is not None:
-            memo[LIFECYCLE] = lifecycle
+        assert self._effects is not None
+        memo |= self._effects.handed_on()
+        if generation := workflow.memo_value(GENERATION, ""):
+            memo[GENERATION] = generation
         workflow.continue_as_new(
             args=[continued.input, bundle, [], {"counts": self._run.counts}],
             workflow=name.name,
