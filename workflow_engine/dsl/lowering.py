@@ -28,8 +28,6 @@ _KEPT = "`$secrets` cannot be used here: how long a run waits, and for what, is 
 UNSUPPORTED_VARIABLES = {
     "secrets": _KEPT,
     "secret": _KEPT,
-    "SECRETS": "secrets are not supported yet",
-    "SECRET": "secrets are not supported yet",
 }
 KEPT_SECRET = frozenset({"secrets", "secret", "SECRETS", "SECRET", "authorization"})
 """Variables that durations and filters of events cannot have."""

@@ -214,12 +214,6 @@ async def test_b40_constants_are_what_is_written_and_never_evaluated(run: Any) -
     assert await output(run, body, {"n": 6}) == {"n": 6, "c": constants, "over": True}
 
 
-@pytest.mark.parametrize("name", ["$SECRETS", "$SECRET"])
-def test_b40_secrets_are_refused_where_they_are_used(name: str) -> None:
-    found = refused(f"states: [{{name: A, type: inject, data: {{a: ['${{ {name}.x }}']}}, end: true}}]")
-    assert (found.code, found.pointer) == ("unsupported", "/states/0/data/a/0")
-
-
 @pytest.mark.parametrize("place", ["version", "id"])
 def test_b44_what_a_workflow_is_known_by_is_literal(place: str) -> None:
     header = {"id": "x", "version": "1.0", place: "${ .v }"}

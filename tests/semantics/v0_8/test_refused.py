@@ -66,8 +66,6 @@ REFUSED: list[tuple[str, Any, str | None]] = [
     # at, value, and where the problem is if it is not there
     ("/auth", AUTH, None),
     ("/auth", "auth.json", None),
-    ("/secrets", ["token"], None),
-    ("/secrets", "secrets.json", None),
     # definitions
     ("/functions/1", {"name": "x", "type": "graphql", "operation": "https://e.example#query#q"}, "/functions/1/type"),
     ("/functions/1", {"name": "x", "type": "odata", "operation": "https://e.example#Set"}, "/functions/1/type"),
@@ -83,7 +81,6 @@ REFUSED: list[tuple[str, Any, str | None]] = [
     (ACTION, {"subFlowRef": "${ .flow }"}, ACTION + "/subFlowRef"),
     (ACTION, {"subFlowRef": {"workflowId": "${ .flow }"}}, ACTION + "/subFlowRef/workflowId"),
     (ACTION, {"subFlowRef": {"workflowId": "w", "version": "${ .v }"}}, ACTION + "/subFlowRef/version"),
-    (ACTION + "/condition", "$SECRETS.x == 1", None),
 ]  # fmt: skip
 
 HARMLESS: list[tuple[str, Any]] = [

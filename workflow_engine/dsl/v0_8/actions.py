@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
 from workflow_engine.dsl.needs import rpc_parts
-from workflow_engine.dsl.v0_8 import errors, events
+from workflow_engine.dsl.v0_8 import errors, events, secrets
 from workflow_engine.dsl.v0_8.definitions import RUNNABLE, function_type, grpc_server
 from workflow_engine.graph.model import (
     Action,
@@ -217,8 +217,9 @@ def _target(
         arguments = None
     if kind == "asyncapi":
         message_: JsonObject = {"message": {"payload": "${ . }" if arguments is None else arguments}}
-        sent = lowering.template(message_, variables, where)
-        return Operation("asyncapi", sent, (operation,), wait=wait), False
+        return secrets.operation(
+            lowering, "asyncapi", message_, variables, where, operation, wait=wait
+        ), False
     if kind == "rpc":
         _, service, method = rpc_parts(operation)
         asked: JsonObject = {
@@ -226,14 +227,14 @@ def _target(
             "method": method,
             "arguments": arguments or {},
         }
-        return Operation("grpc", lowering.template(asked, variables, where), (operation,), wait=wait), wait
+        return secrets.operation(lowering, "grpc", asked, variables, where, operation, wait=wait), wait
     document, _, operation_id = operation.rpartition("#")
     call: JsonObject = {
         "document": {"endpoint": document},
         "operationId": operation_id,
         "parameters": arguments or {},
     }
-    return Operation("openapi", lowering.template(call, variables, where), (operation,), wait=wait), wait
+    return secrets.operation(lowering, "openapi", call, variables, where, operation, wait=wait), wait
 
 
 def _exchange(lowering: WorkflowLowering, body: JsonObject, at: str) -> tuple[Action, bool]:

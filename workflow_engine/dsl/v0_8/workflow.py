@@ -10,7 +10,7 @@ from workflow_engine.dsl import definition_files
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.schema_resources import pinned
-from workflow_engine.dsl.v0_8 import definitions, errors, regions, schedules, states, transitions
+from workflow_engine.dsl.v0_8 import definitions, errors, regions, schedules, secrets, states, transitions
 from workflow_engine.dsl.v0_8.actions import last_name, without_root
 from workflow_engine.dsl.v0_8.timeouts import state_timeout, workflow_timeout
 from workflow_engine.expressions import Expression, ExpressionError, Template, jsonpath
@@ -42,7 +42,6 @@ _ADDRESSABLE = re.compile(r"[^/\s\x00-\x1f][^/\x00-\x1f]{0,199}")
 
 _NOT_YET = {
     "auth": "`auth`",
-    "secrets": "`secrets`",
 }
 
 
@@ -262,8 +261,14 @@ class WorkflowLowering(Lowering):
         if match is not None:
             program = self._function(match[1], pointer)
         elif not self.jsonpath:
-            return super().expression(text, variables, pointer)
-        return super().expression(self.in_jq(program, pointer), variables, pointer)
+            return self._compiled(text, variables, pointer)
+        return self._compiled(self.in_jq(program, pointer), variables, pointer)
+
+    def _compiled(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
+        compiled = super().expression(text, {*variables, *secrets.SECRETS}, pointer)
+        if compiled.variables & secrets.SECRETS:
+            secrets.check(self, _whole(compiled.source), pointer)
+        return compiled
 
     def _unwrapped(self, text: str) -> str:
         """The expression in *text*, bare or in ``${ … }``."""
@@ -275,7 +280,7 @@ class WorkflowLowering(Lowering):
         if not self.jsonpath:
             return self.expression(text, variables, pointer)
         program = self.inlined(self._unwrapped(str(text)), pointer, translated=False)
-        return super().expression(self.in_jq(program, pointer, jsonpath.condition_to_jq), variables, pointer)
+        return self._compiled(self.in_jq(program, pointer, jsonpath.condition_to_jq), variables, pointer)
 
     def in_jq(self, program: str, at: str, to: Callable[[str], str] = jsonpath.to_jq) -> str:
         """*program*, which is in the language of the document, in jq."""
@@ -289,7 +294,11 @@ class WorkflowLowering(Lowering):
 
     def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
         """Compile a value slot; ``${ fn:name }`` inside it stands for that expression function."""
-        return super().template(self._with_functions(value, pointer), variables, pointer)
+        written = self._with_functions(value, pointer)
+        compiled = super().template(written, {*variables, *secrets.SECRETS}, pointer)
+        if compiled.variables & secrets.SECRETS:
+            secrets.check(self, written, pointer)
+        return compiled
 
     def inlined(self, source: str, at: str, *, translated: bool = True) -> str:
         """The jq for *source*, or for the expression function that it names (``fn:name``)."""
@@ -349,7 +358,10 @@ class WorkflowLowering(Lowering):
                 f"{text!r} has days or weeks after the T, where ISO 8601 has only hours, minutes, seconds"
             )
             self.warning("days-after-t", message, pointer)
-        return super().timing(value, variables, pointer)
+        timing = super().timing(value, variables, pointer)
+        if isinstance(timing, Expression) and timing.variables & secrets.SECRETS:
+            self.unsupported("`$SECRETS` in how long a run waits, which is kept in its history", pointer)
+        return timing
 
 
 def _whole(source: str) -> str:
