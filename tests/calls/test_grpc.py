@@ -305,6 +305,12 @@ async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(secure):
     assert server.calls == []
 
 
+async def test_a_server_with_tls_is_not_reached_without(secure, egress):
+    server, _ = secure
+    detail = await fault_of(ask(server, egress, "SayHello"), "communication", 503)
+    assert "metadata: {tls: true}" in detail
+
+
 async def test_a_certificate_for_another_host_is_not_accepted(secure):
     server, path = secure
     there = {f"other.example:{server.port}": f"127.0.0.1:{server.port}"}

@@ -176,6 +176,8 @@ async def _feed(stream: Any, messages: list[bytes]) -> None:
     grpc = library()
     with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
         for message in messages:
+            if stream.done():
+                return
             await stream.write(message)
         await stream.done_writing()
 
@@ -213,6 +215,9 @@ def _placed(shown: str, *, tls: bool) -> Iterator[None]:
         error = raised.error
         if error.type != ERRORS + "communication":
             raise
-        unavailable = tls and error.status == HTTPStatus.SERVICE_UNAVAILABLE
-        hint = " (with TLS; `metadata: {tls: false}` of the task calls without)" if unavailable else ""
+        hint = ""
+        if error.status == HTTPStatus.SERVICE_UNAVAILABLE and tls:
+            hint = " (with TLS; `metadata: {tls: false}` of the task calls without)"
+        elif error.status == HTTPStatus.SERVICE_UNAVAILABLE and "Socket closed" in (error.detail or ""):
+            hint = " (without TLS; `metadata: {tls: true}` of the task calls with it)"
         raise fault("communication", f"{shown}: {error.detail}{hint}", status=error.status) from None
