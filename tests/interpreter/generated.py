@@ -26,7 +26,10 @@ class Drawing:
     def document(self) -> dict[str, Any]:
         return {
             "document": HEADER,
-            "use": {"functions": {"step": {"do": self.list(1, functions=False)}}},
+            "use": {
+                "functions": {"step": {"do": self.list(1, functions=False)}},
+                "extensions": [{f"x{number}": self.extension()} for number in range(self.pick(0, 0, 1, 2))],
+            },
             "output": {"as": "{data: ., context: $context}"},
             "do": self.list(3),
         }
@@ -98,6 +101,22 @@ class Drawing:
                 factor = self.draw(st.integers(1, 5))
                 changed = f'. + {{n: ((.n * {factor} + 1) % 97), trace: (.trace + ["{name}"])}}'
                 return {"set": f"${{ {changed} }}"}
+
+    def extension(self) -> dict[str, Any]:
+        """Around some of the tasks: notes of what they are, and now and then something in their place."""
+        extension: dict[str, Any] = {"extend": self.pick("all", "set", "switch", "composite", "for", "try")}
+        if self.yes():
+            extension["when"] = self.pick(".n % 2 == 0", '$task.name > "t2"', "$input.n % 5 != 0")
+        for part in ("before", "after"):
+            if self.yes():
+                note = f"$context + {{{part}: [$task.name, ($task.output | type)], n: .n}}"
+                tasks: list[dict[str, Any]] = [{"note": {"set": "${ . }", "export": {"as": note}}}]
+                tasks.append({"deep": {"do": [{"lost": {"set": "${ . + {n: 5} }"}}]}})
+                if part == "before" and self.draw(st.integers(0, 3)) == 0:
+                    tasks[1]["deep"] |= {"if": self.pick(".n % 3 == 0", ".n > 20"), "then": "exit"}
+                    tasks.append({"more": {"set": "${ . }"}})
+                extension[part] = tasks
+        return extension
 
     def catch(self, depth: int, *, functions: bool) -> dict[str, Any]:
         catch: dict[str, Any] = {}

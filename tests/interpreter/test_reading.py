@@ -1,7 +1,7 @@
-"""Directives, loops, tries and functions do what a plain reading of the specification says, whatever the document.
+"""Directives, loops, tries, functions and extensions do what a plain reading of the specification says.
 
-The reading is a hundred lines of recursion, made from the text (dsl.md §1.9 and decisions A8, A16 to A26) and not from
-the interpreter; expressions are evaluated by the same code in both.
+Whatever the document: the reading is some hundred lines of recursion, made from the text (dsl.md §1.9 and decisions A8,
+A16 to A26, A53, A54) and not from the interpreter; expressions are evaluated by the same code in both.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Reading:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
         self.context: Any = {}
+        self.bare = False
 
     def outcome(self, data: Any) -> tuple[str, Any, tuple[str, int] | None]:
         """Its status, its output, and the type and status of its error."""
@@ -60,7 +61,7 @@ class Reading:
         names = [next(iter(entry)) for entry in tasks]
         at = 0
         while at < len(tasks):
-            data, then = self.task(tasks[at][names[at]], data, variables)
+            data, then = self.task(names[at], tasks[at][names[at]], data, variables)
             if then == "end":
                 raise End(data)
             if then == "exit":
@@ -68,13 +69,44 @@ class Reading:
             at = at + 1 if then == "continue" else names.index(then)
         return data, False
 
-    def task(self, task: dict[str, Any], data: Any, variables: dict[str, Any]) -> tuple[Any, str]:
+    def task(self, name: str, task: dict[str, Any], data: Any, variables: dict[str, Any]) -> tuple[Any, str]:
         if "if" in task and evaluate(task["if"], data, **variables) in (None, False):
             return data, "continue"
-        output, then = self.body(task, data, variables)
+        output, then = self.extended(name, task, data, variables)
         if "export" in task:
             self.context = evaluate(task["export"]["as"], output, context=self.context, **variables)
         return output, then
+
+    def extended(
+        self, name: str, task: dict[str, Any], data: Any, variables: dict[str, Any]
+    ) -> tuple[Any, str]:
+        listed = [next(iter(entry.values())) for entry in self.document["use"]["extensions"]]
+        begun, about, exited, output, then = [], {"name": name, "output": None}, False, None, "continue"
+        for extension in [] if self.bare else listed:
+            if not extends(extension["extend"], task):
+                continue
+            known = {"task": about, "input": data, "context": self.context}
+            if "when" in extension and evaluate(extension["when"], data, **known) in (None, False):
+                continue
+            begun.append(extension)
+            output, exited = self.aside(extension.get("before", []), data, about)
+            if exited:
+                break
+        if exited:
+            then = task.get("then", "continue")
+        else:
+            output, then = self.body(task, data, variables)
+        for extension in reversed(begun):
+            self.aside(extension.get("after", []), output, {**about, "output": output})
+        return output, then
+
+    def aside(self, tasks: list[Any], data: Any, about: dict[str, Any]) -> tuple[Any, bool]:
+        """The tasks of an extension, which nothing extends."""
+        self.bare = True
+        try:
+            return self.tasks(tasks, data, {"task": about})
+        finally:
+            self.bare = False
 
     def body(self, task: dict[str, Any], data: Any, variables: dict[str, Any]) -> tuple[Any, str]:
         then = task.get("then", "continue")
@@ -91,7 +123,7 @@ class Reading:
                     return data, found["then"]
             return data, then
         if "call" in task:
-            return self.task(self.document["use"]["functions"]["step"], data, {})[0], then
+            return self.task("step", self.document["use"]["functions"]["step"], data, {})[0], then
         if "for" in task:
             return self.loop(task, data, variables), then
         if "try" in task:
@@ -128,9 +160,15 @@ class Reading:
         return self.tasks(catch["do"], data, {**variables, "error": error})[0] if "do" in catch else data
 
 
+def extends(extended: str, task: dict[str, Any]) -> bool:
+    if extended == "composite":
+        return "fork" in task or ("do" in task and "for" not in task)
+    return extended == "all" or extended in task
+
+
 @settings(max_examples=300, deadline=None)
 @given(documents(forks=False))
-def test_a17_to_a26_a_run_does_what_the_specification_says(document: dict[str, Any]) -> None:
+def test_a17_to_a26_and_a54_a_run_does_what_the_specification_says(document: dict[str, Any]) -> None:
     reading = Reading(document)
     outcome, _ = asyncio.run(run(dsl.compile(dsl.parse(json.dumps(document))), []))
     assert (outcome.status, outcome.output, kind_of(outcome.error)) == reading.outcome(INPUT)
