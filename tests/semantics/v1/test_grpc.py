@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.running import PASSWORD
-from tests.semantics.v1.documents import error, kind, output, problems, refused
+from tests.running import KEY, PASSWORD
+from tests.semantics.v1.documents import error, kind, output, problems, refused, workflow
 from tests.standins.greeter import ADDRESS, PROTO, Greeter, greeter, resources
 from workflow_engine import dsl
 from workflow_engine.cli.resources import LocalFiles
@@ -104,6 +104,29 @@ async def test_a56_a_service_is_authenticated_by_a_policy_inline_or_by_name(
     sent = server.last[1]["authorization"]
     assert base64.b64decode(sent.removeprefix("Basic ")).decode() == f"countess:{PASSWORD}"
     assert sent not in str(answer)
+
+
+async def test_a7_a_secret_is_sent_in_a_message_and_kept_nowhere(run: Any, server: Greeter) -> None:
+    """What the server echoes of it, in its answer and in an error, is hidden in the output as in the history."""
+    pinned = {**await resources("SayHello"), **await resources("Fail")}
+    hello = call(server, "SayHello", "{name: '${ $secrets.KEY }'}").removeprefix("do: [").removesuffix("]")
+    fail = call(server, "Fail", "{code: 5, message: 'no ${ $secrets.KEY }'}").removeprefix("do: [{a: ")
+    body = f"""
+    use: {{secrets: [KEY]}}
+    do:
+      - {hello}
+      - caught: {{try: [{{b: {fail}, catch: {{do: [{{c: {{set: '${{ $error }}'}}}}]}}}}
+    """
+    ended = await run(workflow(body), resources=pinned)
+    assert ended.status == "completed", ended.error
+    assert server.calls[0][2][0].name == KEY
+    assert "[redacted]" in ended.output["detail"]
+    kept = str(ended.output) + str(ended.progress)
+    if run.name == "temporal":
+        kept += "".join(
+            event.SerializeToString().decode("latin-1") for event in await run.history(ended.run_id)
+        )
+    assert KEY not in kept
 
 
 async def test_the_idempotency_key_is_sent_as_metadata(run: Any, server: Greeter) -> None:
