@@ -125,3 +125,29 @@ def test_a_faulted_run_has_told_its_error_and_has_no_output(running: Dev) -> Non
     with pytest.raises(HTTPError) as refused:
         get(base, "/v1/runs/k4/output")
     assert refused.value.code == 409
+
+
+WATCHES = """
+document:
+  dsl: '1.0.3'
+  namespace: test
+  name: watches
+  version: '1.0.0'
+  metadata: {channel: lifecycle, lifecycleEvents: none}
+schedule: {on: {one: {with: {type: io.serverlessworkflow.workflow.faulted.v1, subject: fails-k5.test}}}, read: data}
+do: [{seen: {set: '${ .[0].error.status }'}}]
+"""
+
+
+def test_a_workflow_may_be_started_by_what_another_one_tells(running: Dev) -> None:
+    base = running.urls["api"]
+    post(base, "/v1/workflows", WATCHES, "application/yaml")
+    post(base, "/v1/workflows/test/fails/latest/runs?id=k5&wait=30", {})
+
+    def watched() -> Any:
+        runs = get(base, "/v1/runs?workflow=watches")["runs"]
+        return [run["id"] for run in runs if run["status"] == "completed"]
+
+    [run] = until(watched, "the other workflow is started and completes")
+    assert get(base, f"/v1/runs/{run}/output") == 418
+    assert told(running, run) == []

@@ -156,6 +156,24 @@ async def test_a_router_that_is_down_holds_up_no_work_and_hears_everything_later
         ]
 
 
+async def test_a_run_goes_on_with_its_work_while_nothing_can_be_told(
+    temporal_address: str, internet: Any
+) -> None:
+    body = """
+do:
+  - one: {wait: {milliseconds: 10}}
+  - call: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}}
+  - two: {wait: PT60S}
+"""
+    wrap = lambda router: Broken(router, 10**6)  # noqa: E731
+    async with temporal_runner(temporal_address, internet, wrap=wrap) as runner:
+        run_id = await started(runner.client, runner.queue, HEADER + body)
+        async with asyncio.timeout(30):
+            while [state.name for state in (await runner.runtime.describe(run_id)).states] != ["two"]:
+                pass
+        await runner.runtime.terminate(run_id, "the test is over")
+
+
 async def test_what_the_router_refuses_for_ever_is_left_out_and_the_run_completes(
     temporal_address: str, internet: Any
 ) -> None:

@@ -26,6 +26,8 @@ SLOW = "{call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/5'
         "{try: [{b: {wait: PT30S}}], catch: {}, timeout: {after: PT0.02S}}",
         "{listen: {to: {one: {with: {type: never}}}}, timeout: {after: PT0.02S}}",
         "{call: f, timeout: {after: PT0.02S}}",
+        "{fork: {branches: [{b: {wait: PT30S}}]}, timeout: {after: PT0.02S}}",
+        "{run: {shell: {command: sleep 30}}, timeout: {after: PT0.05S}}",
         SLOW % ", timeout: {after: PT0.05S}",
     ],
 )

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ChildWorkflowError,
@@ -57,6 +58,10 @@ RECENT = 500
 """How much of what happened last a run can tell."""
 MOST_UNTOLD = 2000
 """How many lifecycle events a run keeps while they cannot be told, or until it waits: then it waits for them."""
+UNTIL_TOLD = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=2)
+)
+"""For lifecycle events: from the second try on each costs some events of history, so a long outage is asked seldom."""
 LIFECYCLE = "lifecycle"
 """The member of a run's memo that says who is told of it."""
 GENERATION = "generation"
@@ -339,8 +344,8 @@ class TemporalEffects:
                     args=[audience.channel, batch],
                     summary="lifecycle events",
                     start_to_close_timeout=timedelta(seconds=30),
-                    retry_policy=UNTIL_IT_WORKS,
-                    local_retry_threshold=timedelta(seconds=5),
+                    retry_policy=UNTIL_TOLD,
+                    local_retry_threshold=timedelta(seconds=1),
                 )
                 del self._untold[: len(batch)]
 
