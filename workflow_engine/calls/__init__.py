@@ -9,7 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from workflow_engine.calls import a2a, asyncapi, container, grpc, http, mcp, openapi, script, shell
+from workflow_engine.calls import (
+    a2a,
+    asyncapi,
+    container,
+    custom,
+    graphql,
+    grpc,
+    http,
+    mcp,
+    odata,
+    openapi,
+    script,
+    shell,
+    sysout,
+)
 from workflow_engine.calls.context import CallContext, Caller, Publisher
 from workflow_engine.calls.egress import Egress
 
@@ -27,5 +41,9 @@ CALLERS: Mapping[str, Caller] = MappingProxyType(
         "container": container.call,
         "script": script.call,
         "shell": shell.call,
+        "graphql": graphql.call,
+        "odata": odata.call,
+        "custom": custom.call,
+        "sysout": sysout.call,
     }
 )

@@ -98,6 +98,8 @@ def _policy(scheme: str, properties: JsonObject) -> _Policy:
     scopes = _texts(scheme, properties, "scopes")
     common = [("scope", " ".join(scopes))] if scopes else []
     common += [("audience", audience) for audience in _texts(scheme, properties, "audiences")]
+    more = _part(scheme, properties, "$parameters")  # what DSL 0.8 has besides
+    common += [(name, text(more, name)) for name in more]
     return _Policy(
         scheme,
         authority,

@@ -128,7 +128,7 @@ _COMPILE = {
     "two-defaults": "A switch has at most one case without `when`: the default.",
     "unbounded-retry": "A retry policy without a limit stops after a default number of retries. Set "
     "`limit.attempt.count` or `limit.duration`.",
-    "unknown-authentication": "`use.authentications` has no policy of that name.",
+    "unknown-authentication": "`use.authentications`, or in DSL 0.8 `auth`, has no policy of that name.",
     "unknown-catalog": "`use.catalogs` has no catalog of that name. Define it there; only `default` is the "
     "runtime's own.",
     "unknown-error": "`use.errors`, or in DSL 0.8 `errors`, has no error of that name.",
@@ -138,8 +138,8 @@ _COMPILE = {
     "unknown-retry": "`use.retries`, or in DSL 0.8 `retries`, has no policy of that name.",
     "unknown-script-language": "A script is written in `js` (or `javascript`) or in `python`. Other languages are "
     "run by `run: shell` or `run: container`.",
-    "unknown-secret": "`use.secrets` does not declare a secret of that name. Declare it there; its value is kept where "
-    "the setting `WFE_SECRETS` says.",
+    "unknown-secret": "`use.secrets`, or in DSL 0.8 `secrets`, declares no secret of that name. Declare it there; "
+    "its value is kept where the setting `WFE_SECRETS` says.",
     "unknown-state": "A transition, or `start`, names a state that is not there.",
     "unknown-task-name": "`then` names a task that is not in the same list. A flow directive cannot leave its list: "
     "`exit` completes it, and the list around it goes on.",

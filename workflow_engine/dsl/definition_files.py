@@ -55,12 +55,18 @@ def expanded(document: Document, resources: Mapping[str, Json] | None) -> Docume
     """*document* with what is pinned in the place of its address; what is not there stays as it is."""
     data = document.data
     assert isinstance(data, dict)
+    whole = expanded_data(data, resources or {})
+    return document if whole is data else replace(document, data=whole)
+
+
+def expanded_data(data: JsonObject, resources: Mapping[str, Json]) -> JsonObject:
+    """As `expanded`, of the *data* of a document; the same object where nothing is there."""
     found: JsonObject = {}
     for kind, address in referenced(data):
-        resource = (resources or {}).get(definitions_key(kind, address))
+        resource = resources.get(definitions_key(kind, address))
         if isinstance(resource, dict) and "definitions" in resource:
             found[kind] = resource["definitions"]
-    return replace(document, data={**data, **found}) if found else document
+    return {**data, **found} if found else data
 
 
 def check(lowering: Lowering, written: JsonObject, *, deployed: bool) -> None:

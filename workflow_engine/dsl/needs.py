@@ -6,12 +6,13 @@ same key under which the graph asks for them. A function from elsewhere has need
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from workflow_engine.dsl import definition_files, functions
 from workflow_engine.dsl.policies import known_at_deployment, policy_of
 from workflow_engine.dsl.schema_resources import schema_key, schemas_in
+from workflow_engine.dsl.v0_8 import authentication, operations
 from workflow_engine.expressions import missing_references
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -105,13 +106,6 @@ def grpc_key(given: JsonObject) -> str | None:
     if proto is None or not isinstance(name, str) or not isinstance(method, str):
         return None
     return None if "{" in proto + name + method else f"{proto}#{name}#{method}"
-
-
-def rpc_parts(operation: str) -> tuple[str, str, str]:
-    """The address of the proto, the service and the method in ``<proto>#<service>#<method>``; empty where missing."""
-    parts = operation.rsplit("#", 2)
-    proto, service, method = [*parts, "", ""][:3]
-    return proto, service, method
 
 
 def document_uri(given: JsonObject, member: str = "document") -> str | None:
@@ -330,12 +324,16 @@ def _authenticates(resource: Json) -> bool:
     return isinstance(endpoint, dict) and endpoint.get("authentication") is not None
 
 
-def needs_of_definitions(resource: Json, named: Need) -> list[Need]:
-    """The needs of the functions that are defined elsewhere; all of them are where the workflow names the file."""
-    functions_ = resource.get("definitions") if isinstance(resource, dict) else None
-    if not named.key.startswith("definitions:functions:"):
-        return []
-    return [replace(need, pointer=named.pointer) for need in _functions_0_8(functions_)]
+def needs_of_definitions(data: JsonObject, found: Mapping[str, Json]) -> list[Need]:
+    """The needs of the functions of the document *data* once definitions that are elsewhere are *found*.
+
+    Of functions that are elsewhere they are where the workflow names the file.
+    """
+    whole = definition_files.expanded_data(data, found)
+    needed = _functions_0_8(whole)
+    if not isinstance(data.get("functions"), str):
+        return list(needed)
+    return [replace(need, pointer="/functions") for need in needed]
 
 
 def _v0_8(data: JsonObject) -> Iterator[Need]:
@@ -349,20 +347,25 @@ def _v0_8(data: JsonObject) -> Iterator[Need]:
         schema = schema.get("schema")
     if isinstance(schema, str):
         yield Need("schema", schema_key(schema), "/dataInputSchema", schema, schema)
-    yield from _functions_0_8(data.get("functions"))
+    yield from _functions_0_8(data)
 
 
-def _functions_0_8(listed: Json) -> Iterator[Need]:
-    """Each function of type asyncapi, rpc or rest."""
+def _functions_0_8(data: JsonObject) -> Iterator[Need]:
+    """Each function of type asyncapi, rpc or rest. What depends on definitions that are not here yet is left out."""
+    listed = data.get("functions")
     for number, function in enumerate(listed if isinstance(listed, list) else []):
-        if not isinstance(function, dict):
+        if not isinstance(function, dict) or (function.get("authRef") and isinstance(data.get("auth"), str)):
             continue
-        operation, place = str(function.get("operation")), f"/functions/{number}/operation"
-        if function.get("type") == "asyncapi":
+        operation, place = operations.operation_of(function, data), f"/functions/{number}/operation"
+        kind = operations.function_type(function, operation)
+        policy = authentication.fetching(function, data)
+        if operation is None:
+            continue
+        if kind == "asyncapi":
             yield Need("asyncapi", operation, place, operation)
-        elif function.get("type") == "rpc" or ("type" not in function and operation.count("#") > 1):
-            proto, service, method = rpc_parts(operation)
-            yield Need("grpc", operation, place, f"{service}#{method}", proto)
-        elif function.get("type", "rest") == "rest":
+        elif kind == "rpc":
+            proto, service, method = operations.rpc_parts(operation)
+            yield Need("grpc", operation, place, f"{service}#{method}", proto, policy=policy)
+        elif kind == "rest":
             document, _, name = operation.rpartition("#")
-            yield Need("openapi", operation, place, name, document)
+            yield Need("openapi", operation, place, name, document, policy=policy)

@@ -76,7 +76,9 @@ async def gather(document: Document, answer: Answer, given: Mapping[str, Json]) 
                 size += len(json.dumps(resource))
                 waiting += [(inner, depth + 1) for inner in _inside(resource, need, document)]
             elif need.kind == "definitions":
-                waiting += [(inner, depth + 1) for inner in needs_of_definitions(resource, need)]
+                known = {**found, need.key: resource}
+                assert isinstance(document.data, dict)
+                waiting += [(inner, depth + 1) for inner in needs_of_definitions(document.data, known)]
         except Unanswered:
             continue
         except (NotFound, Rejected) as missing:

@@ -23,19 +23,19 @@ def arguments(address: Json) -> JsonObject:
     that has expressions too is in ``$uri_parts``: text that is a template, and, in turn, what an expression gives,
     which is put in as it is (decision A2).
     """
-    parts = list(_parts(address)) if isinstance(address, str) else []
-    names = [name for text in parts[::2] for name in _names(text)]
+    found = parts(address) if isinstance(address, str) else []
+    names = [name for text in found[::2] for name in _names(text)]
     if not names:
         return {}
     variables: JsonObject = {name: f"${{ .[{json.dumps(name)}]? }}" for name in dict.fromkeys(names)}
-    if len(parts) == 1:
+    if len(found) == 1:
         return {"$uri_variables": variables}
-    return {"$uri_variables": variables, "$uri_parts": [*parts]}
+    return {"$uri_variables": variables, "$uri_parts": [*found]}
 
 
 def problems(address: Json) -> Iterator[tuple[str, str]]:
     """What the template *address* cannot be expanded with, each a code and a message: it would be sent as written."""
-    for text in list(_parts(address))[::2] if isinstance(address, str) else []:
+    for text in parts(address)[::2] if isinstance(address, str) else []:
         for found in _VARIABLE.findall(text):
             if _NOT_SIMPLE.fullmatch(found.strip()):
                 message = (
@@ -52,14 +52,13 @@ def _names(text: str) -> list[str]:
     return [name.strip() for found in _VARIABLE.findall(text) for name in found.split(",")]
 
 
-def _parts(text: str) -> Iterator[str]:
-    """What is outside of every ``${ }`` in *text*, and in turn each ``${ }``."""
-    at = 0
+def parts(text: str) -> list[str]:
+    """What is outside of every ``${ }`` in *text*, and in turn each ``${ }``: one part where there is none."""
+    found, at = [], 0
     while (start := text.find("${", at)) >= 0:
         end = closing_brace(text, start + 2)
         if end is None:
             break
-        yield text[at:start]
-        yield text[start : end + 1]
+        found += [text[at:start], text[start : end + 1]]
         at = end + 1
-    yield text[at:]
+    return [*found, text[at:]]

@@ -36,6 +36,13 @@ def target(action: Operation) -> str:
             return f"{text(arguments.get('type', ''))} on {text(arguments.get('taskQueue', ''))}"
         case "mcp" | "a2a":
             return _remote_method(arguments)
+        case "graphql":
+            return f"{text(arguments.get('operation', ''))} {text(arguments.get('field', ''))}"
+        case "odata":
+            return text(arguments.get("entitySet", ""))
+        case "custom":
+            names = arguments.get("names")
+            return text(names[0]) if isinstance(names, list) and names else ""
         case "script":
             return text(arguments.get("language", ""))
         case "shell":

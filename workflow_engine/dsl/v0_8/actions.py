@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
-from workflow_engine.dsl.needs import rpc_parts
-from workflow_engine.dsl.v0_8 import errors, events, secrets
-from workflow_engine.dsl.v0_8.definitions import RUNNABLE, function_type, grpc_server
+from workflow_engine.dsl.v0_8 import errors, events, functions
+from workflow_engine.dsl.v0_8.operations import function_type, operation_of
+from workflow_engine.dsl.v0_8.variables import CONSTANTS
 from workflow_engine.graph.model import (
     Action,
     Assign,
@@ -34,8 +34,6 @@ from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
-
-CONSTANTS = frozenset({"CONST"})
 
 
 _ROOT = re.compile(r"^(\s*(?:\$\{)?\s*)\$(?=[.\[])")
@@ -194,47 +192,27 @@ def _target(
     reference, place = body.get("functionRef"), f"{at}/functionRef"
     known: JsonObject = reference if isinstance(reference, dict) else {"refName": reference}
     wait = known.get("invoke", "sync") != "async"
-    if known.get("selectionSet"):
-        lowering.unsupported("`selectionSet`", f"{place}/selectionSet")
     name = str(known.get("refName"))
     if name not in lowering.functions:
         where = f"{place}/refName" if isinstance(reference, dict) else place
         lowering.undefined("function", name, where)
         return nothing, True
     function, _ = lowering.functions[name]
-    arguments, where = known.get("arguments"), f"{place}/arguments"
-    kind, operation = function_type(function), str(function.get("operation"))
-    if kind not in RUNNABLE:  # refused where it is defined
-        return nothing, True
-    if kind == "expression":
-        if arguments:
-            message = "an expression function has no arguments: it is evaluated on the state data"
-            lowering.problem("misplaced-property", message, where)
+    given = known.get("arguments")
+    arguments = given if isinstance(given, dict) else None
+    if function_type(function) == "expression":
+        for key in ("arguments", "selectionSet"):
+            if known.get(key):
+                message = "an expression function takes nothing: it is evaluated on the state data"
+                lowering.problem("misplaced-property", message, f"{place}/{key}")
         return Assign(lowering.function_template(name, variables)), wait
-    before = len(lowering.problems)
-    lowering.template(arguments, variables, where)  # so that a problem has its place in the arguments
-    if len(lowering.problems) > before:
-        arguments = None
-    if kind == "asyncapi":
-        message_: JsonObject = {"message": {"payload": "${ . }" if arguments is None else arguments}}
-        return secrets.operation(
-            lowering, "asyncapi", message_, variables, where, operation, wait=wait
-        ), False
-    if kind == "rpc":
-        _, service, method = rpc_parts(operation)
-        asked: JsonObject = {
-            **(grpc_server(function, service) or {}),
-            "method": method,
-            "arguments": arguments or {},
-        }
-        return secrets.operation(lowering, "grpc", asked, variables, where, operation, wait=wait), wait
-    document, _, operation_id = operation.rpartition("#")
-    call: JsonObject = {
-        "document": {"endpoint": document},
-        "operationId": operation_id,
-        "parameters": arguments or {},
-    }
-    return secrets.operation(lowering, "openapi", call, variables, where, operation, wait=wait), wait
+    operation = operation_of(function, lowering.data)
+    if operation is None or name in lowering.broken:  # refused where it is defined
+        return nothing, True
+    called, has_result = functions.call(
+        functions.Reference(lowering, function, known, arguments, operation, variables, place)
+    )
+    return called or nothing, has_result
 
 
 def _exchange(lowering: WorkflowLowering, body: JsonObject, at: str) -> tuple[Action, bool]:

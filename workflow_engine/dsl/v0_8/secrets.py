@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl.v0_8.variables import SECRETS
 from workflow_engine.expressions import ExpressionError, members
 from workflow_engine.graph.model import Operation
 from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
-
-SECRETS = frozenset({"SECRETS", "SECRET"})
 
 
 def operation(
@@ -20,15 +19,15 @@ def operation(
     given: JsonObject,
     variables: frozenset[str],
     at: str,
-    resource: str,
     *,
-    wait: bool,
+    resources: tuple[str, ...] = (),
+    wait: bool = True,
 ) -> Operation:
     """A call with the arguments *given*; the secrets that they use are known by name."""
     template = lowering.template(given, variables, at)
     used = (name for _, name in members(template.source, SECRETS)) if template.variables & SECRETS else ()
     names = tuple(dict.fromkeys(name for name in used if name is not None))
-    return Operation(kind, template, (resource,), names, wait=wait)
+    return Operation(kind, template, resources, names, wait=wait)
 
 
 def check(lowering: WorkflowLowering, value: Json, at: str) -> None:

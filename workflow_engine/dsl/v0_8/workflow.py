@@ -13,6 +13,7 @@ from workflow_engine.dsl.schema_resources import pinned
 from workflow_engine.dsl.v0_8 import definitions, errors, regions, schedules, secrets, states, transitions
 from workflow_engine.dsl.v0_8.actions import last_name, without_root
 from workflow_engine.dsl.v0_8.timeouts import state_timeout, workflow_timeout
+from workflow_engine.dsl.v0_8.variables import SECRETS
 from workflow_engine.expressions import Expression, ExpressionError, Template, jsonpath
 from workflow_engine.expressions.schemas import Schema
 from workflow_engine.graph.model import (
@@ -40,10 +41,6 @@ _EMBEDDED = re.compile(r"\$\{\s*fn:([^{}]+?)\s*\}")
 _LATE_DAYS = re.compile(r"T.*[DW]", re.IGNORECASE)
 _ADDRESSABLE = re.compile(r"[^/\s\x00-\x1f][^/\x00-\x1f]{0,199}")
 
-_NOT_YET = {
-    "auth": "`auth`",
-}
-
 
 class WorkflowLowering(Lowering):
     """A DSL 0.8 document on its way to a graph; *functions* and *events* are its definitions by name."""
@@ -56,6 +53,7 @@ class WorkflowLowering(Lowering):
         definition_files.check(self, document.data, deployed=resources is not None)
         self.functions = definitions.named(self, "functions")
         self.events = definitions.named(self, "events")
+        self.auth = definitions.named(self, "auth")
         self.errors = definitions.named(self, "errors")
         self.retries = definitions.named(self, "retries")
         self.states = definitions.objects(self.data.get("states"))
@@ -81,7 +79,6 @@ class WorkflowLowering(Lowering):
 
     def lower(self) -> StateGraph:
         """The graph; what is wrong is in `problems`."""
-        self._refuse()
         definitions.check(self)
         errors.check(self)
         start = self.start = self._start()
@@ -145,11 +142,6 @@ class WorkflowLowering(Lowering):
                 )
                 self.problem("invalid-name", message, f"/{place}")
         return WorkflowName("default", name, version)
-
-    def _refuse(self) -> None:
-        for key, what in _NOT_YET.items():
-            if self.data.get(key):
-                self.unsupported(what, f"/{key}")
 
     def undefined(self, kind: str, name: str, at: str) -> None:
         """Report that no *kind* (function, event, error, retry) is called *name*.
@@ -265,8 +257,8 @@ class WorkflowLowering(Lowering):
         return self._compiled(self.in_jq(program, pointer), variables, pointer)
 
     def _compiled(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
-        compiled = super().expression(text, {*variables, *secrets.SECRETS}, pointer)
-        if compiled.variables & secrets.SECRETS:
+        compiled = super().expression(text, {*variables, *SECRETS}, pointer)
+        if compiled.variables & SECRETS:
             secrets.check(self, _whole(compiled.source), pointer)
         return compiled
 
@@ -295,8 +287,8 @@ class WorkflowLowering(Lowering):
     def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
         """Compile a value slot; ``${ fn:name }`` inside it stands for that expression function."""
         written = self._with_functions(value, pointer)
-        compiled = super().template(written, {*variables, *secrets.SECRETS}, pointer)
-        if compiled.variables & secrets.SECRETS:
+        compiled = super().template(written, {*variables, *SECRETS}, pointer)
+        if compiled.variables & SECRETS:
             secrets.check(self, written, pointer)
         return compiled
 
@@ -359,7 +351,7 @@ class WorkflowLowering(Lowering):
             )
             self.warning("days-after-t", message, pointer)
         timing = super().timing(value, variables, pointer)
-        if isinstance(timing, Expression) and timing.variables & secrets.SECRETS:
+        if isinstance(timing, Expression) and timing.variables & SECRETS:
             self.unsupported("`$SECRETS` in how long a run waits, which is kept in its history", pointer)
         return timing
 

@@ -1,0 +1,166 @@
+"""Lower functions of type ``custom``: registered Python functions, and the forms that SonataFlow has (decision B42).
+
+``sysout`` and ``sysout:LEVEL`` log their argument ``message``; ``rest:METHOD:URL`` is one HTTP request; what follows
+``service:``, and any other text, is the name of a registered function. Without an operation that is the function's own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from workflow_engine.dsl import uri_templates
+from workflow_engine.expressions import ExpressionError, compile
+from workflow_engine.values import Json, JsonObject, pointer
+
+if TYPE_CHECKING:
+    from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
+
+LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
+_REST = re.compile(r"rest:(?:(get|head|post|put|patch|delete|options):)?(.+)", re.IGNORECASE | re.DOTALL)
+_SYSOUT = re.compile(r"sysout(?::(.*))?", re.DOTALL)
+_LANGUAGE = re.compile(r"^[a-z]+:(?!:)")
+"""What SonataFlow has between ``service:`` and the name: ``java:``."""
+_VARIABLE = re.compile(r"\{([^{}]*)\}")
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_JQ = re.compile(r"\s*[.$\"].*", re.DOTALL)
+"""A message that is an expression without ``${ }``, if it is one at all."""
+
+
+def is_rest(operation: str) -> bool:
+    """Whether *operation* is one request over HTTP."""
+    return operation.lower().startswith("rest:")
+
+
+def names(operation: str, own: str) -> list[str]:
+    """Under which names the Python function is looked for, the first one first."""
+    text = operation.strip()
+    if not text.startswith("service:"):
+        return [text or own]
+    named = _LANGUAGE.sub("", text.removeprefix("service:"))
+    return list(dict.fromkeys((named, named.replace("::", "."))))
+
+
+def check(lowering: WorkflowLowering, function: JsonObject, operation: str, at: str) -> None:
+    """Find what is wrong with a function of type custom, as far as its form is ours."""
+    place = f"{at}/operation"
+    sysout = _SYSOUT.fullmatch(operation)
+    if sysout is not None and sysout[1] is not None and sysout[1].upper() not in LEVELS:
+        message = f"{sysout[1]!r} is no level of a log; `sysout:` takes {', '.join(LEVELS)}"
+        lowering.problem("invalid-value", message, place)
+    if is_rest(operation):
+        _check_rest(lowering, function, operation, at)
+    elif function.get("authRef") is not None:
+        message = "`authRef` is for what is called over HTTP; this function runs in the worker"
+        lowering.problem("misplaced-property", message, f"{at}/authRef")
+    if not all(names(operation, str(function.get("name")))):
+        lowering.problem("invalid-value", "`service:` must be followed by the name of a function", place)
+
+
+def _check_rest(lowering: WorkflowLowering, function: JsonObject, operation: str, at: str) -> None:
+    url = _url(function, operation)
+    if url is None:
+        message = (
+            f"{operation!r} has no host: write the whole URL, or `metadata: {{host: name, port: number}}` with "
+            "`protocol: https` where that is wanted"
+        )
+        lowering.problem("missing-property", message, at)
+        return
+    for code, wrong in uri_templates.problems(url):
+        lowering.problem(code, wrong, f"{at}/operation")
+    if not url.startswith(("http://", "https://")):
+        message = f"{operation!r} must be rest:METHOD:URL, with a URL of http or https"
+        lowering.problem("invalid-value", message, f"{at}/operation")
+
+
+def _url(function: JsonObject, operation: str) -> str | None:
+    """The URL of ``rest:METHOD:URL``; a path alone is on the host that the metadata says, as in SonataFlow."""
+    found = _REST.fullmatch(operation)
+    url = "" if found is None else found[2].strip()
+    if not url.startswith("/"):
+        return url
+    metadata = function.get("metadata")
+    known: JsonObject = metadata if isinstance(metadata, dict) else {}
+    if not known.get("host"):
+        return None
+    port = f":{known['port']}" if known.get("port") else ""
+    return f"{known.get('protocol', 'http')}://{known['host']}{port}{url}"
+
+
+def lower(
+    lowering: WorkflowLowering, function: JsonObject, operation: str, arguments: JsonObject | None, at: str
+) -> tuple[str, JsonObject] | None:
+    """The kind of the call and its arguments; None where they are wrong."""
+    sysout = _SYSOUT.fullmatch(operation)
+    if sysout is not None:
+        return _sysout(lowering, (sysout[1] or "INFO").upper(), arguments or {}, at)
+    if is_rest(operation):
+        return _rest(lowering, function, operation, arguments or {}, at)
+    known: list[Json] = [*names(operation, str(function.get("name")))]
+    return "custom", {"names": known, "arguments": arguments or {}}
+
+
+def _sysout(
+    lowering: WorkflowLowering, level: str, arguments: JsonObject, at: str
+) -> tuple[str, JsonObject] | None:
+    unknown = next((name for name in arguments if name != "message"), None)
+    if unknown is not None or "message" not in arguments:
+        text = (
+            "`sysout` needs the argument `message`" if unknown is None else "`sysout` takes `message` alone"
+        )
+        code, place = ("missing-property", at) if unknown is None else (
+            "unknown-property", f"{at}/arguments{pointer(unknown)}",
+        )  # fmt: skip
+        lowering.problem(code, text, place)
+        return None
+    return "sysout", {"level": level, "message": _message(lowering, arguments["message"])}
+
+
+def _message(lowering: WorkflowLowering, given: Json) -> Json:
+    """A message may be an expression without ``${ }``, as in SonataFlow: a path, a variable, or text of jq."""
+    if not isinstance(given, str) or "${" in given or not _JQ.fullmatch(given):
+        return given
+    if lowering.jsonpath:
+        return f"${{ {given} }}" if given.lstrip().startswith("$") else given
+    try:
+        compile(given, variables=("CONST",))
+    except ExpressionError:
+        return given
+    return f"${{ {given}\n}}"
+
+
+def _rest(
+    lowering: WorkflowLowering, function: JsonObject, operation: str, arguments: JsonObject, at: str
+) -> tuple[str, JsonObject] | None:
+    """Arguments that the path names go there, ``HEADER_X`` is a header, ``QUERY_x`` a parameter; others are the body.
+
+    A request that has no body takes them as parameters. Without any, the body is the data that the action sees.
+    """
+    found, url = _REST.fullmatch(operation), _url(function, operation)
+    assert found is not None
+    assert url is not None
+    method = (found[1] or "get").upper()
+    rest = dict(arguments)
+    headers: JsonObject = {}
+    query: JsonObject = {}
+    variables: JsonObject = {}
+    for name in dict.fromkeys(name.strip() for name in _VARIABLE.findall(url)):
+        if name not in rest:
+            message = f"the URL has `{{{name}}}`, and the arguments have no `{name}`"
+            lowering.problem("missing-property", message, at)
+            return None
+        variables[name] = rest.pop(name)
+    for name in list(rest):
+        for prefix, into in (("HEADER_", headers), ("QUERY_", query)):
+            if name.startswith(prefix) and name != prefix:
+                into[name.removeprefix(prefix)] = rest.pop(name)
+    given: JsonObject = {"method": method, "endpoint": url, "headers": headers}
+    if method in _WITH_BODY:
+        given["body"] = rest or "${ . }"
+    else:
+        query |= rest
+    if query:
+        given["query"] = query
+    if variables:
+        given["$uri_variables"] = variables
+    return "http", given

@@ -1,0 +1,296 @@
+"""Lower what an action of a 0.8 document calls: a function, by its type (dsl.md §2.4)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from workflow_engine.dsl import graphql, uri_templates
+from workflow_engine.dsl.v0_8 import authentication, custom, secrets
+from workflow_engine.dsl.v0_8.operations import function_type, operation_of, rpc_parts
+from workflow_engine.graph.model import Operation
+from workflow_engine.values import Json, JsonObject, pointer
+
+if TYPE_CHECKING:
+    from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
+
+ODATA = {
+    name.lower(): name
+    for name in (
+        "filter", "expand", "select", "orderBy", "top", "skip", "count", "search", "format", "compute", "index",
+        "schemaVersion",
+    )
+}  # fmt: skip
+"""The query options of OData by their names in small letters; ``orderby`` is ``orderBy`` (decision B48)."""
+_ENTITY_SET = re.compile(r"[^\W\d]\w*(?:[./][^\W\d]\w*)*")
+_SERVED = frozenset({"graphql", "odata"})
+"""The types whose operation is the address of the service itself: ``authRef`` is for the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A ``functionRef``, with the arguments and the variables of its place *at*; *function* is what it refers to."""
+
+    lowering: WorkflowLowering
+    function: JsonObject
+    body: JsonObject
+    arguments: JsonObject | None
+    operation: str
+    variables: frozenset[str]
+    at: str
+
+    @property
+    def wait(self) -> bool:
+        return self.body.get("invoke", "sync") != "async"
+
+    @property
+    def place(self) -> str:
+        return f"{self.at}/arguments"
+
+    def policy(self) -> Json:
+        """How the call is authenticated; what only fetches its document is no part of it (decision B41)."""
+        name, _ = authentication.invoking_name(self.function)
+        data = self.lowering.data
+        if name is None and (function_type(self.function) in _SERVED or custom.is_rest(self.operation)):
+            return authentication.fetching(self.function, data)
+        return None if name is None else authentication.policy_of(name, data)
+
+    def call(self, kind: str, given: JsonObject, *, pinned: bool = False) -> Operation:
+        resources = (self.operation,) if pinned else ()
+        return secrets.operation(
+            self.lowering, kind, given, self.variables, self.place, resources=resources, wait=self.wait
+        )
+
+
+def call(reference: Reference) -> tuple[Operation | None, bool]:
+    """The call of a function that is no expression, and whether it has a result; None where that is a problem."""
+    lowering, function = reference.lowering, reference.function
+    kind = function_type(function, reference.operation)
+    if reference.body.get("selectionSet") and kind != "graphql":
+        message = "`selectionSet` says what a function of type `graphql` is to give; this one is none"
+        lowering.problem("misplaced-property", message, f"{reference.at}/selectionSet")
+    before = len(lowering.problems)
+    lowering.template(reference.arguments, reference.variables, reference.place)
+    if len(lowering.problems) > before:
+        return None, True
+    lowered = CALLS[kind](reference)
+    return lowered, reference.wait and kind != "asyncapi"
+
+
+# --- by type --------------------------------------------------------------------------------------------------
+
+
+def _rest(reference: Reference) -> Operation:
+    document, _, operation_id = reference.operation.rpartition("#")
+    given: JsonObject = {
+        "document": {"endpoint": document},
+        "operationId": operation_id,
+        "parameters": reference.arguments or {},
+    }
+    policy = reference.policy()
+    if policy is not None:
+        given["authentication"] = policy
+    return reference.call("openapi", given, pinned=True)
+
+
+def _asyncapi(reference: Reference) -> Operation:
+    payload: Json = "${ . }" if reference.arguments is None else reference.arguments
+    given: JsonObject = {"message": {"payload": payload}}
+    policy = reference.policy()
+    if policy is not None:
+        given["authentication"] = policy
+    return reference.call("asyncapi", given, pinned=True)
+
+
+def _rpc(reference: Reference) -> Operation:
+    _, service, method = rpc_parts(reference.operation)
+    given: JsonObject = {
+        **(grpc_server(reference.function, service) or {}),
+        "method": method,
+        "arguments": reference.arguments or {},
+    }
+    policy = reference.policy()
+    if policy is not None and isinstance(given.get("service"), dict):
+        given["service"] = {**given["service"], "authentication": policy}  # type: ignore[dict-item]
+    return reference.call("grpc", given, pinned=True)
+
+
+def _graphql(reference: Reference) -> Operation | None:
+    lowering, arguments = reference.lowering, reference.arguments or {}
+    for name in arguments:
+        if not graphql.NAME.fullmatch(name):
+            message = f"{name!r} cannot be the name of an argument in GraphQL: letters, digits and `_` alone"
+            lowering.problem("invalid-value", message, reference.place + pointer(name))
+            return None
+    endpoint, kind, field = rpc_parts(reference.operation)
+    given: JsonObject = {"endpoint": endpoint, "operation": kind, "field": field, "arguments": arguments}
+    selection = reference.body.get("selectionSet")
+    if isinstance(selection, str) and selection.strip():
+        at = f"{reference.at}/selectionSet"
+        before = len(lowering.problems)
+        lowering.template(selection, reference.variables, at)
+        parts = uri_templates.parts(selection)
+        if len(lowering.problems) > before:
+            return None
+        if len(parts) > 1 and not any(part.strip() for part in parts[::2]):
+            given["selectionSet"] = selection.strip()  # one expression, which yields the whole
+        else:
+            wrong = graphql.wrong_selection(
+                [None if number % 2 else part for number, part in enumerate(parts)]
+            )
+            if wrong:
+                lowering.problem("invalid-value", f"this is no selection set of GraphQL: {wrong}", at)
+                return None
+            given["selectionSet"] = [*parts]
+    types = graphql.variable_types(reference.function.get("metadata"))
+    given |= {"types": {name: type for name, type in types.items() if name in arguments}} if types else {}
+    policy = reference.policy()
+    if policy is not None:
+        given["authentication"] = policy
+    return reference.call("graphql", given)
+
+
+def _odata(reference: Reference) -> Operation | None:
+    lowering, at, arguments = reference.lowering, reference.place, reference.arguments or {}
+    before = len(lowering.problems)
+    for name in arguments:
+        if name not in {"key", "queryOptions"}:
+            message = f"an OData function has no argument `{name}`; it has `key` and `queryOptions`"
+            lowering.problem("unknown-property", message, at + pointer(name))
+    options, found = arguments.get("queryOptions"), {}
+    for name, value in (options if isinstance(options, dict) else {}).items():
+        place = f"{at}/queryOptions{pointer(name)}"
+        known = ODATA.get(name.lower())
+        if known is None or name not in {known, known.lower()}:
+            lowering.unknown("unknown-property", "query option", name, ODATA.values(), place)
+        elif known in found:
+            message = f"`{known}` is there twice, in two spellings"
+            lowering.problem("conflicting-properties", message, place)
+        else:
+            found[known] = _parted(value)
+    if len(lowering.problems) > before:
+        return None
+    service, _, entity_set = reference.operation.rpartition("#")
+    given: JsonObject = {"service": service, "entitySet": entity_set}
+    if "key" in arguments:
+        given["key"] = arguments["key"]
+    if options is not None:
+        given["queryOptions"] = found if isinstance(options, dict) else options
+    policy = reference.policy()
+    if policy is not None:
+        given["authentication"] = policy
+    return reference.call("odata", given)
+
+
+def _parted(value: Json) -> Json:
+    """Text with expressions in it, in parts: text and, in turn, an expression, whose value is written as OData does."""
+    parts = uri_templates.parts(value) if isinstance(value, str) else []
+    return [*parts] if len(parts) > 1 and any(part.strip() for part in parts[::2]) else value
+
+
+def _custom(reference: Reference) -> Operation | None:
+    lowered = custom.lower(
+        reference.lowering, reference.function, reference.operation, reference.arguments, reference.at
+    )
+    if lowered is None:
+        return None
+    kind, given = lowered
+    policy = reference.policy()
+    if policy is not None and kind == "http":
+        given["endpoint"] = {"uri": given["endpoint"], "authentication": policy}
+    return reference.call(kind, given)
+
+
+CALLS: dict[str, Callable[[Reference], Operation | None]] = {
+    "asyncapi": _asyncapi,
+    "custom": _custom,
+    "graphql": _graphql,
+    "odata": _odata,
+    "rest": _rest,
+    "rpc": _rpc,
+}
+
+
+# --- definitions ----------------------------------------------------------------------------------------------
+
+
+def check(lowering: WorkflowLowering, function: JsonObject, at: str) -> None:
+    """Find what is wrong with a function that is no expression; one that is wrong is `lowering.broken`."""
+    before = len(lowering.problems)
+    written = str(function.get("operation", ""))
+    operation = operation_of(function, lowering.data)
+    kind = function_type(function, operation)
+    authentication.check_references(lowering, function, at)
+    if operation is None:
+        if not isinstance(lowering.data.get("constants"), str):
+            why = "(what it names is looked up when the workflow is deployed, where `$CONST` alone is known)"
+            lowering.unsupported(
+                f"an expression in the `operation` of a function {why}: {written!r}", f"{at}/operation"
+            )
+    elif kind == "custom":
+        custom.check(lowering, function, operation, at)
+    else:
+        _check_shape(lowering, function, kind, operation, at)
+    if len(lowering.problems) > before or operation is None:
+        lowering.broken.add(str(function.get("name")))
+
+
+_SHAPES = {
+    "rest": "<address of an OpenAPI document>#<operationId>",
+    "rpc": "<address of a proto>#<service>#<method>",
+    "graphql": "<address of a GraphQL service>#query|mutation#<field>",
+    "odata": "<address of an OData service>#<entity set>",
+}
+
+
+def _check_shape(
+    lowering: WorkflowLowering, function: JsonObject, kind: str, operation: str, at: str
+) -> None:
+    parts = rpc_parts(operation) if kind in {"rpc", "graphql"} else operation.rpartition("#")
+    fits = all(parts) or kind == "asyncapi"
+    if kind == "graphql" and fits:
+        _, asked, field = parts
+        if asked == "subscription":
+            lowering.unsupported(
+                "a subscription of GraphQL (the specification excludes it)", f"{at}/operation"
+            )
+            return
+        fits = asked in {"query", "mutation"} and graphql.NAME.fullmatch(field) is not None
+        _check_types(lowering, function, at)
+    elif kind == "odata" and fits:
+        fits = _ENTITY_SET.fullmatch(parts[2]) is not None
+    if fits and kind in _SERVED and not parts[0].startswith(("http://", "https://")):
+        fits = False
+    if not fits:
+        lowering.problem("invalid-value", f"{operation!r} must be {_SHAPES[kind]}", f"{at}/operation")
+    if kind == "rpc" and grpc_server(function) is None:
+        message = (
+            "a function of type `rpc` needs the address of its service, for which 0.8 has no property: write "
+            "`metadata: {host: name, port: number}`, with `tls: false` where the service is called without TLS"
+        )
+        lowering.problem("missing-property", message, at)
+
+
+def _check_types(lowering: WorkflowLowering, function: JsonObject, at: str) -> None:
+    metadata = function.get("metadata")
+    for name, type in graphql.variable_types(metadata).items():
+        if not graphql.is_type(type):
+            message = f"{type!r} is no type of GraphQL, such as `ID!` or `[PetInput!]`"
+            lowering.problem("invalid-value", message, f"{at}/metadata{pointer('$' + name)}")
+
+
+def grpc_server(definition: JsonObject, name: str = "") -> JsonObject | None:
+    """The arguments of a grpc call that say where the service *name* is, by the metadata of a function; else None."""
+    metadata = definition.get("metadata")
+    known: JsonObject = metadata if isinstance(metadata, dict) else {}
+    host, port, tls = known.get("host"), known.get("port"), known.get("tls")
+    if isinstance(port, str) and port.isdecimal():
+        port = int(port)  # the specification has metadata of text alone
+    if isinstance(tls, str) and tls in {"true", "false"}:
+        tls = tls == "true"
+    if not isinstance(host, str) or not host or not isinstance(port, int | None) or isinstance(port, bool):
+        return None
+    service: JsonObject = {"name": name, "host": host, **({} if port is None else {"port": port})}
+    return {"service": service, "$tls": tls} if isinstance(tls, bool) else {"service": service}
