@@ -193,6 +193,23 @@ async def test_a_process_takes_no_longer_than_the_timeout_of_its_task(run: Any) 
     assert (kind(fault), fault["instance"]) == ("timeout", AT)
 
 
+async def test_a_process_whose_branch_loses_a_race_ends(run: Any, tmp_path: Any) -> None:
+    file = tmp_path / "pid"
+    command = f"trap '' TERM; echo $$ > {file}; while :; do sleep 0.1; done"
+    wins = f"while [ ! -s {file} ]; do sleep 0.05; done; echo first"
+    body = f"""
+    do:
+      - race:
+          fork:
+            compete: true
+            branches:
+              - slow: {{run: {json.dumps({"shell": {"command": command}})}}}
+              - fast: {{run: {json.dumps({"shell": {"command": wins}})}}}
+    """
+    assert await output(run, body) == "first\n"
+    await has_gone(int(file.read_text()), within=40)
+
+
 # --- scripts ------------------------------------------------------------------------------------------------
 
 
