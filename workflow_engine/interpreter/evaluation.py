@@ -164,3 +164,18 @@ async def arguments(
     if policy is not None:
         deferred["policy"] = policy.source
     return template.source, deferred
+
+
+def without_secrets(run: Run, spec: JsonObject) -> JsonObject:
+    """*spec* as the router may keep it; what it expects of an event cannot be a secret."""
+    references = run.referring
+    if references is None:
+        return spec
+    listed = spec.get("filters")
+    for entry in listed if isinstance(listed, list) else []:
+        if isinstance(entry, dict) and references.within(entry.get("correlate")):
+            message = "an event cannot be waited for by a secret, which the router would keep"
+            raise fault("configuration", f"{message}: compare it when the event is there")
+    hidden = run.outside(spec)
+    assert isinstance(hidden, dict)
+    return hidden

@@ -22,7 +22,7 @@ from workflow_engine.graph.model import (
 from workflow_engine.interpreter import publishing, subscribing
 from workflow_engine.interpreter.dataflow import apply, merge
 from workflow_engine.interpreter.effects import Arrival, Expired, Listener, Place, Thunk
-from workflow_engine.interpreter.evaluation import evaluate, holds, pure, seconds
+from workflow_engine.interpreter.evaluation import evaluate, holds, pure, seconds, without_secrets
 from workflow_engine.interpreter.position import Frame, TimeUp
 from workflow_engine.interpreter.scope import Scope, state_scope
 from workflow_engine.values import Json, JsonObject
@@ -190,6 +190,7 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
                 wanted = _of_others(wanted, run)
         else:
             wanted = subscribing.specify(run, action.messages, scope)
+        wanted = without_secrets(run, wanted)
         try:
             filters.machine(wanted).check()
         except ValueError as problem:

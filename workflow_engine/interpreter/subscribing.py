@@ -78,7 +78,8 @@ async def bridged(
         "amount": messages.amount,
     }
     if messages.amount is not None and messages.filter is not None:
-        reception["spec"] = specify(run, messages, state_scope(run, state, frame, input=frame.input))
+        scope = state_scope(run, state, frame, input=frame.input)
+        reception["spec"] = run.outside(specify(run, messages, scope))
     bridge = Place(f"{place.id}/receive", place.state, f"{place.label}: receiving")
     receive: Thunk[Any] = partial(run.effects.call, replace(call, reception=reception), bridge)
     await run.effects.join([collect, receive], need=1, tolerant=False)

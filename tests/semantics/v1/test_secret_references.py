@@ -14,9 +14,14 @@ from typing import Any
 
 import pytest
 
-from tests.running import KEY, PASSWORD
+from tests.running import KEY, PASSWORD, PLANTED
 from tests.semantics.v1.documents import error, kind, output, problems, refused, workflow
 from tests.standins.internet import Internet
+from workflow_engine import dsl
+from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.calls.secrets import EnvironmentSecrets
+from workflow_engine.runtimes.local import LocalRun
+from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
 
 USE = "use: {secrets: [key, login, absent]}\n"
 SEND = """
@@ -186,6 +191,25 @@ do:
         assert (event["type"], event["data"]) == (f"x.{HIDDEN}", {"token": HIDDEN})
 
 
+async def test_a7_what_is_listened_for_has_no_secrets_in_it(run: Any) -> None:
+    """The router keeps it: the context that a filter names is there without references, and a secret is no key."""
+    body = """
+do:
+  - a: {set: {token: '${ $secrets.key }'}, export: {as: '{token: $secrets.key, order: 7}'}}
+  - tell: {emit: {event: {with: {type: t, source: here, order: '7', data: {n: 1}}}}}
+  - hear: {listen: {to: {one: {with: {type: t, order: '${ . == ($context.order | tostring) }'}}}}}
+"""
+    ended = await run(workflow(USE + body))
+    assert (ended.status, ended.output) == ("completed", [{"n": 1}]), ended.error
+    expects = """
+do:
+  - a: {set: {token: '${ $secrets.key }'}}
+  - hear: {listen: {to: {one: {with: {type: t}, correlate: {k: {from: .k, expect: '${ .token }'}}}}}}
+"""
+    fault = await error(run, USE + expects)
+    assert (kind(fault), fault["instance"]) == ("configuration", "/do/1/hear")
+
+
 async def test_a7_a_secret_that_is_not_there_is_an_authorization_fault(run: Any) -> None:
     for body in ("set: {x: '${ $secrets.absent }'}", "set: {x: 1}, if: $secrets.absent == 1"):
         fault = await error(run, USE + f"do: [{{a: {{{body}}}}}]")
@@ -276,3 +300,34 @@ async def test_a7_the_value_of_a_secret_is_nowhere_in_a_run_that_uses_it_everywh
         for text in found:
             assert value not in text
             assert value.encode().decode("latin-1") not in text
+
+
+async def test_a7_references_outlive_a_stop_at_any_state(internet: Internet) -> None:
+    """A run that goes on from its position knows its own references, and no others."""
+    body = USE + (
+        "do:\n  - a: {set: {token: '${ $secrets.key }'}, export: {as: '{kept: $secrets.login.username}'}}\n"
+        "  - b: {set: {line: 'Bearer ${ .token }', same: '${ .token == $secrets.key }'}}"
+        + SEND
+        % "'${ [., $context.kept] }'"
+    )
+    graph = dsl.compile(dsl.parse(workflow(body)), {})
+    secrets = EnvironmentSecrets(PLANTED)
+    stops: list[Any] = []
+    async with Egress(**internet.egress) as egress:
+        options: dict[str, Any] = {
+            "perform": real_calls(egress, CALLERS, secrets),
+            "evaluate": real_evaluations(egress, secrets),
+        }
+        first = LocalRun(graph, at_gate=lambda run: stops.append(json.dumps(run.position())), **options)
+        assert (await first.execute({})).output == {"sent": True}
+        assert len(stops) == 3
+        for stop in stops:
+            assert KEY not in stop
+            again = await LocalRun(graph, **options).execute({}, position=json.loads(stop))
+            assert again.output == {"sent": True}
+            sent = json.loads(internet.httpbin.last.body)
+            assert sent == [{"line": f"Bearer {KEY}", "same": True}, "countess"]
+        other = json.loads(stops[2])
+        other["nonce"] = "0" * 32
+        await LocalRun(graph, **options).execute({}, position=other)
+        assert KEY not in internet.httpbin.last.body.decode()
