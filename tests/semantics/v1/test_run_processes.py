@@ -166,11 +166,28 @@ async def test_a65_a_process_that_is_not_awaited_takes_no_longer_than_its_task_m
     file = tmp_path / "pid"
     command = f"echo $$ > {file}; exec sleep 600"
     body = shell(command, None, "timeout: {after: PT1S}, ", **{"await": False})
-    assert await output(run, body, {"n": 1}) == {"n": 1}
+    ended = await run(workflow(body), {"n": 1})
+    assert (ended.status, ended.output) == ("completed", {"n": 1})
     async with asyncio.timeout(20):
         while not (file.exists() and file.read_text()):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
     await has_gone(int(file.read_text()))
+    if run.name != "local":
+        shown = await run.runtime.wait(f"{ended.run_id}.do.0.a", 20)
+        assert (kind(shown.error), shown.error["instance"]) == ("timeout", AT)
+
+
+async def test_a_process_that_is_not_awaited_can_be_cancelled_by_itself(run: Any, tmp_path: Any) -> None:
+    if run.name == "local":
+        pytest.skip("a local run waits for it at its end")
+    file = tmp_path / "pid"
+    ended = await run(workflow(shell(f"echo $$ > {file}; exec sleep 600", **{"await": False})))
+    async with asyncio.timeout(20):
+        while not (file.exists() and file.read_text()):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    await run.runtime.cancel(f"{ended.run_id}.do.0.a")
+    await has_gone(int(file.read_text()), within=40)
+    assert (await run.runtime.wait(f"{ended.run_id}.do.0.a", 20)).status == "cancelled"
 
 
 async def test_a_secret_is_given_to_a_process_that_is_not_awaited(run: Any, tmp_path: Any) -> None:

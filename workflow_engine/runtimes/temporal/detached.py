@@ -10,9 +10,11 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
+from workflow_engine.errors import Fault, fault
+from workflow_engine.interpreter.effects import Expired
 from workflow_engine.runtimes.temporal.calling import execute
 from workflow_engine.runtimes.temporal.effects import DETACHED
-from workflow_engine.runtimes.temporal.failures import failure_of, fault_of
+from workflow_engine.runtimes.temporal.failures import failure_of, reraise
 
 
 @workflow.defn(name=DETACHED)
@@ -30,9 +32,11 @@ class DetachedCall:
         try:
             return await execute(kind, arguments, about, label, about["bound"])
         except ActivityError as failure:
-            raised = fault_of(failure)
-            if raised is None:
-                raise
+            raised = reraise(failure)
+            if isinstance(raised, Expired):
+                raised = fault("timeout", f"{label} took longer than its timeout allows")
+            if not isinstance(raised, Fault):
+                raise  # cancelled, for one
             raise failure_of(raised.at(str(about["state"]))) from None
 
     @workflow.query
