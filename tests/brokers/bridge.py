@@ -49,13 +49,12 @@ async def received(
     await router.start()
     publisher = Dies(router, list(dies_after))
     began = datetime.now(UTC).timestamp() - 60 if since is None else since
-    attempt, progress = 0, {}
+    progress: dict[str, Any] = {}
     task: asyncio.Task[Any] | None = None
     try:
         async with Egress(**egress) as way:
             while True:
-                attempt += 1
-                reception = Reception("received", "urn:test", began, wanted, None, progress, attempt)
+                reception = Reception("received", "urn:test", began, wanted, None, progress)
                 context = CallContext(
                     "run-1/do/0/hear", "run-1", "/do/0/hear", "/t/t/1", {"op": operation}, publisher, way,
                     datetime.now(UTC), reception=reception,

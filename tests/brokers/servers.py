@@ -55,9 +55,9 @@ def running(
 
 
 @contextmanager
-def nats_server(folder: Path, *arguments: str) -> Iterator[int]:
+def nats_server(folder: Path, *arguments: str, port: int = 0) -> Iterator[int]:
     """A server with JetStream in *folder*; its port."""
-    port = free_port()
+    port = port or free_port()
     given = [str(PROGRAM), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder), *arguments]
     with running(given, port):
         yield port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import json
 import ssl
@@ -162,3 +163,46 @@ async def test_tls_is_verified_for_the_host_that_the_document_names(tmp_path: Pa
 
 def _trusting(folder: Path) -> Any:
     return ssl.create_default_context(cafile=str(folder / "ca.pem"))
+
+
+async def test_what_does_not_fit_is_heard_and_told_in_the_log(
+    port: int, client: Any, stored: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await client.jetstream().publish(stored, b'{"n": "one"}')
+    await client.jetstream().publish(stored, b"\xff\xfe no JSON")
+    schema = {"type": "object", "properties": {"n": {"type": "number"}}}
+    operation = notes(port, stored, message={"payload": schema})[f"{BASE}#noted"]
+    first, second = await received(operation, 2)
+    assert first["payload"] == {"n": "one"}
+    assert second["payload"] == base64.b64encode(b"\xff\xfe no JSON").decode()
+    assert "/do/0/hear: what came does not fit: /payload/n" in caplog.text
+
+
+async def consumed(client: Any, number: int) -> None:
+    """Return when a consumer of the stream is there and has acknowledged *number* messages."""
+    async with asyncio.timeout(20):
+        while True:
+            consumers = await client.jetstream().consumers_info("s")
+            if consumers and consumers[0].ack_floor.stream_seq >= number:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_broker_that_comes_back_is_connected_to_again(run: Any, tmp_path: Path) -> None:
+    with nats_server(tmp_path) as port:
+        client = await nats.connect(f"nats://127.0.0.1:{port}")
+        await client.jetstream().add_stream(name="s", subjects=["s"])
+        text = subscribing("{filter: '${ .payload.n > 0 }', consume: {amount: 2}}")
+        running = asyncio.create_task(run(text, resources=notes(port, "s")))
+        await consumed(client, 0)
+        await client.jetstream().publish("s", b'{"n": 0}')
+        await client.jetstream().publish("s", b'{"n": 1}')
+        await consumed(client, 2)
+        await client.close()
+    with nats_server(tmp_path, port=port):
+        client = await nats.connect(f"nats://127.0.0.1:{port}")
+        await client.jetstream().publish("s", b'{"n": 2}')
+        ended = await running
+        await client.close()
+    assert ended.status == "completed", ended.error
+    assert [message["payload"]["n"] for message in ended.output] == [1, 2]

@@ -205,6 +205,33 @@ do:
 """
 
 
+SUBSCRIBED = """
+do:
+  - all:
+      call: asyncapi
+      with:
+        operation: file://a.yaml#sent
+        subscription:
+          filter: ${ .payload > 0 }
+          consume: {for: PT10S, CONDITION}
+          foreach:
+            item: m
+            at: i
+            do:
+              - pause: {wait: PT1S}
+              - inner: {do: [{scale: {set: {v: '${ $m.payload * 10 }', i: '${ $i }'}}}]}
+            output: {as: '[.v, .i]'}
+            export: {as: '{seen: (($context.seen // 0) + 1)}'}
+  - tell: {set: {all: '${ . }', seen: '${ $context.seen }'}}
+"""
+OPERATION: JsonObject = {
+    "operation": "sent",
+    "service": "a",
+    "channel": "default",
+    "workflow_may": "subscribe",
+}
+
+
 def arrived(position: Any) -> Iterator[int]:
     """How many events each listener of *position* has been given."""
     if isinstance(position, dict):
@@ -216,11 +243,34 @@ def arrived(position: Any) -> Iterator[int]:
 
 async def test_no_event_is_lost_or_taken_twice_when_a_run_goes_on_from_its_position() -> None:
     graph = dsl.compile(dsl.parse(HEADER + LISTENING))
+    await stopped_anywhere(graph, {"all": [[10, 0], [20, 1], [30, 2], [40, 3]], "seen": 4})
+
+
+@pytest.mark.parametrize(
+    ("condition", "numbers"),
+    [
+        ("amount: 3", [1, 2, 3]),
+        ("while: '${ length < 3 }'", [1, 2, 3]),
+        ("until: '${ any(.[]; .payload == 4) }'", [1, 2, 3, 4]),
+        ("amount: 9", [1, 2, 3, 4, 5, 6]),
+    ],
+)
+async def test_no_message_is_lost_or_taken_twice_when_a_run_goes_on_from_its_position(
+    condition: str, numbers: list[int]
+) -> None:
+    text = HEADER + SUBSCRIBED.replace("CONDITION", condition)
+    graph = dsl.compile(dsl.parse(text), {"file://a.yaml#sent": OPERATION})
+    seen = [[10 * number, at] for at, number in enumerate(numbers)]
+    await stopped_anywhere(graph, {"all": seen, "seen": len(seen)})
+
+
+async def stopped_anywhere(graph: Any, expected: Any) -> None:
+    """Six events give *expected*, also when the run is stopped at any boundary and goes on from there."""
     events: list[JsonObject] = [
         {"specversion": "1.0", "id": str(n), "source": "s", "type": "t", "data": n} for n in range(1, 7)
     ]
     whole, gates = await run(graph, events=events)
-    assert whole.output == {"all": [[10, 0], [20, 1], [30, 2], [40, 3]], "seen": 4}
+    assert whole.output == expected
     for boundary in range(1, gates + 1):
         with pytest.raises(Stop) as stopped:
             await run(graph, stop_at=boundary, events=events)

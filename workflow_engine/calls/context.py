@@ -29,7 +29,7 @@ class Reception:
 
     *since* is when the run started, in seconds since 1970. After *amount* messages that the filters of *spec* take, no
     more are wanted; None: until the state has enough. *progress* is how far it is, from which a later attempt goes on
-    unless that is not known; *attempt* counts from 1. *leaving*: the worker stops, and another one will go on.
+    unless that is not known. *leaving*: the worker stops, and another one will go on.
     """
 
     channel: str
@@ -38,7 +38,6 @@ class Reception:
     amount: int | None = None
     spec: JsonObject | None = None
     progress: JsonObject = field(default_factory=dict)
-    attempt: int = 1
     leaving: bool = False
 
 

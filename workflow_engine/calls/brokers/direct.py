@@ -13,13 +13,15 @@ import base64
 import hashlib
 import importlib
 import importlib.util
+import logging
 import re
 import uuid
 from contextlib import aclosing, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from catalog.errors import InvalidMessage
-from catalog.messages import locate
+from catalog.messages import locate, validate
 from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, login
 from workflow_engine.calls.brokers.server import Server, bindings, choose
 from workflow_engine.calls.connections import guarded
@@ -30,6 +32,8 @@ from workflow_engine.calls.uri_template import scalar_text
 from workflow_engine.errors import ERRORS, Fault, fault
 from workflow_engine.filters import machine
 from workflow_engine.values import Json, JsonObject, rfc3339
+
+_log = logging.getLogger(__name__)
 
 PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """How long to wait, in seconds, before the next try to reach a broker that is gone."""
@@ -73,7 +77,7 @@ async def receive(arguments: JsonObject, context: CallContext) -> Json:
     assert isinstance(operation, dict)
     server = choose(operation, arguments.get("server"), arguments.get("protocol"))
     bridge = _Bridge(operation, reception, context)
-    connected = reception.attempt > 1
+    connected = bool(reception.progress)  # an earlier attempt was
     tries = 0
     with guarded(context.egress):
         while not bridge.has_enough:
@@ -82,7 +86,9 @@ async def receive(arguments: JsonObject, context: CallContext) -> Json:
                 async with aclosing(_protocol(server).receive(link, reception)) as messages:
                     async for message in messages:
                         connected, tries = True, 0
-                        if message is not None:
+                        if message is None:
+                            reception.progress = {"taken": bridge.taken, **reception.progress}
+                        else:
                             await bridge.take(message)
                         if bridge.has_enough:
                             break
@@ -101,6 +107,7 @@ class _Bridge:
     def __init__(self, operation: JsonObject, reception: Reception, context: CallContext) -> None:
         self._reception = reception
         self._context = context
+        self._operation = operation
         listed = operation.get("messages")
         self._declared = (
             [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
@@ -132,9 +139,9 @@ class _Bridge:
             "id": message.id or str(uuid.uuid4()),
             "source": reception.source,
             "type": "message",
-            "time": rfc3339(self._context.now),
+            "time": rfc3339(datetime.now(UTC)),
             "datacontenttype": "application/json",
-            "data": self._read(message),
+            "data": await self._read(message),
         }
         (stored,) = await self._context.events.publish(reception.channel, [event])
         await message.settle()
@@ -142,11 +149,16 @@ class _Bridge:
             self.taken += 1
         reception.progress = {**reception.progress, **message.at, "taken": self.taken}
 
-    def _read(self, message: Incoming) -> JsonObject:
+    async def _read(self, message: Incoming) -> JsonObject:
         content_type = message.content_type or next(
             (str(item.get("content_type")) for item in self._declared if item.get("content_type")), JSON
         )
         payload = _payload(message.body, content_type)
+        checked = await asyncio.to_thread(validate, self._operation, payload, message.headers)
+        for problem in checked.problems[:1]:
+            _log.warning(
+                "%s: what came does not fit: %s: %s", self._context.state, problem.pointer, problem.message
+            )
         correlation = message.correlation or _correlation(self._declared, payload, message.headers)
         return {"payload": payload, "headers": message.headers, "correlationId": correlation}
 

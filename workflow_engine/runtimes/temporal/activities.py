@@ -181,7 +181,6 @@ def _reception(about: dict[str, Any], info: activity.Info) -> Reception:
         about["amount"],
         about.get("spec"),
         progress=details if isinstance(details, dict) else {},
-        attempt=info.attempt,
     )
 
 
