@@ -314,3 +314,21 @@ TOLERATED: dict[str, Callable[[], str]] = {
 @pytest.mark.parametrize("what", TOLERATED)
 def test_what_the_decisions_tolerate_is_valid(what):
     assert parse(TOLERATED[what]()).warnings == ()
+
+
+def test_the_official_schema_takes_what_only_this_engine_has(spec):
+    """`call: activity` is a call of a function to it (docs/functions.md)."""
+    text = """
+document: {dsl: '1.0.3', namespace: test, name: test, version: '1.0.0'}
+do:
+  - a:
+      call: activity
+      with:
+        type: charge
+        taskQueue: payments
+        arguments: ['${ .order }', 5]
+        timeouts: {startToClose: PT30S, heartbeat: {seconds: 5}}
+        retry: {maximumAttempts: 3, nonRetryableErrorTypes: [CardDeclined]}
+"""
+    assert official_validator(spec, "1.0").is_valid(load(text).data)
+    assert standard_validator("1.0").is_valid(load(text).data)

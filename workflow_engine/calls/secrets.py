@@ -62,7 +62,7 @@ class EnvironmentSecrets:
         for found in (self._prefix + name, variable):
             if found in self._environ:
                 return _parsed(self._environ[found])
-        raise NotFound("secret", name, f"the environment of the worker has no {variable}")
+        raise NotFound("secret", name, f"the environment here has no {variable}")
 
 
 class FileSecrets:

@@ -131,7 +131,7 @@ async def _execute(
     try:
         return await (_locally(job) if arguments.runtime == "local" else _on_temporal(job))
     except InvalidDocument as error:
-        if any(problem.code.startswith("unresolved") for problem in error.problems):
+        if any(problem.message.startswith("no AsyncAPI operation") for problem in error.problems):
             say("Give the AsyncAPI documents that it uses with --catalog SPEC.")
         raise
 
