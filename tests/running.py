@@ -51,6 +51,14 @@ PLANTED = {
     "WFE_SECRET_KEY": KEY,
     "WFE_SECRET_LOGIN": json.dumps({"username": "countess", "password": PASSWORD}),
     "WFE_SECRET_mySecret": json.dumps(_KEYCLOAK),
+    "WFE_SECRET_OAUTH": json.dumps(
+        {
+            "authority": "https://issuer.example",
+            "grantType": "clientCredentials",
+            "clientId": "app",
+            "clientSecret": APP_SECRET,
+        }
+    ),
     "WFE_SECRET_MY_CLIENT": json.dumps(
         {
             "authority": "https://issuer.example",

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.running import KEY
 from tests.semantics.v0_8.documents import error, kind, output, problems, refused, workflow
 from tests.semantics.v0_8.services import services
 from tests.standins.pets import pets
@@ -435,6 +436,29 @@ async def test_a_custom_function_can_be_called_and_left(run: Any) -> None:
         await asyncio.wait_for(called.wait(), 10)
 
 
+async def test_a_custom_function_gets_the_values_of_secrets_and_a_run_keeps_none(run: Any) -> None:
+    got: list[Any] = []
+
+    async def connect(arguments: Any, context: FunctionContext) -> Any:
+        got.append(arguments)
+        if arguments["fail"]:
+            raise OutOfStock(f"no {arguments['key']} here")
+        return {"with": arguments["key"]}
+
+    body = "secrets: [key]\n" + one(
+        "type: custom, operation: connect", "arguments: {key: '${ $SECRETS.key }', fail: '${ .fail }'}"
+    )
+    with FUNCTIONS.registered(connect=connect):
+        ended = await run(workflow(body), {"fail": False})
+        assert ended.output["found"] == {"with": "[redacted]"}
+        failed = await error(run, body, {"fail": True})
+    assert got == [{"key": KEY, "fail": False}, {"key": KEY, "fail": True}]
+    assert KEY not in failed["detail"]
+    if run.name == "temporal":
+        history = [event.SerializeToString().decode("latin-1") for event in await run.history(ended.run_id)]
+        assert not any("s3cr3t" in text for text in history)
+
+
 # --- SonataFlow's forms of custom functions -------------------------------------------------------------------
 
 
@@ -464,6 +488,22 @@ async def test_sysout_logs_its_message(
     [found] = [record for record in caplog.records if record.name == "workflow_engine.sysout"]
     assert found.levelno == level
     assert found.getMessage().endswith(f" /states/0/actions/0: {shown}")
+
+
+async def test_sysout_logs_no_secret(run: Any, caplog: Any) -> None:
+    body = """
+    secrets: [key]
+    functions: [{name: log, type: custom, operation: sysout}]
+    states:
+      - name: A
+        type: operation
+        actions: [{functionRef: {refName: log, arguments: {message: 'it is ${ $SECRETS.key }'}}}]
+        end: true
+    """
+    with caplog.at_level(logging.DEBUG):
+        await output(run, body)
+    assert "it is [redacted]" in caplog.text
+    assert "s3cr3t" not in caplog.text
 
 
 async def test_rest_is_one_request_made_of_the_arguments(run: Any) -> None:

@@ -101,3 +101,20 @@ def test_b40_a_secret_is_listed_and_named_and_is_no_duration(state: str, code: s
 def test_b40_without_a_list_there_is_no_secret() -> None:
     [found] = problems("states: [{name: A, type: inject, data: {x: '${ $SECRET.key }'}, end: true}]")
     assert (found.code, found.pointer) == ("unknown-secret", "/states/0/data/x")
+
+
+def test_b40_a_secret_is_nothing_that_the_router_compares_events_with() -> None:
+    found = refused(
+        """
+        secrets: [key]
+        events:
+          - name: E
+            type: a
+            source: s
+            correlation: [{contextAttributeName: order, contextAttributeValue: '${ $SECRETS.key }'}]
+        functions: [{name: f, type: expression, operation: .}]
+        states:
+          - {name: A, type: event, onEvents: [{eventRefs: [E], actions: [{functionRef: f}]}], end: true}
+        """
+    )
+    assert (found.code, found.pointer) == ("unsupported", "/events/0/correlation/0/contextAttributeValue")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
 from workflow_engine.dsl.v0_8.definitions import objects
+from workflow_engine.dsl.v0_8.variables import SECRETS
 from workflow_engine.expressions import Template
 from workflow_engine.graph.model import Emit, EventFilter
 from workflow_engine.values import Json, JsonObject
@@ -44,6 +45,8 @@ def _correlation(lowering: WorkflowLowering, name: str) -> tuple[tuple[str, str,
         key = str(rule.get("contextAttributeName")).lower()
         value, at = rule.get("contextAttributeValue"), f"{place}/correlation/{number}/contextAttributeValue"
         expected = None if value is None else lowering.template(value, CONSTANTS, at)
+        if expected is not None and expected.variables & SECRETS:
+            lowering.unsupported("`$SECRETS` in what an event is compared with, which the router keeps", at)
         rules.append((key, f".[{json.dumps(key)}]", expected))
     return tuple(rules)
 
