@@ -46,7 +46,7 @@ _SERVICE = """
 if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi
 ip link set lo up
 exec podman --root "$1/root" --runroot "$1/run" --storage-driver vfs --log-level error \\
-    system service --time 300 "unix://$1/engine.sock"
+    system service --time 3600 "unix://$1/engine.sock"
 """
 """In a mount and a network namespace of its own: nothing of it is left, and nobody else is touched."""
 
