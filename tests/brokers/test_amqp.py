@@ -16,7 +16,7 @@ import trustme
 from tests.brokers.bridge import received, sent
 from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
 from tests.brokers.servers import rabbitmq
-from tests.semantics.v1.documents import kind
+from tests.semantics.v1.documents import kind, workflow
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +162,18 @@ async def test_tls_is_verified_for_the_host_that_the_document_names(
     assert message["payload"] == {"n": 1}
     with pytest.raises(Exception, match=r"(?i)certificate"):
         await sent(operations[f"{BASE}#note"], {"n": 1}, connect_to=way["connect_to"])
+
+
+async def test_what_a_subscription_did_not_want_any_more_is_there_for_the_next_one(
+    run: Any, port: int, channel: Any, queue: Any
+) -> None:
+    await put(channel, queue, *range(6))
+    given = f"operation: '{BASE}#noted', server: {{name: here}}"
+    some = f"call: asyncapi, with: {{{given}, subscription: {{consume: {{while: '${{ length < 2 }}'}}}}}}"
+    rest = f"call: asyncapi, with: {{{given}, subscription: {{consume: {{amount: 4}}}}}}"
+    text = workflow(f"do: [{{some: {{{some}}}}}, {{rest: {{{rest}, output: {{as: '[$input, .]'}}}}}}]")
+    ended = await run(text, resources=notes(port, queue.name))
+    assert ended.status == "completed", ended.error
+    first, second = ([message["payload"]["n"] for message in each] for each in ended.output)
+    assert first == [0, 1]
+    assert sorted(second) == [2, 3, 4, 5]
