@@ -84,6 +84,9 @@ _COMPILE = {
     "duplicate-state": "Two states have one name, or one id; a transition could mean either.",
     "duplicate-task": "Two tasks of one list have one name; `then` could mean either.",
     "duplicate-variable": "A loop binds its item and its index to one name. Give `at` another name than `each`.",
+    "endless-expression": "A `repeat` or `recurse` goes on whatever it is given, and nothing takes only a part of it, "
+    "so that it always meets the limit of steps of an expression. Put it in `limit(n; …)` or `first(…)`, or let it end "
+    "by `empty`.",
     "invalid-cron": "`cron` is five fields, minute, hour, day of the month, month and day of the week, such as "
     "`30 6 * * mon-fri`, that some day fit. For seconds use `every`; for another time zone than UTC set "
     "`document.metadata.timezone`.",

@@ -55,3 +55,55 @@ def _several(node: Node) -> bool:
             return name in _STREAMS
         case _:
             return False
+
+
+_ENDING = frozenset({"limit", "first", "nth", "any", "all", "isempty", "IN", "label", "until", "skip"})
+"""Functions that take no more of their argument than they need."""
+
+
+@lru_cache(maxsize=1024)
+def endless(source: str) -> bool:
+    """Whether *source* has a ``repeat`` or a ``recurse(f)`` that nothing ends: it always meets the limit of steps."""
+    if "repeat" not in source and "recurse" not in source:
+        return False
+    try:
+        return _endless(parse(source))
+    except (ExpressionError, RecursionError):
+        return False
+
+
+def _endless(node: Node) -> bool:
+    if isinstance(node, syntax.Label) or (isinstance(node, syntax.Call) and node.name in _ENDING):
+        return False
+    if isinstance(node, syntax.Call) and node.name in {"repeat", "recurse"} and len(node.arguments) == 1:
+        return _goes_on(node.arguments[0])
+    return any(_endless(part) for part in _inside(node))
+
+
+def _goes_on(step: Node) -> bool:
+    """Whether *step* has an output whatever it is given, so that repeating it has no end."""
+    total = (
+        syntax.Identity,
+        syntax.Literal,
+        syntax.Binary,
+        syntax.Text,
+        syntax.Object,
+        syntax.Array,
+        syntax.Negate,
+    )
+    return all(isinstance(part, total) for part in syntax.parts(step))
+
+
+def _inside(node: Node) -> list[Node]:
+    found: list[Node] = []
+    for name in node.__dataclass_fields__:
+        pending = [getattr(node, name)]
+        while pending:
+            part = pending.pop()
+            if isinstance(part, Node):
+                found.append(part)
+            elif isinstance(part, tuple):
+                pending += part
+            elif isinstance(part, syntax.Function):
+                found.append(part.body)
+    return found

@@ -157,3 +157,18 @@ def test_several_outputs_are_warned_of_where_the_place_is_an_expression() -> Non
 @pytest.mark.parametrize("items", ["'null'", "'${ null }'", "empty"])
 def test_a16_a_loop_over_null_is_hinted_at(items: str) -> None:
     assert warnings(f"do: [{{a: {{for: {{in: {items}}}, do: [{{b: {{set: {{x: 1}}}}}}]}}}}]") == ["null-loop"]
+
+
+def test_a71_what_repeats_without_end_is_warned_of_and_what_is_bounded_is_not() -> None:
+    body = "do: [{a: {set: {x: '${ %s }'}}}]"
+    for source in ("[repeat(. + 1)]", "repeat(.)", "1 | [recurse(. * 2)] | length", "[.x | repeat({a: .})]"):
+        assert warnings(body % source) == ["endless-expression"], source
+    for source in (
+        "[limit(3; repeat(. + 1))]",
+        "first(repeat(. + 1))",
+        "[label $out | repeat(. + 1) | if . > 5 then break $out else . end]",
+        "[repeat(if . < 9 then . + 1 else empty end)]",
+        "[recurse(.children[])]",
+        "[recurse(.next)]",
+    ):
+        assert warnings(body % source) == [], source

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from workflow_engine.expressions import unwrap
 from workflow_engine.expressions.lexer import closing_brace
-from workflow_engine.expressions.outputs import several
+from workflow_engine.expressions.outputs import endless, several
 from workflow_engine.values import Json, pointer
 
 if TYPE_CHECKING:
@@ -33,18 +33,28 @@ def value(lowering: WorkflowLowering, written: Json, at: str) -> None:
                     f"`{_shown(text)}` is text here, for in a value an expression stands in `${{ }}`",
                     place,
                 )
-        elif any(several(source) for source in _expressions(text)):
-            outputs(lowering, text, place)
+            continue
+        for source in _expressions(text):
+            _outputs(lowering, source, text, place)
 
 
 def expression(lowering: WorkflowLowering, text: str, at: str) -> None:
     """Warn of a place that is an expression as a whole, and has several outputs."""
     source = unwrap(text)
-    if several(text if source is None else source):
-        outputs(lowering, text, at)
+    _outputs(lowering, text if source is None else source, text, at)
 
 
-def outputs(lowering: WorkflowLowering, text: str, at: str) -> None:
+def condition(lowering: WorkflowLowering, source: str, at: str) -> None:
+    """Warn of a condition without end; of several outputs it takes the first."""
+    if endless(source):
+        message = f"`{_shown(source)}` repeats without end, and always meets the limit of steps; `limit( )` bounds it"
+        lowering.warning("endless-expression", message, at)
+
+
+def _outputs(lowering: WorkflowLowering, source: str, text: str, at: str) -> None:
+    condition(lowering, source, at)
+    if not several(source) or endless(source):
+        return
     message = (
         f"`{_shown(text)}` mostly has several outputs, which come as an array, but one comes as it is and none as "
         "null; in `[ ]` it is always an array, `first( )` takes one"

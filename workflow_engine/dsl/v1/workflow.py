@@ -201,6 +201,7 @@ class WorkflowLowering(Lowering):
 
     def expression(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
         compiled = super().expression(text, variables, pointer)
+        lints.condition(self, compiled.source, pointer)
         if compiled.variables & SECRETS:
             secrets.check(self, f"${{{compiled.source}}}", pointer)
         return compiled
