@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,3 +94,16 @@ def test_no_task_ends_before_those_within_it(document: dict[str, Any]) -> None:
         elif phase in {"completed", "faulted", "cancelled"} and "/task/" in place:
             assert within.pop() == place
     assert within == []
+
+
+@pytest.mark.parametrize(
+    "remembered", [None, "task", {}, {"events": "everything"}, {"events": 3, "channel": None}]
+)
+def test_a_run_whose_memo_says_nothing_of_an_audience_has_none(remembered: Any) -> None:
+    assert Audience.from_json(remembered) == Audience()
+
+
+@pytest.mark.parametrize("correlated", [None, {}, {"order": 7}])
+def test_an_audience_is_remembered_as_it_is(correlated: JsonObject | None) -> None:
+    audience = Audience(Told(workflow=True, tasks=True, statuses=True), "ours", "http://x", correlated)
+    assert Audience.from_json(audience.to_json()) == audience

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
 from workflow_engine.engine.schedules import Plan
-from workflow_engine.errors import Rejected, Unavailable
+from workflow_engine.errors import NotFound, Rejected, Unavailable
 from workflow_engine.runtimes.temporal.effects import MOST_UNTOLD
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.schedules import TemporalSchedules
@@ -315,3 +316,38 @@ async def test_of_a_batch_with_an_event_that_is_refused_the_others_are_told(
         assert [short(event) for event in await runner.told("lifecycle", run_id)] == [
             "started", "a created", "a started", "a completed", "b created", "b completed", "completed",
         ]  # fmt: skip
+
+
+async def test_of_a_run_that_is_cancelled_the_workflow_that_it_runs_tells_so_first(
+    runner: TemporalRunner,
+) -> None:
+    child = HEADER.replace("told", "child") + "do: [{nap: {wait: PT60S}}]"
+    runner.deployed = [Bundle.of(dsl.parse(child), {})]
+    body = "do: [{sub: {run: {workflow: {namespace: test, name: child, version: '1.0.0'}}}}]"
+    run_id = await started(runner.client, runner.queue, HEADER + body)
+    while True:
+        with contextlib.suppress(NotFound):
+            await until(runner.runtime, f"{run_id}.do.0.sub", "waiting")
+            break
+    await runner.runtime.cancel(run_id)
+    assert (await runner.runtime.wait(run_id, 30)).status == "cancelled"
+    events = await runner.told("lifecycle", run_id)
+    assert [f"{event['subject'].partition('-')[0]} {short(event)}" for event in events] == [
+        *("told started", "told sub created", "told sub started"),
+        *("child started", "child nap created", "child nap started"),
+        *("child nap cancelled", "child cancelled", "told sub cancelled", "told cancelled"),
+    ]
+
+
+async def test_a_suspended_run_can_be_cancelled(runner: TemporalRunner) -> None:
+    body = "do: [{outer: {do: [{nap: {wait: {milliseconds: 10}}}, {never: {set: lost}}]}}]"
+    run_id = await started(runner.client, runner.queue, HEADER + body)
+    await runner.runtime.suspend(run_id)
+    found = await until(runner.runtime, run_id, "suspended")
+    while [state.name for state in found.states] != ["never"]:
+        found = await runner.runtime.describe(run_id)
+    await runner.runtime.cancel(run_id)
+    assert (await runner.runtime.wait(run_id, 30)).status == "cancelled"
+    events = [short(event) for event in await runner.told("lifecycle", run_id)]
+    assert events[-3:] == ["outer suspended", "outer cancelled", "cancelled"]
+    assert events.count("suspended") == 1

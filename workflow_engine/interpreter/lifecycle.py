@@ -68,10 +68,13 @@ class Audience:
         """What `to_json` made; anything else is an audience that hears nothing."""
         if not isinstance(encoded, dict):
             return cls()
-        told, keys = Told.parse(str(encoded["events"])), encoded.get("correlated")
-        return cls(
-            told, str(encoded["channel"]), str(encoded["source"]), keys if isinstance(keys, dict) else None
-        )
+        try:
+            told = Told.parse(str(encoded.get("events")))
+        except ValueError:
+            return cls()
+        channel, source = str(encoded.get("channel") or CHANNEL), str(encoded.get("source") or "")
+        keys = encoded.get("correlated")
+        return cls(told, channel, source, keys if isinstance(keys, dict) else None)
 
 
 def correlation_keys(spec: JsonObject, events: Sequence[JsonObject]) -> JsonObject:
