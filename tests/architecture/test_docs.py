@@ -46,7 +46,7 @@ def test_both_commands_of_the_readme_use_the_locked_versions() -> None:
 def test_every_workflow_in_the_docs_is_valid() -> None:
     for file in sorted((ROOT / "docs").glob("*.md")):
         for block in re.findall(
-            r"^```yaml\n(document:.*?)^```", file.read_text(), flags=re.MULTILINE | re.DOTALL
+            r"^```yaml\n((?:document|id):.*?)^```", file.read_text(), flags=re.MULTILINE | re.DOTALL
         ):
             found = [problem for problem in dsl.check(dsl.parse(block)) if problem.severity == "error"]
             assert found == [], f"{file.name}: {found}"

@@ -424,4 +424,29 @@ RUNS = {
         ),
         {"id": 1},
     ),
+    "custom": Recorded(
+        old.workflow(
+            """
+            secrets: [key]
+            errors: [{name: NotThere, code: '400'}]
+            functions:
+              - {name: add, type: custom, operation: 'service:java:history.Sums::add'}
+              - {name: log, type: custom, operation: 'sysout:DEBUG'}
+              - {name: absent, type: custom, operation: history.absent}
+            states:
+              - name: A
+                type: operation
+                actions:
+                  - functionRef: {refName: add, arguments: {a: '${ .a }', b: 2}}
+                    actionDataFilter: {toStateData: .sum}
+                  - functionRef: {refName: log, arguments: {message: '${ $SECRETS.key } and ${ .sum }'}}
+                  - functionRef: {refName: add, invoke: async, arguments: {a: 1, b: 2}}
+                  - functionRef: absent
+                onErrors: [{errorRef: NotThere, transition: B}]
+                end: true
+              - {name: B, type: inject, data: {handled: true}, end: true}
+            """
+        ),
+        {"a": 1},
+    ),
 }

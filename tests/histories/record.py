@@ -21,6 +21,7 @@ from tests.standins.activities import somebody_else
 from tests.standins.greeter import greeter
 from tests.standins.internet import internet_thread
 from tests.temporal_server import server_in_thread
+from workflow_engine.calls.custom import FUNCTIONS
 from workflow_engine.runtimes.temporal.server import ServerOptions
 
 FOLDER = Path(__file__).parent
@@ -53,6 +54,7 @@ def plain(value: Any) -> Any:
 
 
 async def main(names: list[str]) -> None:
+    FUNCTIONS.register("history.Sums::add", lambda arguments, context: arguments["a"] + arguments["b"])
     wanted = names or [name for name in RUNS if not path(name).exists()]
     with internet_thread() as internet, server_in_thread(ServerOptions(headless=True)) as server:
         async with (

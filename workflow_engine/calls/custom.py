@@ -106,9 +106,7 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
             outcome = await _outcome(function, given if isinstance(given, dict) else {}, about)
         except Fault:
             raise
-        except (Exception, SystemExit) as error:
-            if isinstance(error, TimeoutError) and (task := asyncio.current_task()) and task.cancelling():
-                raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises is the failure of the call
             raise _failed(what, error, context) from None
     return await asyncio.to_thread(_as_json, outcome, what, context.egress.max_response)
 
