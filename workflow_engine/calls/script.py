@@ -54,7 +54,9 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
 
     *arguments* has ``language`` too, and may have ``stdin``, ``environment``, ``return`` and ``arguments``. A list of
     these is the script's argv, from the first after the script's name. An object are variables of the code, which may
-    then ``return`` a value, and that is the output unless ``return`` is given (decision A64).
+    then ``return`` a value, and that is the output unless ``return`` is given (decision A64). They are options of its
+    command line too (``--name value``), and what it prints is the output if it has no ``return``: the functions of the
+    specification's own catalog are such programs.
     """
     admit("script", context)
     language = LANGUAGES.get(str(arguments.get("language")))

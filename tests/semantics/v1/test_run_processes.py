@@ -278,9 +278,44 @@ async def test_a64_return_beside_a_map_wins_over_what_the_code_returns(
 
 
 @needs_node
+async def test_a64_a_map_of_arguments_are_options_of_a_program_and_what_it_prints_is_the_output(
+    run: Any,
+) -> None:
+    """So are the functions of the specification's own catalog written."""
+    code = """
+import argparse
+import logging
+import sys
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ('--text', '--count', '--more', '--absent'):
+        parser.add_argument(name)
+    parser.add_argument('--loud', action='store_true')
+    parser.add_argument('--quiet', action='store_true')
+    given = parser.parse_args()
+    handler = logging.StreamHandler(sys.stdout)
+    logging.getLogger('told').addHandler(handler)
+    logging.getLogger('told').warning('%s %s %s %s %s %s', *vars(given).values())
+    return given
+
+if __name__ == '__main__':
+    main()
+"""
+    given = {"text": "a b", "count": 2, "more": {"x": [1]}, "absent": None, "loud": True, "quiet": False}
+    expected = 'a b 2 {"x": [1]} None True False\n'
+    assert await output(run, python(code, {"arguments": given})) == expected
+    code = "const given = process.argv.slice(2);\nconsole.log(given.join(' '), loud)"
+    expected = '--text a b --count 2 --more {"x":[1]} --loud true\n'
+    assert await output(run, js(code, {"arguments": given})) == expected
+
+
+@needs_node
 async def test_a64_code_that_returns_nothing_gives_null(run: Any) -> None:
     assert await output(run, python("pass", {"arguments": {"x": 1}})) is None
     assert await output(run, js("", {"arguments": {}})) is None
+    assert await output(run, python("print('said')\nreturn", {"arguments": {}})) is None
+    assert await output(run, js("console.log('said');\nreturn", {"arguments": {}})) is None
 
 
 @pytest.mark.parametrize(
