@@ -53,7 +53,12 @@ async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming |
     group, topic = _constant(link.operation.get("groupId")), _topic(link)
     options = await _options(link)
     consumer = AIOKafkaConsumer(
-        topic, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest", **options
+        topic,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        **options,
     )
     async with _started(link, consumer, options):
         if group is None:
