@@ -38,24 +38,24 @@ def deep_merge(target: Json, incoming: Json) -> Json:
     if isinstance(target, list):
         additions = incoming if isinstance(incoming, list) else [incoming]
         joined = list(target)
-        present = {_key(value) for value in target}
+        present = {identity(value) for value in target}
         for value in additions:
-            identity = _key(value)
-            if identity not in present:
-                present.add(identity)
+            known = identity(value)
+            if known not in present:
+                present.add(known)
                 joined.append(value)
         return joined
     return incoming
 
 
-def _key(value: Json) -> Hashable:
+def identity(value: Json) -> Hashable:
     """Something to look *value* up by: equal for values that are `deep_equal`, and for no others."""
     if isinstance(value, bool):
         return (bool, value)
     if isinstance(value, dict):
-        return frozenset((name, _key(member)) for name, member in value.items())
+        return frozenset((name, identity(member)) for name, member in value.items())
     if isinstance(value, list):
-        return tuple(_key(member) for member in value)
+        return tuple(identity(member) for member in value)
     return value
 
 

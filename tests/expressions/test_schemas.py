@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from workflow_engine.expressions import Schema, check_schema
+from workflow_engine.expressions import Schema, check_schema, missing_references
 
 
 def test_problems_name_their_place():
@@ -75,3 +75,57 @@ def test_a_schema_that_refers_to_itself_for_ever_is_a_problem_not_a_crash():
 def test_a_boolean_is_a_schema():
     assert Schema(True).problems(1) == []
     assert Schema(False).problems(1)
+
+
+def test_unique_items_are_as_json_has_it_and_take_no_time():
+    schema = Schema({"uniqueItems": True})
+    for unique in ([1, True, "1", None], [0, False], [{"a": 1}, {"a": 2}], [[1], [2]], []):
+        assert schema.problems(unique) == [], unique
+    for repeated in ([1, 1.0], [{"a": 1, "b": 2}, {"b": 2, "a": 1.0}], [[1], [1]], [None, None]):
+        assert "non-unique" in schema.problems(repeated)[0], repeated
+    assert schema.problems([{"n": number} for number in range(20_000)]) == []
+
+
+def test_a_check_takes_a_bounded_number_of_steps():
+    steps = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(40)}
+    bomb = Schema({"$ref": "#/$defs/a0", "$defs": {**steps, "a40": {"type": "integer"}}})
+    assert "more than 40,000 steps" in bomb.problems(1)[0]
+
+
+def test_a_part_that_names_its_dialect_is_bounded_too():
+    for schema in (
+        {"properties": {"x": {"$schema": "http://json-schema.org/draft-07/schema#", "pattern": "^(a+)+$"}}},
+        {
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "properties": {"y": {"$ref": "#"}, "x": {"pattern": "^(a+)+$"}},
+        },
+    ):
+        assert Schema(schema).problems({"x": "a" * 60 + "!", "y": {"x": "a" * 60 + "!"}})
+
+
+def test_documents_beside_a_schema_have_dialects_of_their_own():
+    other = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "definitions": {"pair": {"items": [{"type": "integer"}]}},
+    }
+    schema = Schema(
+        {
+            "properties": {
+                "p": {"$ref": "other.json#/definitions/pair"},
+                "q": {"prefixItems": [{"type": "string"}]},
+            }
+        },
+        "https://x.example/a/b.json",
+        {"https://x.example/a/other.json": other},
+    )
+    assert schema.problems({"p": [1, "x"], "q": ["x", 1]}) == []
+    assert len(schema.problems({"p": ["x"], "q": [1]})) == 2
+    assert missing_references({"$ref": "c.json#/x"}, "https://x.example/a/b.json") == [
+        "https://x.example/a/c.json"
+    ]
+    assert (
+        missing_references(
+            {"$ref": "#/x", "$defs": {"y": {"$ref": "https://json-schema.org/draft/2020-12/schema"}}}
+        )
+        == []
+    )
