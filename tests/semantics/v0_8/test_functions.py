@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from tests.running import KEY
-from tests.semantics.v0_8.documents import error, kind, output, problems, refused, workflow
+from tests.semantics.v0_8.documents import error, kind, output, problems, refused, warnings, workflow
 from tests.semantics.v0_8.services import services
 from tests.standins.pets import pets
 from tests.standins.server import serve
@@ -552,6 +552,72 @@ def test_custom_functions_of_a_wrong_shape_are_refused(
     auth = "auth: [{name: a, properties: {username: u, password: p}}]\n"
     found = refused(auth + one(f"type: custom, {function}", reference))
     assert (found.code, found.pointer) == (code, at)
+
+
+async def test_services_get_the_whole_data_without_arguments(run: Any) -> None:
+    def see(arguments: Any, context: FunctionContext) -> Any:
+        return arguments
+
+    body = """
+    functions: [{name: f, type: custom, operation: 'service:see'}]
+    states:
+      - name: A
+        type: operation
+        actions: [{functionRef: f, actionDataFilter: {fromStateData: .a, toStateData: .seen}}]
+        end: true
+    """
+    with FUNCTIONS.registered(see=see):
+        assert await output(run, body, {"a": {"n": 1}}) == {"a": {"n": 1}, "seen": {"n": 1}}
+
+
+BARE = one(
+    "type: custom, operation: see",
+    "arguments: {name: .who.name, all: ., deep: [{x: $CONST.c}], word: hello, n: '1'}",
+)
+
+
+async def test_b8_arguments_are_text_without_marks_and_the_author_is_warned(run: Any) -> None:
+    body = "constants: {c: 3}\n" + BARE
+    at = "/states/0/actions/0/functionRef/arguments"
+    told = [("literal-expression", f"{at}/{place}") for place in ("name", "all", "deep/0/x")]
+    assert warnings(body) == told
+
+    with FUNCTIONS.registered(see=lambda arguments, context: arguments):
+        found = (await output(run, body, {"who": {"name": "Ada"}}))["found"]
+    assert found == {"name": ".who.name", "all": ".", "deep": [{"x": "$CONST.c"}], "word": "hello", "n": "1"}
+
+
+async def test_arguments_are_expressions_as_sonataflow_takes_them_where_the_document_says_so(
+    run: Any,
+) -> None:
+    body = "metadata: {expressionMode: loose}\nconstants: {c: 3}\n" + BARE
+    assert warnings(body) == []
+    input = {"who": {"name": "Ada"}}
+    with FUNCTIONS.registered(see=lambda arguments, context: arguments):
+        found = (await output(run, body, input))["found"]
+    assert found == {"name": "Ada", "all": input, "deep": [{"x": 3}], "word": "hello", "n": 1}
+    wrong = refused("metadata: {expressionMode: lose}\n" + BARE)
+    assert (wrong.code, wrong.pointer) == ("invalid-value", "/metadata/expressionMode")
+
+
+async def test_loose_arguments_may_have_expression_functions_and_secrets(run: Any) -> None:
+    body = """
+    metadata: {expressionMode: loose}
+    secrets: [key]
+    functions:
+      - {name: twice, type: expression, operation: '.n * 2'}
+      - {name: f, type: custom, operation: see}
+    states:
+      - name: A
+        type: operation
+        actions:
+          - functionRef: {refName: f, arguments: {a: '${ fn:twice }', b: $SECRETS.key, c: 'n is ${ .n }'}}
+        end: true
+    """
+    got: list[Any] = []
+    with FUNCTIONS.registered(see=lambda arguments, context: got.append(arguments)):
+        assert await output(run, body, {"n": 2}) == {"n": 2}
+    assert got == [{"a": 4, "b": KEY, "c": "n is 2"}]
 
 
 # --- operations -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl import uri_templates
+from workflow_engine.dsl.v0_8.variables import RUN
 from workflow_engine.expressions import ExpressionError, compile
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -30,6 +31,11 @@ _JQ = re.compile(r"\s*[.$\"].*", re.DOTALL)
 def is_rest(operation: str) -> bool:
     """Whether *operation* is one request over HTTP."""
     return operation.lower().startswith("rest:")
+
+
+def is_log(operation: str) -> bool:
+    """Whether *operation* logs: its message has a rule of its own."""
+    return _SYSOUT.fullmatch(operation) is not None
 
 
 def names(operation: str, own: str) -> list[str]:
@@ -97,7 +103,7 @@ def lower(
     if is_rest(operation):
         return _rest(lowering, function, operation, arguments or {}, at)
     known: list[Json] = [*names(operation, str(function.get("name")))]
-    return "custom", {"names": known, "arguments": arguments or {}}
+    return "custom", {"names": known, "arguments": "${ . }" if arguments is None else arguments}
 
 
 def _sysout(
@@ -123,7 +129,7 @@ def _message(lowering: WorkflowLowering, given: Json) -> Json:
     if lowering.jsonpath:
         return f"${{ {given} }}" if given.lstrip().startswith("$") else given
     try:
-        compile(given, variables=("CONST",))
+        compile(given, variables=RUN)
     except ExpressionError:
         return given
     return f"${{ {given}\n}}"

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, TypeAlias
 
 from workflow_engine import expressions
-from workflow_engine.dsl.v0_8 import authentication, functions
+from workflow_engine.dsl.v0_8 import arguments, authentication, functions
 from workflow_engine.dsl.v0_8.operations import function_type
 from workflow_engine.dsl.v0_8.variables import RUN
 from workflow_engine.values import Json, JsonObject
@@ -50,6 +50,7 @@ def check(lowering: WorkflowLowering) -> None:
             if "${" in str(definition.get(key, "")):
                 lowering.unsupported(f"an expression as the {key} of an event", f"{at}/{key}")
     authentication.check(lowering)
+    arguments.check(lowering)
 
 
 def _check_function(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl import graphql, uri_templates
-from workflow_engine.dsl.v0_8 import authentication, custom, secrets
+from workflow_engine.dsl.v0_8 import arguments, authentication, custom, secrets
 from workflow_engine.dsl.v0_8.operations import function_type, operation_of, rpc_parts
+from workflow_engine.errors import Problem
 from workflow_engine.graph.model import Operation
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -71,12 +72,20 @@ def call(reference: Reference) -> tuple[Operation | None, bool]:
     if reference.body.get("selectionSet") and kind != "graphql":
         message = "`selectionSet` says what a function of type `graphql` is to give; this one is none"
         lowering.problem("misplaced-property", message, f"{reference.at}/selectionSet")
-    before = len(lowering.problems)
-    lowering.template(reference.arguments, reference.variables, reference.place)
-    if len(lowering.problems) > before:
+    errors = len(_errors(lowering))
+    given: Json = reference.arguments
+    if given is not None and not (kind == "custom" and custom.is_log(reference.operation)):
+        given = arguments.prepared(lowering, given, reference.variables, reference.place)
+    lowering.template(given, reference.variables, reference.place)
+    if len(_errors(lowering)) > errors:
         return None, True
+    reference = replace(reference, arguments=given if isinstance(given, dict) else None)
     lowered = CALLS[kind](reference)
     return lowered, reference.wait and kind != "asyncapi"
+
+
+def _errors(lowering: WorkflowLowering) -> list[Problem]:
+    return [problem for problem in lowering.problems if problem.severity == "error"]
 
 
 # --- by type --------------------------------------------------------------------------------------------------
@@ -118,14 +127,19 @@ def _rpc(reference: Reference) -> Operation:
 
 
 def _graphql(reference: Reference) -> Operation | None:
-    lowering, arguments = reference.lowering, reference.arguments or {}
-    for name in arguments:
+    lowering, given_arguments = reference.lowering, reference.arguments or {}
+    for name in given_arguments:
         if not graphql.NAME.fullmatch(name):
             message = f"{name!r} cannot be the name of an argument in GraphQL: letters, digits and `_` alone"
             lowering.problem("invalid-value", message, reference.place + pointer(name))
             return None
     endpoint, kind, field = rpc_parts(reference.operation)
-    given: JsonObject = {"endpoint": endpoint, "operation": kind, "field": field, "arguments": arguments}
+    given: JsonObject = {
+        "endpoint": endpoint,
+        "operation": kind,
+        "field": field,
+        "arguments": given_arguments,
+    }
     selection = reference.body.get("selectionSet")
     if isinstance(selection, str) and selection.strip():
         at = f"{reference.at}/selectionSet"
@@ -145,7 +159,9 @@ def _graphql(reference: Reference) -> Operation | None:
                 return None
             given["selectionSet"] = [*parts]
     types = graphql.variable_types(reference.function.get("metadata"))
-    given |= {"types": {name: type for name, type in types.items() if name in arguments}} if types else {}
+    given |= (
+        {"types": {name: type for name, type in types.items() if name in given_arguments}} if types else {}
+    )
     policy = reference.policy()
     if policy is not None:
         given["authentication"] = policy
@@ -153,13 +169,13 @@ def _graphql(reference: Reference) -> Operation | None:
 
 
 def _odata(reference: Reference) -> Operation | None:
-    lowering, at, arguments = reference.lowering, reference.place, reference.arguments or {}
+    lowering, at, asked = reference.lowering, reference.place, reference.arguments or {}
     before = len(lowering.problems)
-    for name in arguments:
+    for name in asked:
         if name not in {"key", "queryOptions"}:
             message = f"an OData function has no argument `{name}`; it has `key` and `queryOptions`"
             lowering.problem("unknown-property", message, at + pointer(name))
-    options, found = arguments.get("queryOptions"), {}
+    options, found = asked.get("queryOptions"), {}
     for name, value in (options if isinstance(options, dict) else {}).items():
         place = f"{at}/queryOptions{pointer(name)}"
         known = ODATA.get(name.lower())
@@ -174,8 +190,8 @@ def _odata(reference: Reference) -> Operation | None:
         return None
     service, _, entity_set = reference.operation.rpartition("#")
     given: JsonObject = {"service": service, "entitySet": entity_set}
-    if "key" in arguments:
-        given["key"] = arguments["key"]
+    if "key" in asked:
+        given["key"] = asked["key"]
     if options is not None:
         given["queryOptions"] = found if isinstance(options, dict) else options
     policy = reference.policy()

@@ -286,7 +286,7 @@ class WorkflowLowering(Lowering):
 
     def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
         """Compile a value slot; ``${ fn:name }`` inside it stands for that expression function."""
-        written = self._with_functions(value, pointer)
+        written = self.with_functions(value, pointer)
         compiled = super().template(written, {*variables, *SECRETS}, pointer)
         if compiled.variables & SECRETS:
             secrets.check(self, written, pointer)
@@ -298,7 +298,7 @@ class WorkflowLowering(Lowering):
         program = source if match is None else self._function(match[1], at)
         return self.in_jq(program, at) if translated else program
 
-    def _with_functions(self, value: Json, at: str) -> Json:
+    def with_functions(self, value: Json, at: str) -> Json:
         """*value* with the functions that it names in their place, and all of its expressions in jq."""
         if isinstance(value, str) and self.jsonpath:
             close = jsonpath.closing_brace
@@ -306,9 +306,9 @@ class WorkflowLowering(Lowering):
         if isinstance(value, str) and "fn:" in value:
             return _EMBEDDED.sub(lambda match: _whole(self._function(match[1], at)), value)
         if isinstance(value, list):
-            return [self._with_functions(item, f"{at}/{number}") for number, item in enumerate(value)]
+            return [self.with_functions(item, f"{at}/{number}") for number, item in enumerate(value)]
         if isinstance(value, dict):
-            return {key: self._with_functions(item, at + pointer(key)) for key, item in value.items()}
+            return {key: self.with_functions(item, at + pointer(key)) for key, item in value.items()}
         return value
 
     def _function(self, name: str, at: str) -> str:

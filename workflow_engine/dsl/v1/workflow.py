@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from workflow_engine.dsl import loose
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.policies import SECRETS
@@ -13,7 +14,6 @@ from workflow_engine.dsl.v1 import (
     extensions,
     functions,
     lints,
-    loose,
     schedules,
     schemas,
     secrets,
