@@ -114,3 +114,20 @@ async def test_a_call_cannot_be_given_it_later(run: Any) -> None:
 def test_what_authenticates_a_call_cannot_use_it() -> None:
     found = refused(CALL % "{bearer: {token: '${ $authorization.parameter }'}}")
     assert (found.code, found.pointer) == ("invalid-expression", "/do/0/a/with")
+
+
+async def test_what_is_called_authentication_in_the_data_of_a_call_is_data(
+    run: Any, internet: Internet
+) -> None:
+    body = """
+    do:
+      - a:
+          call: http
+          with:
+            method: post
+            endpoint: https://httpbin.org/anything
+            body: {authentication: {basic: {username: ada, password: lovelace}}, none: '${ $authorization }'}
+          output: {as: '[.json.none, $authorization]'}
+    """
+    assert await output(run, body) == [None, None]
+    assert "Authorization" not in internet.httpbin.last.headers

@@ -15,8 +15,16 @@ from workflow_engine.values import Json, JsonObject
 if TYPE_CHECKING:
     from workflow_engine.dsl.v1.workflow import WorkflowLowering
 
-_FETCHED = ("document", "proto", "agentCard")
-"""Arguments of calls that are documents: who may read them is not who may call."""
+_WAYS = (
+    (),
+    ("endpoint",),
+    ("service",),
+    ("server",),
+    ("server", "endpoint"),
+    ("agentCard", "endpoint"),
+    ("transport", "http", "endpoint"),
+)
+"""Where the arguments of a call may have the policy that it is authenticated by."""
 
 
 def operation(
@@ -43,7 +51,7 @@ def operation(
 
 
 def _authorization(lowering: WorkflowLowering, task: Task, given: JsonObject, at: str) -> Template | None:
-    """The policy that authenticates a call: the first in its arguments, but for those to fetch a document."""
+    """The policy that authenticates a call, which is not that of a document that it fetches."""
     found = _policy(given)
     if found is None:
         return None
@@ -58,15 +66,13 @@ def _authorization(lowering: WorkflowLowering, task: Task, given: JsonObject, at
     return template
 
 
-def _policy(given: Json) -> Json:
-    if not isinstance(given, dict):
-        return None
-    if given.get("authentication") is not None:
-        return given["authentication"]
-    for name, value in given.items():
-        found = None if name in _FETCHED else _policy(value)
-        if found is not None:
-            return found
+def _policy(given: JsonObject) -> Json:
+    for way in _WAYS:
+        holder: Json = given
+        for name in way:
+            holder = holder.get(name) if isinstance(holder, dict) else None
+        if isinstance(holder, dict) and holder.get("authentication") is not None:
+            return holder["authentication"]
     return None
 
 
