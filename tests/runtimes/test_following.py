@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.running import TemporalRunner, temporal_runner
+from tests.semantics.v1.documents import event
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import RunDescription, RunQuery, Start
@@ -117,8 +118,8 @@ do:
   - both:
       fork:
         branches:
-          - nap: {do: [{rest: {wait: PT0.3S}}, {stop: {set: done}}]}
-          - call: {call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/2'}}
+          - nap: {do: [{rest: {listen: {to: {one: {with: {type: go}}}}}}, {stop: {set: done}}]}
+          - call: {call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/30'}}
 """
 
 
@@ -138,10 +139,13 @@ async def test_a48_a_run_and_its_tasks_have_the_status_phases_of_the_specificati
     # One task waits while another works: the run is running.
     assert await seen(run_id, [("rest", "waiting"), ("call", "running")]) == "running"
     await runtime.suspend(run_id)
+    await runner.router.publish("default", [event("go", run_id)])
     # Suspended by hand: what is under way goes on, what would come next is held up.
     assert await seen(run_id, [("stop", "suspended"), ("call", "running")]) == "suspended"
     await runtime.resume(run_id)
-    assert (await until(runtime, run_id, "completed")).states == ()
+    assert await seen(run_id, [("call", "running")]) == "running"
+    await runtime.cancel(run_id)
+    assert (await until(runtime, run_id, "cancelled")).states == ()
     waits = await started(runtime)
     assert await seen(waits, [("hear", "waiting")]) == "waiting"
     await runtime.cancel(waits)

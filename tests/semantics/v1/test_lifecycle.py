@@ -245,7 +245,7 @@ async def test_a47_a_run_that_is_cancelled_tells_that_of_itself_and_its_tasks(ru
 
 
 async def test_a47_and_a48_a_run_that_is_suspended_tells_so_and_when_it_goes_on(run: Any) -> None:
-    body = "do: [{outer: {do: [{nap: {wait: {milliseconds: 300}}}, {after: {set: done}}]}}]"
+    body = "do: [{outer: {do: [{nap: {wait: PT2S}}, {after: {set: done}}]}}]"
     commands = [("nap", "suspend"), ("after", "resume")]
     ended = await run(workflow(body), audience=audience(), commands=commands)
     check(ended)
@@ -310,7 +310,7 @@ async def test_a47_a_workflow_that_is_not_awaited_tells_of_itself_too(run: Any) 
     body = """
     do:
       - go: {run: {await: false, workflow: {namespace: semantics, name: child, version: '1.0.0'}}}
-      - stay: {wait: PT0.4S}
+      - stay: {wait: PT2S}
     """
     ended = await run(workflow(body), others=[child], audience=audience("workflow"))
     check(ended)
