@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +13,13 @@ from aiohttp import web
 from tests.running import KEY
 from tests.semantics.v0_8.documents import error, kind, output, problems, refused, workflow
 from tests.semantics.v1.documents import pinned
+from tests.standins.greeter import PROTO, greeter
 from tests.standins.internet import Internet
 from tests.standins.issuer import APP_SECRET, Issuer
 from tests.standins.pets import pets
 from tests.standins.server import serve
 from workflow_engine import dsl
+from workflow_engine.cli.resources import LocalFiles
 from workflow_engine.dsl.needs import Need
 from workflow_engine.dsl.pinning import gather
 from workflow_engine.errors import InvalidDocument
@@ -157,6 +161,39 @@ async def test_b41_an_odata_service_is_asked_with_the_secret(run: Any) -> None:
         found = await output(run, body)
         assert found["found"] == {"value": [], "heard": "Bearer [redacted]"}
         assert server.last.headers["Authorization"].startswith("Bearer czNj")
+
+
+async def test_b41_a_method_of_grpc_is_called_by_a_policy_of_its_own(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "greet.proto").write_text(PROTO)
+    async with greeter() as server:
+        where = f"host: localhost, port: '{server.port}', tls: 'false'"
+        metadata = f"metadata: {{{where}, invocationAuthRef: ours}}"
+        function = f"operation: 'greet.proto#GreeterApi.Greeter#SayHello', {metadata}"
+        body = calling("scheme: bearer, properties: {token: let-me-in}", function, "{name: Ada}")
+        local = await LocalFiles.open([])
+        resources = await local.answers(dsl.parse(workflow(body)), str(tmp_path / "w.yaml"))
+        found = (await output(run, body, resources=resources))["found"]
+    assert found["message"] == "Hello, Ada!"
+    assert found["metadata"]["authorization"] == "Bearer let-me-in"
+
+
+async def test_b41_a_call_that_is_left_is_authenticated_too(run: Any) -> None:
+    heard: asyncio.Queue[str | None] = asyncio.Queue()
+
+    async def hear(request: web.Request) -> web.Response:
+        heard.put_nowait(request.headers.get("Authorization"))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/hook", hear)
+    async with serve(app) as server:
+        auth = "scheme: bearer, properties: {token: let-me-in}"
+        body = calling(auth, f"type: custom, operation: 'rest:post:{server.url}/hook', authRef: ours")
+        body = body.replace("refName: f,", "refName: f, invoke: async,").replace(
+            ", actionDataFilter: {toStateData: .found}", ""
+        )
+        assert await output(run, body, {"n": 1}) == {"n": 1}
+        assert await asyncio.wait_for(heard.get(), 10) == "Bearer let-me-in"
 
 
 @pytest.mark.parametrize(
