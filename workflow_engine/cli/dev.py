@@ -8,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workflow_engine.cli.options import EGRESS, PROCESS, add_settings, forget_cluster, given, port, settings
+from workflow_engine.cli.options import (
+    DEPLOYING,
+    EGRESS,
+    PROCESS,
+    add_settings,
+    forget_cluster,
+    given,
+    port,
+    settings,
+)
 from workflow_engine.cli.terminal import USAGE, print_json, result, say
 from workflow_engine.errors import Conflict
 from workflow_engine.settings import Settings
@@ -44,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the URLs as JSON")
     parser.add_argument("--verbose", action="store_true", help="show what the parts print, too")
-    add_settings(parser, "data", "host", "port", "api_token", *EGRESS, *PROCESS)
+    add_settings(parser, "data", "host", "port", "api_token", *EGRESS, *DEPLOYING, *PROCESS)
     parser.set_defaults(work=_dev)
 
 

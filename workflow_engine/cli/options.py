@@ -17,8 +17,10 @@ TEMPORAL = (
     "temporal_profile",
     "task_queue",
 )
-STARTING = ("temporal_ui", "search_attributes", "activity_queues")
+STARTING = ("temporal_ui", "search_attributes")
 """What only the API uses, which starts runs and links to them."""
+DEPLOYING = ("default_catalog", "activity_queues")
+"""What counts when a workflow is deployed."""
 EGRESS = (
     "allowed_hosts",
     "allow_link_local",
@@ -55,6 +57,7 @@ _METAVAR = {
     "grpc_plaintext_hosts": "HOST,…",
     "ca_file": "FILE",
     "processes": "KIND,…",
+    "default_catalog": "URL",
     "activity_queues": "QUEUE,…",
 }
 

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workflow_engine.cli.inputs import STDIN, read_events, read_json
-from workflow_engine.cli.options import EGRESS, PROCESS, add_settings, forget_cluster, seconds, settings
+from workflow_engine.cli.options import (
+    DEPLOYING,
+    EGRESS,
+    PROCESS,
+    add_settings,
+    forget_cluster,
+    seconds,
+    settings,
+)
 from workflow_engine.cli.terminal import FAILED, FINE, print_error_json, print_json, say
 from workflow_engine.errors import InvalidDocument, Rejected
 from workflow_engine.settings import Settings
@@ -75,7 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="give up after so many seconds (default: %(default)g)",
     )
     parser.add_argument("--verbose", action="store_true", help="show progress though stderr is no terminal")
-    add_settings(parser, *EGRESS, *PROCESS)
+    add_settings(parser, *EGRESS, *DEPLOYING, *PROCESS)
     parser.set_defaults(work=_run)
 
 

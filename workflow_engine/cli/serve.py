@@ -15,6 +15,7 @@ from pathlib import Path
 from workflow_engine.cli.logs import LEVELS, log_to_stderr
 from workflow_engine.cli.options import (
     CLIENT,
+    DEPLOYING,
     EGRESS,
     PROCESS,
     SERVER,
@@ -35,7 +36,7 @@ def configure_api(parser: argparse.ArgumentParser) -> None:
         "Only one process at a time may use a SQLite store."
     )
     _add_process_options(parser)
-    add_settings(parser, *SERVER, *TEMPORAL, *STARTING, *EGRESS)
+    add_settings(parser, *SERVER, *TEMPORAL, *STARTING, *DEPLOYING, *EGRESS)
     parser.set_defaults(work=_api)
 
 
