@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from secrets import token_hex
 from typing import Any
 
@@ -57,7 +58,7 @@ async def call_with_secrets(
                 await data.authorize(deferred["policy"], deferred["input"], context.egress, hiding)
             template = expressions.template(arguments, variables=frozenset(data.real))
             template = replace(template, at=str(deferred.get("at", "")))
-            given = pure(template, data.resolved(deferred["input"]), data.real)
+            given = data.outcome(template, partial(pure, template), deferred["input"])
             hiding.add(_made(arguments, given, deferred["input"], data))
         else:
             given = data.resolved(arguments)
@@ -87,11 +88,10 @@ async def evaluate_with_secrets(evaluation: JsonObject, secrets: Secrets, egress
         else:
             what = expressions.template(source, variables=frozenset(data.real))
         what = replace(what, at=str(evaluation.get("at", "")))
-        value = data.resolved(input)
         if evaluation["how"] != "value":
             assert isinstance(what, Expression)
-            return test(what, value, data.real, strict=evaluation["how"] == "strict")
-        return data.kept(what, pure(what, value, data.real), input)
+            return data.outcome(what, partial(test, what, strict=evaluation["how"] == "strict"), input)
+        return data.kept(what, data.outcome(what, partial(pure, what), input), input)
 
     return await _hidden(work)
 
@@ -159,6 +159,24 @@ class _Data:
         self.values |= other.values
         self.real["authorization"] = other.real["authorization"]
         self.referring["authorization"] = other.referring["authorization"]
+
+    def outcome(
+        self, what: Expression | Template, evaluate: Callable[[Json, JsonObject], Json], input: Json
+    ) -> Json:
+        """What *evaluate* gives with the values. Why it fails is told only as far as it shows no part of them."""
+        try:
+            return evaluate(self.resolved(input), self.real)
+        except Fault as raised:
+            try:
+                evaluate(input, self.referring)
+            except Fault as referring:
+                shown = referring.error.detail
+                if self.resolved(shown) == raised.error.detail:
+                    raise fault("expression", str(self.references.hidden(shown))) from None
+        where = f", at {what.at}" if what.at else ""
+        raise fault(
+            "expression", f"an expression fails on the value of a secret, so that it is not told why{where}"
+        )
 
     def kept(self, what: Expression | Template, outcome: Json, input: Json) -> Json:
         """What the run may keep of *outcome*, which *what* yields with the values."""

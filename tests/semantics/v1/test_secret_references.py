@@ -216,10 +216,32 @@ async def test_a7_a_secret_that_is_not_there_is_an_authorization_fault(run: Any)
         assert (kind(fault), fault["status"], fault["instance"]) == ("authorization", 403, "/do/0/a")
 
 
-async def test_a7_an_expression_with_secrets_that_fails_tells_no_value(run: Any) -> None:
-    fault = await error(run, USE + "do: [{a: {set: {x: '${ $secrets.key | .deep }'}}}]")
-    assert (kind(fault), fault["instance"]) == ("expression", "/do/0/a")
-    assert KEY[:6] not in fault["detail"]
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("$secrets.key | .deep", "Cannot index"),
+        ("$secrets.key | error", "[redacted]"),
+        ('error("not \\($secrets.key)!")', "not [redacted]!"),
+        (".deep | ($secrets.key | length) as $n | .x.y.z", "/do/0/a/set/x"),
+        ("$secrets.key[0:6] | error", "not told why"),
+        ("$secrets.key | @base64 | tonumber", "not told why"),
+        ("$secrets.key | ascii_upcase | tonumber", "not told why"),
+    ],
+)
+async def test_a7_an_expression_with_secrets_that_fails_tells_no_value(
+    run: Any, expression: str, said: str
+) -> None:
+    encoded = base64.b64encode(KEY.encode()).decode()
+    call = "call: http, with: {method: get, endpoint: 'https://httpbin.org/get', query: {x: '${ %s }'}}"
+    for task in ("set: {x: '${ %s }'}", call):
+        body = f"do: [{{a: {{{task % expression}}}}}]"
+        fault = await error(run, USE + body, {"deep": "text", "x": "text"})
+        assert (kind(fault), fault["instance"]) == ("expression", "/do/0/a")
+        assert said.replace("set", "with/query" if "http" in body else "set") in fault["detail"], fault[
+            "detail"
+        ]
+        for part in (KEY[:6], KEY[:6].upper(), encoded[:6]):
+            assert part not in json.dumps(fault)
 
 
 @pytest.mark.parametrize(
