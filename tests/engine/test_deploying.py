@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ class Nobody:
     """Starts no runs."""
 
     async def start_by_events(
-        self, namespace: str, name: str, identity: str, events: Sequence[JsonObject]
+        self, namespace: str, name: str, identity: str, events: Sequence[JsonObject], **options: Any
     ) -> str:
         raise NotFound("workflow", f"{namespace}/{name}")
 

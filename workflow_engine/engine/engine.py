@@ -242,9 +242,18 @@ class Engine:
         return id
 
     async def start_by_events(
-        self, namespace: str, name: str, identity: str, events: Sequence[JsonObject]
+        self,
+        namespace: str,
+        name: str,
+        identity: str,
+        events: Sequence[JsonObject],
+        *,
+        received: datetime | None = None,
     ) -> str:
-        """Start the run that *events* trigger; the same *identity* starts at most one (router.md §6.7)."""
+        """Start the run that *events* trigger; the same *identity* starts at most one (router.md §6.7).
+
+        A run that is kept active hears what came since its first event was *received* (decision B19).
+        """
         definition = await self.definition(namespace, name, None)
         graph = definition.bundle.graph()
         trigger = graph.trigger
@@ -255,7 +264,7 @@ class Engine:
         given: Json = {} if by_state else [read(event, trigger.read) for event in events]
         start = _start_of(id, definition.bundle, graph, given, events if by_state else ())
         keys = None if by_state else correlation_keys(triggering(trigger), events)
-        await self._runtime.start(replace(start, correlated=keys, again=trigger.keeps))
+        await self._runtime.start(replace(start, correlated=keys, again=trigger.keeps, since=received))
         return id
 
     async def describe(self, run_id: str) -> RunDescription:

@@ -20,7 +20,8 @@ ENDED = frozenset({"cancelled", "faulted", "completed"})
 class Start:
     """A run to be started: *seeds* are the events that started it, for a 0.8 event state.
 
-    *again*: a run with this id that has ended may be followed by another one. *correlated*: events have
+    *again*: a run with this id that has ended may be followed by another one. *since*: it hears the events that came
+    since then, and not only since it started. *correlated*: events have
     started it and are its input; this is what they agree on.
     """
 
@@ -33,6 +34,7 @@ class Start:
     seeds: Sequence[JsonObject] = ()
     correlated: JsonObject | None = None
     again: bool = False
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

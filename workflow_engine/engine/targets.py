@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from workflow_engine.engine.runtime import Runtime
@@ -42,9 +43,15 @@ class StartsRuns(Protocol):
     """What starts a run for events that trigger it."""
 
     async def start_by_events(
-        self, namespace: str, name: str, identity: str, events: Sequence[JsonObject]
+        self,
+        namespace: str,
+        name: str,
+        identity: str,
+        events: Sequence[JsonObject],
+        *,
+        received: datetime | None = None,
     ) -> str:
-        """Start it, at most once for an *identity*, and return its id."""
+        """Start it, at most once for an *identity*, and return its id. *received*: when the first event was."""
 
 
 class WorkflowTarget:
@@ -57,7 +64,7 @@ class WorkflowTarget:
         namespace, name = delivery.target.get("namespace"), delivery.target.get("name")
         try:
             run_id = await self._engine.start_by_events(
-                str(namespace), str(name), delivery.identity, delivery.events
+                str(namespace), str(name), delivery.identity, delivery.events, received=delivery.received
             )
         except Unavailable as error:
             raise Retry(str(error), code="unavailable") from None

@@ -10,6 +10,7 @@ from workflow_engine.errors import NotFound
 from workflow_engine.events.subscriptions import RetryPolicy, Subscription
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.listening import triggering
+from workflow_engine.values import JsonObject
 
 OWN = "workflow:"
 """How the subscriptions of deployed workflows begin; they are not for others to change."""
@@ -41,12 +42,15 @@ class Triggers:
             with contextlib.suppress(NotFound):
                 await self._router.delete_subscription(id)
             return
+        target: JsonObject = {"kind": "workflow", "namespace": name.namespace, "name": name.name}
+        if graph.trigger.keeps:
+            target["received"] = True
         await self._router.put_subscription(
             Subscription(
                 id=id,
                 channel=graph.trigger.channel,
                 strategy=triggering(graph.trigger),
-                target={"kind": "workflow", "namespace": name.namespace, "name": name.name},
+                target=target,
                 retry=UNTIL_STARTED,
             )
         )

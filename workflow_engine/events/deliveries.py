@@ -7,7 +7,8 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
@@ -16,7 +17,7 @@ from workflow_engine.errors import NotFound, Unavailable
 from workflow_engine.events.cloudevents import decode
 from workflow_engine.events.outages import report
 from workflow_engine.events.recent import RecentBodies
-from workflow_engine.events.records import Position
+from workflow_engine.events.records import Position, moment
 from workflow_engine.events.spi import Again, Attempt, Done, Parked, Settled, Store
 from workflow_engine.events.subscriptions import FOREVER, MAX_TIMEOUT, RetryPolicy, Subscription
 from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Listening, Retry, Target
@@ -224,6 +225,8 @@ class Deliverer:
         positions = [Position.parse(text) for text in payload["events"]]
         events = await self._events(item.channel, positions)
         delivery = _delivery(item, payload, target, events)
+        if target.get("received") is True:
+            delivery = replace(delivery, received=await self._received(item.channel, positions[0]))
         started = self._now_us()
         if len(events) < len(positions):
             verdict = _Verdict("dead", "trimmed", "the event is not in the log any more")
@@ -254,6 +257,10 @@ class Deliverer:
             found = await self._store.fetch(channel, positions)
             bodies = [None if stored is None else stored.record.body for stored in found]
         return tuple(decode(body) for body in bodies if body is not None)
+
+    async def _received(self, channel: str, position: Position) -> datetime | None:
+        (found,) = await self._store.fetch(channel, [position])
+        return None if found is None else moment(found.time_us)
 
     async def _call(self, kind: str, delivery: Delivery, policy: RetryPolicy) -> _Verdict:
         target = self._targets.get(kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from workflow_engine.values import JsonObject
@@ -31,7 +32,8 @@ class Delivery:
 
     *id* is the same in every attempt. *identity* is 32 hexadecimal digits made of the subscription, the channel
     and the source and id of the last event: equal for the same cause, whatever happens to the store. *attempt*
-    counts from 1. *target* is what the subscription says. Positions are ``partition:offset``.
+    counts from 1. *target* is what the subscription says. Positions are ``partition:offset``. *received* is when the
+    first of the events was, for a target that asks for it (``received: true``).
     """
 
     id: str
@@ -43,6 +45,7 @@ class Delivery:
     attempt: int
     subscription: str | None = None
     listening: Listening | None = None
+    received: datetime | None = None
 
     @property
     def event(self) -> JsonObject:

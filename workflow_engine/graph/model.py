@@ -106,6 +106,7 @@ __all__ = [
     "Try",
     "Validate",
     "WorkflowName",
+    "keeps",
     "regions_of",
     "states_of",
     "transitions_of",
@@ -296,6 +297,11 @@ def walk(region: Region) -> Iterator[State]:
         yield state
         for inner in regions_of(state.action):
             yield from walk(inner)
+
+
+def keeps(graph: StateGraph) -> bool:
+    """Whether runs of *graph* that events have started are kept active (DSL 0.8)."""
+    return graph.trigger is not None and graph.trigger.keeps
 
 
 def states_of(graph: StateGraph) -> Iterator[State]:

@@ -10,16 +10,14 @@ from workflow_engine.errors import fault
 from workflow_engine.expressions import Expression
 from workflow_engine.filters import read
 from workflow_engine.graph.model import (
-    Emit,
     Event,
     Handler,
-    Region,
     State,
     Strategy,
     Transition,
     Trigger,
 )
-from workflow_engine.interpreter import publishing, subscribing
+from workflow_engine.interpreter import correlating, subscribing
 from workflow_engine.interpreter.dataflow import apply, merge
 from workflow_engine.interpreter.effects import Arrival, Expired, Listener, Place, Thunk
 from workflow_engine.interpreter.evaluation import evaluate, holds, pure, seconds, without_secrets
@@ -41,7 +39,7 @@ def specify(strategy: Strategy, data: Json, scope: Scope) -> JsonObject:
             if expected is not None:
                 rule["expect"] = pure(expected, data, scope)
             elif wanted.remembers:
-                known = _remembered(key, data, scope)
+                known = correlating.remembered(key, data, scope)
                 if known is not None:
                     rule["expect"] = known
             correlate[key] = rule
@@ -71,27 +69,6 @@ def triggering(trigger: Trigger) -> JsonObject:
     return spec
 
 
-def _remembered(key: str, data: Json, scope: Scope) -> Json:
-    """What the run knows of a correlation *key*: of its events, else of its input (decision B20); else null."""
-    known = scope.get("__correlation")
-    if isinstance(known, dict) and key in known:
-        return known[key]
-    workflow = scope.get("workflow")
-    given = workflow.get("input") if isinstance(workflow, dict) else None
-    members = given.items() if isinstance(given, dict) else ()
-    return next((value for name, value in members if name.lower() == key), None)
-
-
-def remember(run: Run, strategy: Strategy, index: int, event: JsonObject) -> None:
-    """Keep what *event*, which filter *index* took, says of the keys that the run does not know yet (B20)."""
-    if index >= len(strategy.filters) or not strategy.filters[index].remembers:
-        return
-    named = {name.lower(): value for name, value in event.items()}
-    for key, _, _ in strategy.filters[index].correlate:
-        if named.get(key) is not None:
-            run.correlation.setdefault(key, named[key])
-
-
 async def wait(run: Run, state: State, action: Event, frame: Frame) -> tuple[Json, Transition]:
     """Listen, take what arrives, and stop listening however it ends."""
     trigger = run.graph.trigger
@@ -99,7 +76,7 @@ async def wait(run: Run, state: State, action: Event, frame: Frame) -> tuple[Jso
         seeded = _seeded(action.strategy, run.seeds)
         frame.local |= {"arrived": seeded, "taken": [], "complete": True}
         for entry in seeded:
-            remember(run, action.strategy, *_pair(entry))
+            correlating.remember(run, action.strategy, *_pair(entry))
         if run.lifecycle is not None:
             run.lifecycle.correlating(state.id)
             run.lifecycle.correlated(state.id, specify(action.strategy, None, Scope({}, {})), run.seeds)
@@ -184,10 +161,17 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
         scope = state_scope(run, state, frame, input=frame.input)
         if action.messages is None:
             if action.ask is not None:
-                await _remember_question(run, action.ask, frame.input, scope)
+                await correlating.remember_question(run, action.ask, frame.input, scope)
             wanted = specify(action.strategy, frame.input, scope)
             if action.ask is not None:
-                wanted = _of_others(wanted, run)
+                wanted = correlating.narrowed(
+                    wanted, "startswith($__own) | not", {"__own": f"{run.effects.run_id}/"}
+                )
+            if run.begun_by:
+                known: list[Json] = [*run.begun_by]
+                wanted = correlating.narrowed(
+                    wanted, ". as $id | $__known | index([$id]) | not", {"__known": known}
+                )
         else:
             wanted = subscribing.specify(run, action.messages, scope)
         wanted = without_secrets(run, wanted)
@@ -218,7 +202,7 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
                 break
             local["complete"] = arrival.complete or arrival.ends
             if not arrival.ends:
-                remember(run, action.strategy, arrival.index, arrival.event)
+                correlating.remember(run, action.strategy, arrival.index, arrival.event)
                 arrived.append([arrival.index, _seen(run, action, arrival.event)])
     finally:
         if not local.get("complete") or "closes" in local:
@@ -234,29 +218,6 @@ async def _next(run: Run, state: State, frame: Frame, place: Place, number: int)
     if run.lifecycle is not None:
         run.lifecycle.goes_on(state, frame, number)
     return arrival
-
-
-async def _remember_question(run: Run, ask: Region, data: Json, scope: Scope) -> None:
-    """Keep what the events that are going to be published say of correlation: their answers say the same (B20)."""
-    for state in ask.states.values():
-        if isinstance(state.action, Emit):
-            attributes = await evaluate(state.action.event, data, scope)
-            publishing.remember(run, attributes if isinstance(attributes, dict) else {})
-
-
-def _of_others(spec: JsonObject, run: Run) -> JsonObject:
-    """*spec* without the run's own events: what it asks with is not the answer (decision B31)."""
-    filters_, scope = spec["filters"], spec.get("scope", {})
-    assert isinstance(filters_, list)
-    assert isinstance(scope, dict)
-    narrowed: list[Json] = []
-    for entry in filters_:
-        assert isinstance(entry, dict)
-        attributes = entry["attributes"]
-        assert isinstance(attributes, dict)
-        test: Json = {"expression": "startswith($__own) | not"}
-        narrowed.append({**entry, "attributes": {**attributes, "id": test}})
-    return {**spec, "filters": narrowed, "scope": {**scope, "__own": f"{run.effects.identity}/"}}
 
 
 async def _ask(run: Run, action: Event, frame: Frame) -> None:

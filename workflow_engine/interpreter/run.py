@@ -31,6 +31,7 @@ from workflow_engine.graph.model import (
     Switch,
     Transition,
     Try,
+    keeps,
 )
 from workflow_engine.interpreter import (
     compensation,
@@ -73,6 +74,7 @@ class Run:
         self.input = input
         self.effects = effects
         self.seeds = list(seeds)
+        self.begun_by = [str(seed.get("id")) for seed in seeds] if keeps(graph) else []
         self.counts: dict[str, int] = dict(counts or {})
         self.completed: list[str] = []
         self.correlation: JsonObject = {}
@@ -155,6 +157,7 @@ class Run:
             "counts": dict(self.counts),
             "started": self.started.timestamp(),
             "seeds": list(self.seeds),
+            "begun_by": list(self.begun_by),
             "nonce": None if self._references is None else self._references.nonce,
             "completed": list(self.completed),
             "correlation": dict(self.correlation),
@@ -171,6 +174,9 @@ class Run:
         self.counts = {state: count for state, count in counts.items() if isinstance(count, int)}
         self.started = datetime.fromtimestamp(started, UTC)
         self.seeds = [seed for seed in seeds if isinstance(seed, dict)]
+        begun_by = position.get("begun_by", [])
+        assert isinstance(begun_by, list)
+        self.begun_by = [str(id) for id in begun_by]
         nonce = position.get("nonce")
         self._references = References(nonce) if isinstance(nonce, str) else None
         completed, correlation = position.get("completed", []), position.get("correlation", {})

@@ -82,6 +82,7 @@ class TemporalEffects:
         self._listened = False
         self._pure = 0
         self.suspended = False
+        self.since: str | None = None
         self.graph = graph
         self.recent: deque[Progress] = deque(maxlen=RECENT)
         self._memo = memo
@@ -191,7 +192,7 @@ class TemporalEffects:
             "listen_id": place.id,
             "spec": listener.spec,
             "channel": listener.channel,
-            "since": workflow.info().workflow_start_time.isoformat(),
+            "since": self.since or workflow.info().workflow_start_time.isoformat(),
         }
         await self._tell_router("event.listen", [about], place)
         self._show(place, "listening for events")

@@ -105,6 +105,9 @@ class TemporalRuntime:
         args: list[Any] = [start.input, start.bundle]
         if start.seeds:
             args.append(list(start.seeds))
+        if start.since is not None:
+            args += [[], {}][len(args) - 2 :]
+            args[3] = {"since": start.since.isoformat()}
         policies = WorkflowIDReusePolicy
         reuse = policies.ALLOW_DUPLICATE if start.again else policies.REJECT_DUPLICATE
         memo = {**memo_of(name), **told_to(self._audience, correlated=start.correlated)}

@@ -52,6 +52,7 @@ class ServerlessWorkflow:
             effects = self._effects = TemporalEffects(
                 graph, workflow.memo_value(LIFECYCLE, None), workflow.memo_value(GENERATION, "")
             )
+            effects.since = before.get("since")
             effects.suspended = self._suspended
             for listen_id, message in self._early:
                 effects.arrived(listen_id, message)
