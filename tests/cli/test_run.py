@@ -221,6 +221,24 @@ def test_progress_is_shown_when_asked_for(write):
     assert "/do/0/add" in ended.err
 
 
+def test_what_a_workflow_logs_is_shown_with_its_progress(write):
+    body = """
+id: log
+specVersion: '0.8'
+functions: [{name: log, type: custom, operation: sysout}]
+states:
+  - name: A
+    type: operation
+    actions: [{functionRef: {refName: log, arguments: {message: '"n is \\(.n)"'}}}]
+    end: true
+"""
+    file = write("log.yaml", body)
+    ended = run(file, "--input", '{"n": 1}', "--verbose")
+    assert ended.json == {"n": 1}
+    assert "/states/0/actions/0: n is 1" in ended.err
+    assert "n is 1" not in run(file, "--input", '{"n": 1}').err
+
+
 class Holding:
     """A server that is asked and never answers."""
 

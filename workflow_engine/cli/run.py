@@ -118,6 +118,8 @@ async def _execute(
     from workflow_engine.cli.resources import LocalFiles
 
     shows = arguments.verbose or sys.stderr.isatty()
+    if shows:
+        _show_messages()
     documents = [
         (file, read_valid_document(file, warn=shows)) for file in (arguments.file, *arguments.workflow)
     ]
@@ -142,6 +144,13 @@ async def _execute(
         if any(problem.message.startswith("no AsyncAPI operation") for problem in error.problems):
             say("Give the AsyncAPI documents that it uses with --catalog SPEC.")
         raise
+
+
+def _show_messages() -> None:
+    """Show what `sysout` functions of DSL 0.8 say, as the progress is shown."""
+    messages = logging.getLogger("workflow_engine.sysout")
+    messages.setLevel(logging.INFO)
+    messages.handlers = [logging.StreamHandler(sys.stderr)]
 
 
 async def _on_temporal(job: _Job) -> int:

@@ -46,7 +46,7 @@ _SHAPE = {
     "tasks of it.",
     "conflicting-properties": "Properties stand side by side that exclude each other. Keep one of them.",
     "empty-object": "An object is empty where it must have at least one property.",
-    "ignored-property": "The property has no effect beside another one, as the specification says. Remove one of them.",
+    "ignored-property": "The property has no effect beside another one, or where it stands. Remove one of them.",
     "invalid-duration": "A duration is ISO 8601 text such as `PT1H30M`, in DSL 1.0 also an object such as "
     "`{minutes: 90}`; or an expression.",
     "invalid-name": "Namespace and name of a workflow have at most 63 letters, digits and inner hyphens; a dot "

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from tests.running import KEY
-from tests.semantics.v0_8.documents import error, kind, output, problems, refused, workflow
+from tests.semantics.v0_8.documents import error, kind, output, problems, refused, warnings, workflow
 from tests.semantics.v1.documents import pinned
 from tests.standins.greeter import PROTO, greeter
 from tests.standins.internet import Internet
@@ -223,6 +223,12 @@ def test_b41_what_is_wrong_with_a_policy_is_told(auth: str, function: str, code:
         for problem in problems(calling(auth, function).replace(", arguments: {}", ""))
     ]
     assert found == [(code, at)]
+
+
+def test_b41_a_policy_for_a_document_in_the_catalog_has_no_effect() -> None:
+    body = calling(BY_SECRETS[0], "type: asyncapi, operation: 'file://a.yaml#b', authRef: ours")
+    body = body.replace(", actionDataFilter: {toStateData: .found}", "")
+    assert warnings(body) == [("ignored-property", "/functions/0/authRef")]
 
 
 def test_two_policies_of_one_name_are_a_problem() -> None:

@@ -245,6 +245,9 @@ def check(lowering: WorkflowLowering, function: JsonObject, at: str) -> None:
             lowering.unsupported(
                 f"an expression in the `operation` of a function {why}: {written!r}", f"{at}/operation"
             )
+    elif kind == "asyncapi" and function.get("authRef"):
+        message = "`authRef` has no effect: the document is in the catalog, and not fetched"
+        lowering.warning("ignored-property", message, f"{at}/authRef")
     elif kind == "custom":
         custom.check(lowering, function, operation, at)
     else:
