@@ -50,8 +50,9 @@ class Call:
     ``at`` is then where they stand in the document, and ``policy`` that of the authentication whose credentials are
     `$authorization`.
 
-    A call with a *reception* receives messages for a listener until it is cancelled: it has no timeout, and goes on
-    elsewhere when its worker is lost. *reception* says where they go (`calls.context.Reception`).
+    A call with a *reception* receives messages for a listener until it has as many as were asked for, or is cancelled:
+    it has no timeout, and goes on elsewhere when its worker is lost. *reception* says where they go
+    (`calls.context.Reception`).
     """
 
     kind: str
@@ -172,6 +173,9 @@ class Effects(Protocol):
 
     async def call(self, call: Call, place: Place) -> Json:
         """Perform *call*; a `Fault` when it fails as a call. It is made again only if it was lost."""
+
+    async def never(self) -> None:
+        """Wait until this is cancelled."""
 
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
         """Store *event* durably in *channel*; one with the same source and id is there only once."""

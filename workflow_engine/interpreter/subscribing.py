@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine import expressions
@@ -81,8 +80,15 @@ async def bridged(
         scope = state_scope(run, state, frame, input=frame.input)
         reception["spec"] = run.outside(specify(run, messages, scope))
     bridge = Place(f"{place.id}/receive", place.state, f"{place.label}: receiving")
-    receive: Thunk[Any] = partial(run.effects.call, replace(call, reception=reception), bridge)
-    await run.effects.join([collect, receive], need=1, tolerant=False)
+
+    async def receive() -> None:
+        await run.effects.call(replace(call, reception=reception), bridge)
+        await (
+            run.effects.never()
+        )  # it has brought as many as were asked for; the run has not taken all of them yet
+
+    branches: list[Thunk[Any]] = [collect, receive]
+    await run.effects.join(branches, need=1, tolerant=False)
 
 
 def _source(run: Run, messages: Messages) -> str:

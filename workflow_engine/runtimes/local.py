@@ -257,6 +257,9 @@ class LocalRun:
         self._family.detached.append(self.scheduler.spawn(real))
         return None
 
+    async def never(self) -> None:
+        await Promise[None]()
+
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
         check_event(event)
         self.store(channel, event)

@@ -67,7 +67,7 @@ async def publish(
 
 
 async def receive(arguments: JsonObject, context: CallContext) -> Json:
-    """Put what the broker sends into the router's channel, until this is cancelled: the run has what it wants then.
+    """Put what the broker sends into the router's channel, until there is as much as was asked for, or it is cancelled.
 
     The first connection must succeed, or what is wrong is a fault; one that is lost later is made again. A message that
     the router refuses is a fault.
@@ -97,7 +97,6 @@ async def receive(arguments: JsonObject, context: CallContext) -> Json:
                     raise
                 await asyncio.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
                 tries += 1
-        await asyncio.Event().wait()  # the run has not taken all of it yet: it ends this when it has
     return None
 
 

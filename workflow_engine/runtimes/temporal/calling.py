@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
@@ -45,8 +46,11 @@ async def execute(
 
 
 async def receive(kind: str, arguments: JsonObject, about: JsonObject, label: str) -> Json:
-    """Make a call without end: another worker goes on with it soon after the one that does it is silent."""
-    return await workflow.execute_activity(  # type: ignore[no-any-return]
+    """Make a call without a limit of time: another worker goes on with it soon after the one that does it is silent.
+
+    When it is cancelled it is waited for, so that it takes nothing more from anywhere once the run goes on.
+    """
+    received: Json = await workflow.execute_activity(
         f"call.{kind}",
         args=[arguments, about],
         activity_id=str(about["place"]),
@@ -54,7 +58,12 @@ async def receive(kind: str, arguments: JsonObject, about: JsonObject, label: st
         start_to_close_timeout=CENTURY,
         heartbeat_timeout=SHORT_HEARTBEAT,
         retry_policy=UNTIL_IT_WORKS,
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError  # it had just ended by itself, and that is what the library tells
+    return received
 
 
 def summary(text: str) -> str:

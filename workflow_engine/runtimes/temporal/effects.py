@@ -169,6 +169,9 @@ class TemporalEffects:
                 memo={"namespace": name.namespace, "name": name.name, "version": name.version},
             )
 
+    async def never(self) -> None:
+        await workflow.wait_condition(lambda: False)
+
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
         check_event(event)
         self._show(place, f"publishing {event.get('type')}")
