@@ -43,7 +43,7 @@ from workflow_engine.interpreter.effects import SubRun
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.processes.leftovers import remove_leftovers
 from workflow_engine.processes.privacy import close_to_others
-from workflow_engine.runtimes.local import LocalRun, Outcome
+from workflow_engine.runtimes.local import LocalRun, Outcome, PerformCall
 from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.connection import connect
@@ -362,8 +362,12 @@ async def run_local(
     events: Sequence[JsonObject] = (),
     resources: Mapping[str, Json] | None = None,
     others: Sequence[str] = (),
+    watch: Callable[[PerformCall], PerformCall] = lambda perform: perform,
 ) -> tuple[Outcome, LocalRun]:
-    """Run one document in this process on a virtual clock; waiting takes no time, calls are real."""
+    """Run one document in this process on a virtual clock; waiting takes no time, calls are real.
+
+    *watch* may put something before each call.
+    """
     graphs: dict[str, StateGraph] = {}
 
     async def find(sub_run: SubRun) -> StateGraph:
@@ -387,7 +391,7 @@ async def run_local(
         local = LocalRun(
             graph,
             run_id=f"local-{uuid.uuid4()}",
-            perform=real_calls(egress, CALLERS, secrets, settings.own_processes, bounds),
+            perform=watch(real_calls(egress, CALLERS, secrets, settings.own_processes, bounds)),
             evaluate=real_evaluations(egress, secrets),
             find=find,
             audience=audience_of(settings),

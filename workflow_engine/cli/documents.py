@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import yaml
+
 from workflow_engine import dsl
 from workflow_engine.cli.inputs import read_bytes, shown
 from workflow_engine.cli.terminal import counted, say
 from workflow_engine.dsl.document import Limits
 from workflow_engine.errors import InvalidDocument, Problem
+from workflow_engine.values import JsonObject
 
 
 def read_document(file: str) -> dsl.Document:
@@ -27,6 +30,23 @@ def read_valid_document(file: str, *, warn: bool = False) -> dsl.Document:
         for problem in problems:
             say(problem.render(document.name))
     return document
+
+
+class _Readable(yaml.SafeDumper):
+    """YAML as people write it: text of several lines as a block."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Readable.add_representer(str, _text)
+
+
+def dumped(data: JsonObject) -> str:
+    """A document as YAML, its keys in their order."""
+    text: str = yaml.dump(data, Dumper=_Readable, sort_keys=False, width=110, allow_unicode=True)
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,12 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
                 """wfe run order.yaml --input '{"id": 7}'""",
                 "run:configure",
             ),
+            Command(
+                "migrate",
+                "write a DSL 1.0 document from one of DSL 0.8",
+                "wfe migrate greeting.sw.json -o greeting.yaml",
+                "migrate:configure",
+            ),
         ),
     ),
     (

@@ -44,15 +44,18 @@ class LocalFiles:
                 raise Rejected("twice", f"{shown(file)}: {error}") from None
         return cls(specs, neighbours=neighbours)
 
-    async def answers(self, document: Document, file: str) -> dict[str, Json]:
+    async def answers(self, document: Document, file: str, *, prefix: str = "") -> dict[str, Json]:
         """What this machine knows of the needs of *document*, which was read from *file*; by key.
 
-        What it does not know is left out. `InvalidDocument` names every file that is not there or not usable.
+        What it does not know is left out, and what is pinned under a key without that *prefix*. `InvalidDocument`
+        names every file that is not there or not usable.
         """
         folder = Path() if file == STDIN else Path(file).parent
         async with Egress(allow_private=False) as egress:
 
             async def answer(need: Need) -> Json:
+                if not need.key.startswith(prefix):
+                    raise Unanswered
                 return await self._answer(need, folder, egress)
 
             return await gather(document, answer, {})

@@ -29,6 +29,11 @@ class Expression:
     _program: Program = field(repr=False, compare=False)
     at: str = field(default="", kw_only=True, compare=False)
 
+    @property
+    def single(self) -> bool:
+        """Whether it has exactly one output, whatever the data; False where that is not known."""
+        return self._program.code.one is not None
+
     def evaluate(self, value: Json, scope: Mapping[str, Json]) -> Json:
         """Evaluate on *value* as ``.``: no output is null, one is itself, several are an array (A3).
 

@@ -1,0 +1,139 @@
+"""What an action of a 0.8 state does, as a task without its data flow: a call, a workflow, an exchange of events."""
+
+from __future__ import annotations
+
+from workflow_engine.dsl.migration import events, jq
+from workflow_engine.dsl.migration.writing import Writer, do, slug, task, version
+from workflow_engine.dsl.needs import rpc_parts
+from workflow_engine.dsl.v0_8.definitions import function_type, grpc_server
+from workflow_engine.values import Json, JsonObject
+
+_INSTEAD = {
+    "graphql": "write a `call: http` with `method: post` and `body: {query, variables}`",
+    "odata": "write a `call: http` with the options of the query in `query`",
+    "custom": "write a function in `use.functions` that does the same, and call it",
+}
+
+
+def operation(writer: Writer, body: JsonObject, at: str, name: str) -> tuple[JsonObject, bool]:
+    """The task, and whether it gives a result."""
+    if "subFlowRef" in body:
+        return _workflow(writer, body["subFlowRef"], f"{at}/subFlowRef")
+    if "eventRef" in body:
+        return _exchange(writer, body["eventRef"], f"{at}/eventRef")
+    reference, place = body.get("functionRef"), f"{at}/functionRef"
+    known: JsonObject = reference if isinstance(reference, dict) else {"refName": reference}
+    act, gives = _function(writer, known, place)
+    if known.get("invoke", "sync") == "async":
+        writer.differs(
+            place,
+            "1.0 has no call that nobody waits for: the run waits for its end, and goes on whether it fails or not",
+            "put what follows into another branch of a `fork` if it cannot wait",
+        )
+        writer.report.unordered = True
+        restored: JsonObject = {"output": {"as": "${ $input }"}}
+        act = {"try": do([(name, task(**act, **restored))]), "catch": {}}
+        gives = False
+    return act, gives
+
+
+def _function(writer: Writer, known: JsonObject, at: str) -> tuple[JsonObject, bool]:
+    lowering = writer.lowering
+    name = str(known.get("refName"))
+    definition, defined = lowering.functions[name]
+    kind, address = function_type(definition), str(definition.get("operation"))
+    given = known.get("arguments")
+    if kind == "expression":
+        writer.mapped("expression function -> `set`")
+        return {"set": jq.slot(writer.source(f"fn:{name}", at))}, True
+    arguments = None if given is None else writer.value(given, f"{at}/arguments")
+    endpoint: JsonObject = {"endpoint": _endpoint(writer, definition, defined, address)}
+    if kind == "asyncapi":
+        writer.mapped("asyncapi function -> `call: asyncapi`")
+        payload: Json = "${ . }" if arguments is None else arguments
+        sent: JsonObject = {"operation": address.rpartition("#")[2], "message": {"payload": payload}}
+        return {"call": "asyncapi", "with": {"document": endpoint, **sent}}, False
+    if kind == "rpc":
+        _, service, method = rpc_parts(address)
+        server = grpc_server(definition, service) or {}
+        asked: JsonObject = {"proto": endpoint, "service": server.get("service"), "method": method}
+        tls = server.get("$tls")
+        writer.mapped("rpc function -> `call: grpc`")
+        call: JsonObject = {"call": "grpc", "with": {**asked, "arguments": arguments or {}}}
+        return task(metadata=None if tls is None else {"tls": tls}, **call), True
+    if kind == "rest" and not address.startswith("rest:"):
+        writer.mapped("rest function -> `call: openapi`")
+        called: JsonObject = {"document": endpoint, "operationId": address.rpartition("#")[2]}
+        return {
+            "call": "openapi",
+            "with": {**called, **({"parameters": arguments} if arguments else {})},
+        }, True
+    hint = _INSTEAD.get(kind, "write the call that does the same")
+    writer.cannot(defined, f"a function of type `{kind}` is no call of 1.0: {name!r} does nothing now", hint)
+    return {"set": "${ {} }"}, True
+
+
+def _endpoint(writer: Writer, definition: JsonObject, at: str, address: str) -> Json:
+    """Where the description of a function is, with who reads it."""
+    uri = address.split("#", maxsplit=1)[0]
+    reference = definition.get("authRef")
+    if reference is None:
+        return uri
+    name = str(reference.get("resource") if isinstance(reference, dict) else reference)
+    if isinstance(reference, dict) and "invocation" in reference:
+        writer.differs(
+            f"{at}/authRef", "`invocation` is the `authentication` of each call in 1.0; it is left out"
+        )
+    writer.authentications.add(name)
+    return {"uri": uri, "authentication": {"use": name}}
+
+
+def _workflow(writer: Writer, reference: Json, at: str) -> tuple[JsonObject, bool]:
+    known: JsonObject = reference if isinstance(reference, dict) else {"workflowId": reference}
+    id, number = str(known.get("workflowId")), known.get("version")
+    name = slug(id)
+    if name != id:
+        writer.differs(at, f"the name {id!r} is none of 1.0; the workflow is called {name!r} now")
+    flow: JsonObject = {
+        "namespace": "default",
+        "name": name,
+        "version": "latest" if number is None else version(str(number)),
+        "input": "${ . }",
+    }
+    writer.mapped("`subFlowRef` -> `run: workflow`")
+    writer.report.unordered |= known.get("invoke") == "async"
+    if known.get("invoke", "sync") != "async":
+        return {"run": {"workflow": flow}}, True
+    if known.get("onParentComplete", "terminate") != "continue":
+        writer.differs(
+            at, "1.0 does not end a workflow with the one that started it: it goes on to its own end"
+        )
+    return {"run": {"workflow": flow, "await": False}}, False
+
+
+def _exchange(writer: Writer, given: Json, at: str) -> tuple[JsonObject, bool]:
+    assert isinstance(given, dict)
+    ask = events.emit(writer, given, "triggerEventRef", at)
+    if given.get("invoke", "sync") == "async":
+        writer.mapped("`eventRef` without waiting -> `emit`")
+        return ask, False
+    name = str(given.get("resultEventRef"))
+    trigger, _ = writer.lowering.events.get(str(given.get("triggerEventRef")), ({}, ""))
+    answer, _ = writer.lowering.events.get(name, ({}, ""))
+    wanted = events.wanted(writer, name, f"{at}/resultEventRef")
+    if trigger.get("type") == answer.get("type"):
+        attributes = wanted["with"]
+        assert isinstance(attributes, dict)
+        attributes["id"] = '${ startswith($workflow.id + "/") | not }'
+        writer.differs(
+            at, "the question is told from the answer by its id, which begins with that of the run"
+        )
+    read = "data" if answer.get("dataOnly", True) is not False else "envelope"
+    timeout = given.get("resultEventTimeout")
+    listen = task(
+        listen={"to": {"one": wanted}, "read": read},
+        timeout=None if timeout is None else writer.timeout(timeout, f"{at}/resultEventTimeout"),
+    )
+    writer.mapped("`eventRef` -> `emit`, then `listen`")
+    ask["output"] = {"as": "${ $input }"}
+    return {"do": do([(f"produce {given.get('triggerEventRef')}", ask), (f"await {name}", listen)])}, True

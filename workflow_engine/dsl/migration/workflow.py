@@ -1,0 +1,108 @@
+"""Write a whole 0.8 document as one of DSL 1.0: its states become tasks of one list, which ``then`` leads through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from workflow_engine.dsl import definition_files
+from workflow_engine.dsl.document import Document
+from workflow_engine.dsl.lowering import in_order
+from workflow_engine.dsl.migration import surroundings
+from workflow_engine.dsl.migration.report import Migrated, StateReport
+from workflow_engine.dsl.migration.switches import data_switch, event_switch
+from workflow_engine.dsl.migration.transitions import Ways
+from workflow_engine.dsl.migration.wrapping import plain
+from workflow_engine.dsl.migration.writing import Tasks, Writer, ordered, unused
+from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
+from workflow_engine.errors import InvalidDocument, Rejected
+from workflow_engine.graph.model import GoTo
+from workflow_engine.values import Json, JsonObject
+
+
+def migrate(document: Document, resources: Mapping[str, Json] | None = None) -> Migrated:
+    """*document*, which is of DSL 0.8, as one of DSL 1.0; *resources* are the definitions that are in other files.
+
+    `InvalidDocument` when it has problems, `Rejected` when definitions are missing. What this engine alone does not
+    support is no problem here.
+    """
+    lowering = WorkflowLowering(document, resources)
+    for kind, address in definition_files.referenced(lowering.data):
+        raise Rejected(
+            "unresolved", f"the {kind} are in {address}, which was not found: they are needed to migrate"
+        )
+    lowering.lower()
+    fatal = [
+        problem
+        for problem in lowering.problems
+        if problem.severity == "error" and not problem.code.startswith("unsupported")
+    ]
+    if fatal:
+        raise InvalidDocument(in_order(fatal), name=document.name)
+    writer = Writer(lowering)
+    tasks = _tasks(writer)
+    return Migrated(surroundings.document(writer, tasks), writer.report)
+
+
+def _tasks(writer: Writer) -> list[Json]:
+    """The list of the workflow: the first state first, the others that can be come to in their order."""
+    lowering = writer.lowering
+    start = lowering.start.state if isinstance(lowering.start, GoTo) else "/states/0"
+    used: set[str] = set()
+    names = {
+        f"/states/{number}": unused(str(state.get("name")), used)
+        for number, state in enumerate(lowering.states)
+    }
+    ways = Ways(writer, used, dict(names), start)
+    again = ""
+    if lowering.starts_by_event:
+        # Who comes back to the state that the run started with waits for its events anew.
+        again = ways.names[start] = unused(f"{names[start]} again", used)
+    written: dict[str, Tasks] = {
+        start: _state(writer, ways, start, names[start], starts=lowering.starts_by_event)
+    }
+    done: set[str] = set() if again else {start}
+    while waiting := [id for id in ways.reached if id not in done]:
+        id = waiting[0]
+        done.add(id)
+        key = id + "#again" if id == start else id
+        written[key] = _state(writer, ways, id, ways.names[id], starts=False)
+    for id, name in names.items():
+        if id not in written:
+            body = lowering.body_of(id)
+            left = StateReport(str(body.get("name")), id, str(body.get("type")))
+            left.mapped.append(f"nothing in 1.0 leads to it: there is no task {name!r}")
+            writer.report.states.append(left)
+    writer.state = None
+    writer.report.states.sort(key=lambda state: _number(state.pointer))
+    first = {start: 0, start + "#again": 1}
+    order = sorted(written, key=lambda key: (first.get(key, 2), _number(key)))
+    return _listed([pair for key in order for pair in written[key]])
+
+
+def _number(id: str) -> int:
+    return int(id.split("#", maxsplit=1)[0].rpartition("/")[2])
+
+
+def _state(writer: Writer, ways: Ways, id: str, name: str, *, starts: bool) -> Tasks:
+    """The tasks that the state with the pointer *id* becomes, the first of them called *name*."""
+    body = writer.lowering.body_of(id)
+    writer.state = StateReport(str(body.get("name")), id, str(body.get("type")))
+    writer.report.states.append(writer.state)
+    if body.get("type") != "switch":
+        tasks = plain(writer, ways, body, id, name, starts=starts)
+    elif "eventConditions" in body:
+        tasks = event_switch(writer, ways, body, id, name)
+    else:
+        tasks = data_switch(writer, ways, body, id, name)
+    writer.state.tasks = [task for task, _ in tasks]
+    return tasks
+
+
+def _listed(tasks: Tasks) -> list[Json]:
+    """The list; where a task goes on with the next one it need not say so."""
+    listed: list[Json] = []
+    for number, (name, body) in enumerate(tasks):
+        following = tasks[number + 1][0] if number + 1 < len(tasks) else None
+        made: JsonObject = {key: value for key, value in body.items() if key != "then" or value != following}
+        listed.append({name: ordered(made)})
+    return listed
