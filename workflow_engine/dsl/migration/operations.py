@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from workflow_engine.dsl.migration import events, jq
 from workflow_engine.dsl.migration.writing import Writer, do, slug, task, version
-from workflow_engine.dsl.needs import rpc_parts
-from workflow_engine.dsl.v0_8.definitions import function_type, grpc_server
+from workflow_engine.dsl.v0_8 import authentication, custom
+from workflow_engine.dsl.v0_8.functions import grpc_server
+from workflow_engine.dsl.v0_8.operations import function_type, operation_of, rpc_parts
+from workflow_engine.expressions import unwrap
 from workflow_engine.values import Json, JsonObject
 
 _INSTEAD = {
@@ -41,51 +45,96 @@ def _function(writer: Writer, known: JsonObject, at: str) -> tuple[JsonObject, b
     lowering = writer.lowering
     name = str(known.get("refName"))
     definition, defined = lowering.functions[name]
-    kind, address = function_type(definition), str(definition.get("operation"))
-    given = known.get("arguments")
+    address = operation_of(definition, lowering.data) or str(definition.get("operation"))
+    kind = function_type(definition, address)
     if kind == "expression":
         writer.mapped("expression function -> `set`")
         return {"set": jq.slot(writer.source(f"fn:{name}", at))}, True
+    given = known.get("arguments")
+    if kind == "custom" and custom.is_rest(address):
+        return _request(writer, definition, address, given if isinstance(given, dict) else None, at), True
     arguments = None if given is None else writer.value(given, f"{at}/arguments")
-    endpoint: JsonObject = {"endpoint": _endpoint(writer, definition, defined, address)}
+    endpoint: JsonObject = {"endpoint": _endpoint(writer, definition, address)}
+    policy = _invoking(writer, definition)
     if kind == "asyncapi":
         writer.mapped("asyncapi function -> `call: asyncapi`")
         payload: Json = "${ . }" if arguments is None else arguments
         sent: JsonObject = {"operation": address.rpartition("#")[2], "message": {"payload": payload}}
-        return {"call": "asyncapi", "with": {"document": endpoint, **sent}}, False
+        return {"call": "asyncapi", "with": {"document": endpoint, **sent, **policy}}, False
     if kind == "rpc":
         _, service, method = rpc_parts(address)
         server = grpc_server(definition, service) or {}
-        asked: JsonObject = {"proto": endpoint, "service": server.get("service"), "method": method}
-        tls = server.get("$tls")
+        found = server.get("service")
+        where: JsonObject = {**(found if isinstance(found, dict) else {}), **policy}
+        asked: JsonObject = {
+            "proto": endpoint,
+            "service": where,
+            "method": method,
+            "arguments": arguments or {},
+        }
         writer.mapped("rpc function -> `call: grpc`")
-        call: JsonObject = {"call": "grpc", "with": {**asked, "arguments": arguments or {}}}
-        return task(metadata=None if tls is None else {"tls": tls}, **call), True
-    if kind == "rest" and not address.startswith("rest:"):
+        tls = server.get("$tls")
+        return task(metadata=None if tls is None else {"tls": tls}, call="grpc", with_=asked), True
+    if kind == "rest":
         writer.mapped("rest function -> `call: openapi`")
         called: JsonObject = {"document": endpoint, "operationId": address.rpartition("#")[2]}
-        return {
-            "call": "openapi",
-            "with": {**called, **({"parameters": arguments} if arguments else {})},
-        }, True
+        if arguments:
+            called["parameters"] = arguments
+        return {"call": "openapi", "with": {**called, **policy}}, True
     hint = _INSTEAD.get(kind, "write the call that does the same")
-    writer.cannot(defined, f"a function of type `{kind}` is no call of 1.0: {name!r} does nothing now", hint)
+    writer.cannot(
+        f"{defined}/operation",
+        f"a function of type `{kind}` is no call of 1.0: {name!r} does nothing now",
+        hint,
+    )
     return {"set": "${ {} }"}, True
 
 
-def _endpoint(writer: Writer, definition: JsonObject, at: str, address: str) -> Json:
+def _request(
+    writer: Writer, definition: JsonObject, address: str, arguments: JsonObject | None, at: str
+) -> JsonObject:
+    """``rest:METHOD:URL``, one HTTP request."""
+    lowered = custom.lower(writer.lowering, definition, address, arguments, at)
+    given: JsonObject = {} if lowered is None else lowered[1]
+    known: JsonObject = {
+        key: value for key, value in given.items() if value != {} and not key.startswith("$")
+    }
+    variables = given.get("$uri_variables")
+    url = str(known.get("endpoint"))
+    for variable, value in (variables if isinstance(variables, dict) else {}).items():
+        inner = unwrap(value) if isinstance(value, str) else None
+        part = jq.literal(value) if inner is None else inner.strip()
+        placed = f"${{ {part} | @uri }}".replace("\\", r"\\")
+        url = re.sub(r"\{\s*" + re.escape(variable) + r"\s*\}", placed, url)
+    known["endpoint"] = url
+    policy = _invoking(writer, definition)
+    name = definition.get("authRef")
+    if not policy and isinstance(name, str):
+        writer.authentications.add(name)
+        policy = {"authentication": {"use": name}}
+    if policy:
+        known["endpoint"] = {"uri": known.get("endpoint"), **policy}
+    writer.mapped("`rest:` function -> `call: http`")
+    return {"call": "http", "with": writer.value(known, f"{at}/arguments")}
+
+
+def _endpoint(writer: Writer, definition: JsonObject, address: str) -> Json:
     """Where the description of a function is, with who reads it."""
     uri = address.split("#", maxsplit=1)[0]
-    reference = definition.get("authRef")
-    if reference is None:
+    name = definition.get("authRef")
+    if not isinstance(name, str):
         return uri
-    name = str(reference.get("resource") if isinstance(reference, dict) else reference)
-    if isinstance(reference, dict) and "invocation" in reference:
-        writer.differs(
-            f"{at}/authRef", "`invocation` is the `authentication` of each call in 1.0; it is left out"
-        )
     writer.authentications.add(name)
     return {"uri": uri, "authentication": {"use": name}}
+
+
+def _invoking(writer: Writer, definition: JsonObject) -> JsonObject:
+    """Who calls the function, where the document alone is not what is secured (decision B41)."""
+    name, _ = authentication.invoking_name(definition)
+    if name is None:
+        return {}
+    writer.authentications.add(name)
+    return {"authentication": {"use": name}}
 
 
 def _workflow(writer: Writer, reference: Json, at: str) -> tuple[JsonObject, bool]:

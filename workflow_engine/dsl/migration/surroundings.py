@@ -174,6 +174,7 @@ def _use(writer: Writer, data: JsonObject) -> JsonObject:
     return use
 
 
+_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a kind of token
 _GRANTS = {
     "clientCredentials": "client_credentials",
     "password": "password",
@@ -192,18 +193,20 @@ def _policy(writer: Writer, item: JsonObject, at: str) -> JsonObject:
     known: JsonObject = properties if isinstance(properties, dict) else {}
     if scheme != "oauth2":
         return {scheme: {key: value for key, value in known.items() if key != "metadata"}}
-    made: JsonObject = {
-        "authority": known.get("authority"),
-        "grant": _GRANTS.get(str(known.get("grantType"))),
-    }
+    metadata = known.get("metadata")
+    endpoint = metadata.get("tokenEndpoint") if isinstance(metadata, dict) else None
+    grant = str(known.get("grantType"))
+    made: JsonObject = {"authority": known.get("authority"), "grant": _GRANTS.get(grant, grant)}
+    if endpoint is not None:
+        made["endpoints"] = {"token": endpoint}
     client = {"id": known.get("clientId"), "secret": known.get("clientSecret")}
     made["client"] = {key: value for key, value in client.items() if value is not None}
     for key in ("scopes", "username", "password", "audiences"):
         if known.get(key) is not None:
             made[key] = known[key]
     if known.get("subjectToken") is not None:
-        made["subject"] = {
-            "token": known["subjectToken"],
-            "type": "urn:ietf:params:oauth:token-type:access_token",
-        }
-    return {"oauth2": made}
+        made["subject"] = {"token": known["subjectToken"], "type": _TOKEN}
+    for key in ("requestedSubject", "requestedIssuer"):
+        if key in known:
+            writer.differs(f"{at}/properties/{key}", f"1.0 has no `{key}`: it is left out")
+    return {"oidc" if endpoint is None else "oauth2": made}

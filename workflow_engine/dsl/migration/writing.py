@@ -10,6 +10,7 @@ from typing import TypeAlias
 from workflow_engine import expressions
 from workflow_engine.dsl.migration import jq
 from workflow_engine.dsl.migration.report import Kind, Note, Report, StateReport
+from workflow_engine.dsl.v0_8.variables import CONSTANTS
 from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
 from workflow_engine.expressions import members, translated
 from workflow_engine.values import Duration, Json, JsonObject
@@ -38,7 +39,6 @@ _ORDER = (
 )
 """In what order the parts of a task are read best."""
 _SECRETS = re.compile(r"\$SECRETS?\b")
-_CONSTANTS = frozenset({"CONST"})
 _SLUG = re.compile(r"[^a-zA-Z0-9]+")
 
 
@@ -93,7 +93,7 @@ class Writer:
 
     def source(self, text: Json, at: str) -> str:
         """The jq of an expression, with the constants that it names before it."""
-        return self._bound(self.lowering.expression(text, _CONSTANTS | self.variables, at).source)
+        return self._bound(self.lowering.expression(text, CONSTANTS | self.variables, at).source)
 
     def one(self, text: Json, at: str) -> str:
         """As `source`, so that it can stand in a larger expression."""
@@ -104,11 +104,11 @@ class Writer:
 
     def condition(self, text: Json, at: str) -> str:
         """The jq of an expression that holds or does not."""
-        return self._bound(self.lowering.condition(text, _CONSTANTS | self.variables, at).source)
+        return self._bound(self.lowering.condition(text, CONSTANTS | self.variables, at).source)
 
     def value(self, value: Json, at: str) -> Json:
         """A value with expressions inside."""
-        return self._translated(self.lowering.template(value, _CONSTANTS | self.variables, at).source)
+        return self._translated(self.lowering.template(value, CONSTANTS | self.variables, at).source)
 
     def _translated(self, value: Json) -> Json:
         if isinstance(value, dict):
@@ -124,7 +124,7 @@ class Writer:
             if name is not None:
                 self.secrets.add(name)
         source = _SECRETS.sub("$secrets", source)
-        used = [name for _, name in members(f"${{{source}\n}}", _CONSTANTS)]
+        used = [name for _, name in members(f"${{{source}\n}}", CONSTANTS)]
         if not used:
             return source.strip("\n")
         known: JsonObject = {name: self.constants.get(name) for name in used if name is not None}
