@@ -83,6 +83,17 @@ states:
     assert [(each.code, each.pointer) for each in problems(body % "Nowhere")] == [("unknown-state", place)]
 
 
+async def test_b18_a_workflow_that_compensates_may_have_a_state_before_its_end_too(run: Any) -> None:
+    body = """
+timeouts: {workflowExecTimeout: {duration: PT1H, runBefore: Late}}
+states:
+  - {name: A, type: inject, data: {a: 1}, compensatedBy: Undo, end: {compensate: true}}
+  - {name: Late, type: inject, data: {late: true}, end: true}
+  - {name: Undo, type: inject, data: {undone: true}, usedForCompensation: true}
+"""
+    assert await output(run, body) == {"a": 1, "undone": True}
+
+
 FORK = """
 %s
 states:

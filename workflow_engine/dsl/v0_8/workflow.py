@@ -85,6 +85,7 @@ class WorkflowLowering(Lowering):
         lowered = {
             f"/states/{number}": self._state(number, state) for number, state in enumerate(self.states)
         }
+        self.compensating = False
         timeout, interrupt = workflow_timeout(self)
         root, before_end = regions.divided(self, lowered)
         constants = self.data.get("constants")
