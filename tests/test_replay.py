@@ -54,3 +54,22 @@ async def test_a_history_that_the_code_does_not_follow_is_noticed() -> None:
     assert changed != text
     with pytest.raises(Exception, match=r"[Nn]ondeterminism|TMPRL"):
         await replayer().replay_workflow(WorkflowHistory.from_json("x", changed))
+
+
+KINDS = (
+    "http",
+    "openapi",
+    "grpc",
+    "asyncapi",
+    "asyncapi.receive",
+    "mcp",
+    "a2a",
+    "shell",
+    "script",
+    "container",
+)
+
+
+def test_a_history_of_every_kind_of_call_is_kept() -> None:
+    kept = "".join(file.read_text() for file in FILES)
+    assert [kind for kind in KINDS if f'"call.{kind}"' not in kept] == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 from tests.semantics.v0_8 import documents as old
 from tests.semantics.v1.documents import event, workflow
+from tests.standins.petstore import SWAGGER
+from workflow_engine.calls.openapi_pruning import prune
 from workflow_engine.values import Json, JsonObject
 
 
@@ -20,6 +23,12 @@ class Recorded:
     resources: JsonObject = field(default_factory=dict)
     status: str = "completed"
     child: str = ""
+
+
+def pinned_operation(operation: str) -> JsonObject:
+    """What a deployment pins of an operation of the pet store."""
+    uri = "https://petstore.swagger.io/v2/swagger.json"
+    return {f"{uri}#{operation}": {"uri": uri, "base": uri, "content": json.dumps(prune(SWAGGER, operation))}}
 
 
 CHILD = workflow("do: [{pause: {wait: PT0.01S}}, {double: {set: {n: '${ .n * 2 }'}}}]", name="child")
@@ -448,5 +457,57 @@ RUNS = {
             """
         ),
         {"a": 1},
+    ),
+    "described": Recorded(
+        workflow(
+            """
+            do:
+              - find:
+                  call: openapi
+                  with:
+                    document: {endpoint: 'https://petstore.swagger.io/v2/swagger.json'}
+                    operationId: getPetById
+                    parameters: {petId: 1}
+                  output: {as: .name}
+              - tell:
+                  call: asyncapi
+                  with: {operation: 'file://chat.yaml#note', message: {payload: {name: '${ . }'}}}
+              - contain:
+                  try: [{run: {run: {container: {image: nowhere}}}}]
+                  catch: {errors: {with: {type: configuration}}}
+            """
+        ),
+        resources={
+            **pinned_operation("getPetById"),
+            "file://chat.yaml#note": {
+                "operation": "note",
+                "service": "chat",
+                "channel": "notes",
+                "workflow_may": "publish",
+                "messages": [{"name": "note"}],
+            },
+        },
+    ),
+    "control": Recorded(
+        workflow(
+            """
+            use:
+              functions: {double: {set: {n: '${ .n * 2 }'}}}
+              errors: {odd: {type: 'https://e.example/odd', status: 422}}
+            do:
+              - twice: {call: double, with: {n: '${ .n }'}}
+              - choose: {switch: [{much: {when: .n > 100, then: end}}, {little: {then: inner}}]}
+              - never: {raise: {error: odd}}
+              - inner:
+                  do:
+                    - guard:
+                        try: [{no: {raise: {error: odd}}}]
+                        catch: {as: e, do: [{note: {set: {n: 5, was: '${ $e.status }'}}}]}
+                    - pause: {wait: PT0.01S}
+                    - out: {set: {n: '${ .n }', was: '${ .was }'}, then: exit}
+                    - skipped: {raise: {error: odd}}
+            """
+        ),
+        {"n": 2},
     ),
 }
