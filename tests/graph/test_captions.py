@@ -65,8 +65,11 @@ from workflow_engine.values import Duration
         ("script", {"language": "python", "code": "1"}, "script python"),
         ("shell", {"command": "ls -l"}, "shell ls -l"),
         ("container", {"image": "alpine"}, "container alpine"),
-        ("graphql", {"endpoint": "https://c.io/graphql"}, "graphql https://c.io/graphql"),
-        ("odata", {}, "odata"),
+        ("graphql", {"operation": "query", "field": "pet"}, "graphql query pet"),
+        ("odata", {"service": "https://c.io/v4", "entitySet": "People"}, "odata People"),
+        ("custom", {"names": ["reserve"], "arguments": {}}, "custom reserve"),
+        ("telex", {"endpoint": "https://c.io/telex"}, "telex https://c.io/telex"),
+        ("telex", {}, "telex"),
         ("http", "${ .all }", "http ${ .all }"),
     ],
 )
