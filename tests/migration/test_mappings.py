@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,165 +18,8 @@ from workflow_engine.dsl import migration
 from workflow_engine.dsl.migration.report import Report
 
 INC = "functions: [{name: inc, type: expression, operation: '{n: ((.n // 0) + 1)}'}]\n"
-NAMED = "functions: [{name: n, type: expression, operation: '.n'}]\n"
 
-BODIES: dict[str, tuple[str, str, list[Any]]] = {
-    "inject merges deep and joins arrays": (
-        "states: [{name: A, type: inject, data: {a: {b: 1}, l: [1, 2], s: x}, end: true}]",
-        "set:",
-        [{}, {"a": {"c": 2}, "l": [2, 3]}, {"l": "scalar", "s": [1], "a": None}],
-    ),
-    "inject evaluates and constants are put in": (
-        "constants: {k: {v: 3}}\nstates: [{name: A, type: inject, data: {a: '${ .x + $CONST.k.v }', t: 'is ${ .x }'}, end: true}]",
-        "as $CONST",
-        [{"x": 1}, {"x": 2.5}],
-    ),
-    "sleep waits": (
-        "states: [{name: A, type: sleep, duration: PT2S, transition: B}, {name: B, type: inject, data: {b: 1}, end: true}]",
-        "wait: PT2S",
-        [{}],
-    ),
-    "days after the T are seconds": (
-        "states: [{name: A, type: sleep, duration: PT2D, end: true}]",
-        "seconds: 172800",
-        [{"a": 1}],
-    ),
-    "state data is filtered on its way in and out": (
-        INC
-        + "states: [{name: A, type: operation, stateDataFilter: {input: '${ .in }', output: '${ {o: .n} }'}, "
-        "actions: [{functionRef: inc}], end: true}]",
-        "do:",
-        [{"in": {"n": 4}}, {"n": 1}, {"in": None, "n": 3}],
-    ),
-    "a filter that gives no object keeps its name between states": (
-        "states:\n- {name: A, type: inject, data: {v: 7}, stateDataFilter: {output: '${ .v }'}, transition: B}\n"
-        "- {name: B, type: inject, data: {w: 1}, end: true}",
-        "object",
-        [{}, {"v": 1}],
-    ),
-    "a filter that gives no object is the output at the end": (
-        "states: [{name: A, type: inject, data: {v: [7]}, stateDataFilter: {output: '${ .v }'}, end: true}]",
-        "output",
-        [{}],
-    ),
-    "an action sees what it is given and puts its result where it belongs": (
-        INC
-        + "states: [{name: A, type: operation, end: true, actions: [{functionRef: inc, actionDataFilter: "
-        "{fromStateData: '${ .in }', results: '${ .n }', toStateData: '${ .out.list }'}}]}]",
-        "$task.input",
-        [{"in": {"n": 1}}, {"in": {"n": 1}, "out": {"list": [5]}}, {"in": {"n": 1}, "out": {"list": [2]}}],
-    ),
-    "results that are not used leave the data alone": (
-        INC
-        + "states: [{name: A, type: operation, end: true, actions: [{functionRef: inc, actionDataFilter: {useResults: false}}]}]",
-        "$input",
-        [{"n": 1}],
-    ),
-    "a result that is no object has a name": (
-        NAMED
-        + "states: [{name: A, type: operation, end: true, actions: [{functionRef: n}, {functionRef: n, "
-        "actionDataFilter: {results: '${ . }'}}]}]",
-        "response",
-        [{"n": 1}, {"n": [1]}, {"n": None}, {"n": {"m": 1}}],
-    ),
-    "several results are an array": (
-        "functions: [{name: f, type: expression, operation: '.l[]'}]\n"
-        "states: [{name: A, type: operation, end: true, actions: [{functionRef: f, actionDataFilter: {results: '.[]'}}]}]",
-        "length > 1",
-        [{"l": [1, 2]}, {"l": [[1, 2]]}, {"l": [[3]]}],
-    ),
-    "a condition skips an action with its sleeps": (
-        INC
-        + "states: [{name: A, type: operation, end: true, actions: [{functionRef: inc, condition: '${ .n > 1 }', "
-        "sleep: {before: PT1S, after: '${ \"PT\\(.n)S\" }'}}, {functionRef: inc}]}]",
-        "if:",
-        [{"n": 1}, {"n": 2}],
-    ),
-    "actions side by side change copies": (
-        INC
-        + "states: [{name: A, type: operation, actionMode: parallel, end: true, actions: [{functionRef: inc}, "
-        "{functionRef: inc, actionDataFilter: {toStateData: .other}}]}]",
-        "fork:",
-        [{"n": 1}, {}],
-    ),
-    "branches are merged in their order": (
-        INC
-        + "states: [{name: A, type: parallel, end: true, branches: [{name: b, actions: [{functionRef: inc}, {functionRef: inc}]}, "
-        "{name: c, actions: [{functionRef: inc, actionDataFilter: {results: '{n: 9, l: [1]}'}}]}]}]",
-        "fork:",
-        [{"n": 1, "l": [0]}, {}],
-    ),
-    "a switch takes the first condition that holds": (
-        "states:\n- {name: A, type: switch, dataConditions: [{condition: '${ .n > 2 }', transition: B}, {name: small, "
-        "condition: '${ .n > 1 }', end: true}], defaultCondition: {transition: C}}\n"
-        "- {name: B, type: inject, data: {big: true}, end: true}\n- {name: C, type: inject, data: {none: true}, end: true}",
-        "switch:",
-        [{"n": 3}, {"n": 2}, {"n": 1}],
-    ),
-    "states may go back, and the first one need not stand first": (
-        INC
-        + "start: B\nstates:\n- {name: end, type: inject, data: {done: true}, end: true}\n"
-        "- {name: B, type: operation, actions: [{functionRef: inc}], transition: C}\n"
-        "- {name: C, type: switch, dataConditions: [{condition: '${ .n < 4 }', transition: B}], defaultCondition: {transition: end}}",
-        "end state",
-        [{"n": 1}, {}],
-    ),
-    "foreach collects": (
-        "functions: [{name: f, type: expression, operation: '.it * $it + .k'}]\n"
-        "states: [{name: A, type: foreach, inputCollection: .l, iterationParam: it, outputCollection: .out, "
-        "actions: [{functionRef: f}], end: true}]",
-        "for:",
-        [{"l": [1, 2, 2], "k": 1}, {"l": [], "k": 1}, {"l": [3], "k": 0, "out": [9]}, {"k": 1}, {"l": 5, "k": 1}],
-    ),
-    "foreach keeps the last result of several actions": (
-        INC
-        + "states: [{name: A, type: foreach, mode: sequential, inputCollection: .l, outputCollection: .out, end: true, actions: "
-        "[{functionRef: inc}, {functionRef: inc, condition: '${ .item > 1 }', sleep: {before: '${ \"PT\\(.item)S\" }'}}]}]",
-        "results",
-        [{"l": [1, 2], "n": 5}],
-    ),
-    "foreach without a collection for results changes nothing": (
-        INC + "states: [{name: A, type: foreach, inputCollection: .l, actions: [{functionRef: inc}], end: true}]",
-        "$task.input",
-        [{"l": [1, 2], "n": 5}],
-    ),
-    "names that 1.0 has taken are not variables": (
-        "functions: [{name: f, type: expression, operation: '.input'}]\n"
-        "states: [{name: A, type: foreach, inputCollection: .l, iterationParam: input, outputCollection: .out, "
-        "actions: [{functionRef: f}], end: true}]",
-        "$element",
-        [{"l": [1, 2]}],
-    ),
-    "an error of a state goes where onErrors says": (
-        "functions: [{name: f, type: expression, operation: '.n.x'}]\nerrors: [{name: Bad, code: '400'}, {name: Other, code: '500'}]\n"
-        "states:\n- {name: A, type: operation, actions: [{functionRef: f}], onErrors: [{errorRef: Other, transition: B}, "
-        "{errorRef: Bad, end: {produceEvents: [{eventRef: P}]}}], end: true}\n- {name: B, type: inject, data: {b: 1}, end: true}\n"
-        "events: [{name: P, type: p, kind: produced}]",
-        "catch:",
-        [{"n": 1}, {"n": {"x": 2}}],
-    ),
-    "one entry of onErrors needs no switch": (
-        "functions: [{name: f, type: expression, operation: '.n.x'}]\n"
-        "states:\n- {name: A, type: operation, stateDataFilter: {input: .d, output: '{o: .}'}, actions: [{functionRef: f}], "
-        "onErrors: [{errorRef: '*', transition: B}], end: true}\n- {name: B, type: inject, data: {b: 1}, end: true}",
-        "then: B",
-        [{"d": {"n": 1}}, {"d": {"n": {"x": 2}}}],
-    ),
-    "events are published on the way": (
-        "events: [{name: P, type: p, kind: produced}, {name: Q, type: q, source: s, kind: produced}]\n"
-        "states:\n- {name: A, type: inject, data: {a: 1}, transition: {nextState: B, produceEvents: [{eventRef: P, data: '${ .a }', "
-        "contextAttributes: {Who: '${ .w }'}}, {eventRef: Q}]}}\n- {name: B, type: inject, data: {b: 1}, end: "
-        "{produceEvents: [{eventRef: Q, data: {x: '${ .b }'}}]}}",
-        "emit:",
-        [{"w": "me"}],
-    ),
-    "jsonpath becomes jq": (
-        "expressionLang: jsonpath\nstates:\n- {name: A, type: switch, dataConditions: [{condition: '${ $.l[?(@.n > 1)] }', "
-        "transition: B}], defaultCondition: {end: true}}\n- {name: B, type: inject, data: {b: '${ $.l[0].n }'}, end: true}",
-        "switch:",
-        [{"l": [{"n": 2}]}, {"l": [{"n": 1}]}],
-    ),
-}  # fmt: skip
+MAPPINGS = yaml.safe_load((Path(__file__).parent / "mappings.yaml").read_text())
 
 
 def arrived(type: str, id: str, data: Any, **attributes: Any) -> Any:
@@ -187,19 +31,27 @@ def only(both: Both) -> Compared:
     return compared
 
 
-@pytest.mark.parametrize("name", BODIES)
-async def test_a_mapping_keeps_the_meaning(both: Both, name: str) -> None:
-    body, has, inputs = BODIES[name]
-    for given in inputs:
-        await both(workflow(body), given)
+@pytest.mark.parametrize("mapping", MAPPINGS, ids=[mapping["name"] for mapping in MAPPINGS])
+async def test_a_mapping_keeps_the_meaning(both: Both, mapping: Any) -> None:
+    text = workflow(yaml.safe_dump(mapping["document"], sort_keys=False))
+    for given in mapping["inputs"]:
+        await both(text, given)
         assert both.compared[-1].differences == [], both.compared[-1].text
-    assert has in both.compared[-1].text
+    assert mapping["has"] in both.compared[-1].text
     assert not both.compared[-1].report.of("cannot")
 
 
 # --- events -------------------------------------------------------------------------------------------------
 
-EVENTS = "events: [{name: E, type: e, source: a/b}, {name: F, type: f, source: 'a/+', dataOnly: false}, {name: G, type: g, source: a/b}]\n"
+EVENTS = (
+    "events: [{name: E, type: e, source: a/b}, {name: F, type: f, source: 'a/+', dataOnly: false}, "
+    "{name: G, type: g, source: a/b}]\n"
+)
+TO_F = "eventRefs: [F], eventDataFilter: {toStateData: .f}"
+TO_G = (
+    "eventRefs: [G], eventDataFilter: {toStateData: .g}, actionMode: parallel, "
+    "actions: [{functionRef: inc, actionDataFilter: {toStateData: .x}}]"
+)
 
 
 @pytest.mark.parametrize(
@@ -207,10 +59,9 @@ EVENTS = "events: [{name: E, type: e, source: a/b}, {name: F, type: f, source: '
     [
         ("onEvents: [{eventRefs: [E], eventDataFilter: {data: .v, toStateData: .got}}]", ["e"]),
         ("onEvents: [{eventRefs: [E, F], eventDataFilter: {useData: false}}]", ["f"]),
-        ("onEvents: [{eventRefs: [E], actions: [{functionRef: inc}]}, {eventRefs: [F], eventDataFilter: {toStateData: .f}}]", ["e"]),
+        (f"onEvents: [{{eventRefs: [E], actions: [{{functionRef: inc}}]}}, {{{TO_F}}}]", ["e"]),
         (
-            "onEvents: [{eventRefs: [E], actions: [{functionRef: inc}]}, {eventRefs: [G], eventDataFilter: {toStateData: .g}, "
-            "actionMode: parallel, actions: [{functionRef: inc, actionDataFilter: {toStateData: .x}}]}]\n  exclusive: false",
+            f"onEvents: [{{eventRefs: [E], actions: [{{functionRef: inc}}]}}, {{{TO_G}}}]\n  exclusive: false",
             ["g", "e"],
         ),
         ("onEvents: [{eventRefs: [E, G]}]\n  exclusive: false", ["g", "e"]),
@@ -337,7 +188,8 @@ async def test_sub_workflows_are_run_by_their_names(both: Both) -> None:
     child = workflow(
         "states: [{name: A, type: inject, data: {c: [2]}, end: true}]", id="the child", version="2"
     )
-    body = "states: [{name: A, type: operation, actions: [{subFlowRef: {workflowId: the child, version: '2'}}], end: true}]"
+    flow = "{workflowId: the child, version: '2'}"
+    body = f"states: [{{name: A, type: operation, actions: [{{subFlowRef: {flow}}}], end: true}}]"
     await both(workflow(body), {"c": [1]}, others=[child])
     assert only(both).differences == []
     assert only(both).new.output == {"c": [1, 2]}
@@ -369,8 +221,8 @@ UNDO = "- {name: U, type: inject, usedForCompensation: true, data: {u: 1}}\n"
             "/states/0/numCompleted",
         ),
         (
-            "functions: [{name: f, type: odata, operation: 'http://x#Things'}]\n"
-            "states: [{name: A, type: operation, actions: [{functionRef: f}], end: true}]",
+            ("functions: [{name: f, type: odata, operation: 'http://x#Things'}]\n"
+            "states: [{name: A, type: operation, actions: [{functionRef: f}], end: true}]"),
             "/functions/0/operation",
         ),
     ],

@@ -108,6 +108,12 @@ def _schedule(writer: Writer, data: JsonObject) -> tuple[JsonObject, JsonObject]
         )
         every = body.get("exclusive", True) is False
         on = events.strategy(writer, names, start.state, every=every, starts=True)
+        writer.differs(
+            start.state,
+            "run as a sub-workflow it waits for its events in 0.8; in 1.0 they start runs of their own, and a "
+            "sub-workflow has none",
+            "where another workflow runs it, begin it with a `listen`",
+        )
         if given is not None:
             writer.differs("/start/schedule", "events start the runs; when they may do so 1.0 cannot say")
         return {"on": on}, events.channel(writer, body, start.state) or {}
