@@ -76,7 +76,9 @@ class Recording:
 
 
 def _made(local: LocalRun, call: Call, place: Place) -> Made:
-    return Made(local.graph.name.name, place.state, call.kind, call.arguments)
+    # Where secrets belong into them the arguments are not evaluated yet: two languages write them in two ways.
+    arguments = call.arguments if call.deferred is None else "with secrets"
+    return Made(local.graph.name.name, place.state, call.kind, arguments)
 
 
 def _published_here(call: Call) -> bool:
