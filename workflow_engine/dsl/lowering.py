@@ -32,6 +32,8 @@ UNSUPPORTED_VARIABLES = {
 KEPT_SECRET = frozenset({"secrets", "secret", "SECRETS", "SECRET", "authorization"})
 """Variables that durations and filters of events cannot have."""
 
+_OLD_STYLE = "an expression stands in `${ }`; `{{ }}` is of the DSL before 0.6"
+
 SUGGESTIONS = 1000
 """Among how many names a misspelled one is looked for; comparing takes time."""
 
@@ -126,7 +128,8 @@ class Lowering:
         if error.position is None:
             self.problem(code, f"{error.message}, in `{_short(error.source or source)}`", pointer)
             return
-        message = f"{error.message} (at {_pointed(error.source or source, error.position)})"
+        found = _OLD_STYLE if (error.source or source).lstrip().startswith("{{") else error.message
+        message = f"{found} (at {_pointed(error.source or source, error.position)})"
         if self._written(error, pointer):
             offset = error.start + error.position
             self.problems.append(self.document.problem_in(code, message, pointer, offset))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.semantics.v0_8.documents import error, kind, output, refused, workflow
-from tests.semantics.v0_8.services import services
+import pytest
+
+from tests.semantics.v0_8.documents import error, kind, output, problems, refused, workflow
+from tests.semantics.v0_8.services import published, services
 
 HEAD = "expressionLang: jsonpath\n"
 
@@ -82,3 +84,33 @@ def test_what_is_no_path_is_refused_at_its_place() -> None:
         + "states: [{name: A, type: inject, data: {}, stateDataFilter: {output: '${ $.a[ }'}, end: true}]"
     )
     assert (found.code, found.pointer) == ("invalid-expression", "/states/0/stateDataFilter/output")
+
+
+EVENTS = "events: [{name: P, type: told, source: shop, kind: produced, metadata: {channel: jsonpath/told}}]\n"
+
+
+@pytest.mark.parametrize(
+    "data", ["", ", data: '${ $.n }'", ", data: $.n", ", data: 'fn:n'", ", data: '${ fn:n }'"]
+)
+async def test_the_data_of_an_event_is_a_path_and_all_there_is_without_one(run: Any, data: str) -> None:
+    body = HEAD + EVENTS + "functions: [{name: n, type: expression, operation: $.n}]\nstates: "
+    body += f"[{{name: A, type: inject, data: {{n: 7}}, end: {{produceEvents: [{{eventRef: P{data}}}]}}}}]"
+    ended = await run(workflow(body))
+    assert ended.status == "completed", ended.error
+    assert (await published(run, ended, "jsonpath/told"))[0] == (7 if data else {"n": 7})
+
+
+@pytest.mark.parametrize("end", ["true", "{continueAs: {workflowId: next}}"])
+async def test_another_workflow_takes_all_the_data_there_is(run: Any, end: str) -> None:
+    action = "{subFlowRef: next}" if end == "true" else "{functionRef: n}"
+    body = HEAD + "functions: [{name: n, type: expression, operation: $.n}]\nstates: "
+    body += f"[{{name: A, type: operation, actions: [{action}], end: {end}}}]"
+    text = "states: [{name: B, type: operation, actions: [], "
+    text += "stateDataFilter: {output: '${ {twice: (.n * 2)} }'}, end: true}]"
+    assert (await output(run, body, {"n": 4}, others=[workflow(text, id="next")]))["twice"] == 8
+
+
+@pytest.mark.parametrize("operation", ["rest:post:https://shop.example/orders", "ship"])
+def test_a_function_without_arguments_takes_all_the_data_there_is(operation: str) -> None:
+    body = HEAD + f"functions: [{{name: f, type: custom, operation: '{operation}'}}]\nstates: "
+    assert not problems(body + "[{name: A, type: operation, actions: [{functionRef: f}], end: true}]")

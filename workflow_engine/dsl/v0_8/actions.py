@@ -255,7 +255,7 @@ def _sub_flow(lowering: WorkflowLowering, body: JsonObject, at: str) -> SubFlow:
         namespace="default",
         name=str(known.get("workflowId")),
         version=None if version is None else str(version),
-        input=lowering.template("${ . }", CONSTANTS, at),
+        input=lowering.template(lowering.everything, CONSTANTS, at),
         wait=waits,
         with_parent=not waits and known.get("onParentComplete", "terminate") != "continue",
     )

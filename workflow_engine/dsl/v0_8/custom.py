@@ -103,7 +103,7 @@ def lower(
     if is_rest(operation):
         return _rest(lowering, function, operation, arguments or {}, at)
     known: list[Json] = [*names(operation, str(function.get("name")))]
-    return "custom", {"names": known, "arguments": "${ . }" if arguments is None else arguments}
+    return "custom", {"names": known, "arguments": lowering.everything if arguments is None else arguments}
 
 
 def _sysout(
@@ -162,7 +162,7 @@ def _rest(
                 into[name.removeprefix(prefix)] = rest.pop(name)
     given: JsonObject = {"method": method, "endpoint": url, "headers": headers}
     if method in _WITH_BODY:
-        given["body"] = rest or "${ . }"
+        given["body"] = rest or lowering.everything
     else:
         query |= rest
     if query:

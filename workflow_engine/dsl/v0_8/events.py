@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from workflow_engine import expressions
 from workflow_engine.dsl.v0_8.definitions import objects
 from workflow_engine.dsl.v0_8.variables import SECRETS
 from workflow_engine.expressions import Template
@@ -65,11 +64,13 @@ def produced(lowering: WorkflowLowering, item: JsonObject, key: str, at: str) ->
             lowering.problem("wrong-event-kind", message, f"{at}/{key}")
     else:
         lowering.undefined("event", name, f"{at}/{key}")
-    data: Json = item.get("data", "${ . }")
+    data: Json = item.get("data", lowering.everything)
     if isinstance(data, str):
         lowering.expression(data, CONSTANTS, f"{at}/data")  # so that a problem has its place
-        inner = expressions.unwrap(data)
-        data = f"${{ {lowering.inlined(data if inner is None else inner, f'{at}/data')}\n}}"
+        program = lowering.unwrapped(data)
+        if not lowering.jsonpath:  # JSONPath is translated once, with the whole event
+            program = lowering.inlined(program, f"{at}/data")
+        data = f"${{ {program}\n}}"
     event: JsonObject = {"type": definition.get("type"), "data": data}
     if isinstance(definition.get("source"), str):
         event["source"] = definition["source"]

@@ -105,7 +105,7 @@ def _rest(reference: Reference) -> Operation:
 
 
 def _asyncapi(reference: Reference) -> Operation:
-    payload: Json = "${ . }" if reference.arguments is None else reference.arguments
+    payload: Json = reference.lowering.everything if reference.arguments is None else reference.arguments
     given: JsonObject = {"message": {"payload": payload}}
     policy = reference.policy()
     if policy is not None:

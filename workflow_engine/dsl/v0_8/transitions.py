@@ -96,7 +96,7 @@ def _continue(lowering: WorkflowLowering, given: Json, at: str) -> GoTo:
     """Go on as another workflow, with ``data``, or else with the state data."""
     place = f"{at}/continueAs"
     details: JsonObject = given if isinstance(given, dict) else {"workflowId": given}
-    data: Json = details.get("data", "${ . }")
+    data: Json = details.get("data", lowering.everything)
     if isinstance(data, str) and expressions.unwrap(data) is None:
         data = f"${{ {data}\n}}"
     version = details.get("version")

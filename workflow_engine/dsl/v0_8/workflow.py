@@ -43,12 +43,16 @@ _ADDRESSABLE = re.compile(r"[^/\s\x00-\x1f][^/\x00-\x1f]{0,199}")
 
 
 class WorkflowLowering(Lowering):
-    """A DSL 0.8 document on its way to a graph; *functions* and *events* are its definitions by name."""
+    """A DSL 0.8 document on its way to a graph; *functions* and *events* are its definitions by name.
+
+    *everything* is the value slot that yields all of the data, in the language of the document.
+    """
 
     def __init__(self, document: Document, resources: Mapping[str, Json] | None = None) -> None:
         super().__init__(definition_files.expanded(document, resources))
         self.resources = resources
         self.jsonpath = self.data.get("expressionLang") == "jsonpath"
+        self.everything = "${ $ }" if self.jsonpath else "${ . }"
         assert isinstance(document.data, dict)
         definition_files.check(self, document.data, deployed=resources is not None)
         self.functions = definitions.named(self, "functions")
@@ -249,7 +253,7 @@ class WorkflowLowering(Lowering):
 
     def expression(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
         """Compile an expression slot; ``fn:name`` stands for that expression function (decision B47)."""
-        program = self._unwrapped(str(text))
+        program = self.unwrapped(str(text))
         match = _FUNCTION.match(program)
         if match is not None:
             program = self._function(match[1], pointer)
@@ -257,13 +261,22 @@ class WorkflowLowering(Lowering):
             return self._compiled(text, variables, pointer)
         return self._compiled(self.in_jq(program, pointer), variables, pointer)
 
+    def _expression_problem(self, error: ExpressionError, source: str, pointer: str) -> None:
+        if "variable $WORKFLOW" in error.message:
+            message = (
+                f"there is no $WORKFLOW in DSL 0.8, later versions brought it; in `{source.strip()[:100]}`"
+            )
+            self.problem("invalid-expression", message, pointer)
+        else:
+            super()._expression_problem(error, source, pointer)
+
     def _compiled(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
         compiled = super().expression(text, {*variables, *SECRETS}, pointer)
         if compiled.variables & SECRETS:
             secrets.check(self, _whole(compiled.source), pointer)
         return compiled
 
-    def _unwrapped(self, text: str) -> str:
+    def unwrapped(self, text: str) -> str:
         """The expression in *text*, bare or in ``${ … }``."""
         inner = jsonpath.unwrap(text) if self.jsonpath else expressions.unwrap(text)
         return text if inner is None else inner
@@ -272,7 +285,7 @@ class WorkflowLowering(Lowering):
         """Compile an expression that holds or does not; in JSONPath it holds where something matches."""
         if not self.jsonpath:
             return self.expression(text, variables, pointer)
-        program = self.inlined(self._unwrapped(str(text)), pointer, translated=False)
+        program = self.inlined(self.unwrapped(str(text)), pointer, translated=False)
         return self._compiled(self.in_jq(program, pointer, jsonpath.condition_to_jq), variables, pointer)
 
     def in_jq(self, program: str, at: str, to: Callable[[str], str] = jsonpath.to_jq) -> str:
@@ -323,7 +336,7 @@ class WorkflowLowering(Lowering):
 
     def _source(self, name: str) -> str:
         """The jq of an expression function; something harmless for one that is wrong where it is defined."""
-        operation = self._unwrapped(str(self.functions[name][0].get("operation")))
+        operation = self.unwrapped(str(self.functions[name][0].get("operation")))
         return "null" if name in self.broken else operation
 
     def function_template(self, name: str, variables: Collection[str]) -> Template:
