@@ -340,8 +340,10 @@ async def test_of_a_run_that_is_cancelled_the_workflow_that_it_runs_tells_so_fir
 
 
 async def test_a_suspended_run_can_be_cancelled(runner: TemporalRunner) -> None:
-    body = "do: [{outer: {do: [{nap: {wait: {milliseconds: 10}}}, {never: {set: lost}}]}}]"
+    body = "do: [{outer: {do: [{nap: {wait: {seconds: 2}}}, {never: {set: lost}}]}}]"
     run_id = await started(runner.client, runner.queue, HEADER + body)
+    while [state.name for state in (await runner.runtime.describe(run_id)).states] != ["nap"]:
+        pass
     await runner.runtime.suspend(run_id)
     found = await until(runner.runtime, run_id, "suspended")
     while [state.name for state in found.states] != ["never"]:
