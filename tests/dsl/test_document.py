@@ -326,3 +326,18 @@ def test_tasks_nested_as_deep_as_the_limit_are_checked():
     }
     problem = the_problem_of(json.dumps(data))
     assert problem.code == "invalid-duration"
+
+
+def test_booleans_of_0_8_in_quotes_are_read_as_booleans_and_data_is_left_as_it_is():
+    text = """
+id: quoted
+specVersion: '0.8'
+states:
+  - {name: A, type: inject, data: {end: 'true'}, transition: B}
+  - {name: B, type: inject, data: {}, end: {terminate: 'false', compensate: 'true'}}
+"""
+    document = parse(text)
+    first, last = document.data["states"]
+    assert first["data"] == {"end": "true"}
+    assert last["end"] == {"terminate": False, "compensate": True}
+    assert [problem.code for problem in document.warnings] == ["quoted-boolean", "quoted-boolean"]

@@ -42,6 +42,8 @@ _VERSION = {
 }
 
 _SHAPE = {
+    "quoted-boolean": "A text stands where DSL 0.8 has true or false, as in `terminate: 'true'`. It is read as what "
+    "it says, as earlier engines read it. Leave out the quotes.",
     "ambiguous-task": "A task has two of the keywords that say what it does, such as `call` and `set`. Make two "
     "tasks of it.",
     "conflicting-properties": "Properties stand side by side that exclude each other. Keep one of them.",

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Literal, TypeAlias
 
 from dsl_schemas import schema
+from workflow_engine.dsl.quoted_booleans import unquote
 from workflow_engine.dsl.report import Full, Report
 from workflow_engine.dsl.rules import compile_rules
 from workflow_engine.dsl.scalar_rules import Check
@@ -63,6 +64,8 @@ def parse(text: str | bytes, *, name: str = "<text>", limits: Limits = Limits())
     dialect = _dialect(source, report)
     if dialect is not None:
         with suppress(Full):  # the report says that there may be more
+            if dialect == "0.8" and isinstance(source.data, dict):
+                unquote(source.data, report)
             _rules(dialect)(source.data, None, report)
     problems = report.problems()
     if dialect is None or any(problem.severity == "error" for problem in problems):

@@ -1,0 +1,54 @@
+"""Booleans of DSL 0.8 that are written as text: ``terminate: "true"``.
+
+The engines that came before read them so, and their users' files are full of them. Each one is read as the boolean that
+it says, with a warning; any other text is left to the schema, which refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from workflow_engine.dsl.report import Path, Report
+from workflow_engine.values import Json, JsonObject
+
+_BOOLEANS = {"true": True, "false": False}
+
+
+def unquote(data: JsonObject, report: Report) -> None:
+    """Put booleans in the place of such texts, for ``end``, its ``terminate`` and ``compensate``, and ``dataOnly``."""
+    for state, at in _objects(data, "states", None):
+        for body, place in [(state, at), *_ways(state, at)]:
+            _replace(body, "end", place, report)
+            for key, flags in (("end", ("terminate", "compensate")), ("transition", ("compensate",))):
+                way = body.get(key)
+                if isinstance(way, dict):
+                    for flag in flags:
+                        _replace(way, flag, (place, key), report)
+    for event, at in _objects(data, "events", None):
+        _replace(event, "dataOnly", at, report)
+
+
+def _ways(state: JsonObject, at: Path) -> Iterator[tuple[JsonObject, Path]]:
+    """The parts of a state that say where it goes on."""
+    for key in ("dataConditions", "eventConditions", "onErrors"):
+        yield from _objects(state, key, at)
+    default = state.get("defaultCondition")
+    if isinstance(default, dict):
+        yield default, (at, "defaultCondition")
+
+
+def _objects(body: JsonObject, key: str, at: Path) -> Iterator[tuple[JsonObject, Path]]:
+    items: Json = body.get(key)
+    for index, item in enumerate(items if isinstance(items, list) else []):
+        if isinstance(item, dict):
+            yield item, ((at, key), index)
+
+
+def _replace(body: JsonObject, key: str, at: Path, report: Report) -> None:
+    written = body.get(key)
+    if isinstance(written, str) and written in _BOOLEANS:
+        body[key] = _BOOLEANS[written]
+        message = (
+            f'{key} is true or false, and not a text: "{written}" is read as {written}; leave out the quotes'
+        )
+        report.add("quoted-boolean", message, (at, key), severity="warning")
