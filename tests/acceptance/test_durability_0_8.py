@@ -122,9 +122,10 @@ def at(base: str, run: str, state: str) -> None:
     until(lambda: state in state_of(base, run)[1], f"{run} has come to {state}")
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with dev(tmp_path_factory.mktemp("dev") / "data") as running:
+@pytest.fixture
+def running(tmp_path: Path) -> Any:
+    """One for each test, since `wfe dev` gives a worker up that dies five times within a minute."""
+    with dev(tmp_path / "data") as running:
         yield running
 
 
