@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from workflow_engine.expressions import unwrap
-from workflow_engine.expressions.lexer import closing_brace
+from workflow_engine.expressions.members import expressions_in
 from workflow_engine.expressions.outputs import endless, several
 from workflow_engine.values import Json, pointer
 
@@ -34,7 +34,7 @@ def value(lowering: WorkflowLowering, written: Json, at: str) -> None:
                     place,
                 )
             continue
-        for source in _expressions(text):
+        for source in expressions_in(text):
             _outputs(lowering, source, text, place)
 
 
@@ -80,16 +80,6 @@ def _texts(written: Json, at: str) -> Iterator[tuple[str, str]]:
             yield from _texts(item, at + pointer(number))
     elif isinstance(written, str):
         yield at, written
-
-
-def _expressions(text: str) -> Iterator[str]:
-    at = 0
-    while (start := text.find("${", at)) >= 0:
-        end = closing_brace(text, start + 2)
-        if end is None:
-            return
-        yield text[start + 2 : end]
-        at = end + 1
 
 
 def _shown(text: str) -> str:
