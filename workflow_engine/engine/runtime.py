@@ -22,7 +22,8 @@ class Start:
 
     *again*: a run with this id that has ended may be followed by another one. *since*: it hears the events that came
     since then, and not only since it started. *correlated*: events have
-    started it and are its input; this is what they agree on.
+    started it and are its input; this is what they agree on. *position* is that of another run of the same workflow
+    (`interpreter.run.Run.position`), to go on from there: with its data, its counts and the moment when it started.
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class Start:
     correlated: JsonObject | None = None
     again: bool = False
     since: datetime | None = None
+    position: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ from workflow_engine.errors import ERRORS, Conflict, Error, Rejected, Unavailabl
 from workflow_engine.graph.model import WorkflowName
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.temporal.calling import summary
+from workflow_engine.runtimes.temporal.carrying import before
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import fault_of
@@ -105,9 +106,9 @@ class TemporalRuntime:
         args: list[Any] = [start.input, start.bundle]
         if start.seeds:
             args.append(list(start.seeds))
-        if start.since is not None:
+        if start.since is not None or start.position is not None:
             args += [[], {}][len(args) - 2 :]
-            args[3] = {"since": start.since.isoformat()}
+            args[3] = before(since=start.since, position=start.position)
         policies = WorkflowIDReusePolicy
         reuse = policies.ALLOW_DUPLICATE if start.again else policies.REJECT_DUPLICATE
         memo = {**memo_of(name), **told_to(self._audience, correlated=start.correlated)}

@@ -1,7 +1,8 @@
 """The one Temporal workflow: whatever its type is called, it runs the graph that came with it.
 
-Start arguments are ``[input, bundle]``, and the events that started it as a third. Started by name from the
-Temporal UI or command line, without a bundle, it looks the name up first; a sub-workflow does the same.
+Start arguments are ``[input, bundle]``, the events that started it as a third, and what was before it as a fourth
+(`carrying`). Started by name from the Temporal UI or command line, without a bundle, it looks the name up first; a
+sub-workflow does the same.
 It runs unsandboxed: no code of a user runs here, and import contracts, a purity test and recorded histories
 keep the interpreter deterministic.
 """
@@ -58,7 +59,14 @@ class ServerlessWorkflow:
                 effects.arrived(listen_id, message)
             if input is None and not payloads:
                 input = {}
-            self._run = Run(graph, input, effects, seeds=seeds, counts=before.get("counts"))
+            self._run = Run(
+                graph,
+                input,
+                effects,
+                seeds=seeds,
+                counts=before.get("counts"),
+                position=before.get("position"),
+            )
             if self._suspended:
                 self._run.suspend()
             try:
