@@ -79,6 +79,26 @@ async def test_b19_events_with_one_correlation_go_to_one_run(parts: Any) -> None
     assert all(run.output["reported"] for run in ended)
 
 
+async def test_b19_the_first_event_starts_the_run_though_its_start_is_the_slowest(
+    parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, router = parts
+    await engine.deploy(ROOMS)
+    begin, asked = engine._runtime.start, []
+
+    async def start(start: Any) -> bool:
+        asked.append(start)
+        await asyncio.sleep(1.0 if len(asked) == 1 else 0.0)
+        return await begin(start)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(engine._runtime, "start", start)
+    await router.publish(
+        "default", [{**event("reading", str(number), number), "roomid": "kitchen"} for number in range(4)]
+    )
+    [run] = (await found(engine, 1)).runs
+    assert (await engine.wait(run.id, 20)).output["readings"] == [0, 1, 2, 3]
+
+
 async def test_b19_a_run_that_follows_another_of_its_id_does_all_it_does_itself(parts: Any) -> None:
     """Its events and calls have identities of their own, so that nobody takes them for those of the first."""
     engine, router = parts

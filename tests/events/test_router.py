@@ -20,6 +20,7 @@ from tests.events.conftest import (
 )
 from workflow_engine.errors import Conflict, NotFound, Rejected
 from workflow_engine.events.letters import DEAD_LETTERS
+from workflow_engine.events.subscriptions import FOREVER
 from workflow_engine.events.targets import Delivered, Drop, Gone, Retry
 
 
@@ -361,6 +362,26 @@ class TestRetries:
         await router.publish("c", [event(str(n)) for n in range(400)])
         await eventually(lambda: sum(d.subscription == "fine" for d in workflows.got) == 400)
         assert sum(d.subscription == "slow" for d in workflows.got) == 3
+
+    async def test_deliveries_in_order_hold_up_those_with_their_correlation_values_and_no_others(
+        self, router, workflows
+    ):
+        workflows.answer = lambda d: Retry(after=0.05) if d.event["id"] == "1" and d.attempt < 3 else None
+        rooms = {"mode": "any", "filters": [{"correlate": {"room": {"from": "${ .room }"}}}]}
+        await router.put_subscription(subscription(strategy=rooms, in_order=True, retry=FOREVER))
+        await router.publish("c", [event(str(n), room="a" if n % 2 else "b") for n in range(1, 7)])
+        await eventually(lambda: len(workflows.got) == 8)
+        got = [(d.event["room"], d.event["id"]) for d in workflows.got]
+        assert [id for room, id in got if room == "a"] == ["1", "1", "1", "3", "5"]
+        assert [id for room, id in got if room == "b"] == ["2", "4", "6"]
+        assert got.index(("b", "6")) < got.index(("a", "3"))
+
+    async def test_deliveries_in_order_without_correlation_come_one_by_one(self, router, workflows):
+        workflows.answer = lambda d: Retry(after=0) if d.attempt == 1 else None
+        await router.put_subscription(subscription(in_order=True))
+        await router.publish("c", [event(str(n)) for n in range(5)])
+        await eventually(lambda: len(workflows.got) == 10)
+        assert workflows.ids() == [str(n) for n in range(5) for _ in range(2)]
 
     async def test_deliveries_that_wait_survive_a_restart(self, disk, workflows):
         workflows.answer = lambda _: Retry()

@@ -288,6 +288,10 @@ class SubscriptionModel(BaseModel):
     retry: RetryModel = Field(default_factory=RetryModel)
     enabled: bool = Field(True, description="When not, it keeps its place and its deliveries")
     max_in_flight: int = Field(16, description="Deliveries with the target at a time")
+    in_order: bool = Field(
+        False,  # noqa: FBT003
+        description="One at a time in the order of the channel: those with equal correlation values, or all",
+    )
 
 
 class SubscriptionsModel(BaseModel):

@@ -52,5 +52,7 @@ class Triggers:
                 strategy=triggering(graph.trigger),
                 target=target,
                 retry=UNTIL_STARTED,
+                # Its run is started by the first event of several, and hears what came since: never a later one.
+                in_order=graph.trigger.keeps,
             )
         )

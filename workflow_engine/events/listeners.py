@@ -123,7 +123,7 @@ class Subscriber:
             step.progress[self] = {other: kept for other, kept in before.items() if other != number}
             step.state[self.key(number)] = None
         if events:
-            self._deliver(events, stored, step)
+            self._deliver(events, stored, accepted, step)
 
     def _take(
         self, before: Collections, event: JsonObject, errors: list[str]
@@ -146,7 +146,9 @@ class Subscriber:
             step.state[self.key(oldest)] = None
         step.progress[self] = collections
 
-    def _deliver(self, events: tuple[Position, ...], stored: StoredRecord, step: Step) -> None:
+    def _deliver(
+        self, events: tuple[Position, ...], stored: StoredRecord, accepted: Accepted, step: Step
+    ) -> None:
         record = stored.record
         identity = identity_of(self.subscription.id, step.channel, record.source, record.id)
         id = f"{identity}-{stored.position}"
@@ -159,12 +161,17 @@ class Subscriber:
                 position=events[-1],
                 due_us=step.now_us,
                 payload=orjson.dumps(payload),
+                key=self._turn(accepted) if self.subscription.in_order else None,
                 first_us=step.now_us,
             )
         )
         if len(events) > 1:
             for at in events:
                 step.note(at, self.group, "queued", delivery=id)
+
+    def _turn(self, accepted: Accepted) -> str:
+        """What deliveries have in common that wait for one another."""
+        return identity_of(orjson.dumps(accepted.state.get("keys"), option=orjson.OPT_SORT_KEYS).decode())
 
 
 def _same_keys(state: JsonObject, other: JsonObject) -> bool:

@@ -76,7 +76,9 @@ class Subscription:
     Every time the strategy is complete it is one delivery of the events that it took, and begins anew.
     *target* has a ``kind``, the rest is the kind's. *start* is ``latest``, ``earliest`` or an RFC 3339
     timestamp: where a new subscription begins. One that is not *enabled* keeps its place and its deliveries.
-    *max_in_flight* deliveries at most are with the target at a time.
+    *max_in_flight* deliveries at most are with the target at a time. *in_order*: one at a time and in the order of the
+    channel, of those that have the same correlation values; of all of them where the strategy does not correlate. One
+    that fails holds up those behind it until it is made or given up.
     """
 
     id: str
@@ -87,6 +89,7 @@ class Subscription:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     enabled: bool = True
     max_in_flight: int = 16
+    in_order: bool = False
 
     def check(self) -> None:
         """Raise `Rejected` for what is wrong with it."""
@@ -121,6 +124,7 @@ class Subscription:
             "retry": dict,
             "enabled": bool,
             "max_in_flight": int,
+            "in_order": bool,
         }
         for name, value in members.items():
             if name not in types:
