@@ -16,7 +16,7 @@ from tests.calls.conftest import make_context
 from tests.standins.container_engine import IMAGE, ask
 from workflow_engine.calls import container
 from workflow_engine.calls.container import conventional_name
-from workflow_engine.calls.container_engine import ContainerEngine
+from workflow_engine.calls.container_engine import ContainerEngine, EngineError
 from workflow_engine.calls.container_sweeping import KEY, sweep
 from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.errors import Error, Fault
@@ -99,6 +99,30 @@ async def test_a_long_input_is_read_to_its_end(engine, context):
 
 async def test_an_input_that_is_not_read_is_not_waited_for(engine, context):
     assert await run(context, command="echo done", stdin="x" * 1_000_000) == "done\n"
+
+
+@pytest.mark.parametrize("breaks", ["off", "not off"])
+async def test_what_was_written_is_read_again_when_the_engine_does_not_say_it_to_the_end(
+    engine, context, monkeypatch, breaks
+):
+    """As Podman does at times when a container ends at the moment that its output is asked for."""
+    logs = ContainerEngine.logs
+
+    async def broken(self, id, sinks, *, follow):
+        if follow:
+            sinks["stdout"](b"do")
+            if breaks == "off":
+                raise EngineError(500, "failed to obtain logs: no such process")
+            await asyncio.sleep(60)
+        await logs(self, id, sinks, follow=follow)
+
+    monkeypatch.setattr(ContainerEngine, "logs", broken)
+    monkeypatch.setattr(container, "LAG", 0.1)
+    assert await run(context, command="echo done; exit 3", **{"return": "all"}) == {
+        "code": 3,
+        "stdout": "done\n",
+        "stderr": "",
+    }
 
 
 async def test_what_the_engine_is_told_of_a_container(engine, context):

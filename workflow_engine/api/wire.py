@@ -289,7 +289,7 @@ class SubscriptionModel(BaseModel):
     enabled: bool = Field(True, description="When not, it keeps its place and its deliveries")
     max_in_flight: int = Field(16, description="Deliveries with the target at a time")
     in_order: bool = Field(
-        False,  # noqa: FBT003
+        False,
         description="One at a time in the order of the channel: those with equal correlation values, or all",
     )
 

@@ -25,6 +25,8 @@ from workflow_engine.values import Json, JsonObject
 
 GRACE = 2
 """Seconds between SIGTERM and SIGKILL for a container whose time is up."""
+LAG = 5.0
+"""Seconds for what a container wrote to arrive, once it is known to have ended."""
 _OURS = frozenset({128 + 9, 128 + 15})
 """Exit codes of containers that somebody ended."""
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -151,9 +153,7 @@ class _Attempt:
     async def _follow(self, fresh: bool) -> Ended:
         """Start it, give it its input, and take what it writes, until it has ended."""
         assert self.id is not None
-        engine, bounds, wanted = self.engine, self.context.bounds, streams_of(self.form)
-        room = bounds.output // max(1, len(wanted))
-        pipes = {name: Pipe(room if name in wanted else None) for name in ("stdout", "stderr")}
+        engine, bounds = self.engine, self.context.bounds
         feeding: asyncio.Task[None] | None = None
         if fresh and self.container.stdin is not None:
             started = asyncio.Event()
@@ -171,8 +171,7 @@ class _Attempt:
         elif fresh:
             await engine.start(self.id)
         try:
-            await self._logs(pipes, room)
-            code = await engine.wait(self.id)
+            code, pipes = await self._to_its_end()
         finally:
             if feeding is not None:
                 feeding.cancel()
@@ -185,7 +184,40 @@ class _Attempt:
                 raise fault("runtime", f"{self.what} used more memory than the worker allows ({limit})")
         return Ended(code, pipes["stdout"].text(), pipes["stderr"].text())
 
-    async def _logs(self, pipes: Mapping[str, Pipe], room: int) -> None:
+    async def _to_its_end(self) -> tuple[int, dict[str, Pipe]]:
+        """Its exit code, and what it wrote.
+
+        That it has ended is asked beside following what it writes: an engine may break off, or not end, what is
+        followed when the container ends in between. Then what was written is read once more.
+        """
+        assert self.id is not None
+        pipes = self._pipes()
+        following = asyncio.create_task(self._written(pipes, follow=True))
+        ending = asyncio.create_task(self.engine.wait(self.id))
+        try:
+            await asyncio.wait({following, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                _was_whole(following)  # or it has written too much, and need not end
+            code = await ending
+            await asyncio.wait({following}, timeout=LAG)
+            whole = following.done() and _was_whole(following)
+            return code, pipes if whole else await self._read_again()
+        finally:
+            for task in (following, ending):
+                task.cancel()
+            await asyncio.gather(following, ending, return_exceptions=True)
+
+    async def _read_again(self) -> dict[str, Pipe]:
+        pipes = self._pipes()
+        await self._written(pipes, follow=False)
+        return pipes
+
+    def _pipes(self) -> dict[str, Pipe]:
+        wanted = streams_of(self.form)
+        room = self.context.bounds.output // max(1, len(wanted))
+        return {name: Pipe(room if name in wanted else None) for name in ("stdout", "stderr")}
+
+    async def _written(self, pipes: Mapping[str, Pipe], *, follow: bool) -> None:
         def sink(name: str) -> Callable[[bytes], None]:
             def write(data: bytes) -> None:
                 pipes[name].write(data)
@@ -197,7 +229,8 @@ class _Attempt:
             return write
 
         assert self.id is not None
-        await self.engine.logs(self.id, {name: sink(name) for name in pipes})
+        room = self.context.bounds.output // max(1, len(streams_of(self.form)))
+        await self.engine.logs(self.id, {name: sink(name) for name in pipes}, follow=follow)
 
     async def _settle(self) -> None:
         """Nothing of it runs any more; and what its lifetime says is done. What cannot be done now, a sweep does."""
@@ -209,6 +242,14 @@ class _Attempt:
         with contextlib.suppress(Exception):
             if self.container.cleanup == "always":
                 await self.engine.remove(self.id)
+
+
+def _was_whole(following: asyncio.Task[None]) -> bool:
+    """Whether *following*, which is done, has read all; not where the engine broke off. A `Fault` is raised."""
+    error = following.exception()
+    if error is not None and not isinstance(error, EngineError):
+        raise error
+    return error is None
 
 
 def conventional_name(context: CallContext) -> str:

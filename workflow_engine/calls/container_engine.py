@@ -24,7 +24,7 @@ from workflow_engine.values import Json, JsonObject
 DEFAULT = "unix:///var/run/docker.sock"
 _QUICK = 60.0
 """Seconds for what an engine does at once: all but pulling an image and waiting for a container."""
-_HEADER = struct.Struct(">BxxxL")
+_HEADER = struct.Struct(">B3sL")
 _HEAD = 16 * 1024
 
 
@@ -145,13 +145,19 @@ class ContainerEngine:
             if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:  # 409: it is being removed
                 raise
 
-    async def logs(self, id: str, sinks: Mapping[str, Callable[[bytes], None]]) -> None:
-        """Hand what a container writes to ``stdout`` and ``stderr`` to *sinks*, from its start to its end."""
-        query = {"follow": "1", **dict.fromkeys(sinks, "1")}
+    async def logs(self, id: str, sinks: Mapping[str, Callable[[bytes], None]], *, follow: bool) -> None:
+        """Hand what a container has written to ``stdout`` and ``stderr`` to *sinks*; with *follow*, until its end.
+
+        `EngineError` when the engine breaks off: Podman 4 does so at times for one that ends this very moment.
+        """
+        query = {"follow": str(int(follow)), **dict.fromkeys(sinks, "1")}
         async with self._ask("GET", f"/containers/{id}/logs", query) as answer:
             with contextlib.suppress(asyncio.IncompleteReadError):
                 while True:
-                    stream, length = _HEADER.unpack(await answer.content.readexactly(_HEADER.size))
+                    head = await answer.content.readexactly(_HEADER.size)
+                    stream, zeros, length = _HEADER.unpack(head)
+                    if stream > 2 or any(zeros):  # it has changed its mind, behind the status of the answer
+                        raise EngineError(500, _message(head + await answer.content.read(_HEAD)))
                     sink = sinks.get("stderr" if stream == 2 else "stdout")
                     while length:
                         piece = await answer.content.read(min(length, 65536))
