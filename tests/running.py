@@ -249,7 +249,11 @@ def internet() -> Any:
 
 @contextlib.asynccontextmanager
 async def temporal_runner(
-    address: str, net: Internet, *, wrap: Callable[[Any], Any] = lambda router: router
+    address: str,
+    net: Internet,
+    *,
+    wrap: Callable[[Any], Any] = lambda router: router,
+    express_seconds: float = 2.0,
 ) -> AsyncIterator[TemporalRunner]:
     """A worker with a router of its own, which the worker reaches through *wrap*."""
     from workflow_engine.engine.targets import RunTarget
@@ -267,7 +271,9 @@ async def temporal_runner(
         stack.push_async_callback(router.stop)
         runner = TemporalRunner(client, queue, router, egress)
         secrets = EnvironmentSecrets(PLANTED)
-        activities = Activities(CALLERS, wrap(router), runner.find, egress, secrets, PROCESSES, BOUNDS)
+        activities = Activities(
+            CALLERS, wrap(router), runner.find, egress, secrets, PROCESSES, BOUNDS, express_seconds
+        )
         await stack.enter_async_context(worker(client, queue, activities))
         yield runner
 

@@ -45,11 +45,11 @@ from workflow_engine.processes.leftovers import remove_leftovers
 from workflow_engine.processes.privacy import close_to_others
 from workflow_engine.runtimes.local import LocalRun, Outcome, PerformCall
 from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
-from workflow_engine.runtimes.temporal.activities import Activities
+from workflow_engine.runtimes.temporal.activities import Activities, Events, FindBundle
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.schedules import TemporalSchedules
-from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server, wait_ready
+from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server, ready_unless
 from workflow_engine.runtimes.temporal.worker import worker
 from workflow_engine.settings import LOOPBACK, Settings
 from workflow_engine.values import Json, JsonObject
@@ -136,6 +136,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             resolve=open_resolution(settings, specs, egress),
             processes=settings.allowed_processes,
             queues=Queues(settings.allowed_queues, settings.task_queue),
+            express=settings.express,
         )
         targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
         router = Router(open_store(settings.events_url), targets=targets)
@@ -251,15 +252,14 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     _log.info("waiting for Temporal at %s", settings.temporal_address)
-    if not await _until_ready(settings, stop):
+    if not await ready_unless(stop, settings.temporal_address, namespace=settings.temporal_namespace):
         return
     client = await connect(
         settings.temporal_address, settings.temporal_namespace, profile=settings.temporal_profile
     )
     async with open_client(settings) as api, open_egress(settings) as egress:
-        secrets, processes = open_secrets(settings.secrets), settings.allowed_processes
-        bounds = process_bounds(settings)
-        activities = Activities(CALLERS, api, api.bundle, egress, secrets, processes, bounds)
+        processes = settings.allowed_processes
+        activities = _activities(settings, api, api.bundle, egress, processes)
         async with contextlib.AsyncExitStack() as stack:
             if "container" in processes:
                 await stack.enter_async_context(sweeping())
@@ -269,20 +269,11 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
             await stop.wait()
 
 
-async def _until_ready(settings: Settings, stop: asyncio.Event) -> bool:
-    """Wait for Temporal; False when the process is told to stop meanwhile."""
-    waiting = asyncio.create_task(
-        wait_ready(settings.temporal_address, 60, namespace=settings.temporal_namespace)
-    )
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            await waiting
-        return not stop.is_set()
-    finally:
-        waiting.cancel()
-        stopping.cancel()
+def _activities(
+    settings: Settings, events: Events, find: FindBundle, egress: Egress, processes: frozenset[str]
+) -> Activities:
+    secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
+    return Activities(CALLERS, events, find, egress, secrets, processes, bounds, settings.express_seconds)
 
 
 # --- one run, without servers of one's own --------------------------------------------------------------------
@@ -313,7 +304,7 @@ async def run_embedded(
         client = await connect(server.address, "default")
         runtime = TemporalRuntime(client, settings.task_queue, audience=audience_of(settings))
         specs = catalog.Catalog(await catalog.open_store("memory:"))
-        secrets, processes = open_secrets(settings.secrets), settings.own_processes
+        processes = settings.own_processes
         resolution = open_resolution(settings, specs, egress)
         queues = Queues(settings.activity_queues and settings.allowed_queues, settings.task_queue)
         engine = Engine(MemoryDefinitions(), runtime, resolve=resolution, processes=processes, queues=queues)
@@ -322,8 +313,7 @@ async def run_embedded(
         engine.triggers = Triggers(router)
         await router.start()
         stack.push_async_callback(router.stop)
-        bounds = process_bounds(settings)
-        activities = Activities(CALLERS, router, engine.find_bundle, egress, secrets, processes, bounds)
+        activities = _activities(settings, router, engine.find_bundle, egress, processes)
         await stack.enter_async_context(worker(client, settings.task_queue, activities))
         for other in others:
             await engine.deploy(other, resources=resources)

@@ -86,6 +86,13 @@ class Settings:
     call_seconds: float = _setting(
         60, "longest time that a call may take where its workflow says nothing else, in seconds"
     )
+    express: bool = _setting(
+        False,
+        "make runs of workflows that are deployed from now on express, where nobody has said whether they are",
+    )
+    express_seconds: float = _setting(
+        2, "longest time that a call of an express run may take within its workflow task, in seconds"
+    )
     processes: tuple[str, ...] | None = _setting(
         None,
         "processes that workflows may start on a worker's machine: script, shell, container, mcp; or all, or none; "

@@ -160,3 +160,26 @@ async def test_nothing_is_kept_of_a_workflow_that_needs_what_is_not_there(router
     with pytest.raises(NotFound):
         await engine_.definition("tests", "greet")
     assert trigger(router) is None
+
+
+async def test_who_deploys_says_whether_runs_are_express_and_a_version_does_not_change_that(
+    router: Router,
+) -> None:
+    engine_ = await engine(router)
+    first = await engine_.deploy(text("1.0.0"), express=True)
+    assert first.definition.bundle.graph().express
+    assert not (await engine_.deploy(text("1.0.0"))).created
+    assert not (await engine_.deploy(text("1.0.0"), express=True)).created
+    with pytest.raises(Conflict, match="with express runs"):
+        await engine_.deploy(text("1.0.0"), express=False)
+    assert not (await engine_.deploy(text("2.0.0"))).definition.bundle.graph().express
+
+
+async def test_the_setting_makes_runs_express_where_nobody_has_said_anything(router: Router) -> None:
+    client = await connect("127.0.0.1:1", "default", lazy=True)
+    runtime = TemporalRuntime(client, "nobody")
+    engine_ = Engine(MemoryDefinitions(), runtime, resolve=nothing, express=True)
+    said = text("2.0.0").replace("version: '2.0.0'}\n", "version: '2.0.0', metadata: {express: false}}\n")
+    assert (await engine_.deploy(text("1.0.0"))).definition.bundle.graph().express
+    assert not (await engine_.deploy(said)).definition.bundle.graph().express
+    assert not (await engine_.deploy(text("3.0.0"), express=False)).definition.bundle.graph().express

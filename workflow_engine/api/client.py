@@ -52,12 +52,18 @@ class HttpApi:
     # --- workflows ----------------------------------------------------------------------------------------
 
     async def deploy(
-        self, text: str, *, name: str = "<text>", resources: Mapping[str, Json] | None = None
+        self,
+        text: str,
+        *,
+        name: str = "<text>",
+        resources: Mapping[str, Json] | None = None,
+        express: bool | None = None,
     ) -> JsonObject:
         """Deploy a document: ``{namespace, name, version, digest, dsl, warnings, schedule, created}``."""
         answer = await self._connection.request(
             "POST",
             "/v1/workflows",
+            query=_present(express=_boolean(express)),
             body=_package(text, name, resources),
             content_type=PACKAGE,
             problems_of=name,
@@ -110,10 +116,11 @@ class HttpApi:
         *,
         run_id: str | None = None,
         wait: float = 0.0,
+        express: bool | None = None,
     ) -> JsonObject:
         """Start a run; the `Run` as it is once it has ended, or after *wait* seconds, however many."""
         path = _path("workflows", namespace, name, version or "latest", "runs")
-        query = _present(id=run_id, wait=_seconds(wait))
+        query = _present(id=run_id, wait=_seconds(wait), express=_boolean(express))
         return await self._started(path, query, input, wait)
 
     async def run_once(
@@ -302,6 +309,10 @@ def _path(*parts: str) -> str:
 
 def _present(**parameters: str | None) -> dict[str, str]:
     return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _boolean(value: bool | None) -> str | None:
+    return None if value is None else str(value).lower()
 
 
 def _seconds(wait: float) -> str | None:

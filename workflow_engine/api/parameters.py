@@ -25,6 +25,13 @@ Wait = Annotated[
         examples=[10],
     ),
 ]
+Express = Annotated[
+    bool | None,
+    Query(
+        description="Whether short calls are made with the fewest operations, more than once if a worker is lost; "
+        "by default as the workflow says"
+    ),
+]
 NewRunId = Annotated[
     str | None,
     Query(

@@ -16,7 +16,7 @@ from workflow_engine.api.bodies import (
     read_json,
     read_object,
 )
-from workflow_engine.api.parameters import Name, Namespace, NewRunId, RunId, Version, Wait
+from workflow_engine.api.parameters import Express, Name, Namespace, NewRunId, RunId, Version, Wait
 from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatus
 from workflow_engine.api.workflows import document_of, resources_of
 from workflow_engine.engine.engine import Engine
@@ -61,18 +61,25 @@ def create_routes(engine: Engine) -> APIRouter:
         version: Version,
         wait: Wait = None,
         run_id: NewRunId = None,
+        express: Express = None,
     ) -> Response:
         """Start a run of a deployed workflow; 409 when a run has or had its id."""
         given = await read_json(request, MAX_DOCUMENT, empty={})
-        id = await engine.start(namespace, name, version, given, run_id=run_id)
+        id = await engine.start(namespace, name, version, given, run_id=run_id, express=express)
         return await _started(request, engine, id, wait)
 
     @routes.post("/runs", status_code=201, response_model=RunModel, responses=_FINISHED, openapi_extra=_ONCE)
-    async def run_once(request: Request, wait: Wait = None, run_id: NewRunId = None) -> Response:
+    async def run_once(
+        request: Request, wait: Wait = None, run_id: NewRunId = None, express: Express = None
+    ) -> Response:
         """Run a document without deploying it."""
         body = await read_object(request, MAX_PACKAGE, {"document", "input", "resources"})
         id = await engine.run_once(
-            document_of(body), body.get("input", {}), run_id=run_id, resources=resources_of(body)
+            document_of(body),
+            body.get("input", {}),
+            run_id=run_id,
+            resources=resources_of(body),
+            express=express,
         )
         return await _started(request, engine, id, wait)
 

@@ -21,7 +21,7 @@ from workflow_engine.api.bodies import (
     read_text,
     unknown_members,
 )
-from workflow_engine.api.parameters import Name, Namespace, Version
+from workflow_engine.api.parameters import Express, Name, Namespace, Version
 from workflow_engine.api.wire import (
     CheckedModel,
     DeployedModel,
@@ -72,13 +72,15 @@ def create_routes(engine: Engine) -> APIRouter:
         responses={200: {"model": DeployedModel, "description": "The same text was deployed already"}},
         openapi_extra=_DOCUMENT,
     )
-    async def deploy(request: Request) -> Response:
+    async def deploy(request: Request, express: Express = None) -> Response:
         """Deploy a workflow: from now on it can be started, and its events or its schedule start it.
 
         The same text again changes nothing; another text under the same version is refused with 409.
         """
         package = await _package(request)
-        deployed = await engine.deploy(package.text, name=package.name, resources=package.resources)
+        deployed = await engine.deploy(
+            package.text, name=package.name, resources=package.resources, express=express
+        )
         location = {"Location": _address(deployed.definition)}
         return JsonAnswer(deployed.to_json(), 201 if deployed.created else 200, headers=location)
 

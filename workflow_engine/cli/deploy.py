@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from workflow_engine.cli.options import add_express
 from workflow_engine.cli.remote import NAME, add_connection, find_workflow, with_api
 from workflow_engine.cli.terminal import FAILED, FINE, USAGE, print_json, print_table, result, say
 from workflow_engine.errors import Conflict, InvalidDocument, Rejected
@@ -36,6 +37,7 @@ def configure_deploy(parser: argparse.ArgumentParser) -> None:
         metavar="SPEC",
         help="AsyncAPI documents to use instead of those in the server's catalog",
     )
+    add_express(parser)
     add_connection(parser)
     parser.set_defaults(work=_deploy)
 
@@ -49,7 +51,7 @@ def _deploy(arguments: argparse.Namespace) -> int:
         deployed: list[Json] = []
         for file in arguments.files:
             try:
-                answer = await _deploy_file(api, local, file)
+                answer = await _deploy_file(api, local, file, arguments.express)
             except InvalidDocument as error:
                 code = max(code, FAILED)
                 deployed.append({"file": file, "problems": [problem.to_json() for problem in error.problems]})
@@ -72,11 +74,12 @@ def _deploy(arguments: argparse.Namespace) -> int:
     return with_api(arguments, work)
 
 
-async def _deploy_file(api: HttpApi, local: LocalFiles, file: str) -> JsonObject:
+async def _deploy_file(api: HttpApi, local: LocalFiles, file: str, express: bool | None) -> JsonObject:
     from workflow_engine.cli.documents import read_document
 
     document = read_document(file)
-    return await api.deploy(document.text, name=document.name, resources=await local.answers(document, file))
+    resources = await local.answers(document, file)
+    return await api.deploy(document.text, name=document.name, resources=resources, express=express)
 
 
 def _report(file: str, answer: JsonObject, *, as_json: bool) -> None:

@@ -19,7 +19,7 @@ TEMPORAL = (
 )
 STARTING = ("temporal_ui", "search_attributes")
 """What only the API uses, which starts runs and links to them."""
-DEPLOYING = ("default_catalog", "activity_queues")
+DEPLOYING = ("default_catalog", "activity_queues", "express")
 """What counts when a workflow is deployed."""
 EGRESS = (
     "allowed_hosts",
@@ -33,6 +33,7 @@ EGRESS = (
 """What workflows may reach and start."""
 PROCESS = (
     "call_seconds",
+    "express_seconds",
     "process_seconds",
     "process_memory",
     "process_count",
@@ -79,6 +80,16 @@ def add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
             reader = port if name == "port" else str
             metavar = _METAVAR.get(name, name.rpartition("_")[2].upper())
             group.add_argument(option, dest=_PREFIX + name, type=reader, metavar=metavar, help=text)
+
+
+def add_express(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of express runs; None where nothing is chosen."""
+    parser.add_argument(
+        "--express",
+        action=argparse.BooleanOptionalAction,
+        help="make short calls with the fewest operations, more than once if a worker is lost; default: as the "
+        "workflow says",
+    )
 
 
 def _shown(default: object) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.cli.inputs import read_json
-from workflow_engine.cli.options import count, seconds
+from workflow_engine.cli.options import add_express, count, seconds
 from workflow_engine.cli.remote import NAME, add_connection, find_workflow, parts_of, with_api
 from workflow_engine.cli.terminal import (
     FAILED,
@@ -46,6 +46,7 @@ def configure_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workflow", metavar=NAME, help="NAME alone is enough where it is the only one")
     parser.add_argument("--input", metavar="JSON|@FILE|-", help="its input (default: {})")
     parser.add_argument("--id", metavar="ID", help="the id of the run; a second run with it is refused")
+    add_express(parser)
     _add_wait(parser)
     add_connection(parser, json=False)
     parser.set_defaults(work=_start)
@@ -68,7 +69,15 @@ def _start(arguments: argparse.Namespace) -> int:
 
     async def work(api: HttpApi) -> int:
         namespace, name, version = await find_workflow(api, arguments.workflow)
-        run = await api.start(namespace, name, version, given, run_id=arguments.id, wait=arguments.wait)
+        run = await api.start(
+            namespace,
+            name,
+            version,
+            given,
+            run_id=arguments.id,
+            wait=arguments.wait,
+            express=arguments.express,
+        )
         print_json(run)
         return _judged(run, arguments.wait)
 

@@ -184,6 +184,8 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "processes": ",".join(sorted(chosen.allowed_processes)) or "none",
         "activity_queues": "all" if queues is None else ",".join(sorted(queues)) or "none",
         "call_seconds": str(chosen.call_seconds),
+        "express": str(chosen.express),
+        "express_seconds": str(chosen.express_seconds),
         "process_seconds": str(chosen.process_seconds),
         "process_memory": str(chosen.process_memory),
         "process_count": str(chosen.process_count),

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import orjson
 
@@ -29,6 +30,9 @@ MAX_COMPRESSED = 1_900_000
 READABLE = 32 * 1024
 """Up to this many bytes a bundle travels as plain JSON."""
 FORMAT = 1
+SEMANTICS = 2
+"""What the interpreter asks of Temporal for the runs that start now. It travels as metadata of the bundle's payload, so
+that it costs nothing and a run under way goes on as it began: runs from before it was told have 1."""
 _NOWHERE = Positions(Place(0, 0, 0, 0))
 
 
@@ -38,16 +42,22 @@ class Bundle:
 
     digest: str
     data: bytes
+    semantics: int = SEMANTICS
 
     @classmethod
-    def of(cls, document: Document, resources: Mapping[str, Json]) -> Bundle:
-        """Bundle *document*; `Rejected` when it is too large to travel."""
-        content = {
+    def of(cls, document: Document, resources: Mapping[str, Json], *, express: bool | None = None) -> Bundle:
+        """Bundle *document*; `Rejected` when it is too large to travel.
+
+        *express* is what its deployer wants (`StateGraph.express`); None leaves it to the document.
+        """
+        content: dict[str, Any] = {
             "format": FORMAT,
             "dialect": document.dialect,
             "document": document.data,
             "resources": dict(resources),
         }
+        if express is not None:
+            content["express"] = express
         plain = orjson.dumps(content)
         packed = zlib.compress(plain, 6)
         if len(plain) > MAX_BYTES or len(packed) > MAX_COMPRESSED:
@@ -70,6 +80,21 @@ class Bundle:
 
     def open(self) -> tuple[Document, dict[str, Json]]:
         """The document, without places, and the resources."""
+        content = self._content()
+        document = Document(content["dialect"], content["document"], _NOWHERE, self.digest[:12], "")
+        return document, content["resources"]
+
+    @property
+    def express(self) -> bool | None:
+        """What the deployer wants; None: what the document says."""
+        wanted: bool | None = self._content().get("express")
+        return wanted
+
+    def expressed(self, express: bool | None) -> Bundle:
+        """This bundle for express runs, or for those that are not; None: as it is."""
+        return self if express is None else _expressed(self, express)
+
+    def _content(self) -> dict[str, Any]:
         plain = self.data if self.readable else zlib.decompressobj().decompress(self.data, MAX_BYTES + 1)
         if len(plain) > MAX_BYTES:
             raise Rejected(
@@ -79,20 +104,26 @@ class Bundle:
             raise Rejected(
                 "bundle-damaged", f"the bundle {self.digest[:12]} does not have the content it says"
             )
-        content = json.loads(plain)
+        content: dict[str, Any] = json.loads(plain)
         if content.get("format") != FORMAT:
             raise Rejected(
                 "bundle-format", f"bundle format {content.get('format')!r} is not known to this version"
             )
-        document = Document(content["dialect"], content["document"], _NOWHERE, self.digest[:12], "")
-        return document, content["resources"]
+        return content
+
+
+def says_express(document: Document) -> bool:
+    """Whether *document* itself says whether its runs are express."""
+    header = document.data if document.dialect == "0.8" else document.data.get("document")
+    metadata = header.get("metadata") if isinstance(header, dict) else None
+    return isinstance(metadata, dict) and "express" in metadata
 
 
 def bundle_of(graph: StateGraph) -> Bundle:
     """The bundle that *graph* was compiled from."""
     dialect: Dialect = "1.0" if graph.dialect == "1.0" else "0.8"
     document = Document(dialect, graph.source, _NOWHERE, graph.name.name, "")
-    return Bundle.of(document, graph.resources)
+    return Bundle.of(document, graph.resources, express=graph.express)
 
 
 def retimed(bundle: Bundle, timeout: Json) -> Bundle:
@@ -106,10 +137,18 @@ def retimed(bundle: Bundle, timeout: Json) -> Bundle:
     timeouts = {**(given if isinstance(given, dict) else {}), "workflowExecTimeout": timeout}
     changed = replace(document, data={**document.data, "timeouts": timeouts})
     dsl.compile(changed, resources)
-    return Bundle.of(changed, resources)
+    return Bundle.of(changed, resources, express=bundle.express)
 
 
 @lru_cache(maxsize=256)
 def _graph(digest: str, data: bytes) -> StateGraph:
-    document, resources = Bundle(digest, data).open()
-    return dsl.compile(document, resources)
+    bundle = Bundle(digest, data)
+    document, resources = bundle.open()
+    graph = dsl.compile(document, resources)
+    return graph if bundle.express is None else replace(graph, express=bundle.express)
+
+
+@lru_cache(maxsize=256)
+def _expressed(bundle: Bundle, express: bool) -> Bundle:
+    document, resources = bundle.open()
+    return Bundle.of(document, resources, express=express)

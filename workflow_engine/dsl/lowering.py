@@ -193,6 +193,15 @@ class Lowering:
             self.problem("invalid-value", f"lifecycle events: {error}", f"{pointer}/lifecycleEvents")
         return None
 
+    def express(self, metadata: Json, pointer: str) -> bool:
+        """Whether *metadata* ask for express runs, or calls, by ``express``."""
+        wanted = metadata.get("express", False) if isinstance(metadata, dict) else False
+        if isinstance(wanted, bool):
+            return wanted
+        message = "`express` is true or false: whether calls are short and may be made again"
+        self.problem("invalid-value", message, f"{pointer}/express")
+        return False
+
     def unknown(
         self, code: str, kind: str, name: str, known: Iterable[str], pointer: str, *, hint: str = ""
     ) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from workflow_engine import dsl
-from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.dsl.bundle import Bundle, says_express
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.needs import Need
 from workflow_engine.dsl.pinning import pin
@@ -74,10 +74,13 @@ class Engine:
         resolve: Resolve,
         processes: Collection[str] | None = None,
         queues: Queues | None = None,
+        express: bool = False,
     ) -> None:
         """*processes* are the kinds of processes that workflows may start (None: all), *queues* those whose activities
-        they may call; a workflow that starts or calls another is refused.
+        they may call; a workflow that starts or calls another is refused. *express*: runs are, where neither the
+        document nor who deploys or starts it says whether they are.
         """
+        self._express = express
         self._processes = processes
         self._queues = queues
         self._store = store
@@ -92,19 +95,30 @@ class Engine:
     # --- workflows ----------------------------------------------------------------------------------------
 
     async def deploy(
-        self, text: str, *, name: str = "<text>", resources: Mapping[str, Json] | None = None
+        self,
+        text: str,
+        *,
+        name: str = "<text>",
+        resources: Mapping[str, Json] | None = None,
+        express: bool | None = None,
     ) -> Deployed:
         """Check, bundle and keep a workflow, and let its events and its schedule start it from now on.
 
-        *resources* are answers to needs that the author sends along, by key. `InvalidDocument` has every
-        problem; `Conflict` when another text has that version. Nothing is kept of a workflow that fails.
+        *resources* are answers to needs that the author sends along, by key. *express*: whether its runs are, whatever
+        it says itself. `InvalidDocument` has every problem; `Conflict` when another text has that version, or the same
+        one with another *express*. Nothing is kept of a workflow that fails.
         """
         document, warnings = await self._check(text, name)
         graph = await asyncio.to_thread(dsl.compile, document)
         present = await self._present(graph)
         if present is not None:
+            if express is not None and present.bundle.graph().express is not express:
+                raise Conflict(
+                    f"version {graph.name.version} of {graph.name.namespace}/{graph.name.name} is deployed "
+                    f"{'without' if express else 'with'} express runs; choose so for a new version"
+                )
             return await self._deployed(present, document, text, warnings, created=False)
-        bundle = await self._bundle(document, resources or {})
+        bundle = await self._bundle(document, resources or {}, express)
         title = graph.title or graph.name.name
         definition = Definition(graph.name, document.dialect, text, bundle, title, datetime.now(UTC))
         kept = await self._store.add(definition)
@@ -153,9 +167,13 @@ class Engine:
         except NotFound:
             return None
 
-    async def _bundle(self, document: Document, given: Mapping[str, Json]) -> Bundle:
+    async def _bundle(
+        self, document: Document, given: Mapping[str, Json], express: bool | None = None
+    ) -> Bundle:
         """Resolve every need; those that fail are problems of the document, all at once."""
-        bundle = Bundle.of(document, await pin(document, self._resolve, given))
+        if express is None and self._express and not says_express(document):
+            express = True
+        bundle = Bundle.of(document, await pin(document, self._resolve, given), express=express)
         graph = await asyncio.to_thread(bundle.graph)
         problems = refused(document, graph, self._processes)
         problems += self._queues.refused(document, graph) if self._queues is not None else []
@@ -213,11 +231,18 @@ class Engine:
     # --- runs ---------------------------------------------------------------------------------------------
 
     async def start(
-        self, namespace: str, name: str, version: str | None, input: Json, *, run_id: str | None = None
+        self,
+        namespace: str,
+        name: str,
+        version: str | None,
+        input: Json,
+        *,
+        run_id: str | None = None,
+        express: bool | None = None,
     ) -> str:
-        """Start a run and return its id; `Conflict` when *run_id* is taken."""
+        """Start a run and return its id; `Conflict` when *run_id* is taken. *express*: whether it is, for once."""
         definition = await self.definition(namespace, name, version)
-        return await self._start(definition.bundle, input, run_id)
+        return await self._start(definition.bundle.expressed(express), input, run_id)
 
     async def run_once(
         self,
@@ -226,10 +251,11 @@ class Engine:
         *,
         run_id: str | None = None,
         resources: Mapping[str, Json] | None = None,
+        express: bool | None = None,
     ) -> str:
         """Run a document without deploying it."""
         document, _ = await self._check(text, "<text>")
-        return await self._start(await self._bundle(document, resources or {}), input, run_id)
+        return await self._start(await self._bundle(document, resources or {}, express), input, run_id)
 
     async def _start(self, bundle: Bundle, input: Json, run_id: str | None) -> str:
         graph = bundle.graph()

@@ -201,7 +201,8 @@ class StateGraph:
     When *timeout* passes the run is cut short, or stops before its next state if *interrupt* is false. Its end is then
     what *before_end* makes of the data, and else a timeout fault. *input_is_context*: ``$context`` begins as the
     transformed input, not as an empty object (decision A6). *lifecycle*: which lifecycle events its author wants; None:
-    as the operator says.
+    as the operator says. *express*: its calls are short and may be made again, so that they are made with the fewest
+    operations, unless the metadata of a state say otherwise.
     """
 
     name: WorkflowName
@@ -221,6 +222,7 @@ class StateGraph:
     input_is_context: bool = False
     resources: Mapping[str, Json] = field(default_factory=dict)
     lifecycle: Told | None = None
+    express: bool = False
     functions: Mapping[str, Json] = field(default_factory=dict)
     """Functions from elsewhere, by the reference by which they are called."""
     extensions: tuple[Extension, ...] = ()

@@ -29,12 +29,14 @@ class Place:
     """Which execution of which state asks.
 
     *id* is unique in the run and the same on every replay and resume: the state's pointer, and ``#2`` and
-    so on from its second execution. *label* is what a person reads in the Temporal UI.
+    so on from its second execution. *label* is what a person reads in the Temporal UI. *express*: what is done here is
+    short and may be made again, so that a runtime may do it with fewer operations.
     """
 
     id: str
     state: str
     label: str
+    express: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,7 +201,8 @@ class Run:
             count = self.counts[state.id] = self.counts.get(state.id, 0) + 1
             id = state.id if count == 1 else f"{state.id}#{count}"
             frame.local["place"] = id
-        return Place(id, state.id, self.names.label(state, frame))
+        express = state.metadata.get("express", self.graph.express) is True
+        return Place(id, state.id, self.names.label(state, frame), express)
 
     async def walk(self, region: Region, frame: Frame) -> tuple[Json, bool]:
         """Walk *region* from where *frame* stands; its output, and whether it ended in a loop break."""

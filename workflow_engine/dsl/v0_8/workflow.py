@@ -108,6 +108,7 @@ class WorkflowLowering(Lowering):
             summary=str(self.data.get("description") or ""),
             constants=constants if isinstance(constants, dict) else {},
             lifecycle=self.lifecycle(self.data.get("metadata"), "/metadata"),
+            express=self.express(self.data.get("metadata"), "/metadata"),
         )
 
     def _enter(self) -> tuple[DataStep, ...]:

@@ -89,6 +89,7 @@ class WorkflowLowering(Lowering):
             extensions=tuple(extension for _, extension in self.extensions),
             input_is_context=self._initial_context(header.get("metadata")),
             lifecycle=self.lifecycle(header.get("metadata"), "/document/metadata"),
+            express=self.express(header.get("metadata"), "/document/metadata"),
         )
 
     def _initial_context(self, metadata: Json) -> bool:
@@ -166,6 +167,7 @@ class WorkflowLowering(Lowering):
         leave = self._output(body.get("output"), task.at("output"), scope.variables(TASK))
         leave += self._export(body.get("export"), task.at("export"), scope.variables(EXPORT))
         metadata = body.get("metadata")
+        self.express(metadata, task.at("metadata"))
         return State(
             id=task.id,
             name=task.name,

@@ -71,6 +71,7 @@ class Activities:
     secrets: Secrets = NO_SECRETS
     processes: frozenset[str] = frozenset()
     bounds: ProcessBounds = DEFAULT_BOUNDS
+    express_seconds: float = 2.0
 
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, each under its own type."""
@@ -105,6 +106,8 @@ class Activities:
                 work = call_with_secrets(caller, arguments, deferred, context, self.secrets)
             if context.reception is not None:
                 return await _until_cancelled(_faults(work), context.reception)
+            if info.is_local:
+                return await _shortly(_faults(work), self.express_seconds)
             async with _heartbeat(), asyncio.timeout(context.timeout + OVERDUE):
                 return await _faults(work)
 
@@ -122,8 +125,12 @@ class Activities:
     @activity.defn(name="event.publish")
     async def publish(self, event: dict[str, Any], channel: str) -> None:
         """Publish *event*; its id comes from the run and the state, so a retry never doubles it."""
+        publishing = _faults(self.events.publish(channel, [event]))
+        if activity.info().is_local:
+            await _shortly(publishing, self.express_seconds)
+            return
         async with _heartbeat():
-            await _faults(self.events.publish(channel, [event]))
+            await publishing
 
     @activity.defn(name="event.tell")
     async def tell(self, channel: str, events: list[dict[str, Any]]) -> None:
@@ -209,6 +216,22 @@ async def _until_cancelled(work: Coroutine[Any, Any, Any], reception: Reception)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+async def _shortly(work: Awaitable[Any], seconds: float) -> Any:
+    """Do *work* while a workflow task waits for it: after *seconds* it is given up there, and made as others are."""
+    try:
+        async with asyncio.timeout(seconds) as timer:
+            return await work
+    except TimeoutError:
+        if not timer.expired():
+            raise
+        raise ApplicationError(
+            f"it takes longer than {seconds:g} s, and is made again as an activity of its own",
+            type="Slow",
+            non_retryable=True,
+            category=ApplicationErrorCategory.BENIGN,
+        ) from None
 
 
 async def _faults(work: Awaitable[Any]) -> Any:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import TimeoutError, TimeoutType, is_cancelled_exception
 
+from workflow_engine.errors import Fault
+from workflow_engine.interpreter.effects import Expired, Place
+from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, reraise
 from workflow_engine.values import Json, JsonObject
 
 GRACE = timedelta(seconds=30)
@@ -22,6 +29,13 @@ UNTIL_IT_WORKS = RetryPolicy(
 )
 """For what must happen: a fault is not retried, a lost worker or an unreachable router is waited for."""
 SUMMARY_BYTES = 200
+SHORT = frozenset({"http", "openapi", "grpc", "graphql", "odata", "asyncapi", "mcp", "custom", "sysout"})
+"""The kinds of calls that an express run makes within its workflow task: none that starts a process which may take
+long, or that waits for what others do."""
+PUBLISH = timedelta(seconds=60)
+"""How long one attempt to publish may take."""
+STUCK = timedelta(seconds=30)
+"""How long a local activity may take that should have ended by itself long before."""
 
 
 async def execute(
@@ -40,6 +54,55 @@ async def execute(
         summary=summary(label),
         start_to_close_timeout=longest + GRACE,
         schedule_to_close_timeout=None if bound is None else timedelta(seconds=max(bound, 0.001)),
+        heartbeat_timeout=HEARTBEAT,
+        retry_policy=UNTIL_IT_WORKS,
+    )
+
+
+class Unsuited(Exception):
+    """What was tried within a workflow task takes longer than it may there, or failed by no fault: not so, then."""
+
+
+async def shortly(type: str, args: Sequence[Any], id: str, label: str, bound: float | None = None) -> Json:
+    """Do an activity within this workflow task, which costs one event of history instead of six.
+
+    `Unsuited` where it takes longer than the worker's settings allow there, or fails otherwise than by a fault.
+    """
+    try:
+        return await workflow.execute_local_activity(  # type: ignore[no-any-return]
+            type,
+            args=args,
+            activity_id=id,
+            summary=summary(label),
+            start_to_close_timeout=STUCK,
+            schedule_to_close_timeout=None if bound is None else timedelta(seconds=max(bound, 0.001)),
+            retry_policy=RetryPolicy(maximum_attempts=1),
+        )
+    except LOCAL_FAILURES as failure:
+        if is_cancelled_exception(failure):
+            raise asyncio.CancelledError from None
+        cause = failure.cause
+        if isinstance(cause, TimeoutError) and cause.type != TimeoutType.SCHEDULE_TO_CLOSE:
+            raise Unsuited from None
+        raised = reraise(failure)
+        if isinstance(raised, Fault | Expired):
+            raise raised from None
+        raise Unsuited from None
+
+
+async def publish(event: JsonObject, channel: str, place: Place, *, short: bool) -> None:
+    """Publish *event*; *short*: within this workflow task, if it can be so."""
+    label = f"{place.label}: {event.get('type')}"
+    if short:
+        with contextlib.suppress(Unsuited):
+            await shortly("event.publish", [event, channel], place.id, label)
+            return
+    await workflow.execute_activity(
+        "event.publish",
+        args=[event, channel],
+        activity_id=place.id,
+        summary=summary(label),
+        start_to_close_timeout=PUBLISH,
         heartbeat_timeout=HEARTBEAT,
         retry_policy=UNTIL_IT_WORKS,
     )

@@ -21,18 +21,34 @@ from temporalio.converter import (
     JSONProtoPayloadConverter,
 )
 
-from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.dsl.bundle import SEMANTICS, Bundle
 
 BUNDLE_ENCODING = "binary/wfe-bundle"
 
 
 DIGEST = "digest"
 """The metadata that makes a payload a bundle: reading it costs nothing, so a known bundle is not parsed again."""
+SEMANTICS_OF = "semantics"
+"""The metadata that says how a run of the bundle asks for things (`dsl.bundle.SEMANTICS`)."""
 
 
 def is_bundle(payload: Payload) -> bool:
     """Whether *payload* is a bundle, as JSON or compressed."""
     return DIGEST in payload.metadata
+
+
+def bundle_of(payload: Payload) -> Bundle:
+    """The bundle that *payload* is; `UnknownSemantics` for one of a later version, which parks the run."""
+    semantics = int(payload.metadata.get(SEMANTICS_OF, b"1"))
+    if semantics > SEMANTICS:
+        raise UnknownSemantics(
+            f"the run began with a later version ({semantics}) than this one ({SEMANTICS})"
+        )
+    return Bundle(payload.metadata[DIGEST].decode(), payload.data, semantics)
+
+
+class UnknownSemantics(Exception):
+    """A run of a later version of the engine is not for this worker."""
 
 
 class BundleConverter(EncodingPayloadConverter):
@@ -47,10 +63,12 @@ class BundleConverter(EncodingPayloadConverter):
             return None
         encoding = "json/plain" if value.readable else BUNDLE_ENCODING
         metadata = {"encoding": encoding.encode(), DIGEST: value.digest.encode()}
+        if value.semantics > 1:
+            metadata[SEMANTICS_OF] = str(value.semantics).encode()
         return Payload(metadata=metadata, data=value.data)
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
-        return Bundle(payload.metadata[DIGEST].decode(), payload.data)
+        return bundle_of(payload)
 
 
 class OrderedJsonConverter(EncodingPayloadConverter):
@@ -69,7 +87,7 @@ class OrderedJsonConverter(EncodingPayloadConverter):
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
         if is_bundle(payload):
-            return Bundle(payload.metadata[DIGEST].decode(), payload.data)
+            return bundle_of(payload)
         if type_hint in {None, Any, object, dict, list}:
             return orjson.loads(payload.data)
         return _STOCK.from_payload(payload, type_hint)

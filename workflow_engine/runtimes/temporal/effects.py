@@ -22,6 +22,7 @@ from temporalio.exceptions import (
 from temporalio.workflow import ParentClosePolicy
 
 from workflow_engine.calls.activity import KIND
+from workflow_engine.dsl.bundle import SEMANTICS
 from workflow_engine.errors import Fault
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
@@ -39,14 +40,21 @@ from workflow_engine.interpreter.effects import (
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.events import check_event
 from workflow_engine.runtimes.temporal import foreign
-from workflow_engine.runtimes.temporal.calling import HEARTBEAT, UNTIL_IT_WORKS, execute, receive, summary
+from workflow_engine.runtimes.temporal.calling import (
+    SHORT,
+    UNTIL_IT_WORKS,
+    Unsuited,
+    execute,
+    publish,
+    receive,
+    shortly,
+    summary,
+)
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, reraise
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 T = TypeVar("T")
 
-PUBLISH_SECONDS = 60.0
-"""How long one attempt to publish may take."""
 DETACHED = "wfe.detached"
 """The workflow that makes a call which its run does not wait for."""
 EVALUATION_SECONDS = 40.0
@@ -71,8 +79,13 @@ GENERATION = "generation"
 class TemporalEffects:
     """The effects of one run, called from inside its workflow."""
 
-    def __init__(self, graph: StateGraph, memo: Json = None, generation: str = "") -> None:
-        """*memo* is what the run remembers under `LIFECYCLE`, *generation* tells it from others that had its id."""
+    def __init__(
+        self, graph: StateGraph, memo: Json = None, generation: str = "", semantics: int = SEMANTICS
+    ) -> None:
+        """*memo* is what the run remembers under `LIFECYCLE`, *generation* tells it from others that had its id.
+        *semantics* are those that it began with (`dsl.bundle.SEMANTICS`).
+        """
+        self._semantics = semantics
         name = graph.name
         self._source = f"/{name.namespace}/{name.name}/{name.version}"
         self._inbox: dict[str, list[Arrival]] = {}
@@ -146,12 +159,20 @@ class TemporalEffects:
         if not call.wait:
             await self._begin(call, place, about)
             return None
+        bound = call.timeout
+        if place.express and call.kind in SHORT and self._semantics > 1:
+            began = workflow.now()
+            with contextlib.suppress(Unsuited):
+                args = [call.arguments, about]
+                return await shortly(f"call.{call.kind}", args, place.id, place.label, bound)
+            if bound is not None:
+                bound = max(0.0, bound - (workflow.now() - began).total_seconds())
         try:
             if call.reception is not None:
                 return await receive(
                     call.kind, call.arguments, {**about, "reception": call.reception}, place.label
                 )
-            return await execute(call.kind, call.arguments, about, place.label, call.timeout)
+            return await execute(call.kind, call.arguments, about, place.label, bound)
         except ActivityError as failure:
             raise _cancelled_or(failure) from None
 
@@ -176,15 +197,7 @@ class TemporalEffects:
         check_event(event)
         self._show(place, f"publishing {event.get('type')}")
         try:
-            await workflow.execute_activity(
-                "event.publish",
-                args=[event, channel],
-                activity_id=place.id,
-                summary=summary(f"{place.label}: {event.get('type')}"),
-                start_to_close_timeout=timedelta(seconds=PUBLISH_SECONDS),
-                heartbeat_timeout=HEARTBEAT,
-                retry_policy=UNTIL_IT_WORKS,
-            )
+            await publish(event, channel, place, short=place.express and self._semantics > 1)
         except ActivityError as failure:
             raise _cancelled_or(failure) from None
 

@@ -314,3 +314,17 @@ async def _guarded(options: ServerOptions, kept: tuple[int, ...], tail: Tail) ->
 def _shown(lines: Iterable[str]) -> str:
     text = "\n  ".join(lines)
     return f"; its last lines:\n  {text}" if text else ""
+
+
+async def ready_unless(stop: asyncio.Event, address: str, *, namespace: str, seconds: float = 60) -> bool:
+    """Wait for the server at *address*, as `wait_ready` does; False when *stop* is set meanwhile."""
+    waiting = asyncio.create_task(wait_ready(address, seconds, namespace=namespace))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            await waiting
+        return not stop.is_set()
+    finally:
+        waiting.cancel()
+        stopping.cancel()

@@ -51,7 +51,10 @@ class ServerlessWorkflow:
             seeds = converter.from_payload(payloads[2]) if len(payloads) > 2 else []
             before = converter.from_payload(payloads[3]) if len(payloads) > 3 else {}
             effects = self._effects = TemporalEffects(
-                graph, workflow.memo_value(LIFECYCLE, None), workflow.memo_value(GENERATION, "")
+                graph,
+                workflow.memo_value(LIFECYCLE, None),
+                workflow.memo_value(GENERATION, ""),
+                bundle.semantics,
             )
             effects.since = before.get("since")
             effects.suspended = self._suspended
