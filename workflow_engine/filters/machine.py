@@ -58,10 +58,22 @@ class Machine:
         self.spec = spec
         self._problem: ValueError | None = None
         self._strategy = _NOTHING
+        self._begun: State = {}
         try:
             self._strategy = _strategy(spec, "", _scope(spec), nested=False)
+            self._begun = self._after(spec.get("after", []))
         except BadSpec as bad:
             self._problem = bad
+
+    def _after(self, events: Json) -> State:
+        """Where it is after the *events* that it took before: the ``after`` of a listener that begins once more."""
+        state: State = {}
+        if not isinstance(events, list):
+            raise BadSpec("expected a list of events", "after")
+        for event in events:
+            taken = _accept(self._strategy, state, _object(event), [])
+            state = state if taken is None else taken.state
+        return state
 
     def check(self) -> None:
         """Raise `ValueError`, with the RFC 6901 pointer of the place in the spec, where the spec is wrong."""
@@ -87,10 +99,10 @@ class Machine:
         A state that was complete accepts nothing. What could not be evaluated is added to *errors*.
         """
         self.check()
-        if state.get("complete"):
+        if (state or self._begun).get("complete"):
             return None
         faults: list[str] = [] if errors is None else errors
-        return _accept(self._strategy, state, event, faults)
+        return _accept(self._strategy, state or self._begun, event, faults)
 
     def matches(self, event: JsonObject, errors: list[str] | None = None) -> list[int]:
         """Every filter that *event* satisfies when nothing was accepted before, in order."""
@@ -229,7 +241,7 @@ def _scope(spec: JsonObject) -> JsonObject:
 def _strategy(spec: Json, at: str, scope: JsonObject, *, nested: bool) -> _Strategy:
     path = [at] if at else []
     members = members_of(
-        spec, {"mode", "filters"} if nested else {"mode", "filters", "until", "open", "scope"}, *path
+        spec, {"mode", "filters"} if nested else {"mode", "filters", "until", "open", "scope", "after"}, *path
     )
     mode = members.get("mode")
     if mode not in ("one", "any", "all"):

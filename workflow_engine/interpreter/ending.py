@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,19 @@ if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
 
 
+ENDED = "__ended"
+"""The variable of the root frame that has what the states came to: what is left is the output of the workflow."""
+
+
 async def bounded(run: Run) -> Json:
     """Walk the whole graph of *run* within its time; then go through what is to be done before its end, or fault."""
+    if ENDED not in run.root.variables:
+        output = await _walked(run)
+        run.root.variables[ENDED] = output
+    return run.root.variables[ENDED]
+
+
+async def _walked(run: Run) -> Json:
     graph, root, before_end = run.graph, run.graph.root, run.graph.before_end
     if before_end is not None and run.root.region == before_end.id:  # gone on with after the time was up
         return await run.to_the_end(before_end)
@@ -27,12 +39,14 @@ async def bounded(run: Run) -> Json:
         allowed = await seconds(graph.timeout, run.input, workflow_scope(run), run)
     except Fault as raised:
         raise raised.at("/timeout") from None
-    remaining = allowed - (run.effects.now() - run.started).total_seconds()
+    # A retry begins the time anew: it may come days after the run has faulted (see `retrying`).
+    began = max(run.started, datetime.fromtimestamp(run.counts.get("clock", 0) / 1000, UTC))
+    remaining = allowed - (run.effects.now() - began).total_seconds()
     place = Place("/timeout", "/timeout", "workflow timeout")
     try:
         if graph.interrupt:
             return await run.effects.within(remaining, partial(run.to_the_end, root), place)
-        run.deadline = run.started.timestamp() + allowed
+        run.deadline = began.timestamp() + allowed
         return await run.to_the_end(root)
     except (Expired, TimeUp):
         if before_end is None:

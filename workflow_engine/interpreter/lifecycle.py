@@ -134,6 +134,8 @@ class Lifecycle:
             if self._correlated is not None:
                 self._of_run("correlation-started", {})
                 self._of_run("correlation-completed", _keys(self._correlated))
+        elif counts.get("retried") == number:
+            self._retried()
         self._begun = True
         if self.suspended:
             self._suspend()
@@ -152,6 +154,15 @@ class Lifecycle:
             raise
         self._of_run("completed", {"outputUri": self._output})
         return output
+
+    def _retried(self) -> None:
+        """The run had ended and goes on from there, and so do the tasks that were under way."""
+        self._of_run("resumed", {})
+        frames = [self._run.root]
+        for frame in frames:
+            frames += frame.children.values()
+            if frame.execution:
+                self._of_task("retried", str(frame.state), frame.execution, {})
 
     def suspend(self) -> None:
         """The run is to stop before its next state."""

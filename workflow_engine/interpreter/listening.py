@@ -193,7 +193,10 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
             channel = action.channel
             if action.messages is not None:
                 channel = subscribing.channel(run, action.messages)
-            await run.effects.listen(Listener(spec, channel, _left(run, frame)), place)
+            wanted = spec
+            if arrived and action.messages is None:  # it had begun before: what it has is not to come again
+                wanted = {**spec, "after": [_pair(entry)[1] for entry in arrived]}
+            await run.effects.listen(Listener(wanted, channel, _left(run, frame)), place)
             await _ask(run, action, frame)
         # What has come and was not dealt with is dealt with first: so a run goes on from its position.
         while not (await _taken(run, state, action, frame) or local.get("complete")):

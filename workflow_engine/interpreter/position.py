@@ -49,7 +49,8 @@ class Frame:
 
     *data* is the raw input of *state*; once *entered*, *input* is what the state's action sees of it.
     *local* is the progress of that action (iteration, attempt, deadline, results), always JSON.
-    *execution* counts the times that *state* was begun, where somebody wants to hear of them.
+    *execution* counts the times that *state* was begun, where somebody wants to hear of them. *faulted*: a fault of
+    *state* has left it, and nothing there caught it.
     *variables* are bound for the region and everything inside it. *branch*: the frame has a context of its
     own (the root, and each branch of a fork, decision A34); the frames below share it.
     """
@@ -68,6 +69,7 @@ class Frame:
     context: Json = None
     parent: Frame | None = None
     doing: str | None = None
+    faulted: bool = False
 
     def at(self, state: str) -> None:
         """Stand before *state*, with nothing of the state before left."""
@@ -78,6 +80,7 @@ class Frame:
         self.local = {}
         self.children = {}
         self.doing = None
+        self.faulted = False
 
     def child(self, slot: str, region: str, data: Json, variables: JsonObject | None = None) -> Frame:
         """The frame for *region* at *slot*: the one that is there, after a resume, or a new one."""
@@ -134,6 +137,8 @@ class Frame:
             encoded["variables"] = self.variables
         if self.branch:
             encoded["context"] = self.context
+        if self.faulted:
+            encoded["faulted"] = True
         if self.children:
             encoded["children"] = {slot: child.to_json() for slot, child in self.children.items()}
         return encoded
@@ -161,6 +166,7 @@ class Frame:
             branch="context" in encoded,
             context=encoded.get("context"),
             parent=parent,
+            faulted=encoded.get("faulted") is True,
         )
         for slot, child in children.items():
             assert isinstance(child, dict)

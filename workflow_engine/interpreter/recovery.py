@@ -55,17 +55,19 @@ async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Js
             try:
                 return await _body(run, state, action, frame), state.next
             except Fault as raised_fault:
-                frame.children.pop("try", None)
+                tried = frame.children.pop("try", None)
                 local.pop("attempt", None)
                 caught = raised_fault.at(state.id)
             error = caught.error.to_json()
             scope = state_scope(run, state, frame, input=frame.input, **{catch.variable: error})
             if not await accepts(run, catch, error, scope):
+                _uncaught(frame, tried)
                 raise caught
             if catch.retry is not None and await _again(run, state, catch.retry, frame, error, scope, began):
                 _retried(run, state, frame)
                 continue
             if catch.retry is not None and catch.body is None and catch.then is None:
+                _uncaught(frame, tried)
                 raise caught
             local["error"] = error
             break
@@ -77,6 +79,12 @@ async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Js
     output, _ = await run.walk(catch.body, child)
     frame.children.pop("catch", None)
     return output, then
+
+
+def _uncaught(frame: Frame, tried: Frame | None) -> None:
+    """Keep where the body stood when it faulted: from there somebody may retry it."""
+    if tried is not None:
+        frame.children["try"] = tried
 
 
 def _retried(run: Run, state: State, frame: Frame) -> None:

@@ -232,6 +232,9 @@ class Run:
 
     async def _step(self, state: State, frame: Frame) -> tuple[Json, Transition]:
         """Do one state, from its raw input to its transformed output."""
+        if "skipped" in frame.local:  # somebody has said what comes of it (see `retrying`)
+            self._note("skipped", state)
+            return frame.local["skipped"], state.next
         try:
             if not frame.entered:
                 frame.started = self.effects.now().timestamp()
@@ -259,6 +262,7 @@ class Run:
                 self.lifecycle.faulted(state, frame, caught.error)
             then = recovery.rescued(state, caught)
             if then is None:
+                frame.faulted = True
                 raise caught from None
             return (frame.input if frame.entered else frame.data), then
         except BaseException as unwound:
@@ -294,8 +298,7 @@ class Run:
                 return await self._act(state, frame, remaining)
             place = Place(f"{state.id}/timeout", state.id, f"timeout of {state.name}")
             return await self.effects.within(remaining, partial(self._act, state, frame, None), place)
-        except Expired:
-            frame.children = {}
+        except Expired:  # what was under way stays in the frames: a retry goes on from there
             raise fault("timeout", f"{state.name!r} took longer than its timeout allows") from None
 
     async def _act(self, state: State, frame: Frame, allowed: float | None) -> tuple[Json, Transition]:
@@ -317,6 +320,7 @@ class Run:
                     else await evaluate(handed_in, data, scope)
                 )
                 output, _ = await self.walk(body, frame.child("do", body.id, start))
+                frame.children.pop("do", None)
                 return output, state.next
             case Operation():
                 output = await self._call(state, state.action, frame, allowed)
