@@ -49,7 +49,7 @@ from workflow_engine.interpreter.lifecycle import Lifecycle
 from workflow_engine.interpreter.naming import Names
 from workflow_engine.interpreter.position import Continued, Ended, Frame, TimeUp
 from workflow_engine.interpreter.references import References
-from workflow_engine.interpreter.scope import moment, state_scope, workflow_scope
+from workflow_engine.interpreter.scope import state_scope, workflow_scope
 from workflow_engine.values import Json, JsonObject, deep_merge
 
 
@@ -174,25 +174,16 @@ class Run:
         self.counts = {state: count for state, count in counts.items() if isinstance(count, int)}
         self.started = datetime.fromtimestamp(started, UTC)
         self.seeds = [seed for seed in seeds if isinstance(seed, dict)]
-        begun_by = position.get("begun_by", [])
-        assert isinstance(begun_by, list)
-        self.begun_by = [str(id) for id in begun_by]
         nonce = position.get("nonce")
         self._references = References(nonce) if isinstance(nonce, str) else None
-        completed, correlation = position.get("completed", []), position.get("correlation", {})
+        begun_by, completed = position.get("begun_by", []), position.get("completed", [])
+        correlation = position.get("correlation", {})
+        assert isinstance(begun_by, list)
         assert isinstance(completed, list)
         assert isinstance(correlation, dict)
+        self.begun_by = [str(id) for id in begun_by]
         self.completed = [str(state) for state in completed]
         self.correlation = correlation
-
-    def descriptor(self) -> JsonObject:
-        """``$workflow`` of DSL 1.0; its input is the raw one."""
-        return {
-            "id": self.effects.run_id,
-            "definition": self.graph.source,
-            "input": self.input,
-            "startedAt": moment(self.started),
-        }
 
     def place(self, state: State, frame: Frame) -> Place:
         """Name this execution of *state*: the same after a resume, another one when it runs again."""

@@ -81,11 +81,21 @@ def state_scope(run: Run, state: State, frame: Frame, **given: Json) -> Scope:
 
 def _world(run: Run) -> dict[str, Callable[[], Json]]:
     return {
-        "workflow": run.descriptor,
+        "workflow": lambda: _descriptor(run),
         "runtime": lambda: RUNTIME,
         "CONST": lambda: run.graph.constants,
         "__correlation": lambda: run.correlation,
         "__now": lambda: run.effects.now().timestamp(),
+    }
+
+
+def _descriptor(run: Run) -> JsonObject:
+    """``$workflow``; its input is the raw one."""
+    return {
+        "id": run.effects.run_id,
+        "definition": run.graph.source,
+        "input": run.input,
+        "startedAt": moment(run.started),
     }
 
 
