@@ -254,6 +254,7 @@ async def temporal_runner(
     *,
     wrap: Callable[[Any], Any] = lambda router: router,
     express_seconds: float = 2.0,
+    queue: str = "",
 ) -> AsyncIterator[TemporalRunner]:
     """A worker with a router of its own, which the worker reaches through *wrap*."""
     from workflow_engine.engine.targets import RunTarget
@@ -261,7 +262,7 @@ async def temporal_runner(
     from workflow_engine.events.stores import open_store
 
     client = await connect(address, "default")
-    queue = f"test-{uuid.uuid4()}"
+    queue = queue or f"test-{uuid.uuid4()}"
     store = open_store("memory:")
     async with contextlib.AsyncExitStack() as stack:
         egress = await stack.enter_async_context(Egress(**net.egress))

@@ -71,6 +71,9 @@ class LocalRuntime:
         more = base64.urlsafe_b64encode(str(last).encode()).decode() if last < len(fitting) else None
         return RunPage(fitting[first:last], more)
 
+    async def parked(self) -> int:
+        return 0
+
     async def cancel(self, run_id: str) -> None:
         self._run(run_id).cancelling.set()
 

@@ -86,7 +86,9 @@ def create_app(
         app.include_router(routes, dependencies=guarded, responses=_PROBLEM)
     if catalog_router is not None:
         app.include_router(catalog_router, dependencies=guarded)
-    app.include_router(health.create_routes(router, metrics, ready, guarded=guarded), responses=_PROBLEM)
+    app.include_router(
+        health.create_routes(engine, router, metrics, ready, guarded=guarded), responses=_PROBLEM
+    )
     app.add_middleware(Gate, token=token, loopback_only=loopback_only, metrics=metrics)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app

@@ -162,6 +162,7 @@ class HttpApi:
             status=query.status,
             limit=str(query.limit),
             cursor=query.cursor,
+            parked="true" if query.parked else None,
         )
         return await self._object("GET", "/v1/runs", query=parameters)
 

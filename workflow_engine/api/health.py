@@ -12,6 +12,7 @@ from fastapi import APIRouter, Response
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.metrics import MEDIA_TYPE, Metrics
 from workflow_engine.api.wire import LiveModel, ReadyModel
+from workflow_engine.engine.engine import Engine
 from workflow_engine.errors import Unavailable
 from workflow_engine.events.router import Router
 from workflow_engine.values import JsonObject
@@ -20,12 +21,13 @@ Ready: TypeAlias = Callable[[], Awaitable[dict[str, bool]]]
 """Which parts work, by name."""
 READY_SECONDS = 5.0
 """How long the parts have to say that they are ready."""
+PARKED_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
 
 def create_routes(
-    router: Router, metrics: Metrics, ready: Ready | None, *, guarded: Sequence[Any] = ()
+    engine: Engine, router: Router, metrics: Metrics, ready: Ready | None, *, guarded: Sequence[Any] = ()
 ) -> APIRouter:
     """``/livez``, and with the dependencies *guarded* ``/readyz`` and ``/metrics``."""
     routes = APIRouter(tags=["health"])
@@ -55,15 +57,25 @@ def create_routes(
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def show() -> Response:
-        """Counters of this process and the state of the channels, in the text format of Prometheus."""
+        """Counters of this process, the state of the channels, and the number of parked runs, for Prometheus."""
         channels: Sequence[JsonObject] = ()
         try:
             channels = await router.channels()
         except Unavailable as error:
             _log.warning("metrics without channels: %s", error)
-        return Response(metrics.render(channels), headers={"content-type": MEDIA_TYPE})
+        text = metrics.render(channels, await _parked(engine))
+        return Response(text, headers={"content-type": MEDIA_TYPE})
 
     return routes
+
+
+async def _parked(engine: Engine) -> int | None:
+    """How many runs are parked, or None where that cannot be told in time."""
+    try:
+        return await asyncio.wait_for(engine.parked(), PARKED_SECONDS)
+    except (Unavailable, TimeoutError) as error:
+        _log.warning("metrics without parked runs: %r", error)
+        return None
 
 
 async def _parts(ready: Ready | None) -> dict[str, bool]:

@@ -27,8 +27,11 @@ class Metrics:
         """An event was accepted."""
         self.events[channel, duplicate] += 1
 
-    def render(self, channels: Iterable[Mapping[str, object]] = ()) -> str:
-        """The text that Prometheus scrapes; of *channels* every number is shown, by the name of its member."""
+    def render(self, channels: Iterable[Mapping[str, object]] = (), parked: int | None = None) -> str:
+        """The text that Prometheus scrapes; of *channels* every number is shown, by the name of its member.
+
+        *parked* is how many runs a bug of the engine holds up, if that is known.
+        """
         lines = _family("wfe_http_requests_total", "counter", "Requests answered, by route and status.")
         for (method, route, status), count in sorted(self.requests.items()):
             labels = _labels(method=method, route=route, status=str(status))
@@ -47,6 +50,9 @@ class Metrics:
         for (channel, duplicate), count in sorted(self.events.items()):
             labels = _labels(channel=channel, duplicate=str(duplicate).lower())
             lines.append(f"wfe_events_published_total{labels} {count}")
+        if parked is not None:
+            lines += _family("wfe_runs_parked", "gauge", "Runs that a bug of the engine holds up now.")
+            lines.append(f"wfe_runs_parked {parked}")
         return "\n".join([*lines, *_gauges(channels)]) + "\n"
 
 

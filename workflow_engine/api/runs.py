@@ -91,13 +91,14 @@ def create_routes(engine: Engine) -> APIRouter:
         status: RunStatus | None = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[str | None, Query(max_length=4000, description="Of the page before")] = None,
+        parked: Annotated[bool, Query(description="Only runs that a bug of the engine holds up")] = False,
     ) -> Response:
         """Runs, newest first, without input and output.
 
         Temporal tells all that have not ended as `running`. For `pending`, `waiting` and `suspended` each of those is
         looked at, so such a page may have fewer runs than *limit*, even none, and yet a *cursor*.
         """
-        page = await engine.runs(RunQuery(namespace, workflow, version, status, limit, cursor))
+        page = await engine.runs(RunQuery(namespace, workflow, version, status, limit, cursor, parked))
         return JsonAnswer({"runs": [run.to_json() for run in page.runs], "cursor": page.cursor})
 
     @routes.get("/runs/{run_id:path}/output", responses=_OUTPUT)

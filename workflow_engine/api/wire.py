@@ -143,6 +143,16 @@ class FaultModel(BaseModel):
     instance: str | None = Field(None, description="Pointer of the state that raised it")
 
 
+class ParkedModel(BaseModel):
+    """A bug of the engine keeps the run where it is; it goes on once a fixed worker is there."""
+
+    exception: str = Field(description="What the worker met; empty where only that it is parked is known")
+    state: str | None = Field(description="Where, if that is known", examples=["/do/2/charge"])
+    since: str | None = Field(description=_TIME)
+    attempts: int = Field(description="How often a worker has failed at it in a row")
+    trace: str = Field(description="Where in the engine")
+
+
 class RunModel(BaseModel):
     """A run as it is now."""
 
@@ -157,6 +167,7 @@ class RunModel(BaseModel):
     ended_at: str | None = Field(description=_TIME)
     temporal_url: str | None = Field(description="The run in the Temporal UI")
     remark: str | None = Field(None, description="What could not be found out, such as where it is, and why")
+    parked: ParkedModel | None = Field(None, description="Only a run that a bug of the engine holds up")
 
 
 class RunsModel(BaseModel):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +13,9 @@ from workflow_engine.errors import Fault, NotFound, Rejected, Unavailable
 
 LEVELS = ("debug", "info", "warning", "error")
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_REMEMBERED = 10_000
+"""Of how many failures it is remembered that they have been told."""
+_LONGEST = 500
 _EXPECTED = (Unavailable, NotFound, Rejected, Fault)
 """What goes wrong in every system now and then: it is told without a traceback, which is for our bugs."""
 
@@ -47,6 +52,62 @@ class Formatter(logging.Formatter):
         return super().format(record)
 
 
+class ParkedOnce(logging.Filter):
+    """Tells a run that a bug parks loudly, and once: Temporal has it tried again every few seconds, for ever.
+
+    Both the SDK and its core tell of each failure; the first of them is passed on, and one with another exception.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == "temporal":
+            return self._of_core(record)
+        if record.name != "temporalio.worker._workflow_instance" or not record.exc_info:
+            return True
+        text = record.getMessage()
+        if not text.startswith("Failed activation on workflow "):
+            return True
+        run = text.rpartition(" run ID ")[2]
+        error = str(record.exc_info[1])
+        self._first(run, "")
+        if not self._first(run, error):
+            return False
+        _loudly(record, f"parked by a bug: {error}")
+        return True
+
+    def _of_core(self, record: logging.LogRecord) -> bool:
+        core = getattr(record, "temporal_log", None)
+        if core is None or not record.getMessage().startswith("Failing workflow task"):
+            return True
+        run, failure = str(core.fields.get("run_id")), str(core.fields.get("failure"))
+        if not self._first(run, ""):
+            return False
+        found = re.search(r'message: "((?:[^"\\]|\\.)*)"', failure)
+        message = found[1][:_LONGEST] if found else failure[:_LONGEST]
+        _loudly(record, f"the workflow with run ID {run} is parked: {message}")
+        return True
+
+    def _first(self, run: str, error: str) -> bool:
+        key = (run, error)
+        known = key in self._told
+        self._told[key] = None
+        self._told.move_to_end(key)
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        return not known
+
+
+def _loudly(record: logging.LogRecord, message: str) -> None:
+    record.levelno, record.levelname = logging.ERROR, "ERROR"
+    record.msg = (
+        f"{message}; it goes on once a fixed worker runs (`wfe runs list --parked`). This is told once"
+    )
+    record.args = ()
+
+
 def log_to_stderr(level: str) -> None:
     """Log everything from *level* on to stderr, what the core of Temporal's SDK says too."""
     from temporalio import activity, workflow
@@ -60,6 +121,7 @@ def log_to_stderr(level: str) -> None:
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter())
+    handler.addFilter(ParkedOnce())
     logging.basicConfig(level=level.upper(), handlers=[handler])
     # It is in the record anyway, and the formatter puts what matters in front.
     activity.logger.activity_info_on_message = False

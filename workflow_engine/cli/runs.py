@@ -15,6 +15,7 @@ from workflow_engine.cli.remote import NAME, add_connection, find_workflow, part
 from workflow_engine.cli.terminal import (
     FAILED,
     FINE,
+    counted,
     print_error_json,
     print_json,
     print_table,
@@ -103,6 +104,7 @@ def configure_runs(parser: argparse.ArgumentParser) -> None:
     listing = commands.add_parser("list", help="runs, newest first", description="List runs, newest first.")
     listing.add_argument("--workflow", metavar=NAME, help="of this workflow; NAME alone is any namespace's")
     listing.add_argument("--status", choices=STATUSES, help="with this status")
+    listing.add_argument("--parked", action="store_true", help="that a bug of the engine holds up")
     listing.add_argument(
         "--limit", type=count, default=20, metavar="N", help="at most N (default: %(default)s)"
     )
@@ -150,7 +152,7 @@ def _list(arguments: argparse.Namespace) -> int:
         while len(runs) < arguments.limit:
             limit = min(_PAGE, arguments.limit - len(runs))
             page: dict[str, Any] = await api.runs(
-                RunQuery(namespace, name, version, arguments.status, limit, cursor)
+                RunQuery(namespace, name, version, arguments.status, limit, cursor, arguments.parked)
             )
             runs += page["runs"]
             cursor = page["cursor"]
@@ -162,7 +164,7 @@ def _list(arguments: argparse.Namespace) -> int:
             print_table(
                 ("RUN", "WORKFLOW", "STATUS", "STARTED", "TOOK"),
                 [
-                    (run["id"], workflow_of(run), run["status"], run["started_at"] or "", _took(run))
+                    (run["id"], workflow_of(run), _status(run), run["started_at"] or "", _took(run))
                     for run in runs
                 ],
             )
@@ -218,7 +220,7 @@ def description(run: Mapping[str, Any]) -> list[str]:
     lines = [
         f"run       {run['id']}",
         f"workflow  {workflow_of(run)}",
-        f"status    {run['status']}",
+        f"status    {_status(run)}",
         f"started   {run['started_at'] or '-'}",
         f"ended     {run['ended_at'] or '-'}  ({_took(run)})",
     ]
@@ -229,7 +231,9 @@ def description(run: Mapping[str, Any]) -> list[str]:
             f"{label:<9} {state['name']}: {state['doing'] or state['status']}{since}  ({state['id']})"
         )
         label = ""
-    if run.get("remark"):
+    if parked := run.get("parked"):
+        lines += _parked(parked)
+    elif run.get("remark"):
         lines.append(f"{label:<9} unknown: {run['remark']}")
     for member in ("input", "output", "error"):
         if run[member] is not None or (member == "output" and run["status"] == "completed"):
@@ -237,6 +241,22 @@ def description(run: Mapping[str, Any]) -> list[str]:
     if run["temporal_url"]:
         lines.append(f"Temporal  {run['temporal_url']}")
     return [printable(line, keep="\n") for line in lines]
+
+
+def _status(run: Mapping[str, Any]) -> str:
+    return f"{run['status']}, parked" if run.get("parked") else str(run["status"])
+
+
+def _parked(parked: Mapping[str, Any]) -> list[str]:
+    """What holds up a run, and what to do."""
+    at = f"  ({parked['state']})" if parked["state"] else ""
+    lines = [
+        f"parked    {parked['exception']}{at}",
+        f"          since {parked['since']}, {counted(parked['attempts'], 'failure')} in a row",
+    ]
+    last = [line.strip() for line in str(parked["trace"]).splitlines() if line.strip()][-2:]
+    lines += [f"          | {line}" for line in last]
+    return [*lines, "          A bug of the engine. The run goes on from here once a fixed worker runs."]
 
 
 def _block(label: str, value: Json) -> Sequence[str]:

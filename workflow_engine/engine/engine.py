@@ -305,6 +305,10 @@ class Engine:
         """Runs, newest first."""
         return await self._runtime.list(query)
 
+    async def parked(self) -> int:
+        """How many runs a bug of the engine holds up."""
+        return await self._runtime.parked()
+
     async def control(self, run_id: str, command: str, reason: str = "") -> None:
         """Do *command* (cancel, terminate, suspend, resume) to a run."""
         match command:

@@ -54,10 +54,35 @@ class StateDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """A run whose worker fails at it, by a bug: it goes on from where it was once a fixed worker is there.
+
+    *exception* is what the worker met, at *state* if that is known, first at *since*, and *attempts* times so far.
+    *trace* says where in the engine. In lists only that it is parked may be known.
+    """
+
+    exception: str = ""
+    state: str | None = None
+    since: datetime | None = None
+    attempts: int = 1
+    trace: str = ""
+
+    def to_json(self) -> JsonObject:
+        return {
+            "exception": self.exception,
+            "state": self.state,
+            "since": None if self.since is None else rfc3339(self.since),
+            "attempts": self.attempts,
+            "trace": self.trace,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RunDescription:
     """A run as it is now. *error* is RFC 9457 data when it is faulted; *workflow* may be unknown.
 
     *remark* says in words what could not be found out, and why: such as where it is, when no worker answers.
+    *parked*: it is running, but a bug of the engine keeps it where it is.
     """
 
     id: str
@@ -71,6 +96,7 @@ class RunDescription:
     ended_at: datetime | None = None
     temporal_url: str | None = None
     remark: str | None = None
+    parked: Parked | None = None
 
     @property
     def ended(self) -> bool:
@@ -102,12 +128,13 @@ class RunDescription:
             "ended_at": None if self.ended_at is None else rfc3339(self.ended_at),
             "temporal_url": self.temporal_url,
             "remark": self.remark,
+            "parked": None if self.parked is None else self.parked.to_json(),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which runs to list; *cursor* continues an earlier list. *limit* is from 1 to 200."""
+    """Which runs to list; *cursor* continues an earlier list. *limit* is from 1 to 200. *parked*: only such."""
 
     namespace: str | None = None
     name: str | None = None
@@ -115,6 +142,7 @@ class RunQuery:
     status: str | None = None
     limit: int = 50
     cursor: str | None = None
+    parked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +167,9 @@ class Runtime(Protocol):
 
     async def list(self, query: RunQuery) -> RunPage:
         """The runs that *query* asks for; `Rejected` for a cursor or status that means nothing."""
+
+    async def parked(self) -> int:
+        """How many runs are parked; Temporal may take some failures to tell so."""
 
     async def cancel(self, run_id: str) -> None:
         """Ask the run to end; states that wait or call are interrupted. No-op on an ended run."""

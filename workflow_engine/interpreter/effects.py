@@ -211,5 +211,8 @@ class Effects(Protocol):
     def note(self, progress: Progress) -> None:
         """Something happened that an observer may want to know; never waited for."""
 
+    def broke(self) -> None:
+        """A bug of ours unwinds the run, which is not over: until it is fixed this must change nothing in the world."""
+
     def tell(self, event: JsonObject) -> None:
         """Publish a lifecycle *event* to the audience, after those told before; never waited for."""

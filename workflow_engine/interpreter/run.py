@@ -34,6 +34,7 @@ from workflow_engine.graph.model import (
     keeps,
 )
 from workflow_engine.interpreter import (
+    bugs,
     compensation,
     concurrency,
     ending,
@@ -257,6 +258,8 @@ class Run:
                 raise caught from None
             return (frame.input if frame.entered else frame.data), then
         except BaseException as unwound:
+            if bugs.found(unwound, state.id):
+                self.effects.broke()
             if self.lifecycle is not None:
                 self.lifecycle.unwound(state, frame, unwound)
             raise

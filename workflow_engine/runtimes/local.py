@@ -389,6 +389,8 @@ class LocalRun:
     def note(self, progress: Progress) -> None:
         self.progress.append(progress)
 
+    def broke(self) -> None: ...
+
     def tell(self, event: JsonObject) -> None:
         if self.audience is not None and not self.scheduler.giving_up:
             self._add(self.audience.channel, event)  # no two have the same id

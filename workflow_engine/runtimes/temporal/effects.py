@@ -95,6 +95,7 @@ class TemporalEffects:
         self._listened = False
         self._pure = 0
         self.suspended = False
+        self._broken = False
         self.since: str | None = None
         self.graph = graph
         self.recent: deque[Progress] = deque(maxlen=RECENT)
@@ -228,6 +229,8 @@ class TemporalEffects:
         return arrival
 
     async def stop_listening(self, place: Place) -> None:
+        if self._broken:
+            return
         clock = self._clocks.pop(place.id, None)
         if clock is not None:
             clock.cancel()
@@ -237,6 +240,8 @@ class TemporalEffects:
 
     async def ended(self) -> None:
         """The run is over: what is to be told is told, and a run that listened is forgotten by the router."""
+        if self._broken:
+            return
         if self._telling is not None:
             self._over = True
             await asyncio.shield(self._telling)
@@ -310,9 +315,9 @@ class TemporalEffects:
                 )
         finally:
             pending = [task for task in tasks if not task.done()]
-            for task in pending:
+            for task in [] if self._broken else pending:
                 task.cancel()
-            if pending:
+            if pending and not self._broken:
                 await workflow.wait(pending)
                 for task in pending:
                     if not task.cancelled():
@@ -344,6 +349,9 @@ class TemporalEffects:
 
     def note(self, progress: Progress) -> None:
         self.recent.append(progress)
+
+    def broke(self) -> None:
+        self._broken = True
 
     def tell(self, event: JsonObject) -> None:
         self._untold.append(event)

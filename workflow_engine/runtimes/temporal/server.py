@@ -51,8 +51,9 @@ TUNING: Mapping[str, str] = {
     "history.timerProcessorMaxTimeShift": '"1ms"',
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
+    "system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute": "1",
 }
-"""Dynamic configuration, values in JSON, that suits one shard on one machine."""
+"""Dynamic configuration, values in JSON, that suits one shard on one machine. Parked runs are told at once."""
 
 _PRIVACY = {"frontend.enableServerVersionCheck": "false"}
 """The embedded server does not ask the internet for newer versions of itself."""

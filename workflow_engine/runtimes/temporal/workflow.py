@@ -16,10 +16,12 @@ from typing import Any, NoReturn
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
+from temporalio.exceptions import FailureError
 
 from workflow_engine.dsl.bundle import Bundle, retimed
 from workflow_engine.errors import Fault, InvalidDocument, fault
 from workflow_engine.graph.model import states_of
+from workflow_engine.interpreter.bugs import Bug
 from workflow_engine.interpreter.lifecycle import status_of
 from workflow_engine.interpreter.position import Continued
 from workflow_engine.interpreter.run import Run
@@ -76,10 +78,14 @@ class ServerlessWorkflow:
                 return await self._run.execute()
             except Continued as raised:
                 continued, following = raised, await self._following(raised)
-            except BaseException:
+            except BaseException as error:
                 if not workflow.in_workflow():
                     # The worker stops and lets go of the run, which goes on elsewhere: nothing has ended.
                     raise GeneratorExit from None
+                if isinstance(error, Exception) and not isinstance(
+                    error, (Fault, FailureError, TimeoutError)
+                ):
+                    raise Bug.of(error) from error
                 raise
             finally:
                 if workflow.in_workflow():
