@@ -95,7 +95,7 @@ class TemporalEffects:
         self._listened = False
         self._pure = 0
         self.suspended = False
-        self._broken = False
+        self.broken = False
         self.since: str | None = None
         self.graph = graph
         self.recent: deque[Progress] = deque(maxlen=RECENT)
@@ -229,8 +229,6 @@ class TemporalEffects:
         return arrival
 
     async def stop_listening(self, place: Place) -> None:
-        if self._broken:
-            return
         clock = self._clocks.pop(place.id, None)
         if clock is not None:
             clock.cancel()
@@ -240,8 +238,6 @@ class TemporalEffects:
 
     async def ended(self) -> None:
         """The run is over: what is to be told is told, and a run that listened is forgotten by the router."""
-        if self._broken:
-            return
         if self._telling is not None:
             self._over = True
             await asyncio.shield(self._telling)
@@ -250,6 +246,8 @@ class TemporalEffects:
 
     async def _tell_router(self, kind: str, args: list[Any], place: Place) -> None:
         """A short local activity: one event in history, and tried until the router answers."""
+        if self.broken:
+            return
         try:
             await workflow.execute_local_activity(
                 kind,
@@ -315,9 +313,9 @@ class TemporalEffects:
                 )
         finally:
             pending = [task for task in tasks if not task.done()]
-            for task in [] if self._broken else pending:
+            for task in [] if self.broken else pending:
                 task.cancel()
-            if pending and not self._broken:
+            if pending and not self.broken:
                 await workflow.wait(pending)
                 for task in pending:
                     if not task.cancelled():
@@ -351,7 +349,7 @@ class TemporalEffects:
         self.recent.append(progress)
 
     def broke(self) -> None:
-        self._broken = True
+        self.broken = True
 
     def tell(self, event: JsonObject) -> None:
         self._untold.append(event)

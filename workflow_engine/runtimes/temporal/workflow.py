@@ -88,7 +88,7 @@ class ServerlessWorkflow:
                     raise Bug.of(error) from error
                 raise
             finally:
-                if workflow.in_workflow():
+                if workflow.in_workflow() and not effects.broken:
                     await effects.ended()
             self._continue(continued, following)
         except Fault as raised:
