@@ -1,0 +1,1 @@
+"""How fast the engine is, beside the same work written by hand for Temporal: ``python -m benchmarks.engine``."""
