@@ -34,13 +34,14 @@ class Extent:
     server_rounds: int
     server_seconds: float
     evaluation: float
+    sizes: Sequence[str]
     states: Sequence[int]
     repeats: int
     profile: float
 
 
-WHOLE = Extent(Plan(5, 2.0, 0.6), 3, 1.5, 0.2, compiling.SIZES, 3, 3.0)
-QUICK = Extent(Plan(1, 1.0, 0.3), 1, 0.6, 0.03, compiling.SIZES[:3], 1, 0.8)
+WHOLE = Extent(Plan(5, 2.0, 0.6), 3, 1.5, 0.2, tuple(expressions.SIZES), compiling.SIZES, 3, 3.0)
+QUICK = Extent(Plan(1, 1.0, 0.3), 1, 0.6, 0.03, tuple(expressions.SIZES)[:2], compiling.SIZES[:3], 1, 0.8)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -101,7 +102,7 @@ async def _measured(chosen: argparse.Namespace) -> dict[str, object]:
     served = await servers.measure(rounds, seconds, _say) if "servers" in parts else []
     evaluated = []
     if "expressions" in parts:
-        evaluated = expressions.measure(extent.evaluation)
+        evaluated = expressions.measure(extent.evaluation, extent.sizes)
         _say("expressions: done")
     compiled = []
     if "compiling" in parts:

@@ -23,6 +23,8 @@ from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.values import Json
 
 READY_SECONDS = 60.0
+ENGINE = "engine"
+"""The task queue of the engine, and the name of its worker."""
 TITLES: Mapping[str, str] = {
     "a": "by hand, as the SDK ships it",
     "b": "by hand, unsandboxed",
@@ -79,18 +81,14 @@ async def contenders(
         port = free_port("127.0.0.1")
         services = f"http://127.0.0.1:{port}"
         start = _Starter(stack, folder)
-        await start("services", ["benchmarks.engine.services", "--port", str(port)])
-        start.profiled = profiled
-        found: dict[str, Contender] = {}
-        plain = await Client.connect(address)
+        lines: dict[str, Sequence[str]] = {}
         for name in ("a", "b"):
             if name in names:
                 queue = f"by-hand-{name}"
                 line = ["benchmarks.engine.by_hand.worker", "--address", address, "--queue", queue]
-                line += ["--services", services] + (["--unsandboxed"] if name == "b" else [])
-                found[name] = ByHand(plain, queue, await start(queue, line))
+                lines[queue] = [*line, "--services", services, *(["--unsandboxed"] if name == "b" else [])]
         if not {"c", "d"}.isdisjoint(names):
-            line = [
+            lines[ENGINE] = [
                 "workflow_engine",
                 "worker",
                 "--temporal-address",
@@ -98,11 +96,20 @@ async def contenders(
                 "--log-level",
                 "warning",
             ]
-            pid = await start("engine", line, WFE_TASK_QUEUE="engine", WFE_DATA=str(folder / "engine"))
-            client = await connect(address, "default")
-            for name in ("c", "d"):
-                if name in names:
-                    found[name] = ThisEngine(client, "engine", pid, services, express=name == "d")
+        env = {"WFE_TASK_QUEUE": ENGINE, "WFE_DATA": str(folder / ENGINE)}
+        serving = start("services", ["benchmarks.engine.services", "--port", str(port)], {})
+        working = [start(queue, line, env, profiled=profiled) for queue, line in lines.items()]
+        _, *pids = await asyncio.gather(serving, *working)
+        workers = dict(zip(lines, pids, strict=True))
+        plain, client = await Client.connect(address), await connect(address, "default")
+        found: dict[str, Contender] = {
+            name: ByHand(plain, f"by-hand-{name}", workers[f"by-hand-{name}"])
+            for name in ("a", "b")
+            if name in names
+        }
+        for name in ("c", "d"):
+            if name in names:
+                found[name] = ThisEngine(client, ENGINE, workers[ENGINE], services, express=name == "d")
         yield found
 
 
@@ -111,14 +118,15 @@ class _Starter:
 
     def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
         self._stack, self._folder = stack, folder
-        self.profiled = False
 
-    async def __call__(self, name: str, line: Sequence[str], **env: str) -> int:
+    async def __call__(
+        self, name: str, line: Sequence[str], env: Mapping[str, str], *, profiled: bool = False
+    ) -> int:
         """Start the module and arguments of *line*; the pid of the process."""
         ready = self._folder / f"{name}.ready"
         tail = Tail(30)
         begin = [sys.executable, "-m"]
-        if self.profiled:
+        if profiled:
             begin += ["benchmarks.engine.profiling", str(self._folder / f"{name}.profile")]
         process = await GuardedProcess.start(
             [*begin, *line, "--ready-file", str(ready)], output=[tail.write], env=env, cwd=_ROOT, grace=2.0

@@ -6,6 +6,7 @@ import pytest
 
 from tests.architecture.repository import PACKAGES, ROOT, TREES, run
 
+CHECKED = [*PACKAGES, *(tree for tree in ("benchmarks",) if (ROOT / tree).is_dir())]
 PRESENT = [tree for tree in TREES if (ROOT / tree).is_dir()]
 
 
@@ -21,6 +22,6 @@ def test_every_file_is_formatted():
 
 @pytest.mark.timeout(600)
 def test_every_type_is_right():
-    packages = [argument for package in PACKAGES for argument in ("--package", package)]
+    packages = [argument for package in CHECKED for argument in ("--package", package)]
     checked = run("mypy", "--strict", *packages)
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -1,0 +1,82 @@
+"""The benchmark runs from end to end, and what it writes can be read. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from benchmarks.engine.__main__ import main
+from benchmarks.engine.chart import chart
+from benchmarks.engine.contenders import TITLES
+from benchmarks.engine.report import aims, report
+from benchmarks.engine.shapes import SHAPES
+
+
+@pytest.mark.temporal
+def test_the_benchmark_compares_the_same_work_by_hand_and_by_document(tmp_path: Path) -> None:
+    arguments = ["--quick", "--parts", "runs,compiling", "--shapes", "order", "--contenders", "bcd"]
+
+    assert main([*arguments, "--seconds", "0.05", "--out", str(tmp_path)]) == 0
+
+    found = json.loads((tmp_path / "engine.json").read_text())
+    events = {row["contender"]: row["events"] for row in found["runs"]}
+    assert events["c"] <= events["b"]
+    assert events["d"] * 2 <= events["b"]
+    assert all(row["rate"] > 0 and row["bytes"] > 0 for row in found["runs"])
+    assert [row["states"] for row in found["compiling"]] == [10, 100, 1000]
+    text = (tmp_path / "engine.md").read_text()
+    assert all(TITLES[letter] in text for letter in "bcd")
+    ET.parse(tmp_path / "engine.svg")
+
+
+def _measured(rates: dict[str, float]) -> dict[str, object]:
+    """What was measured, of the first shape."""
+    row = {"shape": "order", "bytes": 2000, "transitions": 9, "p50": 20.0, "p99": 30.0, "alone": 10.0}
+    used = {"server_cpu": 20.0, "worker_cpu": None, "client_cpu": 1.0}
+    rows = [
+        {
+            **row,
+            **used,
+            "contender": letter,
+            "events": 7 if letter == "d" else 17,
+            "rate": rate,
+            "rates": [rate],
+            "than": {other: rate / theirs for other, theirs in rates.items() if other != letter},
+        }
+        for letter, rate in rates.items()
+    ]
+    machine = {"at": "now", "cpu": "x", "cores": 2, "system": "Linux", "python": "3", "temporalio": "1"}
+    plan = {"rounds": 1, "seconds": 1.0, "alone": 1.0, "clients": 10, "seed": 1}
+    return {
+        "machine": {**machine, "temporal": "1", "engine": "0"},
+        "plan": plan,
+        "runs": rows,
+        "expressions": [],
+        "compiling": [],
+        "servers": [],
+        "profile": {},
+    }
+
+
+def test_an_aim_that_is_not_met_is_told() -> None:
+    met = {aim: fine for aim, _, fine in aims(_measured({"a": 10.0, "b": 15.0, "c": 14.0, "d": 30.0}))}
+
+    assert met == {
+        "(c) ≥ 1.6 × the runs a second of (a)": False,
+        "(c) ≥ 1 × the runs a second of (b)": False,
+        "(c) has no more history events than (a)": True,
+        "(d) ≥ 1.7 × the runs a second of (b)": True,
+        "(d) has at most half the history events of (b)": True,
+    }
+
+
+def test_what_could_not_be_measured_is_left_open() -> None:
+    found = _measured({"a": 10.0, "c": 16.0})
+
+    assert "| 20.0 | ? | 17 |" in report(found)
+    assert "**no**" not in report(found)
+    drawn = ET.fromstring(chart(found))
+    assert [node.text for node in drawn.iter() if node.text == SHAPES[0].title] == [SHAPES[0].title] * 2
