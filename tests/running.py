@@ -34,6 +34,7 @@ from workflow_engine.runtimes.local import LocalRun
 from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.connection import connect
+from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.worker import worker
 from workflow_engine.values import Json, JsonObject
@@ -255,25 +256,28 @@ async def temporal_runner(
     wrap: Callable[[Any], Any] = lambda router: router,
     express_seconds: float = 2.0,
     queue: str = "",
+    payloads: Payloads | None = None,
 ) -> AsyncIterator[TemporalRunner]:
-    """A worker with a router of its own, which the worker reaches through *wrap*."""
+    """A worker with a router of its own, which the worker reaches through *wrap*; *payloads* says how values travel."""
     from workflow_engine.engine.targets import RunTarget
     from workflow_engine.events.router import Router
     from workflow_engine.events.stores import open_store
 
-    client = await connect(address, "default")
+    client = await connect(address, "default", payloads=payloads)
     queue = queue or f"test-{uuid.uuid4()}"
     store = open_store("memory:")
     async with contextlib.AsyncExitStack() as stack:
-        egress = await stack.enter_async_context(Egress(**net.egress))
+        bounds = {"max_response": payloads.largest} if payloads else {}
+        egress = await stack.enter_async_context(Egress(**net.egress, **bounds))
         runtime = TemporalRuntime(client, queue, search_attributes=False)
         router = Router(store, targets={"run": RunTarget(runtime)})
         await router.start()
         stack.push_async_callback(router.stop)
         runner = TemporalRunner(client, queue, router, egress)
         secrets = EnvironmentSecrets(PLANTED)
+        keep = payloads.keeper(client.data_converter) if payloads else None
         activities = Activities(
-            CALLERS, wrap(router), runner.find, egress, secrets, PROCESSES, BOUNDS, express_seconds
+            CALLERS, wrap(router), runner.find, egress, secrets, PROCESSES, BOUNDS, express_seconds, keep
         )
         await stack.enter_async_context(worker(client, queue, activities))
         yield runner

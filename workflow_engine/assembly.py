@@ -6,21 +6,23 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI
 
 import catalog
 from workflow_engine import dsl
 from workflow_engine.api.app import create_app
 from workflow_engine.api.client import HttpApi
+from workflow_engine.api.serving import listen, serve
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.container_sweeping import sweeping
 from workflow_engine.calls.context import ProcessBounds
+from workflow_engine.calls.egress import MAX_RESPONSE
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import open_secrets
 from workflow_engine.dsl.pinning import pin
@@ -45,8 +47,10 @@ from workflow_engine.processes.leftovers import remove_leftovers
 from workflow_engine.processes.privacy import close_to_others
 from workflow_engine.runtimes.local import LocalRun, Outcome, PerformCall
 from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
-from workflow_engine.runtimes.temporal.activities import Activities, Events, FindBundle
+from workflow_engine.runtimes.temporal.activities import Activities, Events, FindBundle, Keep
 from workflow_engine.runtimes.temporal.connection import connect
+from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
+from workflow_engine.runtimes.temporal.payloads.remote import RemoteCodec
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.schedules import TemporalSchedules
 from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server, ready_unless
@@ -68,6 +72,7 @@ def open_egress(settings: Settings) -> Egress:
         ca_file=settings.ca_file,
         plaintext_hosts=settings.grpc_plaintext_hosts,
         seconds=settings.call_seconds,
+        max_response=max(MAX_RESPONSE, settings.largest_input),
     )
 
 
@@ -117,11 +122,13 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         stack.push_async_callback(definitions.close)
         specs = catalog.Catalog(await catalog.open_store(settings.catalog_url))
         stack.push_async_callback(specs.close)
+        payloads = await stack.enter_async_context(open_payloads(**settings.payload_options))
         client = await connect(
             settings.temporal_address,
             settings.temporal_namespace,
             profile=settings.temporal_profile,
             lazy=True,
+            payloads=payloads,
         )
         runtime = TemporalRuntime(
             client,
@@ -163,6 +170,8 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
                 "definitions": definitions.check(),
                 "catalog": specs.list("ready"),  # none, but it has been looked for
             }
+            if payloads.store is not None:
+                parts = {**parts, "payloads": payloads.store.check()}
             works = await asyncio.gather(*(_works(part, check) for part, check in parts.items()))
             return dict(zip(parts, works, strict=True))
 
@@ -174,6 +183,9 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             catalog_router=create_router(specs),
             token=settings.api_token,
             ready=ready,
+            codec=RemoteCodec(client.data_converter),
+            codec_origins=settings.shown_to,
+            largest_input=settings.largest_input,
             loopback_only=settings.host in LOOPBACK and not settings.api_token,
         )
 
@@ -198,46 +210,9 @@ async def _works(part: str, check: Awaitable[object]) -> bool:
 async def serve_api(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
     """Serve the API until the process is told to stop; `Unavailable` when the port is taken."""
     settings.checked()
-    listening = _listen(settings.host, settings.port)
+    listening = listen(settings.host, settings.port)
     async with open_app(settings) as app:
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=10,
-            h11_max_incomplete_event_size=64 * 1024,
-            limit_concurrency=1000,
-        )
-        server = _Server(config, ready, app.state.closing)
-        await server.serve(sockets=[listening])
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, saying when it is ready, and when those who wait for runs must be let go."""
-
-    def __init__(
-        self, config: uvicorn.Config, ready: Callable[[], None] | None, closing: asyncio.Event
-    ) -> None:
-        super().__init__(config)
-        self._ready = ready
-        self._closing = closing
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self._ready is not None and self.started:
-            self._ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._closing.set()
-        await super().shutdown(sockets)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket, so that a taken port is known before anything is opened."""
-    try:
-        return socket.create_server((host, port), backlog=512, reuse_port=False)
-    except OSError as error:
-        raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        await serve(app, listening, ready)
 
 
 # --- the worker process ---------------------------------------------------------------------------------------
@@ -254,12 +229,20 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
     _log.info("waiting for Temporal at %s", settings.temporal_address)
     if not await ready_unless(stop, settings.temporal_address, namespace=settings.temporal_namespace):
         return
-    client = await connect(
-        settings.temporal_address, settings.temporal_namespace, profile=settings.temporal_profile
-    )
-    async with open_client(settings) as api, open_egress(settings) as egress:
+    async with (
+        open_payloads(**settings.payload_options) as payloads,
+        open_client(settings) as api,
+        open_egress(settings) as egress,
+    ):
+        client = await connect(
+            settings.temporal_address,
+            settings.temporal_namespace,
+            profile=settings.temporal_profile,
+            payloads=payloads,
+        )
         processes = settings.allowed_processes
-        activities = _activities(settings, api, api.bundle, egress, processes)
+        keep = payloads.keeper(client.data_converter)
+        activities = _activities(settings, api, api.bundle, egress, processes, keep)
         async with contextlib.AsyncExitStack() as stack:
             if "container" in processes:
                 await stack.enter_async_context(sweeping())
@@ -270,10 +253,19 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
 
 
 def _activities(
-    settings: Settings, events: Events, find: FindBundle, egress: Egress, processes: frozenset[str]
+    settings: Settings,
+    events: Events,
+    find: FindBundle,
+    egress: Egress,
+    processes: frozenset[str],
+    keep: Keep,
 ) -> Activities:
-    secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
-    return Activities(CALLERS, events, find, egress, secrets, processes, bounds, settings.express_seconds)
+    secrets, bounds, express = (
+        open_secrets(settings.secrets),
+        process_bounds(settings),
+        settings.express_seconds,
+    )
+    return Activities(CALLERS, events, find, egress, secrets, processes, bounds, express, keep)
 
 
 # --- one run, without servers of one's own --------------------------------------------------------------------
@@ -301,7 +293,14 @@ async def run_embedded(
         egress = await stack.enter_async_context(open_egress(settings))
         say("starting Temporal")
         server = await stack.enter_async_context(dev_server(ServerOptions(headless=True, log_level="error")))
-        client = await connect(server.address, "default")
+        kept = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wfe-payloads-"))).as_uri()
+        options = {
+            **settings.payload_options,
+            "store": settings.payload_store or kept,
+            "namespace": "default",
+        }
+        payloads = await stack.enter_async_context(open_payloads(**options))
+        client = await connect(server.address, "default", payloads=payloads)
         runtime = TemporalRuntime(client, settings.task_queue, audience=audience_of(settings))
         specs = catalog.Catalog(await catalog.open_store("memory:"))
         processes = settings.own_processes
@@ -313,7 +312,8 @@ async def run_embedded(
         engine.triggers = Triggers(router)
         await router.start()
         stack.push_async_callback(router.stop)
-        activities = _activities(settings, router, engine.find_bundle, egress, processes)
+        keep = payloads.keeper(client.data_converter)
+        activities = _activities(settings, router, engine.find_bundle, egress, processes, keep)
         await stack.enter_async_context(worker(client, settings.task_queue, activities))
         for other in others:
             await engine.deploy(other, resources=resources)

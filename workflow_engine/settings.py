@@ -115,6 +115,25 @@ class Settings:
         64, "of how many processes a process may consist, with all that it starts"
     )
 
+    payload_store: str | None = _setting(
+        None,
+        "where values go that are too large for Temporal: file:///FOLDER or s3://BUCKET/PREFIX?endpoint=URL, the same "
+        "for API and workers; default: `payloads` in the data folder for `wfe dev`, else nowhere",
+    )
+    payload_threshold: float = _setting(128, "from which size a value goes there, in KiB")
+    payload_largest: float = _setting(
+        64, "largest input, and largest result of a call, in MiB; without a store it is 1 and about 2"
+    )
+    payload_keys: str | None = _setting(
+        None,
+        "keys that all values are encrypted with: env: for variables WFE_PAYLOAD_KEY_ID, or file:///FOLDER; default: "
+        "they are not",
+    )
+    payload_key: str | None = _setting(None, "id of the key for what is new, where there are several")
+    codec_origins: tuple[str, ...] = _setting(
+        (), "origins of web pages that may have values decoded by the API; default: that of the Temporal UI"
+    )
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read every setting that *environ* has; `Rejected` names the variable that cannot be understood."""
@@ -193,6 +212,33 @@ class Settings:
         if self.activity_queues is None:
             return None if {self.host, urlsplit(self.api_url).hostname or ""} <= LOOPBACK else frozenset()
         return None if self.activity_queues == ("all",) else frozenset(self.activity_queues) - {"none"}
+
+    @property
+    def payload_options(self) -> dict[str, Any]:
+        """What `open_payloads` is to be told; sizes in bytes."""
+        return {
+            "store": self.payload_store,
+            "keys": self.payload_keys,
+            "key": self.payload_key,
+            "namespace": self.temporal_namespace,
+            "threshold": int(self.payload_threshold * 1024),
+            "largest": int(self.payload_largest * 1024 * 1024),
+        }
+
+    @property
+    def largest_input(self) -> int:
+        """How many bytes the input of a run may have."""
+        return int(self.payload_largest * 1024 * 1024) if self.payload_store else 1024 * 1024
+
+    @property
+    def shown_to(self) -> tuple[str, ...]:
+        """The origins of pages that may have payloads decoded: those chosen, else the Temporal UI's."""
+        if self.codec_origins or not self.temporal_ui:
+            return self.codec_origins
+        parts = urlsplit(self.temporal_ui)
+        port = "" if parts.port is None else f":{parts.port}"
+        hosts = ("localhost", "127.0.0.1", "[::1]") if parts.hostname in LOOPBACK else (parts.hostname or "",)
+        return tuple(f"{parts.scheme}://{host}{port}" for host in hosts)
 
     @property
     def events_url(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,6 +14,9 @@ from fastapi_offline import FastAPIOffline
 
 from workflow_engine.api import events, health, internal, runs, schedules, subscriptions, workflows
 from workflow_engine.api.answers import JsonAnswer, answer_problems
+from workflow_engine.api.bodies import MAX_DOCUMENT
+from workflow_engine.api.codec import Codec
+from workflow_engine.api.codec import create_routes as codec_routes
 from workflow_engine.api.gate import Gate
 from workflow_engine.api.health import Ready
 from workflow_engine.api.metrics import Metrics
@@ -34,6 +38,7 @@ _TAGS = [
     {"name": "schedules", "description": "See and hold what the clock starts"},
     {"name": "events", "description": "Publish, find and trace events; say where they go"},
     {"name": "catalog", "description": "What services can send and receive, from their AsyncAPI documents"},
+    {"name": "codec", "description": "For the Temporal UI: what encrypted and large values are"},
     {"name": "health", "description": "For who operates the server"},
     {"name": "internal", "description": "For workers"},
 ]
@@ -50,13 +55,17 @@ def create_app(
     token: str | None = None,
     ready: Ready | None = None,
     loopback_only: bool = True,
+    codec: Codec | None = None,
+    codec_origins: Collection[str] = (),
+    largest_input: int = MAX_DOCUMENT,
 ) -> FastAPI:
     """The API over *engine* and *router*, which stay the caller's to start and stop.
 
     With a *token*, every request but ``/livez`` must carry it. *loopback_only* refuses requests that are not
     addressed to this machine by a loopback name, and writes from pages of other sites: right without a token.
-    *ready* says which parts work. Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut
-    down: whoever waits for a run is answered at once with the run as it is.
+    *ready* says which parts work. The *codec* reads payloads for pages of *codec_origins*.
+    Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut down: whoever waits for a run is
+    answered at once with the run as it is.
     """
     app = FastAPIOffline(  # its documentation pages need nothing from the internet
         redoc_url=None,
@@ -77,19 +86,22 @@ def create_app(
     guarded: list[Any] = [] if token is None else [Security(bearer)]  # shown only: the gate checks it
     for routes in (
         workflows.create_routes(engine),
-        runs.create_routes(engine),
+        runs.create_routes(engine, largest_input),
         schedules.create_routes(engine),
         events.create_routes(router, metrics),
         subscriptions.create_routes(engine, router),
         internal.create_routes(engine, router),
     ):
         app.include_router(routes, dependencies=guarded, responses=_PROBLEM)
+    if codec is not None:
+        app.include_router(codec_routes(codec, codec_origins), dependencies=guarded, responses=_PROBLEM)
     if catalog_router is not None:
         app.include_router(catalog_router, dependencies=guarded)
     app.include_router(
         health.create_routes(engine, router, metrics, ready, guarded=guarded), responses=_PROBLEM
     )
-    app.add_middleware(Gate, token=token, loopback_only=loopback_only, metrics=metrics)
+    most = largest_input + MAX_DOCUMENT
+    app.add_middleware(Gate, token=token, loopback_only=loopback_only, metrics=metrics, most=most)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Collection
@@ -14,13 +15,14 @@ from workflow_engine.errors import Rejected
 from workflow_engine.values import Json, JsonObject, pointer
 
 MAX_DOCUMENT = 1024 * 1024
-"""The largest workflow document, and the largest input of a run, in bytes."""
+"""The largest workflow document, in bytes, and the largest input of a run, unless the server takes larger ones."""
 MAX_PACKAGE = 8 * 1024 * 1024
 """The largest document with its resources, and the largest batch of events."""
 MAX_DEPTH = 100
 """How deep arrays and objects may be nested: as deep as in a document."""
 JSON_TYPES = frozenset({"application/json", "text/json"})
 
+_PARSED_HERE = 1024 * 1024
 _DISCARDED = 32 * 1024 * 1024
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _Trail: TypeAlias = "tuple[_Trail, str | int] | None"
@@ -68,7 +70,7 @@ async def read(request: Request, most: int) -> bytes:
         raise _too_large(most)  # the caller waits for leave to send, and is not given it
     async for chunk in request.stream():
         received += len(chunk)
-        if received > _DISCARDED:
+        if received > max(_DISCARDED, most):
             break
         if too_large or received > most:  # read on, for an answer to a caller who is still sending is lost
             too_large = True
@@ -107,7 +109,9 @@ async def read_json(request: Request, most: int = MAX_DOCUMENT, *, empty: Json =
     if not body.strip():
         return empty
     check_type(request, JSON_TYPES)
-    return parse(body)
+    if len(body) <= _PARSED_HERE:
+        return parse(body)
+    return await asyncio.to_thread(parse, body)
 
 
 async def read_object(request: Request, most: int, known: Collection[str]) -> JsonObject:

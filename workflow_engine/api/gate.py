@@ -36,8 +36,17 @@ class Gate:
     nothing else keeps a web page from having a browser call a server on its own machine (DNS rebinding).
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, loopback_only: bool, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str | None,
+        loopback_only: bool,
+        metrics: Metrics,
+        most: int = MAX_BODY,
+    ) -> None:
         self._app = app
+        self._most = max(most, MAX_BODY)
         self._token = None if token is None else token.encode()
         self._loopback_only = loopback_only
         self._metrics = metrics
@@ -67,7 +76,7 @@ class Gate:
             if refusal is not None:
                 await problem_answer(refusal, scope["path"])(scope, receive, answer)
                 return
-            await self._app(scope, _bounded(receive), answer)
+            await self._app(scope, _bounded(receive, self._most), answer)
         except ClientDisconnect:
             status = 499  # nobody is left to be answered
         except Exception:
@@ -93,7 +102,7 @@ class Gate:
             if origin is not None and scope["method"] not in _SAFE and not _is_loopback(origin):
                 detail = f"Origin {origin[:200]!r}: pages of other sites may not change anything here"
                 return Details(403, "origin-refused", detail)
-        if self._token is not None and scope["path"] != "/livez":
+        if self._token is not None and scope["path"] != "/livez" and not _asks_first(scope, headers):
             scheme, _, credentials = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer":
                 return _unauthorized("this server wants its token: Authorization: Bearer …")
@@ -113,8 +122,14 @@ def _is_loopback(url: str) -> bool:
         return False
 
 
-def _bounded(receive: Receive) -> Receive:
-    """*receive* until the body has `MAX_BODY` bytes, for endpoints that do not count by themselves."""
+def _asks_first(scope: Scope, headers: Headers) -> bool:
+    """Whether a browser asks if a page may call (CORS), which it does without a token: the answer has nothing else."""
+    asks = scope["method"] == "OPTIONS" and "access-control-request-method" in headers
+    return asks and str(scope["path"]).startswith("/v1/codec/")
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """*receive* until the body has *most* bytes, for endpoints that do not count by themselves."""
     received = 0
 
     async def bounded() -> Message:
@@ -122,8 +137,8 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         if message["type"] == "http.request":
             received += len(message.get("body", b""))
-            if received > MAX_BODY:
-                raise HTTPException(413, f"the body has more than {MAX_BODY:,} bytes")
+            if received > most:
+                raise HTTPException(413, f"the body has more than {most:,} bytes")
         return message
 
     return bounded

@@ -43,8 +43,10 @@ _ONCE: dict[str, Any] = {
 }
 
 
-def create_routes(engine: Engine) -> APIRouter:
-    """The routes under ``/v1/runs``, and the one that starts runs of a deployed workflow."""
+def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRouter:
+    """The routes under ``/v1/runs``, and the one that starts runs of a deployed workflow, with *largest_input* bytes
+    at most.
+    """
     routes = APIRouter(prefix="/v1", tags=["runs"])
 
     @routes.post(
@@ -64,7 +66,7 @@ def create_routes(engine: Engine) -> APIRouter:
         express: Express = None,
     ) -> Response:
         """Start a run of a deployed workflow; 409 when a run has or had its id."""
-        given = await read_json(request, MAX_DOCUMENT, empty={})
+        given = await read_json(request, largest_input, empty={})
         id = await engine.start(namespace, name, version, given, run_id=run_id, express=express)
         return await _started(request, engine, id, wait)
 
@@ -73,7 +75,7 @@ def create_routes(engine: Engine) -> APIRouter:
         request: Request, wait: Wait = None, run_id: NewRunId = None, express: Express = None
     ) -> Response:
         """Run a document without deploying it."""
-        body = await read_object(request, MAX_PACKAGE, {"document", "input", "resources"})
+        body = await read_object(request, max(MAX_PACKAGE, largest_input), {"document", "input", "resources"})
         id = await engine.run_once(
             document_of(body),
             body.get("input", {}),

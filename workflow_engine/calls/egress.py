@@ -23,6 +23,7 @@ from workflow_engine.calls.tokens import Remembered
 from workflow_engine.errors import Fault, fault
 
 MIB = 1024 * 1024
+MAX_RESPONSE = 8 * MIB
 MAX_HEADERS = 128
 MAX_HEADER_BYTES = 16 * 1024
 
@@ -83,7 +84,7 @@ class Egress:
         connect_to: Mapping[str, str] | None = None,
         ca_file: str | Path | None = None,
         trust_env: bool = False,
-        max_response: int = 8 * MIB,
+        max_response: int = MAX_RESPONSE,
         seconds: float = 60.0,
         plaintext_hosts: Iterable[str] = (),
     ) -> None:

@@ -84,10 +84,13 @@ class Stack:
             ui_port=ui_port,
             data_file=chosen.data.absolute() / "temporal.db",
             namespace="default",
+            codec=f"{url_of(chosen)}/v1/codec",
         )
+        data = chosen.data.absolute()
         fitted = replace(
             chosen,
-            data=chosen.data.absolute(),
+            data=data,
+            payload_store=chosen.payload_store or (data / "payloads").as_uri(),
             api_url=url_of(chosen),
             temporal_address=temporal.address,
             temporal_namespace="default",
@@ -183,6 +186,12 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "grpc_plaintext_hosts": ",".join(chosen.grpc_plaintext_hosts),
         "processes": ",".join(sorted(chosen.allowed_processes)) or "none",
         "activity_queues": "all" if queues is None else ",".join(sorted(queues)) or "none",
+        "payload_store": chosen.payload_store or "",
+        "payload_threshold": str(chosen.payload_threshold),
+        "payload_largest": str(chosen.payload_largest),
+        "payload_keys": chosen.payload_keys or "",
+        "payload_key": chosen.payload_key or "",
+        "codec_origins": ",".join(chosen.codec_origins),
         "call_seconds": str(chosen.call_seconds),
         "express": str(chosen.express),
         "express_seconds": str(chosen.express_seconds),

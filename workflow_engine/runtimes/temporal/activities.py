@@ -56,6 +56,7 @@ class Events(Protocol):
         """The run has ended; nothing of it needs to be remembered."""
 
 
+Keep = Callable[[Any], Awaitable[Any]]
 FindBundle = Callable[[str | None, str, str | None], Awaitable[Bundle]]
 """Finds the bundle of a deployed workflow by namespace, name and version; `NotFound` when there is none."""
 
@@ -72,6 +73,8 @@ class Activities:
     processes: frozenset[str] = frozenset()
     bounds: ProcessBounds = DEFAULT_BOUNDS
     express_seconds: float = 2.0
+    keep: Keep | None = None
+    """What the result of a call is given to before its activity ends: it puts a large one into the store."""
 
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, each under its own type."""
@@ -107,11 +110,16 @@ class Activities:
             if context.reception is not None:
                 return await _until_cancelled(_faults(work), context.reception)
             if info.is_local:
-                return await _shortly(_faults(work), self.express_seconds)
-            async with _heartbeat(), asyncio.timeout(context.timeout + OVERDUE):
-                return await _faults(work)
+                return await self._kept(await _shortly(_faults(work), self.express_seconds))
+            async with _heartbeat():
+                async with asyncio.timeout(context.timeout + OVERDUE):
+                    result = await _faults(work)
+                return await self._kept(result)
 
         return call
+
+    async def _kept(self, result: Any) -> Any:
+        return result if self.keep is None else await _faults(self.keep(result))
 
     def _seconds(self, kind: str) -> float:
         """How long a call may take that its document does not bound; processes have a bound of their own."""

@@ -11,15 +11,22 @@ from temporalio.envconfig import ClientConfig
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
 from workflow_engine.errors import NotFound, Unavailable
-from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER
+from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
 
 
-async def connect(address: str, namespace: str, *, profile: str | None = None, lazy: bool = False) -> Client:
+async def connect(
+    address: str,
+    namespace: str,
+    *,
+    profile: str | None = None,
+    lazy: bool = False,
+    payloads: Payloads | None = None,
+) -> Client:
     """Connect to the server at *address* (``host:port``).
 
     TLS and API keys come from the variables and the configuration file that every Temporal client reads
     (``TEMPORAL_TLS``, ``TEMPORAL_API_KEY``, …); the file is read only when *profile* names a part of it.
-    *lazy* puts the connection off until it is used. Raises `Unavailable`.
+    *lazy* puts the connection off until it is used. *payloads* says how values travel. Raises `Unavailable`.
     """
     options: dict[str, Any] = dict(
         ClientConfig.load_client_connect_config(profile, disable_file=profile is None)
@@ -30,7 +37,7 @@ async def connect(address: str, namespace: str, *, profile: str | None = None, l
     try:
         return await Client.connect(
             **options,
-            data_converter=DATA_CONVERTER,
+            data_converter=(payloads or Payloads()).converter(),
             lazy=lazy,
             grpc_compression=GrpcCompression.NONE,
         )

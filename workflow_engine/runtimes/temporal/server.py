@@ -77,7 +77,8 @@ class ServerOptions:
     """How the dev server runs. It listens on 127.0.0.1 only.
 
     *port* (gRPC) and *ui_port*: 0 lets `dev_server` choose a free one. *data_file*: a SQLite file; None keeps
-    everything in memory. *headless*: no web UI. *log_level*: debug, info, warn, error or never.
+    everything in memory. *headless*: no web UI. *codec*: where the UI has payloads decoded. *log_level*: debug,
+    info, warn, error or never.
     *dynamic_config*: more than `TUNING`, values in JSON.
     """
 
@@ -87,6 +88,7 @@ class ServerOptions:
     namespace: str = "default"
     search_attributes: Mapping[str, str] = field(default_factory=lambda: dict(SEARCH_ATTRIBUTES))
     headless: bool = False
+    codec: str | None = None
     log_level: str = "warn"
     dynamic_config: Mapping[str, str] = field(default_factory=dict)
 
@@ -134,6 +136,7 @@ def command(options: ServerOptions) -> list[str]:
         line += ["--headless"]
     else:
         line += ["--ui-ip", HOST, "--ui-port", str(options.ui_port), "--ui-disable-news-fetch"]
+        line += [] if options.codec is None else ["--ui-codec-endpoint", options.codec]
     if options.data_file is not None:
         line += ["--db-filename", str(options.data_file)]
         line += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"]

@@ -1,0 +1,211 @@
+"""Runs whose values are too large for Temporal, on a real server: what is in its file, and what comes back.
+
+`WFE_SIZE=full .venv/bin/python -m pytest -n 0 -s tests/payloads/test_runs.py` does it with 100 MB, and prints the peak
+of memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from temporalio.client import WorkflowHandle
+
+from tests.running import TemporalRunner, temporal_runner
+from tests.standins.internet import Internet
+from tests.standins.server import Server, serve
+from tests.temporal_server import server_in_thread
+from workflow_engine.runtimes.temporal.payloads.keys import new_key
+from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
+from workflow_engine.runtimes.temporal.server import DevServer, ServerOptions
+
+pytestmark = pytest.mark.temporal
+FULL = os.environ.get("WFE_SIZE") == "full"
+SIZE = 100_000_000 if FULL else 10_000_000
+WORD = "what-nobody-may-read "
+LARGEST = 4 * SIZE
+
+
+def text(size: int, word: str = WORD) -> str:
+    return word * (size // len(word))
+
+
+def service() -> web.Application:
+    """Gives large answers, and says how much it was sent."""
+    app = web.Application(client_max_size=LARGEST)
+
+    async def large(request: web.Request) -> web.Response:
+        await asyncio.sleep(float(request.query.get("after", "0")))
+        return web.json_response({"text": text(int(request.match_info["size"]))})
+
+    async def size(request: web.Request) -> web.Response:
+        return web.json_response({"bytes": len(await request.read())})
+
+    app.router.add_get("/large/{size}", large)
+    app.router.add_post("/size", size)
+    return app
+
+
+@pytest.fixture
+async def heavy() -> AsyncIterator[Server]:
+    async with serve(service()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DevServer, Path]]:
+    """A server that keeps what it has in a file, to look into."""
+    file = tmp_path_factory.mktemp("temporal") / "temporal.db"
+    with server_in_thread(ServerOptions(headless=True, log_level="error", data_file=file)) as server:
+        yield server, file
+
+
+@contextlib.asynccontextmanager
+async def runner(
+    address: str, net: Internet, store: Path, keys: Path | None = None, **options: Any
+) -> AsyncIterator[TemporalRunner]:
+    place = None if keys is None else keys.as_uri()
+    async with (
+        open_payloads(store=store.as_uri(), keys=place, **{"largest": LARGEST, **options}) as payloads,
+        temporal_runner(address, net, payloads=payloads) as run,
+    ):
+        yield run
+
+
+def written(file: Path) -> bytes:
+    """What a server has written, its journal included."""
+    return b"".join(part.read_bytes() for part in file.parent.glob(file.name + "*"))
+
+
+def stored(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != "wfe-payloads"]
+
+
+async def history_bytes(handle: WorkflowHandle[Any, Any]) -> int:
+    return sum([event.ByteSize() async for event in handle.fetch_history_events()])
+
+
+HEAVY = """
+document: {dsl: '1.0.3', namespace: tests, name: heavy, version: '1.0.0'}
+do:
+  - fetch:
+      call: http
+      with: {method: get, endpoint: 'URL/large/SIZE'}
+      export: {as: '${ {kept: .text, given: $workflow.input.text} }'}
+  - hand:
+      call: http
+      with: {method: post, endpoint: 'URL/size', body: '${ $context }'}
+  - again:
+      call: http
+      with: {method: post, endpoint: 'URL/size', body: '${ $context }'}
+  - answer:
+      set: {sent: '${ .bytes }', text: '${ $context.kept }'}
+"""
+
+
+@pytest.mark.timeout(600 if FULL else 120)
+@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "encrypted"])
+async def test_input_answer_context_and_output_of_ten_megabytes(
+    sealed: bool, kept_server: tuple[DevServer, Path], internet: Internet, heavy: Server, tmp_path: Path
+) -> None:
+    server, file = kept_server
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "k1").write_text(new_key())
+    word = f"read-by-nobody-{'sealed' if sealed else 'plain'} "
+    async with runner(server.address, internet, tmp_path / "store", keys if sealed else None) as run:
+        document = HEAVY.replace("URL", heavy.url).replace("SIZE", str(SIZE))
+        ended = await run(document, {"text": text(SIZE, word), "name": word * 3})
+        assert ended.status == "completed", ended.error
+        assert ended.output["text"] == text(SIZE)
+        assert ended.output["sent"] > 1.99 * SIZE
+        assert await history_bytes(run.client.get_workflow_handle(ended.run_id)) < 20_000
+    sizes = sorted(path.stat().st_size for path in stored(tmp_path / "store"))
+    assert len(sizes) == 4, "the input, the answer, what is sent (twice, and once here), the output"
+    assert word.encode() not in written(file)
+    found = any(word.encode() in path.read_bytes()[:1000] for path in stored(tmp_path / "store"))
+    assert found is not sealed
+    if FULL:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(
+            f"\n{'encrypted' if sealed else 'plain'}: values of {SIZE:,} bytes, peak of memory {peak:,} MiB"
+        )
+
+
+BRANCH = """\
+        - branch-NUMBER: {{call: http, with: {{method: post, endpoint: 'URL/size', body: '${{ $workflow.input }}'}}}}
+"""
+
+
+async def test_many_values_that_are_not_large_each_fit_one_message_together(
+    temporal_address: str, internet: Internet, heavy: Server, tmp_path: Path
+) -> None:
+    """45 branches call with 100 kB each in one workflow task: 4.5 MB, and the server takes 4."""
+    branches = "".join(BRANCH.format().replace("NUMBER", str(n)).replace("URL", heavy.url) for n in range(45))
+    document = (
+        "document: {dsl: '1.0.3', namespace: tests, name: many, version: '1.0.0'}\n"
+        f"do:\n  - all:\n      fork:\n        branches:\n{branches.replace('        -', '          -')}"
+    )
+    async with runner(temporal_address, internet, tmp_path / "store", threshold=128 * 1024) as run:
+        ended = await run(document, {"text": text(100_000)})
+    assert ended.status == "completed", ended.error
+    assert len(ended.output) == 45
+
+
+async def test_a_result_that_is_too_large_is_a_fault_that_can_be_caught(
+    temporal_address: str, internet: Internet, heavy: Server, tmp_path: Path
+) -> None:
+    document = f"""
+document: {{dsl: '1.0.3', namespace: tests, name: too-large, version: '1.0.0'}}
+do:
+  - attempt:
+      try:
+        - fetch: {{call: http, with: {{method: get, endpoint: '{heavy.url}/large/900000', output: content}}}}
+      catch:
+        errors: {{with: {{status: 413}}}}
+        do:
+          - told: {{set: {{told: '${{ $error.detail }}'}}}}
+"""
+    async with runner(temporal_address, internet, tmp_path / "store", largest=1_000_000) as run:
+        ended = await run(document, {})
+        assert ended.status == "completed"
+        assert len(ended.output["text"]) > 800_000
+        run.egress.max_response = 10_000_000
+        ended = await run(document.replace("900000", "1100000"), {})
+        assert ended.status == "completed", ended.error
+        assert "at most 1,000,000 may travel (WFE_PAYLOAD_LARGEST)" in ended.output["told"]
+
+
+WAITS = """
+document: {dsl: '1.0.3', namespace: tests, name: waits, version: '1.0.0'}
+do:
+  - fetch: {call: http, with: {method: get, endpoint: 'URL/large/300000?after=0.5'}}
+  - hand: {call: http, with: {method: post, endpoint: 'URL/size', body: '${ $workflow.input }'}}
+  - rest: {wait: {milliseconds: 300}}
+  - answer: {set: {sent: '${ .bytes }', given: '${ $workflow.input.text | length }'}}
+"""
+
+
+async def test_a_run_waits_for_a_store_that_is_gone_and_goes_on(
+    temporal_address: str, internet: Internet, heavy: Server, tmp_path: Path
+) -> None:
+    """The folder is taken away after the start, before the answer is there; a call is made once for all that."""
+    store, away = tmp_path / "store", tmp_path / "away"
+    async with runner(temporal_address, internet, store) as run:
+        started = asyncio.create_task(run(WAITS.replace("URL", heavy.url), {"text": text(400_000)}))
+        while not heavy.requests:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        store.rename(away)
+        await asyncio.sleep(3)
+        assert not started.done()
+        away.rename(store)
+        ended = await started
+    assert (ended.status, ended.output) == ("completed", {"sent": 399_987 + 11, "given": 399_987}), ended
+    assert [request.target[:6] for request in heavy.requests] == ["/large", "/size"]

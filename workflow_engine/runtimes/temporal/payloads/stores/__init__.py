@@ -1,0 +1,1 @@
+"""Implementations of `Store`, by the scheme of their URL."""

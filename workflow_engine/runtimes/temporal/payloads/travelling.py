@@ -1,0 +1,136 @@
+"""`Payloads`: the whole way of a value, as the settings want it, for whoever has a client of Temporal."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
+from temporalio.converter import (
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+    ExternalStorage,
+    StorageDriverSelectContext,
+    _extstore,
+)
+
+from workflow_engine.errors import fault
+from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER, DIGEST
+from workflow_engine.runtimes.temporal.payloads.driver import ClaimCheck
+from workflow_engine.runtimes.temporal.payloads.encryption import Encryption
+from workflow_engine.runtimes.temporal.payloads.keys import Keys
+from workflow_engine.runtimes.temporal.payloads.references import is_reference
+from workflow_engine.runtimes.temporal.payloads.store import Store, StoreUnavailable
+from workflow_engine.runtimes.temporal.payloads.stores.nowhere import Nowhere
+
+KIB = 1024
+THRESHOLD = 128 * KIB
+LARGEST = 64 * KIB * KIB
+INLINE = 2 * KIB * KIB - 64 * KIB
+"""The largest payload that Temporal takes, in bytes, with room for what goes with it."""
+BUNDLES = 512 * KIB
+"""A bundle up to this size is in the history of each of its runs, which is whole then without the store."""
+ROOM = 1024 * KIB
+"""How much a workflow task may send that is not in the store: with more, `SMALL` payloads go there too, for the server
+takes 4 MB in one message."""
+SMALL = KIB
+_LONGEST_PAUSE = 30.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Payloads:
+    """How values travel: from *threshold* bytes on by claim in the *store*, and encrypted if there are *keys*.
+
+    A result of a call with over *largest* bytes is refused. The *namespace* is that of Temporal.
+    """
+
+    store: Store | None = None
+    keys: Keys | None = None
+    namespace: str = "default"
+    threshold: int = THRESHOLD
+    largest: int = LARGEST
+
+    def converter(self) -> DataConverter:
+        """The data converter of a client and its workers."""
+        converter = dataclasses.replace(DATA_CONVERTER, external_storage=self._storage())
+        if self.keys is None:
+            return converter
+        return dataclasses.replace(
+            converter,
+            payload_codec=Encryption(self.keys, self.threshold),
+            failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+        )
+
+    def _storage(self) -> ExternalStorage:
+        if self.store is None:
+            return ExternalStorage([ClaimCheck(Nowhere(), self.namespace)], payload_size_threshold=INLINE)
+        driver = ClaimCheck(self.store, self.namespace)
+
+        def select(_: StorageDriverSelectContext, payload: Payload) -> ClaimCheck | None:
+            return driver if _leaves(payload, self.threshold) else None
+
+        least = min(SMALL, self.threshold)
+        return ExternalStorage([driver], driver_selector=select, payload_size_threshold=least)
+
+    def keeper(self, converter: DataConverter) -> Callable[[Any], Awaitable[Any]]:
+        """What an activity gives its result to, before it ends (see `kept`)."""
+
+        async def keep(value: Any) -> Any:
+            return await self.kept(value, converter)
+
+        return keep
+
+    async def kept(self, value: Any, converter: DataConverter) -> Any:
+        """*value* as an activity is to give it: a claim, if it is large, of what is in the store by then.
+
+        While the store does not answer, it is tried again: what was done must not be done again for that. A fault
+        when it is too large.
+        """
+        payload = converter.payload_converter.to_payloads([value])[0]
+        size = len(payload.data)
+        most = self.largest if self.store is not None else INLINE
+        if size > most:
+            raise too_large(size, most, self.store is not None)
+        if size < self.threshold or self.store is None:
+            return RawValue(payload)
+        pause = 1.0
+        while True:
+            try:
+                [claim] = await converter.encode([RawValue(payload)])
+                return RawValue(claim if is_reference(claim) else payload)
+            except StoreUnavailable as error:
+                _log.error("the result of a call waits for the payload store: %s", error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def too_large(size: int, most: int, stored: bool) -> Exception:
+    """The fault of a value that is larger than values may be."""
+    setting = "WFE_PAYLOAD_LARGEST" if stored else "without WFE_PAYLOAD_STORE"
+    return fault(
+        "runtime", f"the value has {size:,} bytes, and at most {most:,} may travel ({setting})", status=413
+    )
+
+
+def _leaves(payload: Payload, threshold: int) -> bool:
+    """Whether *payload* goes to the store: it is large, or what is sent with it has no room for it."""
+    size = payload.ByteSize()
+    if size >= max(threshold, BUNDLES if DIGEST in payload.metadata else 0):
+        return True
+    if DIGEST in payload.metadata:
+        return False
+    # The SDK counts for each workflow task what it stores; what it does not store is counted beside that.
+    task = _extstore._current_storage_metrics.get()
+    if task is None:
+        return False
+    sent = vars(task).setdefault("wfe_sent", 0) + size
+    if sent > ROOM:
+        return True
+    vars(task)["wfe_sent"] = sent
+    return False
