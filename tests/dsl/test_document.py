@@ -105,8 +105,13 @@ def test_a_version_without_quotes_is_told_with_the_digits_that_were_written():
     problem = the_problem_of("document: {dsl: 1.0.3, namespace: a, name: b, version: 1.10}\ndo: []")
     assert (problem.code, problem.pointer) == ("unquoted-version", "/document/version")
     assert '"1.10"' in problem.message
+
+
+def test_versions_of_0_8_without_quotes_are_read_with_the_digits_that_were_written():
     old = "id: a\nspecVersion: 0.8\nversion: 1.20\nstates: [{name: a, type: inject, data: {}, end: true}]"
-    assert [problem.code for problem in problems_of(old)] == ["unquoted-version", "unquoted-version"]
+    document = parse(old)
+    assert [warning.code for warning in document.warnings] == ["unquoted-version", "unquoted-version"]
+    assert (document.data["version"], document.data["specVersion"]) == ("1.20", "0.8")
 
 
 @pytest.mark.parametrize("text", ["just text", "[]", "3", "null", "{}", "name: x", HEADER + "states: []"])
@@ -245,7 +250,7 @@ def test_a_mistake_in_a_state_is_one_problem_in_plain_words(state, code, at, say
     ("rest", "code", "at"),
     [
         ("functions: [{name: f}]", "missing-property", "/functions/0"),
-        ("events: [{name: e, type: t}]", "missing-property", "/events/0"),
+        ("events: [{name: e}]", "missing-property", "/events/0"),
         ("key: other", "conflicting-properties", "/key"),
         ("auth: [{name: a, properties: {token: t}}]", "unknown-property", "/auth/0/properties/token"),
         ("auth: [{name: a, scheme: oauth2, properties: {grantType: password}}]", "missing-property",

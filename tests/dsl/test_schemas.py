@@ -130,6 +130,8 @@ IGNORED = "an unknown property would be ignored; the official schema leaves this
 SCALARS = "A51: headers and query parameters may be scalars, which are written as text, and lists, repeated"
 B38 = "section 6.6: durations are ISO 8601 and checked when the document is read (B38 says how leniently)"
 
+EARLIER = "issue 4: files of earlier engines come as they are; what the schema requires there is read with a warning"
+
 DIFFERENCES = [
     Difference("1.0", "refuses", ".*", TEXT, "invalid-value", "to an empty string"),
     Difference("1.0", "refuses", "", "section 2 of the design: nothing is parsed and ignored; `x-` is free",
@@ -195,6 +197,13 @@ DIFFERENCES = [
     Difference("0.8", "accepts", "total", "B16: `single` alone is the total", change="without"),
     Difference("0.8", "accepts", "sleep.*", "B50: before and after together"),
     Difference("0.8", "accepts", "contextAttributes.*", "B45: a list of objects"),
+    Difference("0.8", "accepts", "version", EARLIER, change="to a (fraction|negative number|whole number)"),
+    Difference("0.8", "accepts", "functions|events|errors|retries|actions|events/\\*/(source|kind)|(functions|events"
+               "|errors|retries)/\\*", EARLIER, change="without|to null|to a list"),
+    Difference("0.8", "accepts", "defaultCondition|branches/\\*/name|resultEventRef|schedule", EARLIER,
+               change="without"),
+    Difference("0.8", "accepts", "arguments", EARLIER + "; what is no expression is refused when it is compiled",
+               change="to (a list|a word|an expression|an empty string)"),
     Difference("0.8", "accepts", "operation", "B42: a custom function may have none", change="without"),
 ]  # fmt: skip
 

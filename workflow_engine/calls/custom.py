@@ -46,8 +46,11 @@ class FunctionContext:
     timeout: float
 
 
-Function: TypeAlias = Callable[[JsonObject, FunctionContext], Any]
-"""Takes the arguments of the action; gives what JSON can have. It may be ``async``; otherwise it gets a thread."""
+Function: TypeAlias = Callable[[Any, FunctionContext], Any]
+"""Takes the arguments of the action, an object unless the document has them as a whole; gives what JSON can have.
+
+It may be ``async``; otherwise it gets a thread.
+"""
 
 
 class Functions:
@@ -103,7 +106,7 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     what = f"the function {names[0]!r}"
     async with deadline(context.timeout, what):
         try:
-            outcome = await _outcome(function, given if isinstance(given, dict) else {}, about)
+            outcome = await _outcome(function, {} if given is None else given, about)
         except Fault:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises is the failure of the call
@@ -127,7 +130,7 @@ async def _found(names: list[str], context: CallContext) -> Function:
     return function
 
 
-async def _outcome(function: Function, arguments: JsonObject, about: FunctionContext) -> Any:
+async def _outcome(function: Function, arguments: Json, about: FunctionContext) -> Any:
     if inspect.iscoroutinefunction(function):
         return await function(arguments, about)
     outcome = await asyncio.get_running_loop().run_in_executor(_THREADS, function, arguments, about)

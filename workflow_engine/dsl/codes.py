@@ -42,6 +42,8 @@ _VERSION = {
 }
 
 _SHAPE = {
+    "earlier-form": "The specification of DSL 0.8 does not have this form, and earlier engines took it, SonataFlow "
+    "above all. It is read as they read it, so that files can come as they are. Write it as the message says.",
     "quoted-boolean": "A text stands where DSL 0.8 has true or false, as in `terminate: 'true'`. It is read as what "
     "it says, as earlier engines read it. Leave out the quotes.",
     "ambiguous-task": "A task has two of the keywords that say what it does, such as `call` and `set`. Make two "

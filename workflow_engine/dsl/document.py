@@ -8,7 +8,7 @@ from functools import cache
 from typing import Literal, TypeAlias
 
 from dsl_schemas import schema
-from workflow_engine.dsl.quoted_booleans import unquote
+from workflow_engine.dsl import earlier_scalars
 from workflow_engine.dsl.report import Full, Report
 from workflow_engine.dsl.rules import compile_rules
 from workflow_engine.dsl.scalar_rules import Check
@@ -65,7 +65,7 @@ def parse(text: str | bytes, *, name: str = "<text>", limits: Limits = Limits())
     if dialect is not None:
         with suppress(Full):  # the report says that there may be more
             if dialect == "0.8" and isinstance(source.data, dict):
-                unquote(source.data, report)
+                earlier_scalars.read(source.data, report)
             _rules(dialect)(source.data, None, report)
     problems = report.problems()
     if dialect is None or any(problem.severity == "error" for problem in problems):

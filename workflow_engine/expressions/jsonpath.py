@@ -1,10 +1,10 @@
 """JSONPath as the other language of DSL 0.8, put into jq: it runs within the same limits, and as repeatably.
 
 The paths are those of RFC 9535, with what SonataFlow's users have from Jayway's library: ``$CONST`` and ``$SECRETS`` as
-roots, ``=~ /x/i``, ``in``, ``nin``, and ``.length()``, ``.size()``, ``.keys()``, ``.min()``, ``.max()``, ``.avg()``,
-``.sum()`` at the end of a path. A path that can match once gives its value, or null; any other one an array. What is no
-path may be a condition, such as ``$.count > 5 && $.open``: there a path holds by its value, inside of a filter by being
-there.
+roots, ``=~ /x/i``, ``in``, ``nin``, ``$.[?(…)]``, which asks an object and not its members, and ``.length()``,
+``.size()``, ``.keys()``, ``.min()``, ``.max()``, ``.avg()``, ``.sum()`` at the end of a path. A path that can match
+once gives its value, or null; any other one an array. What is no path may be a condition, such as
+``$.count > 5 && $.open``: there a path holds by its value, inside of a filter by being there.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class _Token:
     at: int
 
 
+_PIECE = re.compile(r"(?=\$[.\[])")
 _UNTIL = re.compile(r"""(?:[^"'}]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*""")
 
 
@@ -71,6 +72,21 @@ def to_jq(text: str) -> str:
 def condition_to_jq(text: str) -> str:
     """The jq for *text* as a condition: a path that matches holds, unless what it matches once is false or null."""
     return f'{to_jq(text)} | if type == "array" then length > 0 else (. != null and . != false) end'
+
+
+def marked(text: str) -> str:
+    """A text of one or more JSONPaths, such as ``$.greeting $.name``, each in ``${ }``; else *text*."""
+    if not text.lstrip().startswith("$"):
+        return text
+    parts = []
+    for piece in _PIECE.split(text):
+        try:
+            to_jq(piece)
+        except ExpressionError:
+            return text
+        inner = piece.strip()
+        parts.append(f"${{ {inner} }}{piece[len(piece.rstrip()) :]}" if inner else piece)
+    return "".join(parts)
 
 
 class _Parser:
@@ -169,7 +185,7 @@ class _Parser:
             return ".[]?", True
         if self._peek("["):  # `$.[0]`, which Jayway's library understands
             self._take()
-            return self._brackets(exists=exists)
+            return self._brackets(exists=exists, itself=True)
         name = self._name()
         if self._accept("("):
             self._expect(")")
@@ -185,13 +201,15 @@ class _Parser:
             raise ExpressionError(f"expected the name of a member, not {token.text!r}", self._text, token.at)
         return token.text
 
-    def _brackets(self, *, exists: bool) -> tuple[str, bool]:
+    def _brackets(self, *, exists: bool, itself: bool = False) -> tuple[str, bool]:
+        """*itself*: a filter is asked of an object, and not of its members, as Jayway's library has ``$.[?(…)]``."""
         if self._accept("?"):
             self._filters += 1
             condition = self._either()
             self._filters -= 1
             self._expect("]")
-            return f"(.[]? | select({condition}))", True
+            each = '(if type == "object" then . else .[]? end)' if itself else ".[]?"
+            return f"({each} | select({condition}))", True
         found: list[tuple[str, bool]] = [self._selector(exists=exists)]
         while self._accept(","):
             found.append(self._selector(exists=exists))

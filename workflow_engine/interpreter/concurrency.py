@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from workflow_engine.errors import fault
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import ForEach, Parallel, State
-from workflow_engine.interpreter.dataflow import RESULT, kind, put
+from workflow_engine.interpreter.dataflow import kind, put
 from workflow_engine.interpreter.evaluation import evaluate, holds
 from workflow_engine.interpreter.position import Frame
-from workflow_engine.interpreter.scope import state_scope
+from workflow_engine.interpreter.scope import RESULT, state_scope
 from workflow_engine.values import Json, JsonObject, deep_equal, deep_merge, delta
 
 if TYPE_CHECKING:

@@ -24,14 +24,11 @@ from workflow_engine.graph.model import (
 from workflow_engine.interpreter.effects import Progress
 from workflow_engine.interpreter.evaluation import evaluate
 from workflow_engine.interpreter.position import Frame
-from workflow_engine.interpreter.scope import Scope, state_scope
+from workflow_engine.interpreter.scope import RESULT, Scope, state_scope
 from workflow_engine.values import Json, deep_merge
 
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
-
-RESULT = "__result"
-"""The variable of a frame that holds the last action's filtered result, for ``foreach`` of 0.8 (B25)."""
 
 
 async def enter(run: Run, state: State, frame: Frame) -> Json:

@@ -17,6 +17,8 @@ from workflow_engine.values import Json, JsonObject, rfc3339
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
 
+RESULT = "__result"
+"""The variable of a frame that holds the last action's filtered result, for ``foreach`` of 0.8 (B25)."""
 RUNTIME: JsonObject = {"name": "serverless-workflow-engine", "version": __version__, "metadata": {}}
 
 
@@ -75,6 +77,7 @@ def state_scope(run: Run, state: State, frame: Frame, **given: Json) -> Scope:
     """The scope of an expression of *state*; *given* adds ``input`` and ``output`` where they are known."""
     makers = _world(run)
     makers["context"] = lambda: frame.owner.context
+    makers["WORKFLOW"] = lambda: {**_sonataflow(run), "prevActionResult": frame.lexical().get(RESULT)}
     makers["task"] = lambda: _described(run, state, frame, given.get("__raw_output"))
     return Scope({**frame.lexical(), **given}, makers, run, state)
 
@@ -84,6 +87,7 @@ def _world(run: Run) -> dict[str, Callable[[], Json]]:
         "workflow": lambda: _descriptor(run),
         "runtime": lambda: RUNTIME,
         "CONST": lambda: run.graph.constants,
+        "WORKFLOW": lambda: _sonataflow(run),
         "__correlation": lambda: run.correlation,
         "__now": lambda: run.effects.now().timestamp(),
     }
@@ -96,6 +100,17 @@ def _descriptor(run: Run) -> JsonObject:
         "definition": run.graph.source,
         "input": run.input,
         "startedAt": moment(run.started),
+    }
+
+
+def _sonataflow(run: Run) -> JsonObject:
+    """What SonataFlow tells of a run in DSL 0.8, as far as it is known here."""
+    name = run.graph.name
+    return {
+        "instanceId": run.effects.run_id,
+        "id": name.name,
+        "name": run.graph.title or name.name,
+        "version": name.version,
     }
 
 

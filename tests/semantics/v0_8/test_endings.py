@@ -111,7 +111,8 @@ async def test_the_output_of_an_end_that_publishes_is_what_its_filter_selects(ru
 
 
 def test_an_event_that_is_defined_as_consumed_cannot_be_published() -> None:
-    body = P + "states: [{name: A, type: inject, data: {}, end: {produceEvents: [{eventRef: A}]}}]"
+    body = P.replace("name: A,", "name: A, kind: consumed,")
+    body += "states: [{name: A, type: inject, data: {}, end: {produceEvents: [{eventRef: A}]}}]"
     found = refused(body)
     assert (found.code, found.pointer) == ("wrong-event-kind", "/states/0/end/produceEvents/0/eventRef")
     found = refused(body.replace("eventRef: A", "eventRef: Q"))

@@ -198,8 +198,7 @@ def _target(
         lowering.undefined("function", name, where)
         return nothing, True
     function, _ = lowering.functions[name]
-    given = known.get("arguments")
-    arguments = given if isinstance(given, dict) else None
+    arguments = known.get("arguments")
     if function_type(function) == "expression":
         for key in ("arguments", "selectionSet"):
             if known.get(key):
@@ -223,6 +222,8 @@ def _exchange(lowering: WorkflowLowering, body: JsonObject, at: str) -> tuple[Ac
     given = body["eventRef"]
     assert isinstance(given, dict)
     publish = events.produced(lowering, given, "triggerEventRef", at)
+    if "resultEventRef" not in given:
+        return publish, False
     answer = events.event_filter(lowering, str(given.get("resultEventRef")), f"{at}/resultEventRef")
     if given.get("invoke", "sync") == "async":
         return publish, False

@@ -7,11 +7,12 @@ Expressions in values stand in ``${ }`` (decision B8). SonataFlow also evaluates
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.loose import loosened
-from workflow_engine.dsl.v0_8.variables import SECRETS
+from workflow_engine.dsl.v0_8 import sonataflow
+from workflow_engine.dsl.v0_8.variables import SECRETS, WORKFLOW
 from workflow_engine.values import Json, pointer
 
 if TYPE_CHECKING:
@@ -25,10 +26,13 @@ _SHOWN = 60
 
 def prepared(lowering: WorkflowLowering, value: Json, variables: Collection[str], at: str) -> Json:
     """*value* with its expressions in ``${ }``; a warning for each text that is hardly meant as one."""
-    if loose(lowering):
+    if mode(lowering) == "loose":
         if lowering.jsonpath:
             return _mapped(value)
-        return loosened(lowering.with_functions(value, at), {*variables, *SECRETS})
+        return loosened(lowering.with_functions(value, at), {*variables, *SECRETS, *WORKFLOW})
+    if sonataflow.is_sonataflow(lowering.data) and mode(lowering) is None:
+        known = {*variables, *SECRETS, *WORKFLOW}
+        return _each(value, at, lambda text, place: sonataflow.argument(lowering, text, known, place))
     for place, text in _texts(value, at):
         if _EXPRESSION.fullmatch(text):
             shown = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
@@ -40,18 +44,17 @@ def prepared(lowering: WorkflowLowering, value: Json, variables: Collection[str]
     return value
 
 
-def loose(lowering: WorkflowLowering) -> bool:
-    """Whether the document is one whose arguments are expressions without ``${ }``, too."""
+def mode(lowering: WorkflowLowering) -> Json:
+    """``strict``, ``loose``, or None where the document does not say how its arguments are taken."""
     metadata = lowering.data.get("metadata")
-    return isinstance(metadata, dict) and metadata.get("expressionMode") == "loose"
+    return metadata.get("expressionMode") if isinstance(metadata, dict) else None
 
 
 def check(lowering: WorkflowLowering) -> None:
     """Report a mode that there is not."""
-    metadata = lowering.data.get("metadata")
-    mode = metadata.get("expressionMode", "strict") if isinstance(metadata, dict) else "strict"
-    if mode not in {"strict", "loose"}:
-        message = f"{mode!r} is no mode of expressions; there are `strict` and `loose`"
+    given = mode(lowering)
+    if given not in {None, "strict", "loose"}:
+        message = f"{given!r} is no mode of expressions; there are `strict` and `loose`"
         lowering.problem("invalid-value", message, "/metadata/expressionMode")
 
 
@@ -64,6 +67,15 @@ def _mapped(value: Json) -> Json:
     if isinstance(value, str) and re.match(r"\$[.\[]|\$$", value):
         return f"${{ {value} }}"
     return value
+
+
+def _each(value: Json, at: str, change: Callable[[str, str], str]) -> Json:
+    """*value* with each text in it as *change* has it, which is told its place."""
+    if isinstance(value, dict):
+        return {key: _each(item, at + pointer(key), change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_each(item, at + pointer(number), change) for number, item in enumerate(value)]
+    return change(value, at) if isinstance(value, str) else value
 
 
 def _texts(value: Json, at: str) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from workflow_engine import expressions
 from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.v0_8 import secrets
 from workflow_engine.dsl.v0_8.operations import known_text
-from workflow_engine.dsl.v0_8.variables import RUN
+from workflow_engine.dsl.v0_8.variables import CONSTANTS, SECRETS
 from workflow_engine.values import Json, JsonObject, pointer
 
 if TYPE_CHECKING:
@@ -143,10 +143,11 @@ def _texts(properties: JsonObject) -> Iterator[tuple[str, str]]:
 
 
 def _check_text(lowering: WorkflowLowering, text: str, at: str) -> None:
-    before = len(lowering.problems)
-    Lowering.template(lowering, text, RUN, at)  # jq, whatever the language of the other expressions
+    before = lowering.wrong
+    # jq, whatever the language of the other expressions
+    Lowering.template(lowering, text, CONSTANTS | SECRETS, at)
     secrets.check(lowering, text, at)
-    if len(lowering.problems) == before and expressions.reads_input(text):
+    if lowering.wrong == before and expressions.reads_input(text):
         why = (
             "(what it secures is fetched when the workflow is deployed: secrets and constants are there then)"
         )

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from workflow_engine.dsl import uri_templates
 from workflow_engine.dsl.v0_8.variables import RUN
-from workflow_engine.expressions import ExpressionError, compile
+from workflow_engine.expressions import ExpressionError, compile, jsonpath
 from workflow_engine.values import Json, JsonObject, pointer
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
 
+_FORMS = ("service:", "script:", "knative:", "camel:")
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 _REST = re.compile(r"rest:(?:(get|head|post|put|patch|delete|options):)?(.+)", re.IGNORECASE | re.DOTALL)
 _SYSOUT = re.compile(r"sysout(?::(.*))?", re.DOTALL)
@@ -31,6 +32,11 @@ _JQ = re.compile(r"\s*[.$\"].*", re.DOTALL)
 def is_rest(operation: str) -> bool:
     """Whether *operation* is one request over HTTP."""
     return operation.lower().startswith("rest:")
+
+
+def is_sonataflow(operation: str) -> bool:
+    """Whether *operation* is in a form that SonataFlow has."""
+    return is_log(operation) or is_rest(operation) or operation.startswith(_FORMS)
 
 
 def is_log(operation: str) -> bool:
@@ -94,14 +100,15 @@ def _url(function: JsonObject, operation: str) -> str | None:
 
 
 def lower(
-    lowering: WorkflowLowering, function: JsonObject, operation: str, arguments: JsonObject | None, at: str
+    lowering: WorkflowLowering, function: JsonObject, operation: str, arguments: Json, at: str
 ) -> tuple[str, JsonObject] | None:
     """The kind of the call and its arguments; None where they are wrong."""
     sysout = _SYSOUT.fullmatch(operation)
     if sysout is not None:
-        return _sysout(lowering, (sysout[1] or "INFO").upper(), arguments or {}, at)
+        named = arguments if isinstance(arguments, dict) else {}
+        return _sysout(lowering, (sysout[1] or "INFO").upper(), named, at)
     if is_rest(operation):
-        return _rest(lowering, function, operation, arguments or {}, at)
+        return _rest(lowering, function, operation, arguments, at)
     known: list[Json] = [*names(operation, str(function.get("name")))]
     return "custom", {"names": known, "arguments": lowering.everything if arguments is None else arguments}
 
@@ -127,7 +134,7 @@ def _message(lowering: WorkflowLowering, given: Json) -> Json:
     if not isinstance(given, str) or "${" in given or not _JQ.fullmatch(given):
         return given
     if lowering.jsonpath:
-        return f"${{ {given} }}" if given.lstrip().startswith("$") else given
+        return jsonpath.marked(given)
     try:
         compile(given, variables=RUN)
     except ExpressionError:
@@ -136,7 +143,7 @@ def _message(lowering: WorkflowLowering, given: Json) -> Json:
 
 
 def _rest(
-    lowering: WorkflowLowering, function: JsonObject, operation: str, arguments: JsonObject, at: str
+    lowering: WorkflowLowering, function: JsonObject, operation: str, arguments: Json, at: str
 ) -> tuple[str, JsonObject] | None:
     """Arguments that the path names go there, ``HEADER_X`` is a header, ``QUERY_x`` a parameter; others are the body.
 
@@ -146,7 +153,7 @@ def _rest(
     assert found is not None
     assert url is not None
     method = (found[1] or "get").upper()
-    rest = dict(arguments)
+    rest = dict(arguments) if isinstance(arguments, dict) else {}
     headers: JsonObject = {}
     query: JsonObject = {}
     variables: JsonObject = {}
@@ -161,6 +168,9 @@ def _rest(
             if name.startswith(prefix) and name != prefix:
                 into[name.removeprefix(prefix)] = rest.pop(name)
     given: JsonObject = {"method": method, "endpoint": url, "headers": headers}
+    if arguments is not None and not isinstance(arguments, dict):
+        given["body" if method in _WITH_BODY else "query"] = arguments
+        return "http", given
     if method in _WITH_BODY:
         given["body"] = rest or lowering.everything
     else:

@@ -62,9 +62,9 @@ def _check_function(
     if definition.get("authRef"):
         message = "`authRef` is for what is called; an expression is evaluated"
         lowering.problem("misplaced-property", message, f"{at}/authRef")
-    before = len(lowering.problems)
+    before = lowering.wrong
     lowering.expression(definition.get("operation"), bound, f"{at}/operation")
-    if len(lowering.problems) > before:
+    if lowering.wrong > before:
         lowering.broken.add(str(definition.get("name")))
 
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.v0_8.definitions import objects
-from workflow_engine.dsl.v0_8.variables import SECRETS
+from workflow_engine.dsl.v0_8.variables import SECRETS, WORKFLOW
 from workflow_engine.expressions import Template
 from workflow_engine.graph.model import Emit, EventFilter
 from workflow_engine.values import Json, JsonObject
@@ -44,8 +44,10 @@ def _correlation(lowering: WorkflowLowering, name: str) -> tuple[tuple[str, str,
         key = str(rule.get("contextAttributeName")).lower()
         value, at = rule.get("contextAttributeValue"), f"{place}/correlation/{number}/contextAttributeValue"
         expected = None if value is None else lowering.template(value, CONSTANTS, at)
-        if expected is not None and expected.variables & SECRETS:
-            lowering.unsupported("`$SECRETS` in what an event is compared with, which the router keeps", at)
+        if expected is not None and expected.variables & (SECRETS | WORKFLOW):
+            lowering.unsupported(
+                "`$SECRETS` or `$WORKFLOW` in what an event is compared with, which the router keeps", at
+            )
         rules.append((key, f".[{json.dumps(key)}]", expected))
     return tuple(rules)
 
@@ -59,7 +61,10 @@ def produced(lowering: WorkflowLowering, item: JsonObject, key: str, at: str) ->
     definition: JsonObject = {}
     if name in lowering.events:
         definition, _ = lowering.events[name]
-        if definition.get("kind", "consumed") != "produced":
+        if "kind" not in definition:
+            message = f"what is published needs `kind: produced`; the event {name!r} has none, and is read so"
+            lowering.warning("earlier-form", message, f"{at}/{key}")
+        elif definition.get("kind") != "produced":
             message = f"the event {name!r} is defined as consumed; what is published needs `kind: produced`"
             lowering.problem("wrong-event-kind", message, f"{at}/{key}")
     else:
@@ -78,9 +83,9 @@ def produced(lowering: WorkflowLowering, item: JsonObject, key: str, at: str) ->
     for attributes in given if isinstance(given, list) else [given]:
         for attribute, value in (attributes if isinstance(attributes, dict) else {}).items():
             event.setdefault(attribute.lower(), value)
-    before = len(lowering.problems)
+    before, wrong = len(lowering.problems), lowering.wrong
     template = lowering.template(event, CONSTANTS, at)
-    if len(lowering.problems) > before:
+    if lowering.wrong > wrong:
         del lowering.problems[before:]
         for part in ("data", "contextAttributes"):
             lowering.template(item.get(part), CONSTANTS, f"{at}/{part}")

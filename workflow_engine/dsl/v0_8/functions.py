@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from workflow_engine.dsl import graphql, uri_templates
 from workflow_engine.dsl.v0_8 import arguments, authentication, custom, secrets
 from workflow_engine.dsl.v0_8.operations import function_type, operation_of, rpc_parts
-from workflow_engine.errors import Problem
+from workflow_engine.expressions import unwrap
 from workflow_engine.graph.model import Operation
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -26,18 +26,24 @@ ODATA = {
 }  # fmt: skip
 """The query options of OData by their names in small letters; ``orderby`` is ``orderBy`` (decision B48)."""
 _ENTITY_SET = re.compile(r"[^\W\d]\w*(?:[./][^\W\d]\w*)*")
+_BY_NAME = frozenset({"graphql", "odata"})
+"""The types whose arguments have names that the service knows."""
 _SERVED = frozenset({"graphql", "odata"})
 """The types whose operation is the address of the service itself: ``authRef`` is for the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A ``functionRef``, with the arguments and the variables of its place *at*; *function* is what it refers to."""
+    """A ``functionRef``, with the arguments and the variables of its place *at*; *function* is what it refers to.
+
+    *arguments* are an object, as the specification has it; earlier engines also took an expression that yields them,
+    or what they are as a whole, and a list.
+    """
 
     lowering: WorkflowLowering
     function: JsonObject
     body: JsonObject
-    arguments: JsonObject | None
+    arguments: Json
     operation: str
     variables: frozenset[str]
     at: str
@@ -72,20 +78,35 @@ def call(reference: Reference) -> tuple[Operation | None, bool]:
     if reference.body.get("selectionSet") and kind != "graphql":
         message = "`selectionSet` says what a function of type `graphql` is to give; this one is none"
         lowering.problem("misplaced-property", message, f"{reference.at}/selectionSet")
-    errors = len(_errors(lowering))
+    errors = lowering.wrong
     given: Json = reference.arguments
     if given is not None and not (kind == "custom" and custom.is_log(reference.operation)):
         given = arguments.prepared(lowering, given, reference.variables, reference.place)
     lowering.template(given, reference.variables, reference.place)
-    if len(_errors(lowering)) > errors:
+    if lowering.wrong > errors:
         return None, True
-    reference = replace(reference, arguments=given if isinstance(given, dict) else None)
+    reference = replace(reference, arguments=given)
+    if given is not None and not isinstance(given, dict) and not _whole(reference, kind):
+        return None, True
     lowered = CALLS[kind](reference)
     return lowered, reference.wait and kind != "asyncapi"
 
 
-def _errors(lowering: WorkflowLowering) -> list[Problem]:
-    return [problem for problem in lowering.problems if problem.severity == "error"]
+def _whole(reference: Reference, kind: str) -> bool:
+    """Whether arguments that are no object can be taken: a list, or an expression of whatever type it yields."""
+    lowering, given = reference.lowering, reference.arguments
+    expression = isinstance(given, str) and unwrap(given) is not None
+    if kind in _BY_NAME or not (isinstance(given, list) or expression) or custom.is_log(reference.operation):
+        shape = "an object" if kind in _BY_NAME else "an object, or one expression in `${ }`"
+        lowering.problem("wrong-type", f"the arguments of this function are {shape}", reference.place)
+        return False
+    message = "`arguments` is an object, with a value for each name; this is read as what they are as a whole"
+    lowering.warning("earlier-form", message, reference.place)
+    return True
+
+
+def _named(reference: Reference) -> JsonObject:
+    return reference.arguments if isinstance(reference.arguments, dict) else {}
 
 
 # --- by type --------------------------------------------------------------------------------------------------
@@ -96,12 +117,19 @@ def _rest(reference: Reference) -> Operation:
     given: JsonObject = {
         "document": {"endpoint": document},
         "operationId": operation_id,
-        "parameters": reference.arguments or {},
+        "parameters": _parameters(reference.arguments),
     }
     policy = reference.policy()
     if policy is not None:
         given["authentication"] = policy
     return reference.call("openapi", given, pinned=True)
+
+
+def _parameters(given: Json) -> Json:
+    """What is no object is the body of the request."""
+    if isinstance(given, str):
+        return f'${{ ({unwrap(given)}\n) | if type == "object" then . else {{body: .}} end }}'
+    return {"body": given} if isinstance(given, list) else given or {}
 
 
 def _asyncapi(reference: Reference) -> Operation:
@@ -127,7 +155,7 @@ def _rpc(reference: Reference) -> Operation:
 
 
 def _graphql(reference: Reference) -> Operation | None:
-    lowering, given_arguments = reference.lowering, reference.arguments or {}
+    lowering, given_arguments = reference.lowering, _named(reference)
     for name in given_arguments:
         if not graphql.NAME.fullmatch(name):
             message = f"{name!r} cannot be the name of an argument in GraphQL: letters, digits and `_` alone"
@@ -143,10 +171,10 @@ def _graphql(reference: Reference) -> Operation | None:
     selection = reference.body.get("selectionSet")
     if isinstance(selection, str) and selection.strip():
         at = f"{reference.at}/selectionSet"
-        before = len(lowering.problems)
+        before = lowering.wrong
         lowering.template(selection, reference.variables, at)
         parts = uri_templates.parts(selection)
-        if len(lowering.problems) > before:
+        if lowering.wrong > before:
             return None
         if len(parts) > 1 and not any(part.strip() for part in parts[::2]):
             given["selectionSet"] = selection.strip()  # one expression, which yields the whole
@@ -169,8 +197,8 @@ def _graphql(reference: Reference) -> Operation | None:
 
 
 def _odata(reference: Reference) -> Operation | None:
-    lowering, at, asked = reference.lowering, reference.place, reference.arguments or {}
-    before = len(lowering.problems)
+    lowering, at, asked = reference.lowering, reference.place, _named(reference)
+    before = lowering.wrong
     for name in asked:
         if name not in {"key", "queryOptions"}:
             message = f"an OData function has no argument `{name}`; it has `key` and `queryOptions`"
@@ -186,7 +214,7 @@ def _odata(reference: Reference) -> Operation | None:
             lowering.problem("conflicting-properties", message, place)
         else:
             found[known] = _parted(value)
-    if len(lowering.problems) > before:
+    if lowering.wrong > before:
         return None
     service, _, entity_set = reference.operation.rpartition("#")
     given: JsonObject = {"service": service, "entitySet": entity_set}
@@ -234,7 +262,7 @@ CALLS: dict[str, Callable[[Reference], Operation | None]] = {
 
 def check(lowering: WorkflowLowering, function: JsonObject, at: str) -> None:
     """Find what is wrong with a function that is no expression; one that is wrong is `lowering.broken`."""
-    before = len(lowering.problems)
+    before = lowering.wrong
     written = str(function.get("operation", ""))
     operation = operation_of(function, lowering.data)
     kind = function_type(function, operation)
@@ -252,7 +280,7 @@ def check(lowering: WorkflowLowering, function: JsonObject, at: str) -> None:
         custom.check(lowering, function, operation, at)
     else:
         _check_shape(lowering, function, kind, operation, at)
-    if len(lowering.problems) > before or operation is None:
+    if lowering.wrong > before or operation is None:
         lowering.broken.add(str(function.get("name")))
 
 

@@ -10,6 +10,7 @@ from workflow_engine.graph.model import Operation
 from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
+    from workflow_engine.dsl.v0_8.expression_slots import ExpressionLowering
     from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
 
 
@@ -30,7 +31,7 @@ def operation(
     return Operation(kind, template, resources, names, wait=wait)
 
 
-def check(lowering: WorkflowLowering, value: Json, at: str) -> None:
+def check(lowering: ExpressionLowering, value: Json, at: str) -> None:
     """Find the secrets in *value* that ``secrets`` does not list, and those whose name is computed."""
     listed = lowering.data.get("secrets")
     known = [str(item) for item in listed] if isinstance(listed, list) else []

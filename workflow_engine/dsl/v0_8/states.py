@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from workflow_engine.dsl.v0_8 import actions, events
+from workflow_engine.dsl.v0_8 import actions, errors, events
 from workflow_engine.dsl.v0_8.definitions import iteration_name, objects, variables
+from workflow_engine.dsl.v0_8.earlier import branch_name
 from workflow_engine.dsl.v0_8.timeouts import action_timeout, branch_timeout, event_timeout
+from workflow_engine.errors import fault
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import (
     Action,
     Assign,
     Case,
+    End,
     Event,
     EventFilter,
     Exit,
@@ -20,6 +23,7 @@ from workflow_engine.graph.model import (
     GoTo,
     Handler,
     Parallel,
+    Raise,
     Region,
     Sequence,
     Sleep,
@@ -57,8 +61,10 @@ def operation(lowering: WorkflowLowering, body: JsonObject, at: str, following: 
 
 
 def switch(lowering: WorkflowLowering, body: JsonObject, at: str, following: Transition) -> Action:
-    default = body.get("defaultCondition")
-    otherwise = lowering.way(default if isinstance(default, dict) else {}, f"{at}/defaultCondition")
+    default, place = body.get("defaultCondition"), f"{at}/defaultCondition"
+    otherwise = (
+        lowering.way(default, place) if isinstance(default, dict) else _nowhere(lowering, body, at, place)
+    )
     if "eventConditions" in body:
         return _event_switch(lowering, body, at, otherwise)
     cases = []
@@ -69,6 +75,19 @@ def switch(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tra
         cases.append(Case(name, condition, lowering.way(item, place)))
     cases.append(Case("default", None, otherwise))
     return Switch(tuple(cases))
+
+
+def _nowhere(lowering: WorkflowLowering, body: JsonObject, at: str, place: str) -> Transition:
+    """A state that faults: there is no ``defaultCondition``, and nothing else holds."""
+    what = "no event came in time" if "eventConditions" in body else "no condition holds"
+    kind = "timeout" if "eventConditions" in body else "runtime"
+    error = fault(kind, f"{what}, and the switch has no `defaultCondition`").error.to_json()
+    name = f"no default of {body.get('name')}"
+    rescues = errors.rescues(lowering, body, at)
+    lowering.extra[place] = State(
+        place, name, Raise(lowering.template(error, (), place)), End(), End(), rescues=rescues
+    )
+    return GoTo(place)
 
 
 def _event_switch(lowering: WorkflowLowering, body: JsonObject, at: str, otherwise: Transition) -> Action:
@@ -185,7 +204,7 @@ def parallel(lowering: WorkflowLowering, body: JsonObject, at: str, following: T
     branches = []
     for number, item in enumerate(objects(body.get("branches"))):
         place = f"{at}/branches/{number}"
-        listed, name = objects(item.get("actions")), str(item.get("name"))
+        listed, name = objects(item.get("actions")), branch_name(item, number)
         limit = action_timeout(lowering, (item, place), (body, at))
         branch = actions.region(lowering, listed, f"{place}/actions", frozenset(), limit, name=name)
         whole = branch_timeout(lowering, item, place, body, at)

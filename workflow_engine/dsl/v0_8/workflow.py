@@ -3,56 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 
 from workflow_engine import expressions
 from workflow_engine.dsl import definition_files
 from workflow_engine.dsl.document import Document
-from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.schema_resources import pinned
-from workflow_engine.dsl.v0_8 import definitions, errors, regions, schedules, secrets, states, transitions
-from workflow_engine.dsl.v0_8.actions import last_name, without_root
+from workflow_engine.dsl.v0_8 import definitions, earlier, errors, regions, schedules, states, transitions
+from workflow_engine.dsl.v0_8.expression_slots import ExpressionLowering
 from workflow_engine.dsl.v0_8.timeouts import state_timeout, workflow_timeout
-from workflow_engine.dsl.v0_8.variables import SECRETS
-from workflow_engine.expressions import Expression, ExpressionError, Template, jsonpath
 from workflow_engine.expressions.schemas import Schema
 from workflow_engine.graph.model import (
     DataStep,
     End,
     Event,
     GoTo,
-    Path,
     Region,
-    Select,
     State,
     StateGraph,
-    Timing,
     Transform,
     Transition,
     Trigger,
     Validate,
     WorkflowName,
 )
-from workflow_engine.values import Json, JsonObject, pointer
+from workflow_engine.values import Json, JsonObject
 
-VARIABLES = frozenset({"CONST"})
-_FUNCTION = re.compile(r"^\s*fn:(.+?)\s*$", re.DOTALL)
-_EMBEDDED = re.compile(r"\$\{\s*fn:([^{}]+?)\s*\}")
-_LATE_DAYS = re.compile(r"T.*[DW]", re.IGNORECASE)
 _ADDRESSABLE = re.compile(r"[^/\s\x00-\x1f][^/\x00-\x1f]{0,199}")
 
 
-class WorkflowLowering(Lowering):
-    """A DSL 0.8 document on its way to a graph; *functions* and *events* are its definitions by name.
-
-    *everything* is the value slot that yields all of the data, in the language of the document.
-    """
+class WorkflowLowering(ExpressionLowering):
+    """A DSL 0.8 document on its way to a graph; *functions* and *events* are its definitions by name."""
 
     def __init__(self, document: Document, resources: Mapping[str, Json] | None = None) -> None:
         super().__init__(definition_files.expanded(document, resources))
         self.resources = resources
-        self.jsonpath = self.data.get("expressionLang") == "jsonpath"
-        self.everything = "${ $ }" if self.jsonpath else "${ . }"
         assert isinstance(document.data, dict)
         definition_files.check(self, document.data, deployed=resources is not None)
         self.functions = definitions.named(self, "functions")
@@ -84,6 +69,7 @@ class WorkflowLowering(Lowering):
     def lower(self) -> StateGraph:
         """The graph; what is wrong is in `problems`."""
         definitions.check(self)
+        earlier.check(self)
         errors.check(self)
         start = self.start = self._start()
         lowered = {
@@ -242,138 +228,6 @@ class WorkflowLowering(Lowering):
         sub-workflow ends itself alone (decision B46).
         """
         return transitions.way(self, body, at)
-
-    # --- expressions --------------------------------------------------------------------------------------
-
-    def select(self, text: Json, at: str, *, wrap: bool) -> tuple[DataStep, ...]:
-        """A state data filter; *wrap* keeps a non-object result under its last name (decision B1)."""
-        if not isinstance(text, str) or not text.strip():
-            return ()
-        expression = self.expression(text, VARIABLES, at)
-        return (Select(expression, last_name(text) if wrap else None),)
-
-    def expression(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
-        """Compile an expression slot; ``fn:name`` stands for that expression function (decision B47)."""
-        program = self.unwrapped(str(text))
-        match = _FUNCTION.match(program)
-        if match is not None:
-            program = self._function(match[1], pointer)
-        elif not self.jsonpath:
-            return self._compiled(text, variables, pointer)
-        return self._compiled(self.in_jq(program, pointer), variables, pointer)
-
-    def _expression_problem(self, error: ExpressionError, source: str, pointer: str) -> None:
-        if "variable $WORKFLOW" in error.message:
-            message = (
-                f"there is no $WORKFLOW in DSL 0.8, later versions brought it; in `{source.strip()[:100]}`"
-            )
-            self.problem("invalid-expression", message, pointer)
-        else:
-            super()._expression_problem(error, source, pointer)
-
-    def _compiled(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
-        compiled = super().expression(text, {*variables, *SECRETS}, pointer)
-        if compiled.variables & SECRETS:
-            secrets.check(self, _whole(compiled.source), pointer)
-        return compiled
-
-    def unwrapped(self, text: str) -> str:
-        """The expression in *text*, bare or in ``${ … }``."""
-        inner = jsonpath.unwrap(text) if self.jsonpath else expressions.unwrap(text)
-        return text if inner is None else inner
-
-    def condition(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
-        """Compile an expression that holds or does not; in JSONPath it holds where something matches."""
-        if not self.jsonpath:
-            return self.expression(text, variables, pointer)
-        program = self.inlined(self.unwrapped(str(text)), pointer, translated=False)
-        return self._compiled(self.in_jq(program, pointer, jsonpath.condition_to_jq), variables, pointer)
-
-    def in_jq(self, program: str, at: str, to: Callable[[str], str] = jsonpath.to_jq) -> str:
-        """*program*, which is in the language of the document, in jq."""
-        if not self.jsonpath:
-            return program
-        try:
-            return to(program)
-        except ExpressionError as error:
-            self._expression_problem(error, program, at)
-            return "null"
-
-    def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
-        """Compile a value slot; ``${ fn:name }`` inside it stands for that expression function."""
-        written = self.with_functions(value, pointer)
-        compiled = super().template(written, {*variables, *SECRETS}, pointer)
-        if compiled.variables & SECRETS:
-            secrets.check(self, written, pointer)
-        return compiled
-
-    def inlined(self, source: str, at: str, *, translated: bool = True) -> str:
-        """The jq for *source*, or for the expression function that it names (``fn:name``)."""
-        match = _FUNCTION.match(source)
-        program = source if match is None else self._function(match[1], at)
-        return self.in_jq(program, at) if translated else program
-
-    def with_functions(self, value: Json, at: str) -> Json:
-        """*value* with the functions that it names in their place, and all of its expressions in jq."""
-        if isinstance(value, str) and self.jsonpath:
-            close = jsonpath.closing_brace
-            return expressions.translated(value, lambda program: self.inlined(program, at) + "\n", close)
-        if isinstance(value, str) and "fn:" in value:
-            return _EMBEDDED.sub(lambda match: _whole(self._function(match[1], at)), value)
-        if isinstance(value, list):
-            return [self.with_functions(item, f"{at}/{number}") for number, item in enumerate(value)]
-        if isinstance(value, dict):
-            return {key: self.with_functions(item, at + pointer(key)) for key, item in value.items()}
-        return value
-
-    def _function(self, name: str, at: str) -> str:
-        """The jq of the expression function that the text at *at* names."""
-        known = [key for key, (item, _) in self.functions.items() if item.get("type") == "expression"]
-        if name.strip() not in known:
-            if not isinstance(self.data.get("functions"), str):
-                self.unknown("unknown-function", "expression function", name.strip(), known, at)
-            return "null"
-        return self._source(name.strip())
-
-    def _source(self, name: str) -> str:
-        """The jq of an expression function; something harmless for one that is wrong where it is defined."""
-        operation = self.unwrapped(str(self.functions[name][0].get("operation")))
-        return "null" if name in self.broken else operation
-
-    def function_template(self, name: str, variables: Collection[str]) -> Template:
-        """The expression function *name* as an action."""
-        _, at = self.functions[name]
-        program = self.in_jq(self._source(name), f"{at}/operation")
-        return super().template(_whole(program), variables, f"{at}/operation")
-
-    def path(self, text: Json, at: str) -> Path:
-        """Where a result goes: an expression that is a plain path (decision B5)."""
-        if text is None:
-            return ()
-        found = expressions.assignment_path(without_root(str(text)))
-        if found is None:
-            message = f"{text!r} must be a plain path such as `.customer.name`: it says where to put a value"
-            self.problem("not-a-path", message, at)
-            return ()
-        return tuple(found)
-
-    def timing(self, value: Json, variables: Collection[str], pointer: str) -> Timing:
-        """Compile a duration; days or weeks after the ``T`` are understood, with a warning (decision B38)."""
-        text = str(value)
-        if "${" not in text and _LATE_DAYS.search(text):
-            message = (
-                f"{text!r} has days or weeks after the T, where ISO 8601 has only hours, minutes, seconds"
-            )
-            self.warning("days-after-t", message, pointer)
-        timing = super().timing(value, variables, pointer)
-        if isinstance(timing, Expression) and timing.variables & SECRETS:
-            self.unsupported("`$SECRETS` in how long a run waits, which is kept in its history", pointer)
-        return timing
-
-
-def _whole(source: str) -> str:
-    """*source* as one whole expression, even if it ends in a comment."""
-    return "${ " + source + "\n}"
 
 
 def lower(

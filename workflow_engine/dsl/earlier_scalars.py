@@ -1,7 +1,7 @@
-"""Booleans of DSL 0.8 that are written as text: ``terminate: "true"``.
+"""Scalars of DSL 0.8 as earlier engines read them: ``terminate: "true"`` is true, ``version: 1.10`` is a text.
 
-The engines that came before read them so, and their users' files are full of them. Each one is read as the boolean that
-it says, with a warning; any other text is left to the schema, which refuses it.
+The engines that came before read them so, and their users' files are full of them. Each one is read as what it
+says, with a warning; anything else is left to the schema, which refuses it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,20 @@ from workflow_engine.values import Json, JsonObject
 _BOOLEANS = {"true": True, "false": False}
 
 
-def unquote(data: JsonObject, report: Report) -> None:
+def read(data: JsonObject, report: Report) -> None:
+    """Put booleans in the place of such texts, and the digits of a version in the place of its number."""
+    for key in ("version", "specVersion"):
+        if isinstance(data.get(key), int | float) and not isinstance(data[key], bool):
+            digits = report.written((None, key))
+            if key == "specVersion" and not digits.startswith("0.8"):
+                continue
+            message = f'the {key} is a text: put it in quotes: "{digits}"; it is read so'
+            report.add("unquoted-version", message, (None, key), severity="warning")
+            data[key] = digits
+    _unquote(data, report)
+
+
+def _unquote(data: JsonObject, report: Report) -> None:
     """Put booleans in the place of such texts, for ``end``, its ``terminate`` and ``compensate``, and ``dataOnly``."""
     for state, at in _objects(data, "states", None):
         for body, place in [(state, at), *_ways(state, at)]:
