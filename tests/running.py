@@ -35,6 +35,7 @@ from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
+from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.worker import worker
 from workflow_engine.values import Json, JsonObject
@@ -151,6 +152,7 @@ class TemporalRunner:
         self.router = router
         self.runtime = TemporalRuntime(client, queue, search_attributes=False)
         self.deployed: list[Bundle] = []
+        self.limits: Limits | None = None
 
     async def find(self, namespace: str | None, name: str, version: str | None) -> Bundle:
         return named(self.deployed, namespace, name, version)
@@ -177,7 +179,9 @@ class TemporalRunner:
         if seeds and graph.trigger is not None and graph.trigger.state is None:
             correlated = correlation_keys(triggering(graph.trigger), seeds)
             given, seeds = [read(seed, graph.trigger.read) for seed in seeds], []
-        runtime = TemporalRuntime(self.client, self.queue, search_attributes=False, audience=audience)
+        runtime = TemporalRuntime(
+            self.client, self.queue, search_attributes=False, audience=audience, limits=self.limits
+        )
         await runtime.start(Start(run_id, graph.name, bundle, given, seeds=seeds, correlated=correlated))
         for name, command in commands:
             while name not in [state.name for state in (await runtime.describe(run_id)).states]:  # noqa: ASYNC110

@@ -37,6 +37,9 @@ _OLD_STYLE = "an expression stands in `${ }`; `{{ }}` is of the DSL before 0.6"
 SUGGESTIONS = 1000
 """Among how many names a misspelled one is looked for; comparing takes time."""
 
+MOST_PARALLEL = 1000
+"""How many branches or iterations an author may let be under way at once: Temporal takes 2,000 calls of one run."""
+
 DEFAULT_CHANNEL = "default"
 _CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
 
@@ -181,6 +184,19 @@ class Lowering:
         message = "the name of a channel is text: 1 to 200 of a-z A-Z 0-9 . _ / -"
         self.problem("invalid-value", message, f"{pointer}/channel")
         return DEFAULT_CHANNEL
+
+    def parallelism(self, metadata: Json, pointer: str) -> int | None:
+        """How many branches or iterations *metadata* lets be under way at once; None where it says nothing."""
+        if not isinstance(metadata, dict) or "parallelism" not in metadata:
+            return None
+        wanted = metadata["parallelism"]
+        if isinstance(wanted, int) and not isinstance(wanted, bool) and 1 <= wanted <= MOST_PARALLEL:
+            return wanted
+        message = (
+            f"`parallelism` is how many may be under way at once: a whole number from 1 to {MOST_PARALLEL:,}"
+        )
+        self.problem("invalid-value", message, f"{pointer}/parallelism")
+        return None
 
     def lifecycle(self, metadata: Json, pointer: str) -> Told | None:
         """Which lifecycle events *metadata* asks for by ``lifecycleEvents``; None where it says nothing."""

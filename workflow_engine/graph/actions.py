@@ -81,12 +81,14 @@ class Parallel:
     *need*: how many must complete (None: all); the others are cancelled. *race*: the first branch to
     complete without a fault gives the output, and faults lose (decision A33). *collect*: ``array`` gives
     outputs in branch order, ``merge`` merges what each branch changed, in branch order (decision B27).
+    *parallelism*: how many branches are under way at once, where the author says it.
     """
 
     branches: tuple[Region, ...]
     need: int | Expression | None = None
     race: bool = False
     collect: str = "array"
+    parallelism: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ class ForEach:
     *chained*: an iteration's input is the output of the one before, and the last output is the result
     (DSL 1.0). Otherwise each iteration gets a copy of the state data with the item at *item*, and the
     results are collected at *into* in input order (DSL 0.8); *batch* items run side by side (0: all,
-    1: one after the other), each batch a barrier.
+    1: one after the other), each batch a barrier. *parallelism*: how many iterations are under way at once, where the
+    author says it.
     """
 
     items: Expression | Template
@@ -107,6 +110,7 @@ class ForEach:
     chained: bool = True
     batch: int | Expression = 1
     into: Path | None = None
+    parallelism: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Sequence as Several
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from workflow_engine.errors import fault
+from workflow_engine.errors import Fault, fault
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import ForEach, Parallel, State
 from workflow_engine.interpreter.dataflow import kind, put
+from workflow_engine.interpreter.effects import Thunk
 from workflow_engine.interpreter.evaluation import evaluate, holds
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import RESULT, state_scope
@@ -17,13 +20,46 @@ from workflow_engine.values import Json, JsonObject, deep_equal, deep_merge, del
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
 
+T = TypeVar("T")
 
 SIDE_BY_SIDE = 500
-"""How many iterations may be under way at once: Temporal takes 2,000 calls of one run, and stops it at more."""
+"""How many branches or iterations are under way at once where the author says nothing: Temporal takes 2,000 calls of
+one run, and each branch may make several."""
+
+
+async def side_by_side(
+    run: Run, thunks: Several[Thunk[T]], window: int, *, need: int, tolerant: bool
+) -> Mapping[int, T]:
+    """`Effects.join`, with at most *window* of *thunks* under way: they begin in their order, as others end."""
+    if len(thunks) <= window:
+        return await run.effects.join(thunks, need=need, tolerant=tolerant)
+    numbers = iter(range(len(thunks)))
+    done: dict[int, T] = {}
+    lost: dict[int, Fault] = {}
+
+    async def lane() -> None:
+        for number in numbers:
+            try:
+                done[number] = await thunks[number]()
+            except Fault as raised:
+                if not tolerant:
+                    raise
+                lost[number] = raised
+                if len(thunks) - len(lost) < need:
+                    raise lost[min(lost)] from None
+            if len(done) >= need:
+                return
+        await run.effects.never()  # another lane has the last one
+
+    await run.effects.join([lane] * window, need=1, tolerant=False)
+    return {number: done[number] for number in sorted(done)[:need]}
 
 
 async def parallel(run: Run, state: State, action: Parallel, frame: Frame) -> Json:
-    """Run the branches; outputs in branch order, whatever order they finish in (decision A33)."""
+    """Run the branches; outputs in branch order, whatever order they finish in (decision A33).
+
+    All branches of a race begin at once, unless the author bounds them: one that begins later could not win any more.
+    """
     data, original = frame.input, frame.owner.context
     finished = frame.local.setdefault("finished", {})
     assert isinstance(finished, dict)
@@ -34,7 +70,9 @@ async def parallel(run: Run, state: State, action: Parallel, frame: Frame) -> Js
             region = action.branches[number]
             child = frame.fork(slot, region.id, data)
             output, _ = await run.walk(region, child)
-            finished[slot] = {"output": output, "context": child.context}
+            finished[slot] = {"output": output}
+            if not (child.context is original or deep_equal(child.context, original)):
+                finished[slot] = {"output": output, "context": child.context}
             frame.children.pop(slot, None)
         result = finished[slot]
         assert isinstance(result, dict)
@@ -44,12 +82,14 @@ async def parallel(run: Run, state: State, action: Parallel, frame: Frame) -> Js
         return [] if action.collect == "array" else data
     need = 1 if action.race else await _needed(run, state, action, frame)
     thunks = [partial(branch, number) for number in range(len(action.branches))]
-    done = await run.effects.join(thunks, need=need, tolerant=action.race)
+    window = action.parallelism or (len(thunks) if action.race else SIDE_BY_SIDE)
+    done = await side_by_side(run, thunks, window, need=need, tolerant=action.race)
     frame.children = {}
     results = [done[number] for number in sorted(done)]
     context = original
     for result in results:
-        context = fold(context, original, result["context"])
+        if "context" in result:
+            context = fold(context, original, result["context"])
     frame.owner.context = context
     if action.race:
         return results[0]["output"]
@@ -149,39 +189,56 @@ async def _chained(run: Run, state: State, action: ForEach, frame: Frame, items:
 
 
 async def _batched(run: Run, state: State, action: ForEach, frame: Frame, items: list[Json]) -> Json:
-    """Iterations on copies of the state data, in batches; results collected in input order (B24-B26)."""
+    """Iterations on copies of the state data; results collected in input order. Where there is a size of batches, each
+    is a barrier (B24-B26); without, a next one begins when one has ended.
+    """
     local = frame.local
-    finished = local.setdefault("finished", {})
+    finished, results = local.setdefault("finished", {}), local.setdefault("results", [])
     assert isinstance(finished, dict)
+    assert isinstance(results, list)
+    collects = action.into is not None
 
     async def iteration(number: int) -> Json:
         slot = str(number)
-        if slot not in finished:
+        if number >= _through(local) and slot not in finished:
             data = put(frame.input, (action.item,), items[number], join=False)
             child = frame.fork(slot, action.body.id, data)
             child.variables.setdefault(action.item, items[number])
             child.variables.setdefault("__index", number)
             await run.walk(action.body, child)
-            finished[slot] = [child.variables[RESULT]] if RESULT in child.variables else []
+            finished[slot] = [child.variables[RESULT]] if collects and RESULT in child.variables else []
             frame.children.pop(slot, None)
+            _gather(local, finished, results)
         return None
 
-    most = action.batch
-    if isinstance(most, Expression):
-        most = max(0, await _number(run, state, most, frame))
-    size = min(most or SIDE_BY_SIDE, SIDE_BY_SIDE)
-    for start in range(0, len(items), size):
+    size = action.batch
+    if isinstance(size, Expression):
+        size = max(0, await _number(run, state, size, frame))
+    size = size or len(items) or 1
+    window = action.parallelism or SIDE_BY_SIDE
+    for start in range(_through(local) // size * size, len(items), size):
         batch = [partial(iteration, number) for number in range(start, min(start + size, len(items)))]
-        await run.effects.join(batch, need=len(batch), tolerant=False)
+        await side_by_side(run, batch, window, need=len(batch), tolerant=False)
     if action.into is None:
         return frame.input
-    results: list[Json] = []
-    for number in range(len(items)):
-        kept = finished[str(number)]
+    return put(frame.input, action.into, [*_present(frame.input, action.into), *results], join=False)
+
+
+def _through(local: JsonObject) -> int:
+    """How many of the first iterations have all ended."""
+    through = local.get("through", 0)
+    assert isinstance(through, int)
+    return through
+
+
+def _gather(local: JsonObject, finished: JsonObject, results: list[Json]) -> None:
+    """Take the results of the first iterations together, as far as they have all ended."""
+    through = _through(local)
+    while (kept := finished.pop(str(through), None)) is not None:
         assert isinstance(kept, list)
         results += kept
-    present = _present(frame.input, action.into)
-    return put(frame.input, action.into, [*present, *results], join=False)
+        through += 1
+    local["through"] = through
 
 
 def _present(data: Json, path: tuple[str | int, ...]) -> list[Json]:

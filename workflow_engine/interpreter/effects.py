@@ -122,7 +122,8 @@ CLOSED = Arrival({}, 0, complete=False, closed=True)
 class SubRun:
     """A run of another deployed workflow; *version* None is the latest one.
 
-    *with_parent*: one that is not waited for ends when this run ends.
+    *with_parent*: one that is not waited for ends when this run ends. *alone*: nothing else of this run goes on
+    meanwhile, for it is waited for and in no branch.
     """
 
     namespace: str
@@ -131,6 +132,7 @@ class SubRun:
     input: Json
     wait: bool
     with_parent: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

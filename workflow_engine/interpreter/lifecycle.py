@@ -113,8 +113,37 @@ class Lifecycle:
         self._begun = False
         self._execution = ""
         self._waits = False
+        self._waiting: dict[str, int] = {}
         self._stopped: dict[tuple[str, int], None] = {}
         self.suspended = False
+
+    def position(self) -> JsonObject:
+        """What was told and has not ended: for the run that goes on from here, so that each thing is told once."""
+        stopped: list[Json] = [[state, execution] for state, execution in self._stopped]
+        return {
+            "suspended": self.suspended,
+            "stopped": stopped,
+            "waits": self._waits,
+            "waiting": dict(self._waiting),
+        }
+
+    def restore(self, position: Json) -> None:
+        """Go on from what `position` said, of a run that has told of its start."""
+        number = self._run.counts.get("runs", 1)
+        self._execution = "" if number == 1 else f"#{number}"
+        self._begun = True
+        if not isinstance(position, dict):
+            return
+        stopped, waiting = position.get("stopped"), position.get("waiting")
+        assert isinstance(stopped, list)
+        assert isinstance(waiting, dict)
+        for each in stopped:
+            assert isinstance(each, list)
+            state, execution = each
+            assert isinstance(execution, int)
+            self._stopped[str(state), execution] = None
+        self._waiting = {key: number for key, number in waiting.items() if isinstance(number, int)}
+        self._waits, self.suspended = position.get("waits") is True, position.get("suspended") is True
 
     # --- the run ------------------------------------------------------------------------------------------
 
@@ -136,8 +165,8 @@ class Lifecycle:
                 self._of_run("correlation-completed", _keys(self._correlated))
         elif counts.get("retried") == number:
             self._retried()
-        self._begun = True
-        if self.suspended:
+        begun, self._begun = self._begun, True
+        if self.suspended and not begun:
             self._suspend()
         try:
             output = await work()
@@ -246,14 +275,19 @@ class Lifecycle:
 
     def _ended(self, phase: str, state: State, frame: Frame, data: JsonObject) -> None:
         self._stopped.pop((state.id, frame.execution), None)
+        self._waiting.pop(f"{state.id}#{frame.execution}", None)
         self._of_task(phase, state.id, frame.execution, data)
 
     # --- status phases ------------------------------------------------------------------------------------
 
     def waits(self, state: State, frame: Frame, number: int) -> None:
         """*state* waits, for the *number*-th time, from 0; and the run too, if it does nothing else."""
-        if not self._told.statuses:
+        key = f"{state.id}#{frame.execution}"
+        if (
+            not self._told.statuses or self._waiting.get(key) == number
+        ):  # told before the run went on from there
             return
+        self._waiting[key] = number
         cause = f"waiting#{number}"
         self._status_of_task(state.id, frame.execution, cause, "waiting")
         leaves = list(self._run.root.leaves())
@@ -265,6 +299,7 @@ class Lifecycle:
         """*state* has waited long enough, for the *number*-th time."""
         if not self._told.statuses:
             return
+        self._waiting.pop(f"{state.id}#{frame.execution}", None)
         cause = f"running#{number}"
         self._status_of_task(state.id, frame.execution, cause, "running")
         if self._waits:

@@ -106,6 +106,16 @@ class Frame:
             frame = frame.parent
         return frame
 
+    @property
+    def beside(self) -> bool:
+        """Whether this is in a branch: others may go on meanwhile."""
+        frame = self
+        while frame.parent is not None:
+            if frame.branch:
+                return True
+            frame = frame.parent
+        return False
+
     def lexical(self) -> JsonObject:
         """The variables bound here and around here; inner ones hide outer ones."""
         bound: JsonObject = {}
@@ -123,6 +133,14 @@ class Frame:
                 yield from child.leaves()
         elif self.state is not None:
             yield self
+
+    def places(self) -> Iterator[str]:
+        """The ids of what is under way: of the executions (`effects.Place`) at which it stands."""
+        place = self.local.get("place")
+        if isinstance(place, str):
+            yield place
+        for child in self.children.values():
+            yield from child.places()
 
     def to_json(self) -> JsonObject:
         encoded: JsonObject = {"region": self.region, "data": self.data, "state": self.state}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence as Several
-from datetime import UTC, datetime
 from functools import partial
 from typing import assert_never
 
@@ -42,6 +41,7 @@ from workflow_engine.interpreter import (
     listening,
     publishing,
     recovery,
+    restoring,
 )
 from workflow_engine.interpreter.dataflow import enter, leave, shaped
 from workflow_engine.interpreter.effects import Call, Effects, Expired, Place, Progress, SubRun
@@ -88,7 +88,7 @@ class Run:
         self._resumed = position is not None
         self.root = Frame(graph.root.id, input, branch=True, context={})
         if position is not None:
-            self._restore(position)
+            restoring.restore(self, position)
 
     async def execute(self) -> Json:
         """Walk the graph to its end and return the run's output; a `Fault` when nothing catches it.
@@ -132,6 +132,10 @@ class Run:
         """The same, once there may be any in the data of the run."""
         return self._references
 
+    def refer(self, references: References | None) -> None:
+        """Take the references of the run that this one goes on for."""
+        self._references = references
+
     async def to_the_end(self, region: Region) -> Json:
         """Walk *region* until it, or the run, ends."""
         try:
@@ -153,38 +157,7 @@ class Run:
 
     def position(self) -> JsonObject:
         """Where the run is, as JSON from which another `Run` of the same graph and input goes on."""
-        return {
-            "root": self.root.to_json(),
-            "counts": dict(self.counts),
-            "started": self.started.timestamp(),
-            "seeds": list(self.seeds),
-            "begun_by": list(self.begun_by),
-            "nonce": None if self._references is None else self._references.nonce,
-            "completed": list(self.completed),
-            "correlation": dict(self.correlation),
-        }
-
-    def _restore(self, position: JsonObject) -> None:
-        root, counts, started = position["root"], position["counts"], position["started"]
-        seeds = position["seeds"]
-        assert isinstance(root, dict)
-        assert isinstance(counts, dict)
-        assert isinstance(started, float | int)
-        assert isinstance(seeds, list)
-        self.root = Frame.from_json(root)
-        self.counts = {state: count for state, count in counts.items() if isinstance(count, int)}
-        self.started = datetime.fromtimestamp(started, UTC)
-        self.seeds = [seed for seed in seeds if isinstance(seed, dict)]
-        nonce = position.get("nonce")
-        self._references = References(nonce) if isinstance(nonce, str) else None
-        begun_by, completed = position.get("begun_by", []), position.get("completed", [])
-        correlation = position.get("correlation", {})
-        assert isinstance(begun_by, list)
-        assert isinstance(completed, list)
-        assert isinstance(correlation, dict)
-        self.begun_by = [str(id) for id in begun_by]
-        self.completed = [str(state) for state in completed]
-        self.correlation = correlation
+        return restoring.position_of(self)
 
     def place(self, state: State, frame: Frame) -> Place:
         """Name this execution of *state*: the same after a resume, another one when it runs again."""
@@ -339,7 +312,8 @@ class Run:
                 return await listening.wait(self, state, state.action, frame)
             case SubFlow(namespace, name, version, handed, wait):
                 given = self.outside(await evaluate(handed, data, scope))
-                sub_run = SubRun(namespace, name, version, given, wait, state.action.with_parent)
+                alone = wait and not frame.beside
+                sub_run = SubRun(namespace, name, version, given, wait, state.action.with_parent, alone)
                 place = self.place(state, frame)
                 frame.doing = f"running {namespace}/{name}"
                 output = await self.effects.run_workflow(sub_run, place)
@@ -377,8 +351,8 @@ class Run:
             if self.lifecycle is not None:
                 self.lifecycle.waits(state, frame, number)
             await self.effects.sleep(until - now, place)
-            if self.lifecycle is not None:
-                self.lifecycle.goes_on(state, frame, number)
+        if self.lifecycle is not None:
+            self.lifecycle.goes_on(state, frame, number)
 
     def aside(self, state: State | None, what: str) -> Place:
         """Name something that is done beside what *state* does; None is the workflow itself."""

@@ -212,16 +212,17 @@ def parallel(lowering: WorkflowLowering, body: JsonObject, at: str, following: T
             state = State(place, name, Sequence(branch), Exit(), Exit(), timeout=whole)
             branch = Region(place, GoTo(place), {place: state}, name)
         branches.append(branch)
+    window = lowering.parallelism(body.get("metadata"), f"{at}/metadata")
     if body.get("completionType") != "atLeast":
         if "numCompleted" in body:
             message = "`numCompleted` counts with `completionType: atLeast`; here all branches must complete"
             lowering.problem("misplaced-property", message, f"{at}/numCompleted")
-        return Parallel(tuple(branches), collect="merge")
+        return Parallel(tuple(branches), collect="merge", parallelism=window)
     need = _whole(lowering, body, "numCompleted", at)
     if isinstance(need, int) and not 1 <= need <= len(branches):
         message = f"`numCompleted` must be from 1 to {len(branches)}, the number of branches"
         lowering.problem("invalid-value", message, f"{at}/numCompleted")
-    return Parallel(tuple(branches), need=need, collect="merge")
+    return Parallel(tuple(branches), need=need, collect="merge", parallelism=window)
 
 
 def foreach(lowering: WorkflowLowering, body: JsonObject, at: str, following: Transition) -> Action:
@@ -243,6 +244,7 @@ def foreach(lowering: WorkflowLowering, body: JsonObject, at: str, following: Tr
         chained=False,
         batch=1 if body.get("mode") == "sequential" else 0 if batch is None else batch,
         into=None if into is None else lowering.path(into, f"{at}/outputCollection"),
+        parallelism=lowering.parallelism(body.get("metadata"), f"{at}/metadata"),
     )
 
 

@@ -46,6 +46,12 @@ def for_(lowering: WorkflowLowering, task: Task) -> Action:
     index = lowering.reserved(str(task.part("for", "at") or "index"), task.at("for", "at"), beside=each)
     items = task.part("for", "in")
     lints.loop(lowering, items, task.at("for", "in"))
+    if "parallelism" in task.object("metadata"):
+        message = (
+            "`for` does one iteration after the other, each on the output of the one before; use a fork to do things "
+            "side by side"
+        )
+        lowering.warning("ignored-property", message, task.at("metadata", "parallelism"))
     inner = task.scope.bind(each, index)
     condition = lowering.optional_expression(
         task.part("while"), task.variables | {each, index}, task.at("while")
@@ -73,7 +79,11 @@ def fork(lowering: WorkflowLowering, task: Task) -> Action:
             scope = replace(task.scope, siblings={name: id}, loop=False)
             state = lowering.state(Task(name, body, id, scope))
             branches.append(Region(task.at("fork", "branches", number), GoTo(id), {id: state}, name))
-    return Parallel(tuple(branches), race=task.part("fork", "compete") is True)
+    return Parallel(
+        tuple(branches),
+        race=task.part("fork", "compete") is True,
+        parallelism=lowering.parallelism(task.body.get("metadata"), task.at("metadata")),
+    )
 
 
 def switch(lowering: WorkflowLowering, task: Task) -> Action:

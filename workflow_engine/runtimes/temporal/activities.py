@@ -25,6 +25,7 @@ from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault, NotFound, Rejected, fault
 from workflow_engine.graph.actions import PROCESSES
+from workflow_engine.runtimes.temporal import outcomes
 from workflow_engine.runtimes.temporal.failures import failure_of
 from workflow_engine.values import JsonObject
 
@@ -80,7 +81,7 @@ class Activities:
         """Every activity, each under its own type."""
         calls = [self._call_activity(kind, caller) for kind, caller in self.callers.items()]
         events = (self.publish, self.tell, self.listen, self.unlisten, self.forget)
-        return [*calls, *events, self.evaluate, self.resolve]
+        return [*calls, *events, self.evaluate, self.resolve, *outcomes.ACTIVITIES]
 
     def _call_activity(self, kind: str, caller: Caller) -> Callable[..., Any]:
         @activity.defn(name=f"call.{kind}")

@@ -14,10 +14,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
-    ChildWorkflowError,
-    FailureError,
     WorkflowAlreadyStartedError,
-    is_cancelled_exception,
 )
 from temporalio.workflow import ParentClosePolicy
 
@@ -50,7 +47,8 @@ from workflow_engine.runtimes.temporal.calling import (
     shortly,
     summary,
 )
-from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, reraise
+from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
+from workflow_engine.runtimes.temporal.sub_flows import SubFlows
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 T = TypeVar("T")
@@ -94,8 +92,7 @@ class TemporalEffects:
         self._clocks: dict[str, asyncio.Task[None]] = {}
         self._listened = False
         self._pure = 0
-        self.suspended = False
-        self.broken = False
+        self.suspended = self.draining = self.broken = False
         self.since: str | None = None
         self.graph = graph
         self.recent: deque[Progress] = deque(maxlen=RECENT)
@@ -104,6 +101,7 @@ class TemporalEffects:
         self.audience = Audience.from_json(memo).of(graph)
         self._untold: list[JsonObject] = []
         self._over = False
+        self.sub_flows = SubFlows(self.identity, self.handed_on(), survive=semantics > 1)
         self._telling = None if self.audience is None else asyncio.create_task(self._tell_on(self.audience))
 
     @property
@@ -135,7 +133,7 @@ class TemporalEffects:
                 local_retry_threshold=timedelta(seconds=5),
             )
         except LOCAL_FAILURES as failure:
-            raise _cancelled_or(failure) from None
+            raise cancelled_or(failure) from None
 
     async def sleep(self, seconds: float, place: Place) -> None:
         self._show(place, f"waiting {seconds:g} s")
@@ -175,7 +173,7 @@ class TemporalEffects:
                 )
             return await execute(call.kind, call.arguments, about, place.label, bound)
         except ActivityError as failure:
-            raise _cancelled_or(failure) from None
+            raise cancelled_or(failure) from None
 
     async def _begin(self, call: Call, place: Place, about: dict[str, Any]) -> None:
         """Have a call made by a workflow of its own, so that it is not lost when the run ends before it."""
@@ -200,7 +198,7 @@ class TemporalEffects:
         try:
             await publish(event, channel, place, short=place.express and self._semantics > 1)
         except ActivityError as failure:
-            raise _cancelled_or(failure) from None
+            raise cancelled_or(failure) from None
 
     async def listen(self, listener: Listener, place: Place) -> None:
         self._listened = True
@@ -212,8 +210,12 @@ class TemporalEffects:
             "since": self.since or workflow.info().workflow_start_time.isoformat(),
         }
         await self._tell_router("event.listen", [about], place)
+        self._hear(listener, place)
+
+    def _hear(self, listener: Listener, place: Place) -> None:
         self._show(place, "listening for events")
-        if listener.seconds is not None:
+        closed = any(arrival.closed for arrival in self._inbox.get(place.id, []))
+        if listener.seconds is not None and not closed:
             self._clocks[place.id] = asyncio.create_task(self._close(listener.seconds, place))
 
     async def _close(self, seconds: float, place: Place) -> None:
@@ -222,7 +224,7 @@ class TemporalEffects:
 
     async def next_event(self, place: Place) -> Arrival:
         inbox = self._inbox.setdefault(place.id, [])
-        await workflow.wait_condition(lambda: bool(inbox))
+        await workflow.wait_condition(lambda: bool(inbox) and not self.draining)
         arrival = inbox.pop(0)
         if not arrival.closed:
             self._handed[place.id] = self._handed.get(place.id, 0) + 1
@@ -241,6 +243,7 @@ class TemporalEffects:
         if self._telling is not None:
             self._over = True
             await asyncio.shield(self._telling)
+        await self.sub_flows.end()
         if self._listened:
             await self._tell_router("event.forget", [self.run_id], Place("/end", "", "end"))
 
@@ -259,7 +262,7 @@ class TemporalEffects:
                 local_retry_threshold=timedelta(seconds=5),
             )
         except LOCAL_FAILURES as failure:
-            raise _cancelled_or(failure) from None
+            raise cancelled_or(failure) from None
 
     def arrived(self, listen_id: str, message: Mapping[str, Any]) -> bool:
         """Take an event that the router has signalled; False for one that was taken before."""
@@ -278,21 +281,7 @@ class TemporalEffects:
 
     async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:
         self._show(place, f"running {sub_run.namespace}/{sub_run.name}")
-        reference = {"namespace": sub_run.namespace, "name": sub_run.name, "version": sub_run.version}
-        options: dict[str, Any] = {
-            "args": [sub_run.input, reference],
-            "id": self.identity + place.id.replace("/", "."),
-            "static_summary": summary(place.label),
-            "memo": {**reference, "version": sub_run.version or "", **self.handed_on()},
-        }
-        try:
-            if sub_run.wait:
-                return await workflow.execute_child_workflow(sub_run.name, **options)  # type: ignore[no-any-return]
-            policy = ParentClosePolicy.TERMINATE if sub_run.with_parent else ParentClosePolicy.ABANDON
-            await workflow.start_child_workflow(sub_run.name, parent_close_policy=policy, **options)
-        except ChildWorkflowError as failure:
-            raise _cancelled_or(failure) from None
-        return None
+        return await self.sub_flows.run(sub_run, place)
 
     async def join(self, branches: Sequence[Thunk[T]], *, need: int, tolerant: bool) -> Mapping[int, T]:
         tasks = [asyncio.create_task(_run(branch)) for branch in branches]
@@ -335,11 +324,13 @@ class TemporalEffects:
         first = await self.join([work, timer], need=1, tolerant=False)
         return first[0]
 
+    def held(self) -> bool:
+        """Whether nothing of the run may go on to its next state now."""
+        return self.suspended or self.draining or len(self._untold) >= MOST_UNTOLD
+
     async def gate(self) -> None:
-        if self.suspended:
-            await workflow.wait_condition(lambda: not self.suspended)
-        if len(self._untold) >= MOST_UNTOLD:
-            await workflow.wait_condition(lambda: len(self._untold) < MOST_UNTOLD)
+        if self.held():
+            await workflow.wait_condition(lambda: not self.held())
         self._pure += 1
         if self._pure >= BREATH:
             self._pure = 0
@@ -393,7 +384,3 @@ async def _run(branch: Thunk[T]) -> T:
 
 def _error(task: asyncio.Task[Any]) -> BaseException | None:
     return asyncio.CancelledError() if task.cancelled() else task.exception()
-
-
-def _cancelled_or(failure: FailureError) -> BaseException:
-    return asyncio.CancelledError() if is_cancelled_exception(failure) else reraise(failure)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -10,6 +12,7 @@ from temporalio.exceptions import (
     FailureError,
     TimeoutError,
     TimeoutType,
+    is_cancelled_exception,
 )
 
 from workflow_engine.errors import Error, Fault, fault
@@ -59,3 +62,8 @@ def reraise(failure: FailureError) -> Exception:
     if isinstance(failure, ChildWorkflowError):
         return fault("runtime", f"the run {failure.workflow_id} ended without a result: {cause}")
     return failure
+
+
+def cancelled_or(failure: FailureError) -> BaseException:
+    """The same, but of what was cancelled that it was."""
+    return asyncio.CancelledError() if is_cancelled_exception(failure) else reraise(failure)

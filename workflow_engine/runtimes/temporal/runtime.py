@@ -46,13 +46,15 @@ from workflow_engine.engine.runtime import (
 from workflow_engine.errors import ERRORS, Conflict, Error, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
 from workflow_engine.interpreter.lifecycle import Audience
+from workflow_engine.runtimes.temporal import outcomes
 from workflow_engine.runtimes.temporal.calling import summary
-from workflow_engine.runtimes.temporal.carrying import before
+from workflow_engine.runtimes.temporal.carrying import STARTED, before
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import fault_of
 from workflow_engine.runtimes.temporal.parked import FAILING, count, parked, reported
 from workflow_engine.runtimes.temporal.repeater import REPEATER
+from workflow_engine.runtimes.temporal.resting import Limits, remembered
 from workflow_engine.values import Json, JsonObject
 
 NAMESPACE = SearchAttributeKey.for_keyword("WfeNamespace")
@@ -96,7 +98,9 @@ class TemporalRuntime:
         ui: str = "",
         search_attributes: bool = True,
         audience: Audience | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits or Limits()
         self._client = client
         self._queue = task_queue
         self._ui = ui.rstrip("/")
@@ -114,6 +118,7 @@ class TemporalRuntime:
         policies = WorkflowIDReusePolicy
         reuse = policies.ALLOW_DUPLICATE if start.again else policies.REJECT_DUPLICATE
         memo = {**memo_of(name), **told_to(self._audience, correlated=start.correlated)}
+        memo |= remembered(self._limits)
         if start.again:
             memo[GENERATION] = uuid.uuid4().hex[:12]
         with translated():
@@ -160,7 +165,7 @@ class TemporalRuntime:
                 output=output,
                 error=error,
                 states=states,
-                started_at=description.start_time,
+                started_at=_started(await description.memo(), description.start_time),
                 ended_at=description.close_time,
                 temporal_url=self._url(run_id, description.run_id),
                 remark=remark,
@@ -255,6 +260,7 @@ class TemporalRuntime:
 
     def _condition(self, query: RunQuery) -> str:
         parts = [f"TaskQueue = {_quoted(self._queue)}", f"WorkflowType != {_quoted(REPEATER)}"]
+        parts.append("ExecutionStatus != 'ContinuedAsNew'")  # its last history stands for a run
         if query.namespace is not None and self._search:
             parts.append(f"WfeNamespace = {_quoted(query.namespace)}")
         if query.name is not None:
@@ -295,7 +301,7 @@ class TemporalRuntime:
             id=execution.id,
             workflow=_name(await execution.memo(), execution.workflow_type),
             status=_STATUS[execution.status or WorkflowExecutionStatus.RUNNING],
-            started_at=execution.start_time,
+            started_at=_started(await execution.memo(), execution.start_time),
             ended_at=execution.close_time,
             temporal_url=self._url(execution.id, execution.run_id),
             parked=Parked() if reported(execution.typed_search_attributes) else None,
@@ -313,7 +319,7 @@ class TemporalRuntime:
     async def terminate(self, run_id: str, reason: str) -> None:
         with translated(run_id):
             if await self._runs(run_id):
-                await self._client.get_workflow_handle(run_id).terminate(reason=reason)
+                await outcomes.terminate(self._client, run_id, reason)
 
     async def suspend(self, run_id: str) -> None:
         await self._signal(run_id, "suspend")
@@ -380,6 +386,12 @@ def _name(memo: Mapping[str, Any], type: str) -> WorkflowName | None:
     if {"namespace", "name", "version"} <= memo.keys():
         return WorkflowName(str(memo["namespace"]), str(memo["name"]), str(memo["version"]))
     return WorkflowName("", type, "") if type else None
+
+
+def _started(memo: Mapping[str, Any], began: datetime) -> datetime:
+    """When a run started whose present history *began* then."""
+    first = memo.get(STARTED)
+    return began if first is None else datetime.fromisoformat(str(first))
 
 
 def _quoted(text: str) -> str:

@@ -9,7 +9,9 @@ keep the interpreter deterministic.
 
 from __future__ import annotations
 
+import asyncio
 import collections.abc
+import contextlib
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -23,11 +25,14 @@ from workflow_engine.errors import Fault, InvalidDocument, fault
 from workflow_engine.graph.model import states_of
 from workflow_engine.interpreter.bugs import Bug
 from workflow_engine.interpreter.lifecycle import status_of
+from workflow_engine.interpreter.packing import pack, unpack
 from workflow_engine.interpreter.position import Continued
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
-from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE, TemporalEffects
+from workflow_engine.runtimes.temporal.carrying import STARTED, started, travelling
+from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
+from workflow_engine.runtimes.temporal.resting import LIMITS, Limits, RestingEffects
 from workflow_engine.runtimes.temporal.runtime import VERSION, attributes_of
 
 
@@ -36,10 +41,11 @@ class ServerlessWorkflow:
     """A run of any deployed workflow."""
 
     def __init__(self) -> None:
-        self._effects: TemporalEffects | None = None
+        self._effects: RestingEffects | None = None
         self._run: Run | None = None
         self._early: list[tuple[str, dict[str, Any]]] = []
-        self._suspended = False
+        self._suspended: bool | None = None
+        self._named = False
 
     @workflow.run
     async def run(self, args: collections.abc.Sequence[RawValue]) -> Any:
@@ -49,33 +55,16 @@ class ServerlessWorkflow:
         input = converter.from_payload(payloads[0]) if payloads else None
         try:
             bundle = await self._bundle(payloads[1] if len(payloads) > 1 else None)
-            graph = bundle.graph()
             seeds = converter.from_payload(payloads[2]) if len(payloads) > 2 else []
             before = converter.from_payload(payloads[3]) if len(payloads) > 3 else {}
-            effects = self._effects = TemporalEffects(
-                graph,
-                workflow.memo_value(LIFECYCLE, None),
-                workflow.memo_value(GENERATION, ""),
-                bundle.semantics,
-            )
-            effects.since = before.get("since")
-            effects.suspended = self._suspended
-            for listen_id, message in self._early:
-                effects.arrived(listen_id, message)
             if input is None and not payloads:
                 input = {}
-            self._run = Run(
-                graph,
-                input,
-                effects,
-                seeds=seeds,
-                counts=before.get("counts"),
-                position=before.get("position"),
-            )
-            if self._suspended:
-                self._run.suspend()
+            effects, run = self._prepare(bundle, input, seeds, before)
+            over = True
             try:
-                return await self._run.execute()
+                output, over = await self._drive(run, effects)
+                if over:
+                    return output
             except Continued as raised:
                 continued, following = raised, await self._following(raised)
             except BaseException as error:
@@ -87,14 +76,76 @@ class ServerlessWorkflow:
                 ):
                     raise Bug.of(error) from error
                 raise
+            else:
+                self._go_on(run, effects, bundle)
             finally:
-                if workflow.in_workflow() and not effects.broken:
+                if workflow.in_workflow() and over and not effects.broken:
                     await effects.ended()
             self._continue(continued, following)
         except Fault as raised:
             place = raised.error.instance or "no state"
             workflow.logger.warning("faulted at %s: %s: %s", place, raised.error.type, raised)
             raise failure_of(raised) from None
+
+    def _prepare(
+        self, bundle: Bundle, input: Any, seeds: list[Any], before: dict[str, Any]
+    ) -> tuple[RestingEffects, Run]:
+        """The run of *bundle*, at its beginning or where it was *before*."""
+        graph = bundle.graph()
+        limits = Limits.from_json(workflow.memo_value(LIMITS, None))
+        audience, generation = workflow.memo_value(LIFECYCLE, None), workflow.memo_value(GENERATION, "")
+        effects = self._effects = RestingEffects(graph, audience, generation, bundle.semantics, limits)
+        effects.restore(before)
+        commanded, was = self._suspended, before.get("suspended") is True
+        self._suspended = effects.suspended = was if commanded is None else commanded
+        for listen_id, message in self._early:
+            effects.arrived(listen_id, message)
+        position = before.get("position")
+        run = self._run = Run(
+            graph,
+            input,
+            effects,
+            seeds=seeds,
+            counts=before.get("counts"),
+            position=None if position is None else unpack(position),
+        )
+        if self._suspended and not was:
+            run.suspend()
+        if was and not self._suspended:
+            run.resume()
+        return effects, run
+
+    async def _drive(self, run: Run, effects: RestingEffects) -> tuple[Any, bool]:
+        """The output of *run*, and whether it is over: else it is at rest, and is to go on in a new history."""
+        work = asyncio.create_task(run.execute())
+        try:
+            while True:
+                await workflow.wait_condition(lambda: work.done() or effects.draining)
+                patience = None if effects.pressed else timedelta(seconds=effects.limits.drain)
+                if not (work.done() or effects.at_rest()):
+                    with contextlib.suppress(TimeoutError):
+                        await workflow.wait_condition(
+                            lambda: work.done() or effects.at_rest(),
+                            timeout=patience,
+                            timeout_summary="letting calls end",
+                        )
+                if work.done():
+                    return work.result(), True
+                if effects.at_rest():
+                    return None, False
+                effects.go_on()
+        except asyncio.CancelledError:
+            if not work.done():
+                work.cancel()
+            return await work, True
+
+    def _go_on(self, run: Run, effects: RestingEffects, bundle: Bundle) -> NoReturn:
+        """Go on in a new history from where *run* is, under the same id."""
+        before = {**effects.carried(run), "position": pack(run.position())}
+        workflow.continue_as_new(
+            args=[run.input, travelling(bundle, named=self._named), [], before],
+            memo={**workflow.memo(), STARTED: started()},
+        )
 
     async def _following(self, continued: Continued) -> Bundle:
         """The bundle of the workflow that the run goes on as."""
@@ -117,6 +168,7 @@ class ServerlessWorkflow:
         memo |= self._effects.handed_on()
         if generation := workflow.memo_value(GENERATION, ""):
             memo[GENERATION] = generation
+        memo[STARTED] = started()
         workflow.continue_as_new(
             args=[continued.input, bundle, [], {"counts": self._run.counts}],
             workflow=name.name,
@@ -131,6 +183,7 @@ class ServerlessWorkflow:
             value = workflow.payload_converter().from_payload(payload)
             if isinstance(value, Bundle):
                 return value
+            self._named = True
             if isinstance(value, dict):
                 namespace, name, version = (
                     value.get("namespace"),
@@ -189,19 +242,19 @@ class ServerlessWorkflow:
         """Where the run is: the states it stands at, and what it does there."""
         run = self._run
         if run is None:
-            return {"suspended": self._suspended, "states": []}
+            return {"suspended": self._suspended is True, "states": []}
         names = {state.id: state.name for state in states_of(run.graph)}
         states = [
             {
                 "id": leaf.state,
                 "name": names.get(str(leaf.state)),
-                "status": status_of(leaf, suspended=self._suspended),
+                "status": status_of(leaf, suspended=self._suspended is True),
                 "doing": leaf.doing,
                 "since": leaf.started if leaf.entered else None,
             }
             for leaf in run.root.leaves()
         ]
-        return {"suspended": self._suspended, "states": states}
+        return {"suspended": self._suspended is True, "states": states}
 
     @workflow.query
     def recent(self) -> list[dict[str, Any]]:

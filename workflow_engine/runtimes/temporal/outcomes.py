@@ -1,0 +1,90 @@
+"""What becomes of runs that other runs have begun: how they ended, and that they end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflow_engine.errors import Fault, fault
+from workflow_engine.runtimes.temporal.failures import failure_of, fault_of
+from workflow_engine.runtimes.temporal.sub_flows import BOUND, CANCELLED
+
+_GOES_ON = frozenset({WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW, None})
+
+
+@activity.defn(name="run.outcome")
+async def outcome(id: str) -> Any:
+    """The output of the run *id*, or its fault; while it goes on this fails, to be asked again later."""
+    handle = activity.client().get_workflow_handle(id)
+    try:
+        description = await handle.describe()
+        if description.status in _GOES_ON:
+            raise ApplicationError(f"{id} goes on", type="NotYet", category=ApplicationErrorCategory.BENIGN)
+        return await handle.result()
+    except WorkflowFailureError as failure:
+        if isinstance(failure.cause, CancelledError):
+            raise ApplicationError(f"{id} was cancelled", type=CANCELLED, non_retryable=True) from None
+        raise failure_of(
+            fault_of(failure.cause) or _without_result(id, failure.cause), of_call=True
+        ) from None
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        raise failure_of(_without_result(id, "nothing is kept of it"), of_call=True) from None
+
+
+def _without_result(id: str, why: object) -> Fault:
+    return fault("runtime", f"the run {id} ended without a result: {why}")
+
+
+@activity.defn(name="run.end")
+async def end(ids: list[str]) -> None:
+    """End the runs *ids*, which are not to go on when the one has ended that began them."""
+    for id in ids:
+        await terminate(activity.client(), id, "the run that began it has ended")
+
+
+async def terminate(client: Client, id: str, reason: str) -> None:
+    """End the run *id*, and those that it began and that end with it; what has ended is left alone."""
+    children = await _bound(client, id)
+    with contextlib.suppress(RPCError):
+        children |= await _pending(client, id)
+    try:
+        await client.get_workflow_handle(id).terminate(reason=reason)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+    children |= await _bound(client, id)  # what it began meanwhile
+    for child in sorted(children):
+        await terminate(client, child, reason)
+
+
+async def _bound(client: Client, id: str) -> set[str]:
+    """The sub-flows that are under way and end with the run, in whichever of its histories it began them."""
+    quoted = id.replace("\\", "\\\\").replace("'", "\\'")
+    query = f"ParentWorkflowId = '{quoted}' AND ExecutionStatus = 'Running'"
+    return {
+        execution.id
+        async for execution in client.list_workflows(query)
+        if (await execution.memo()).get(BOUND) is True
+    }
+
+
+async def _pending(client: Client, id: str) -> set[str]:
+    """Those of its present history: what can be listed is some moments late."""
+    description = await client.get_workflow_handle(id).describe()
+    children = [child.workflow_id for child in description.raw_description.pending_children]
+    found = set()
+    for child in children:
+        if (await (await client.get_workflow_handle(child).describe()).memo()).get(BOUND) is True:
+            found.add(child)
+    return found
+
+
+ACTIVITIES: list[Callable[..., Any]] = [outcome, end]

@@ -1,0 +1,254 @@
+"""A run whose history has grown long comes to rest, and goes on in a new one.
+
+What counts is the history: Temporal ends a run at 51,200 events, and whoever takes it up again has to go through all
+of them. When it is long, the branches of the run stop before their next states. Calls in flight end; what waits, for a
+time or for events, just stays: it goes on waiting in the new history, for what is left. Then the position of the run is
+all that is to be known of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from temporalio import workflow
+
+from workflow_engine.dsl.bundle import SEMANTICS
+from workflow_engine.graph.model import StateGraph
+from workflow_engine.interpreter.effects import (
+    CLOSED,
+    Arrival,
+    Call,
+    Evaluation,
+    Listener,
+    Place,
+    Progress,
+    SubRun,
+)
+from workflow_engine.interpreter.run import Run
+from workflow_engine.runtimes.temporal.effects import BREATH, TemporalEffects
+from workflow_engine.runtimes.temporal.room import Room
+from workflow_engine.values import Json, JsonObject
+
+LIMITS = "limits"
+"""The member of a run's memo that says when it goes on in a new history: `Limits.to_json`."""
+MOST_STATES = 100_000
+"""After so many states a run goes on in a new history, however short its own is: to go through them again takes time,
+and a workflow task has ten seconds."""
+LONGEST = 30_000
+LARGEST = 30 * 1024 * 1024
+"""At so many events or bytes of history the calls in flight are waited for, however long they take: Temporal ends a run
+at 51,200 events or 50 MB."""
+PATIENCE = 1000
+"""After how many events more it is tried again, when the calls in flight have taken too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a run goes on in a new history: at *events* of history, or when Temporal suggests it (None); after *states*.
+    *drain* is for how many seconds calls in flight are waited for then, with everything else at rest.
+    """
+
+    events: int | None = None
+    states: int = MOST_STATES
+    drain: float = 60.0
+
+    @classmethod
+    def from_json(cls, encoded: Json) -> Self:
+        """What `to_json` made; where it says nothing, as it is by itself."""
+        if not isinstance(encoded, dict):
+            return cls()
+        events, states, drain = encoded.get("events"), encoded.get("states"), encoded.get("drain")
+        return cls(
+            events if isinstance(events, int) else None,
+            states if isinstance(states, int) else MOST_STATES,
+            float(drain) if isinstance(drain, int | float) else 60.0,
+        )
+
+    def to_json(self) -> JsonObject:
+        """What differs from what it is by itself: a run in flight keeps to what it began with."""
+        encoded: JsonObject = {}
+        if self.events is not None:
+            encoded["events"] = self.events
+        if self.states != MOST_STATES:
+            encoded["states"] = self.states
+        if self.drain != 60.0:
+            encoded["drain"] = self.drain
+        return encoded
+
+
+def remembered(limits: Limits) -> dict[str, Any]:
+    """What a run remembers of its *limits*: those that it began with, whatever is set later."""
+    encoded = limits.to_json()
+    return {LIMITS: encoded} if encoded else {}
+
+
+class RestingEffects(TemporalEffects):
+    """`TemporalEffects` of a run that can come to rest."""
+
+    def __init__(
+        self,
+        graph: StateGraph,
+        memo: Json = None,
+        generation: str = "",
+        semantics: int = SEMANTICS,
+        limits: Limits | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        super().__init__(graph, memo, generation, semantics)
+        self.sub_flows.at_work = self._at_work
+        self._counted = semantics > 1
+        self._busy = 0
+        self._room = Room()
+        self._steps = 0
+        self._tried_at = 0
+        self._open: set[str] = set()
+
+    # --- coming to rest -----------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Begin to come to rest if it is time to."""
+        info = workflow.info()
+        length = info.get_current_history_length()
+        if self.draining or (self._tried_at and length < self._tried_at + PATIENCE and not self.pressed):
+            return
+        events = self.limits.events
+        due = info.is_continue_as_new_suggested() if events is None else length >= events
+        if due or (self._counted and self._steps >= self.limits.states):
+            self.draining = True
+            self._room.close()
+
+    @property
+    def pressed(self) -> bool:
+        """Whether the history is so long that everything has to wait for the calls in flight."""
+        info = workflow.info()
+        return info.get_current_history_length() >= LONGEST or info.get_current_history_size() >= LARGEST
+
+    def at_rest(self) -> bool:
+        """Whether the position says all of the run: to be asked when nothing of it can go on."""
+        return self.draining and self._busy == 0 and not self._untold
+
+    def go_on(self) -> None:
+        """Give it up for now: calls in flight take too long."""
+        self._tried_at = workflow.info().get_current_history_length()
+        self._steps = 0
+        self.draining = False
+        self._room.open()
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Do something that has to end before the run is at rest."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+
+    # --- what a run goes on with --------------------------------------------------------------------------
+
+    def carried(self, run: Run) -> JsonObject:
+        """What is known besides the position of *run*, which is at rest."""
+        live = [place for place in dict.fromkeys(run.root.places()) if place in self._open]
+        began = self.since or workflow.info().workflow_start_time.isoformat()
+        ears: JsonObject = {
+            place: {
+                "received": self._received.get(place, 0),
+                "handed": self._handed.get(place, 0),
+                "arrived": [_encoded(arrival) for arrival in self._inbox.get(place, [])],
+            }
+            for place in live
+        }
+        return {
+            "since": began,
+            "suspended": self.suspended,
+            "listened": self._listened,
+            "ears": ears,
+            "sub_flows": self.sub_flows.to_json(),
+            "recent": _steps(self.recent),
+        }
+
+    def restore(self, carried: dict[str, Any]) -> None:
+        """Know what `carried` said."""
+        self.since = carried.get("since")
+        self._listened = carried.get("listened") is True
+        for place, ear in carried.get("ears", {}).items():
+            self._open.add(place)
+            self._received[place], self._handed[place] = ear["received"], ear["handed"]
+            self._inbox[place] = [_arrival(entry) for entry in ear["arrived"]]
+        if "sub_flows" in carried:
+            self.sub_flows.restore(carried["sub_flows"])
+        recent = carried.get("recent", {"of": [], "steps": []})
+        for number, at in recent["steps"]:
+            phase, state, name = recent["of"][number]
+            self.recent.append(Progress(phase, state, name, datetime.fromtimestamp(at, UTC)))
+
+    def handed_on(self) -> dict[str, Any]:
+        return {**super().handed_on(), **remembered(self.limits)}
+
+    # --- the port -----------------------------------------------------------------------------------------
+
+    async def gate(self) -> None:
+        self._steps += 1
+        if self._pure == 0 or self._pure >= BREATH - 1:
+            self._look()
+        await super().gate()
+
+    async def evaluate(self, evaluation: Evaluation, place: Place) -> Json:
+        async with self._room.place():
+            with self._at_work():
+                return await super().evaluate(evaluation, place)
+
+    async def call(self, call: Call, place: Place) -> Json:
+        async with self._room.place():
+            with self._at_work():
+                return await super().call(call, place)
+
+    async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
+        async with self._room.place():
+            with self._at_work():
+                await super().publish(channel, event, place)
+
+    async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:
+        async with self._room.place():
+            return await super().run_workflow(sub_run, place)
+
+    async def listen(self, listener: Listener, place: Place) -> None:
+        if place.id in self._open:  # since an earlier history: the router knows
+            self._hear(listener, place)
+            return
+        async with self._room.place():
+            with self._at_work():
+                await super().listen(listener, place)
+        self._open.add(place.id)
+
+    async def next_event(self, place: Place) -> Arrival:
+        self._look()
+        return await super().next_event(place)
+
+    async def stop_listening(self, place: Place) -> None:
+        self._open.discard(place.id)
+        with self._at_work():
+            await super().stop_listening(place)
+
+
+def _steps(recent: Iterable[Progress]) -> JsonObject:
+    """*recent* steps: each as its time, and the number of what was done ``of`` which state."""
+    of: dict[tuple[str, str, str], int] = {}
+    steps: list[Json] = []
+    for step in recent:
+        number = of.setdefault((step.phase, step.state, step.name), len(of))
+        steps.append([number, step.at.timestamp()])
+    return {"of": [[*done] for done in of], "steps": steps}
+
+
+def _encoded(arrival: Arrival) -> Json:
+    if arrival.closed:
+        return None
+    return [arrival.event, arrival.index, arrival.complete, arrival.ends]
+
+
+def _arrival(entry: list[Any] | None) -> Arrival:
+    return CLOSED if entry is None else Arrival(*entry)

@@ -1,0 +1,186 @@
+"""The sub-flows of a run are child workflows, which outlive that it goes on in a new history.
+
+Temporal ends the children of a workflow that continues as new, unless they are abandoned. Those that something else may
+go on beside are, so that they go on too: the run finds them again by their ids. It ends them itself when it does no
+longer want them, as Temporal ends all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
+from temporalio.workflow import ParentClosePolicy
+
+from workflow_engine.interpreter.effects import Place, SubRun
+from workflow_engine.runtimes.temporal.calling import CENTURY, UNTIL_IT_WORKS, summary
+from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
+from workflow_engine.values import Json, JsonObject
+
+BOUND = "bound"
+"""The member of the memo of a sub-flow that ends with the run that began it, although Temporal does not end it."""
+CANCELLED = "Cancelled"
+"""What the failure of `run.outcome` is called where the sub-flow was cancelled."""
+UNTIL_ENDED = RetryPolicy(
+    initial_interval=timedelta(milliseconds=250),
+    backoff_coefficient=1.5,
+    maximum_interval=timedelta(seconds=15),
+)
+"""How often it is looked whether a sub-flow of an earlier history has ended: no event of history is spent on that."""
+
+
+class SubFlows:
+    """Those of one run."""
+
+    def __init__(self, identity: str, memo: Mapping[str, Any], *, survive: bool) -> None:
+        """*memo* is what all of them remember. *survive*: those are abandoned that something may go on beside."""
+        self._identity = identity
+        self._memo = memo
+        self._survive = survive
+        self._found: set[str] = set()
+        self._under_way: dict[str, None] = {}
+        self._bound: dict[str, None] = {}
+        self._watching: dict[str, asyncio.Task[Any]] = {}
+        self.at_work: Callable[[], AbstractContextManager[None]] = nullcontext
+        """What a sub-flow is done in whose run cannot go on in a new history as long as that takes."""
+
+    def to_json(self) -> JsonObject:
+        """Those that go on while the run goes on in a new history."""
+        return {"under_way": [*self._under_way], "bound": [*self._bound]}
+
+    def restore(self, encoded: Mapping[str, Any]) -> None:
+        """Know those again."""
+        self._found = set(encoded["under_way"])
+        self._under_way = dict.fromkeys(encoded["under_way"])
+        self._bound = dict.fromkeys(encoded["bound"])
+
+    def _id(self, place: Place) -> str:
+        return self._identity + place.id.replace("/", ".")
+
+    async def run(self, sub_run: SubRun, place: Place) -> Json:
+        """Run a workflow: its output, or null at once when it is not waited for."""
+        if not sub_run.wait:
+            await self._begin(sub_run, place)
+            return None
+        survives = self._survive and not sub_run.alone
+        try:
+            if place.id in self._found:
+                return await self._again(place)
+            if not survives:
+                with self.at_work():
+                    return await workflow.execute_child_workflow(  # type: ignore[no-any-return]
+                        sub_run.name, **self._options(sub_run, place)
+                    )
+            with self.at_work():
+                policy = ParentClosePolicy.ABANDON
+                child = await workflow.start_child_workflow(
+                    sub_run.name, parent_close_policy=policy, **self._options(sub_run, place, bound=True)
+                )
+            self._under_way[place.id] = None
+            try:
+                return await child  # type: ignore[no-any-return]
+            finally:
+                self._under_way.pop(place.id, None)
+        except ChildWorkflowError as failure:
+            raise cancelled_or(failure) from None
+
+    async def _begin(self, sub_run: SubRun, place: Place) -> None:
+        """Begin one that is not waited for."""
+        bound = sub_run.with_parent
+        policy = ParentClosePolicy.TERMINATE if bound and not self._survive else ParentClosePolicy.ABANDON
+        try:
+            with self.at_work():
+                child = await workflow.start_child_workflow(
+                    sub_run.name,
+                    parent_close_policy=policy,
+                    **self._options(sub_run, place, bound=bound and self._survive),
+                )
+        except ChildWorkflowError as failure:
+            raise cancelled_or(failure) from None
+        if bound and self._survive:
+            id = self._id(place)
+            self._bound[id] = None
+            child.add_done_callback(lambda done: self._ended(id, done))
+
+    def _ended(self, id: str, child: asyncio.Task[Any]) -> None:
+        self._bound.pop(id, None)
+        if not child.cancelled():
+            child.exception()  # its fault is its own
+
+    def _options(self, sub_run: SubRun, place: Place, *, bound: bool = False) -> dict[str, Any]:
+        reference = {"namespace": sub_run.namespace, "name": sub_run.name, "version": sub_run.version}
+        memo = {**reference, "version": sub_run.version or "", **self._memo}
+        return {
+            "args": [sub_run.input, reference],
+            "id": self._id(place),
+            "static_summary": summary(place.label),
+            "memo": {**memo, BOUND: True} if bound else memo,
+        }
+
+    async def _again(self, place: Place) -> Json:
+        """What becomes of one that was begun in an earlier history; when it is no longer wanted, it is cancelled."""
+        id = self._id(place)
+        ended = asyncio.create_task(self._outcome(id, place))
+        cancelled = False
+        while not ended.done():
+            try:
+                await workflow.wait([ended])
+            except asyncio.CancelledError:
+                if not cancelled:
+                    cancelled = True
+                    await _cancel(id)
+        self._under_way.pop(place.id, None)
+        self._found.discard(place.id)
+        if cancelled:
+            if not ended.cancelled():
+                ended.exception()
+            raise asyncio.CancelledError
+        return ended.result()
+
+    async def _outcome(self, id: str, place: Place) -> Json:
+        try:
+            return await workflow.execute_activity(  # type: ignore[no-any-return]
+                "run.outcome",
+                args=[id],
+                activity_id=f"{place.id}/outcome",
+                summary=summary(place.label),
+                start_to_close_timeout=timedelta(seconds=20),
+                schedule_to_close_timeout=CENTURY,
+                retry_policy=UNTIL_ENDED,
+            )
+        except ActivityError as failure:
+            cause = failure.cause
+            if isinstance(cause, ApplicationError) and cause.type == CANCELLED:
+                raise asyncio.CancelledError from None
+            raise cancelled_or(failure) from None
+
+    async def end(self) -> None:
+        """The run has ended, and those that end with it are ended."""
+        if not self._bound:
+            return
+        ids, self._bound = [*self._bound], {}
+        try:
+            await workflow.execute_local_activity(
+                "run.end",
+                args=[ids],
+                summary="ending sub-flows",
+                start_to_close_timeout=timedelta(seconds=30),
+                retry_policy=UNTIL_IT_WORKS,
+                local_retry_threshold=timedelta(seconds=5),
+            )
+        except LOCAL_FAILURES as failure:
+            raise cancelled_or(failure) from None
+
+
+async def _cancel(id: str) -> None:
+    """Ask the run to end; one that is over has nothing to be asked."""
+    try:
+        await workflow.get_external_workflow_handle(id).cancel()
+    except ApplicationError as failure:
+        workflow.logger.info("the run %s is over: %s", id, failure)
