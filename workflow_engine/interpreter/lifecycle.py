@@ -163,7 +163,7 @@ class Lifecycle:
             if self._correlated is not None:
                 self._of_run("correlation-started", {})
                 self._of_run("correlation-completed", _keys(self._correlated))
-        elif counts.get("retried") == number:
+        elif counts.pop("retried", None) == number:
             self._retried()
         begun, self._begun = self._begun, True
         if self.suspended and not begun:
