@@ -64,11 +64,13 @@ _log = logging.getLogger("wfe")
 def open_egress(settings: Settings) -> Egress:
     """The outgoing side of calls, with what the settings allow."""
     pairs = (pair.partition("=") for pair in settings.connect_to)
+    services = (pair.partition("=") for pair in settings.function_urls)
     return Egress(
         allowed_hosts=settings.allowed_hosts or None,
         allow_link_local=settings.allow_link_local,
         allow_private=settings.allow_private,
         connect_to={there: here for there, _, here in pairs},
+        services={name: url for name, _, url in services},
         ca_file=settings.ca_file,
         plaintext_hosts=settings.grpc_plaintext_hosts,
         seconds=settings.call_seconds,

@@ -82,6 +82,10 @@ class Settings:
     grpc_plaintext_hosts: tuple[str, ...] = _setting(
         (), "hosts whose gRPC services are called without TLS (exact, or *.example.com), besides loopback"
     )
+    function_urls: tuple[str, ...] = _setting(
+        (),
+        "where functions of DSL 0.8 are that have a path alone, or no host: name=URL, and *=URL for all others",
+    )
     ca_file: Path | None = _setting(None, "certificates to trust besides those of the system")
     call_seconds: float = _setting(
         60, "longest time that a call may take where its workflow says nothing else, in seconds"
@@ -179,6 +183,9 @@ class Settings:
         for pair in self.connect_to:
             if pair.count("=") != 1 or pair.count(":") < 2:
                 raise Rejected("invalid-setting", f"WFE_CONNECT_TO: {pair!r} is not host:port=host:port")
+        for pair in self.function_urls:
+            if not re.fullmatch(r"[^=]+=(https?|grpc)://[^\s/]+(/\S*)?", pair):
+                raise Rejected("invalid-setting", f"WFE_FUNCTION_URLS: {pair!r} is not name=URL")
         for kind in self.processes or ():
             if kind not in PROCESSES and self.processes not in (("all",), ("none",)):
                 known = ", ".join(PROCESSES)

@@ -72,6 +72,7 @@ class Egress:
     the address rules then hold for literals only. *max_response* bounds a body in bytes, decompressed; *seconds* is how
     long a call may take where its workflow says nothing else.
     *plaintext_hosts* are called without TLS where the protocol leaves the choice to the client, as gRPC does.
+    *services* says where functions are whose documents do not: URLs by the names of functions, ``*`` for every other.
     `texts` remembers documents that calls have fetched, `remembered` the access tokens that they got.
     """
 
@@ -87,6 +88,7 @@ class Egress:
         max_response: int = MAX_RESPONSE,
         seconds: float = 60.0,
         plaintext_hosts: Iterable[str] = (),
+        services: Mapping[str, str] | None = None,
     ) -> None:
         hosts = None if allowed_hosts is None else tuple(allowed_hosts)
         self.policy = AddressPolicy(hosts, allow_link_local, allow_private)
@@ -100,6 +102,7 @@ class Egress:
                 raise ValueError(f"connect_to {host}:{port}: the host to replace must be a name")
         self.ca_file = ca_file
         self._plaintext_hosts = tuple(plaintext_hosts)
+        self._services = dict(services or {})
         self._trust_env = trust_env
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | None = None
@@ -116,6 +119,20 @@ class Egress:
         if self._session is None:
             raise RuntimeError("Egress is used outside of its `async with`")
         return self._session
+
+    def serves(self, function: str) -> bool:
+        """Whether the operator has said where the service of *function* is."""
+        return bool(function) and (function in self._services or "*" in self._services)
+
+    def service(self, function: str) -> str:
+        """The URL of the service that has *function*, whose document does not say it; else a configuration fault."""
+        found = self._services.get(function) or self._services.get("*")
+        if found is None:
+            why = (
+                "its document has no host, and neither has the setting WFE_FUNCTION_URLS (name=URL, or *=URL)"
+            )
+            raise fault("configuration", f"nothing says where the function {function[:200]!r} is: {why}")
+        return found
 
     def admit(self, url: URL) -> URL:
         """Check *url* and return it with an IPv4 host in its usual notation.

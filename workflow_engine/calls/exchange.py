@@ -73,13 +73,15 @@ async def deadline(seconds: float, what: str, *, status: int | None = None) -> A
         ) from None
 
 
-async def exchange(request: Request, context: CallContext, *, output: str, redirect: bool) -> Json:
+async def exchange(
+    request: Request, context: CallContext, *, output: str, redirect: bool, any_status: bool = False
+) -> Json:
     """Send *request* and give its answer in the form *output* names: content, raw or response.
 
     With *redirect* false a redirect is not followed and, like any status outside 200-299, is an error;
     with it true up to ten are followed, and a 3xx that leads nowhere counts as success (decision A49).
-    An error status is a communication fault with that status, and so is anything the network does, with
-    status 500 (decision A52).
+    An error status is a communication fault with that status, unless *any_status* is an answer; and so is
+    anything the network does, with status 500 (decision A52).
     """
     headers = CIMultiDict(request.headers)
     headers.setdefault("Accept", "application/json, */*;q=0.8")
@@ -90,7 +92,7 @@ async def exchange(request: Request, context: CallContext, *, output: str, redir
     async with deadline(context.timeout, shown):
         response = await send(request, context.egress, redirect=redirect)
     highest = 399 if redirect else 299
-    if not 200 <= response.status <= highest:
+    if not 200 <= response.status <= highest and not any_status:
         raise _error_status(response, context.redact)
     if output == "raw":
         return base64.b64encode(response.body).decode()

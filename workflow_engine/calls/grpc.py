@@ -57,7 +57,8 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     ``arguments`` is the message, or an array of messages for a method that takes a stream. The output is the message
     that comes back, or the array of them for a method that gives a stream. Any code but OK is a communication fault
     with the HTTP status that goes with the code. ``$tls`` says whether the connection is encrypted; without it, it is
-    unless the host is the machine itself, or one of the setting WFE_GRPC_PLAINTEXT_HOSTS.
+    unless the host is the machine itself, or one of the setting WFE_GRPC_PLAINTEXT_HOSTS. ``$function`` names
+    the function of DSL 0.8 whose service it is, where the document does not say it.
     """
     if len(context.resources) != 1:
         raise fault("configuration", "the bundle has no proto for this call; deploy the workflow again")
@@ -91,6 +92,10 @@ def _address(arguments: JsonObject, context: CallContext) -> tuple[str, int, boo
     service = arguments.get("service")
     known: JsonObject = service if isinstance(service, dict) else {}
     host, port, tls = known.get("host"), known.get("port"), arguments.get("$tls")
+    if host is None and "$function" in arguments:
+        url = URL(context.egress.service(str(arguments["$function"])))
+        host, port = url.host, url.explicit_port
+        tls = {"https": True, "http": False}.get(url.scheme, tls)
     if not isinstance(host, str) or not host:
         raise fault("configuration", f"service.host must be a string, not {kind(host)}")
     if not isinstance(tls, bool):

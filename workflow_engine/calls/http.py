@@ -34,8 +34,9 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     """Perform ``call: http`` with the evaluated ``with`` of the task (specification 1.0, HTTP call).
 
     ``$uri_variables`` in *arguments* is what the endpoint's URI template is expanded with; it is absent
-    where the endpoint came from an expression, which gives a URI and not a template. A null body is no
-    body. Header names of the output are in lower case, and credentials in it are hidden.
+    where the endpoint came from an expression, which gives a URI and not a template. ``$function`` is the name of the
+    function of DSL 0.8 whose service has the endpoint, a path; with ``$any_status`` an error status is an answer like
+    any other. A null body is no body. Header names of the output are in lower case, and credentials in it are hidden.
     """
     unknown = sorted(name for name in arguments if name not in _ARGUMENTS and not name.startswith("$"))
     if unknown:
@@ -45,6 +46,8 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
         raise fault("configuration", f"method must be the name of an HTTP method, not {shown(method)}")
     output, redirect = answer_options(arguments)
     uri, policy = endpoint(arguments.get("endpoint"))
+    if "$function" in arguments and uri.startswith("/"):
+        uri = context.egress.service(str(arguments["$function"])).rstrip("/") + uri
     uri = address(uri, arguments)
     started = time.monotonic()
     async with deadline(context.timeout, f"authentication to call {shown_uri(uri)}"):
@@ -59,7 +62,8 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     if credentials.renew is not None:  # a token may have taken a part of the time
         left = max(context.timeout - (time.monotonic() - started), 0.001)
         context = replace(context, timeout=left)
-    return await exchange(request, context, output=output, redirect=redirect)
+    lenient = arguments.get("$any_status") is True
+    return await exchange(request, context, output=output, redirect=redirect, any_status=lenient)
 
 
 def answer_options(arguments: JsonObject) -> tuple[str, bool]:

@@ -40,7 +40,7 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     The document is what the bundle pinned under its URI, else it is fetched (4 MiB at most) and remembered
     for a minute. A parameter goes to every place that declares its name. What is declared nowhere, or the
     parameter ``body``, makes the request's body (decision A58). ``authentication`` is for the operation,
-    that of the document's endpoint for fetching the document.
+    that of the document's endpoint for fetching the document. ``$function`` is the name of the function of DSL 0.8.
     """
     started = time.monotonic()
     unknown = sorted(name for name in arguments if name not in _ARGUMENTS and not name.startswith("$"))
@@ -55,7 +55,8 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     operation = document.operation(operation_id)
     given = members(arguments.get("parameters"), "parameters")
     policy = arguments.get("authentication")
-    request = await _request(operation, base, given, policy, context)
+    function = arguments.get("$function")
+    request = await _request(operation, base, given, policy, context, str(function or ""))
     left = max(context.timeout - (time.monotonic() - started), 0.001)
     try:
         return await exchange(request, replace(context, timeout=left), output=output, redirect=redirect)
@@ -94,7 +95,7 @@ def _parsed(text: str, name: str) -> OpenApiDocument:
 
 
 async def _request(
-    operation: Operation, base: str, given: JsonObject, policy: Json, context: CallContext
+    operation: Operation, base: str, given: JsonObject, policy: Json, context: CallContext, function: str
 ) -> Request:
     rest: JsonObject = {name: value for name, value in given.items() if value is not None}
     segments: dict[str, str] = {}
@@ -124,7 +125,9 @@ async def _request(
         headers["Cookie"] = "; ".join(cookies)
     body = _body(operation, rest)
     async with deadline(context.timeout, f"authentication to call operation {operation.id!r}"):
-        url, credentials = await target(_address(operation, base, segments), policy, context.egress)
+        url, credentials = await target(
+            _address(operation, base, segments, context, function), policy, context.egress
+        )
     merged: CIMultiDict[str] = merge_headers(credentials.headers, headers, context.egress)
     url = add_query(url, query)
     if body is None:
@@ -184,7 +187,11 @@ def _whole(body: Body | None) -> set[str]:
     return set() if body is None or body.closed else {body.name or "body"}
 
 
-def _address(operation: Operation, base: str, segments: dict[str, str]) -> str:
+def _address(
+    operation: Operation, base: str, segments: dict[str, str], context: CallContext, function: str
+) -> str:
+    """Where the operation is; where the document does not say it, the setting for the service of *function* may."""
+
     def segment(match: re.Match[str]) -> str:
         if match[1] not in segments:
             raise fault(
@@ -202,6 +209,8 @@ def _address(operation: Operation, base: str, segments: dict[str, str]) -> str:
             continue
         if root.scheme in ("http", "https") and root.raw_host:
             return str(root.with_query(None).with_fragment(None)).rstrip("/") + path
+    if context.egress.serves(function):
+        return context.egress.service(function).rstrip("/") + path
     raise fault(
         "configuration",
         f"the OpenAPI document {base.partition('?')[0]} names no http server for operation {operation.id!r}: "

@@ -110,8 +110,13 @@ def _is_local(address: str) -> bool:
 
 
 def _path(address: str) -> Path:
-    """The path in a ``file:`` URL or a relative reference; ``file://name.yaml``, which authors write, is relative."""
+    """The path in a ``file:`` URL or a relative reference; ``file://name.yaml``, which authors write, is relative.
+
+    So is ``classpath:``, which is where SonataFlow has its files: beside the workflow.
+    """
     parts = urlsplit(address)
+    if parts.scheme == "classpath":
+        return Path(unquote(parts.path).lstrip("/"))
     if parts.scheme not in ("", "file"):
         raise Rejected("unresolved", f"{address!r} is neither a file nor an http or https address")
     return Path(unquote(parts.netloc + parts.path))

@@ -347,6 +347,9 @@ def _v0_8(data: JsonObject) -> Iterator[Need]:
         schema = schema.get("schema")
     if isinstance(schema, str):
         yield Need("schema", schema_key(schema), "/dataInputSchema", schema, schema)
+    output, _ = operations.output_schema(data)
+    if output is not None:
+        yield Need("schema", schema_key(output), "/extensions", output, output)
     yield from _functions_0_8(data)
 
 

@@ -79,7 +79,7 @@ def marked(text: str) -> str:
     if not text.lstrip().startswith("$"):
         return text
     parts = []
-    for piece in _PIECE.split(text):
+    for piece in filter(None, _PIECE.split(text)):
         try:
             to_jq(piece)
         except ExpressionError:

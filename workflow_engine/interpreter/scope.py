@@ -77,7 +77,7 @@ def state_scope(run: Run, state: State, frame: Frame, **given: Json) -> Scope:
     """The scope of an expression of *state*; *given* adds ``input`` and ``output`` where they are known."""
     makers = _world(run)
     makers["context"] = lambda: frame.owner.context
-    makers["WORKFLOW"] = lambda: {**_sonataflow(run), "prevActionResult": frame.lexical().get(RESULT)}
+    makers["WORKFLOW"] = lambda: _sonataflow(run, frame)
     makers["task"] = lambda: _described(run, state, frame, given.get("__raw_output"))
     return Scope({**frame.lexical(), **given}, makers, run, state)
 
@@ -87,7 +87,7 @@ def _world(run: Run) -> dict[str, Callable[[], Json]]:
         "workflow": lambda: _descriptor(run),
         "runtime": lambda: RUNTIME,
         "CONST": lambda: run.graph.constants,
-        "WORKFLOW": lambda: _sonataflow(run),
+        "WORKFLOW": lambda: _sonataflow(run, run.root),
         "__correlation": lambda: run.correlation,
         "__now": lambda: run.effects.now().timestamp(),
     }
@@ -103,14 +103,17 @@ def _descriptor(run: Run) -> JsonObject:
     }
 
 
-def _sonataflow(run: Run) -> JsonObject:
+def _sonataflow(run: Run, frame: Frame) -> JsonObject:
     """What SonataFlow tells of a run in DSL 0.8, as far as it is known here."""
-    name = run.graph.name
+    name, kept = run.graph.name, frame.owner.context
     return {
         "instanceId": run.effects.run_id,
         "id": name.name,
         "name": run.graph.title or name.name,
         "version": name.version,
+        "input": run.input,
+        "prevActionResult": frame.lexical().get(RESULT),
+        "statusCode": kept.get("statusCode") if isinstance(kept, dict) else None,
     }
 
 

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
+from tests.running import LocalRunner
 from tests.semantics.v0_8.documents import error, event, kind, output, refused, warnings, workflow
+from tests.standins.internet import Internet
 from workflow_engine import dsl
+from workflow_engine.calls import Egress
 from workflow_engine.calls.custom import FUNCTIONS
+from workflow_engine.dsl.needs import needs
+from workflow_engine.dsl.schema_resources import schema_key
+from workflow_engine.errors import InvalidDocument, Rejected
+from workflow_engine.settings import Settings
 from workflow_engine.values import Json
 
 
@@ -220,7 +227,7 @@ async def test_the_result_of_the_action_before_is_there_in_each_iteration(run: A
     assert (await output(run, body, {"numbers": [1, 2, 3]}))["results"] == [3, 5, 7]
 
 
-@pytest.mark.parametrize("member", ["headers.token", "identity", "python.x"])
+@pytest.mark.parametrize("member", ["headers.token", "identity", "responseHeaders", "python.x"])
 def test_what_no_run_here_knows_of_sonataflow_is_refused(member: str) -> None:
     body = f"states: [{{name: A, type: inject, data: {{a: '${{ $WORKFLOW.{member} }}'}}, end: true}}]"
     found = refused(body)
@@ -268,3 +275,183 @@ async def test_arguments_may_be_one_expression_or_a_list(run: Any, arguments: st
 def test_arguments_that_are_a_word_are_refused() -> None:
     found = refused(calls("word"))
     assert (found.code, found.pointer) == ("wrong-type", "/states/0/actions/0/functionRef/arguments")
+
+
+# --- functions ------------------------------------------------------------------------------------------------
+
+
+def rest(operation: str, more: str = "", arguments: str = "{}") -> str:
+    action = f"functionRef: {{refName: ask, arguments: {arguments}}}"
+    return f"""
+    functions: [{{name: ask, type: custom, operation: '{operation}'{more}}}]
+    states: [{{name: A, type: operation, end: true, actions: [{{{action}}}]}}]
+    """
+
+
+async def test_a_path_without_a_host_is_where_the_setting_says(internet: Internet) -> None:
+    body = rest("rest:get:/status/{code}", arguments="{code: 200, QUERY_x: .x}")
+    assert ("earlier-form", "/functions/0") in warnings(body)
+    there = "https://httpbin.org"
+    for services in ({"ask": f"{there}/"}, {"*": there}, {"other": there}):
+        async with Egress(**internet.egress, services=services) as egress:
+            ended = await LocalRunner(egress)(workflow(body), {"x": 1})
+        if "other" not in services:
+            assert ended.status == "completed", ended.error
+        else:
+            assert (kind(ended.error), ended.error["status"]) == ("configuration", 400)
+            assert "WFE_FUNCTION_URLS" in ended.error["detail"]
+
+
+@pytest.mark.parametrize(
+    "pair", ["ask", "=http://a.example", "ask=a.example", "ask=ftp://a.example", "ask=http://a b"]
+)
+def test_where_functions_are_is_said_by_name_and_url(pair: str) -> None:
+    assert Settings(function_urls=("ask=http://a.example", "*=https://b.example/api")).checked()
+    with pytest.raises(Rejected, match="WFE_FUNCTION_URLS"):
+        Settings(function_urls=(pair,)).checked()
+
+
+async def test_an_answer_of_any_status_is_taken_where_the_function_says_so_and_its_status_is_told(
+    run: Any,
+) -> None:
+    body = """
+    functions:
+      - name: ask
+        type: custom
+        operation: rest:get:https://httpbin.org/status/404
+        metadata: {failOnStatusCode: false}
+    states:
+      - {name: A, type: operation, actions: [{functionRef: ask}], transition: B}
+      - name: B
+        type: switch
+        dataConditions: [{condition: $WORKFLOW.statusCode == 404, transition: C}]
+        defaultCondition: {end: true}
+      - {name: C, type: inject, data: {missing: true}, end: true}
+    """
+    assert (await output(run, body, {"a": 1}))["missing"] is True
+
+
+async def test_a_function_of_a_namespace_is_the_registered_one_of_that_name(run: Any) -> None:
+    body = "states: [{name: A, type: operation, actions: [{functionRef: 'acme:see'}], end: true}]"
+    assert warnings(body) == [("earlier-form", "/states/0/actions/0/functionRef")]
+    with FUNCTIONS.registered(**{"acme:see": see}):
+        assert (await output(run, body, {"a": 1}))["seen"] == {"a": 1}
+
+
+async def test_what_a_registered_function_raised_is_known_by_its_text(run: Any) -> None:
+    def odd(arguments: Any, context: Any) -> Any:
+        raise ValueError("odd number")
+
+    body = (
+        SEE
+        + """
+errors: [{name: not even, code: odd number}]
+states:
+  - name: A
+    type: operation
+    actions: [{functionRef: see}]
+    onErrors: [{errorRef: not even, transition: B}]
+    end: true
+  - {name: B, type: inject, data: {odd: true}, end: true}
+"""
+    )
+    with FUNCTIONS.registered(**{"acme.Shop::see": odd}):
+        assert await output(run, body) == {"odd": True}
+
+
+@pytest.mark.parametrize("code", ["java.lang.RuntimeException", "java.io.IOException"])
+async def test_classes_of_java_are_the_errors_that_they_mean(run: Any, code: str) -> None:
+    body = f"""
+    errors: [{{name: Broken, code: {code}}}]
+    functions: [{{name: ask, type: custom, operation: 'rest:get:https://httpbin.org/status/503'}}]
+    states:
+      - name: A
+        type: operation
+        actions: [{{functionRef: ask}}]
+        onErrors: [{{errorRef: Broken, transition: B}}]
+        end: true
+      - {{name: B, type: inject, data: {{broken: true}}, end: true}}
+    """
+    assert ("earlier-form", "/errors/0/code") in warnings(body)
+    assert await output(run, body) == {"broken": True}
+
+
+# --- the rest -------------------------------------------------------------------------------------------------
+
+
+async def test_a_secret_that_is_not_listed_is_read_in_a_document_for_sonataflow(run: Any) -> None:
+    body = calls("{known: '${ $SECRET.KEY | length > 0 }'}")
+    assert await seen(run, body) == {"known": True}
+    assert ("earlier-form", "/states/0/actions/0/functionRef/arguments/known") in warnings(body)
+
+
+async def test_an_error_message_in_the_metadata_of_a_state_ends_the_run(run: Any) -> None:
+    body = """
+    states:
+      - name: A
+        type: inject
+        data: {}
+        metadata: {errorMessage: 'if .n < 0 then "n is negative" else null end'}
+        end: true
+    """
+    assert warnings(body) == [("earlier-form", "/states/0/metadata/errorMessage")]
+    assert await output(run, body, {"n": 1}) == {"n": 1}
+    fault = await error(run, body, {"n": -1})
+    assert (kind(fault), fault["status"], fault["detail"]) == ("runtime", 400, "n is negative")
+
+
+async def test_what_handles_the_errors_of_a_compensation_state_is_one(run: Any) -> None:
+    body = (
+        SEE
+        + """
+states:
+  - {name: A, type: inject, data: {a: 1}, compensatedBy: Undo, transition: B}
+  - {name: B, type: inject, data: {b: 1}, end: {compensate: true}}
+  - name: Undo
+    type: operation
+    actions: [{functionRef: see}]
+    onErrors: [{errorRef: '*', transition: Else}]
+    usedForCompensation: true
+  - {name: Else, type: inject, data: {undone: otherwise}, end: true}
+"""
+    )
+
+    def fails(arguments: Any, context: Any) -> Any:
+        raise ValueError("no")
+
+    assert warnings(body) == [("earlier-form", "/states/3")]
+    with FUNCTIONS.registered(**{"acme.Shop::see": fails}):
+        assert await output(run, body) == {"a": 1, "b": 1, "undone": "otherwise"}
+
+
+async def test_extensions_name_documents_and_have_a_schema_of_the_output(run: Any) -> None:
+    text = workflow("""
+    extensions:
+      - {extensionid: workflow-output-schema, outputSchema: schemas/found.json}
+      - {extensionid: workflow-uri-definitions, definitions: {pets: specs/pets.yaml}}
+    functions: [{name: pet, operation: 'pets#getPet'}]
+    states: [{name: A, type: inject, data: {}, end: true}]
+    """)
+    document = dsl.parse(text)
+    wanted = {need.kind: need.document for need in needs(document.data)}
+    assert wanted == {"schema": "schemas/found.json", "openapi": "specs/pets.yaml"}
+    schema = {"type": "object", "required": ["found"]}
+    resources = {schema_key("schemas/found.json"): {"documents": {"schemas/found.json": schema}}}
+    assert (await run(text, {"found": 1}, resources=resources)).status == "completed"
+    ended = await run(text, {}, resources=resources)
+    assert (ended.status, kind(ended.error), ended.error["instance"]) == ("faulted", "validation", "/output")
+
+
+def test_a_document_with_states_and_the_version_of_another_dsl_is_read_as_0_8() -> None:
+    text = workflow("states: [{name: A, type: inject, data: {}, end: true}]").replace("'0.8'", "'1.0'")
+    assert [problem.code for problem in dsl.check(dsl.parse(text))] == ["earlier-form"]
+    with pytest.raises(InvalidDocument):
+        dsl.parse(text.replace("'1.0'", "'0.7'", 1))
+
+
+async def test_an_event_whose_source_is_empty_has_that_of_the_run(run: Any) -> None:
+    body = """
+    events: [{name: Told, type: told, source: '', kind: produced}]
+    states: [{name: A, type: inject, data: {}, end: {produceEvents: [{eventRef: Told}]}}]
+    """
+    assert await output(run, body, {"a": 1}) == {"a": 1}

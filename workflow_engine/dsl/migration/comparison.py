@@ -25,13 +25,16 @@ class Made:
 
     @property
     def what(self) -> str:
-        """The call as text, the same for calls that mean the same: keys sorted, no arguments as if not written."""
+        """The call as text, the same for calls that mean the same: keys sorted, no arguments as if not written.
+
+        The name of a function, by which a worker may know where its service is, is not what is called.
+        """
         given = self.arguments
         if isinstance(given, dict):
             given = {
                 key: value
                 for key, value in given.items()
-                if value != {} or key not in ("parameters", "arguments")
+                if (value != {} or key not in ("parameters", "arguments")) and key != "$function"
             }
         return f"{self.kind} {json.dumps(given, sort_keys=True, ensure_ascii=False)}"
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from workflow_engine import expressions
 from workflow_engine.dsl.v0_8 import errors, events, functions
 from workflow_engine.dsl.v0_8.operations import function_type, operation_of
-from workflow_engine.dsl.v0_8.variables import CONSTANTS
+from workflow_engine.dsl.v0_8.variables import CONSTANTS, tells_status
 from workflow_engine.graph.model import (
     Action,
     Assign,
     DataStep,
     Event,
     Exit,
+    Export,
     GoTo,
     Merge,
     Operation,
@@ -36,7 +37,16 @@ if TYPE_CHECKING:
     from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
 
 
+_NAMESPACED = re.compile(r"[A-Za-z][\w.-]*:\S+")
+"""A function that SonataFlow's users add to the engine by a namespace, and do not define: ``acme:reserve``."""
 _ROOT = re.compile(r"^(\s*(?:\$\{)?\s*)\$(?=[.\[])")
+
+
+_STATUS = (
+    Export(expressions.compile("{statusCode}", variables=())),
+    Transform(expressions.compile(".content", variables=())),
+)
+"""Of a whole answer over HTTP, the status is kept for ``$WORKFLOW.statusCode``, and the content is the result."""
 
 
 def without_root(text: str) -> str:
@@ -128,9 +138,12 @@ def _action(
         () if scope is None else (Transform(lowering.expression(scope, variables, f"{place}/fromStateData")),)
     )
     action, has_result = _target(lowering, body, at, variables, limit)
+    called = action
     if not (isinstance(action, Operation) and not action.wait):
         action = errors.retried(lowering, body, at, name, action)
     leave = _results(lowering, known, place, variables, has_result=has_result)
+    if isinstance(called, Operation) and called.kind == "http" and tells_status(lowering.data):
+        leave = (*_STATUS, *leave)
     if has_result and "eventRef" in body:
         leave = (Transform(expressions.compile(".[0]", variables=())), *leave)
     states.append(State(at, name, action, then, following, when, enter, leave, limit))
@@ -193,6 +206,10 @@ def _target(
     known: JsonObject = reference if isinstance(reference, dict) else {"refName": reference}
     wait = known.get("invoke", "sync") != "async"
     name = str(known.get("refName"))
+    if name not in lowering.functions and _NAMESPACED.fullmatch(name):
+        message = f"no function is defined as {name!r}; it is taken for the registered function of that name"
+        lowering.warning("earlier-form", message, place)
+        lowering.functions[name] = ({"name": name, "type": "custom", "operation": name}, place)
     if name not in lowering.functions:
         where = f"{place}/refName" if isinstance(reference, dict) else place
         lowering.undefined("function", name, where)

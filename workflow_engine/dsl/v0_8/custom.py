@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl import uri_templates
-from workflow_engine.dsl.v0_8.variables import RUN
+from workflow_engine.dsl.v0_8.variables import RUN, tells_status
 from workflow_engine.expressions import ExpressionError, compile, jsonpath
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -71,22 +71,24 @@ def check(lowering: WorkflowLowering, function: JsonObject, operation: str, at: 
 
 def _check_rest(lowering: WorkflowLowering, function: JsonObject, operation: str, at: str) -> None:
     url = _url(function, operation)
-    if url is None:
+    if url.startswith("/"):
         message = (
             f"{operation!r} has no host: write the whole URL, or `metadata: {{host: name, port: number}}` with "
-            "`protocol: https` where that is wanted"
+            "`protocol: https` where that is wanted; else the setting WFE_FUNCTION_URLS of the worker says where it is"
         )
-        lowering.problem("missing-property", message, at)
-        return
+        lowering.warning("earlier-form", message, at)
     for code, wrong in uri_templates.problems(url):
         lowering.problem(code, wrong, f"{at}/operation")
-    if not url.startswith(("http://", "https://")):
+    if not url.startswith(("http://", "https://", "/")):
         message = f"{operation!r} must be rest:METHOD:URL, with a URL of http or https"
         lowering.problem("invalid-value", message, f"{at}/operation")
 
 
-def _url(function: JsonObject, operation: str) -> str | None:
-    """The URL of ``rest:METHOD:URL``; a path alone is on the host that the metadata says, as in SonataFlow."""
+def _url(function: JsonObject, operation: str) -> str:
+    """The URL of ``rest:METHOD:URL``; a path alone is on the host that the metadata says, as in SonataFlow.
+
+    Without that it stays a path.
+    """
     found = _REST.fullmatch(operation)
     url = "" if found is None else found[2].strip()
     if not url.startswith("/"):
@@ -94,7 +96,7 @@ def _url(function: JsonObject, operation: str) -> str | None:
     metadata = function.get("metadata")
     known: JsonObject = metadata if isinstance(metadata, dict) else {}
     if not known.get("host"):
-        return None
+        return url
     port = f":{known['port']}" if known.get("port") else ""
     return f"{known.get('protocol', 'http')}://{known['host']}{port}{url}"
 
@@ -151,7 +153,6 @@ def _rest(
     """
     found, url = _REST.fullmatch(operation), _url(function, operation)
     assert found is not None
-    assert url is not None
     method = (found[1] or "get").upper()
     rest = dict(arguments) if isinstance(arguments, dict) else {}
     headers: JsonObject = {}
@@ -168,6 +169,13 @@ def _rest(
             if name.startswith(prefix) and name != prefix:
                 into[name.removeprefix(prefix)] = rest.pop(name)
     given: JsonObject = {"method": method, "endpoint": url, "headers": headers}
+    if url.startswith("/"):
+        given["$function"] = str(function.get("name"))
+    metadata = function.get("metadata")
+    if isinstance(metadata, dict) and str(metadata.get("failOnStatusCode", "")).lower() == "false":
+        given["$any_status"] = True
+    if tells_status(lowering.data):
+        given["output"] = "response"
     if arguments is not None and not isinstance(arguments, dict):
         given["body" if method in _WITH_BODY else "query"] = arguments
         return "http", given

@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 
 CONSTANTS = frozenset({"CONST"})
 EVERY = ErrorMatch("*")
+_JAVA_BASES = ("java.lang.Throwable", "java.lang.Exception", "java.lang.RuntimeException")
+_JAVA = {
+    "TimedOut": "408",
+    "java.util.concurrent.TimeoutException": "408",
+    "java.io.IOException": "communication",
+    "java.net.ConnectException": "communication",
+    "jakarta.ws.rs.WebApplicationException": "communication",
+    "javax.ws.rs.WebApplicationException": "communication",
+}
+"""Codes that SonataFlow's users write, and which code or kind of error they are here."""
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 _DEFAULT = Retry(delay=Duration.parse("PT1S"), backoff="progressive", factor=2.0)
 """What is tried again without a policy of its own: for ever, after 1, 2, 4 … seconds (decision B10)."""
@@ -59,8 +69,17 @@ def _match(lowering: WorkflowLowering, name: str, at: str) -> ErrorMatch:
     if name not in lowering.errors:
         lowering.undefined("error", name, at)
         return EVERY
-    definition, _ = lowering.errors[name]
+    definition, place = lowering.errors[name]
     code = definition.get("code")
+    if code in _JAVA_BASES:
+        message = f"`{code}` is the class of every exception of Java: it is read as every error"
+        lowering.warning("earlier-form", message, f"{place}/code")
+        return EVERY
+    if code in _JAVA:
+        lowering.warning(
+            "earlier-form", f"`{code}` is of Java: it is read as `{_JAVA[code]}`", f"{place}/code"
+        )
+        code = _JAVA[code]
     return ErrorMatch(name, None if code is None else str(code))
 
 

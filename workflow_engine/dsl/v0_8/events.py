@@ -77,7 +77,7 @@ def produced(lowering: WorkflowLowering, item: JsonObject, key: str, at: str) ->
             program = lowering.inlined(program, f"{at}/data")
         data = f"${{ {program}\n}}"
     event: JsonObject = {"type": definition.get("type"), "data": data}
-    if isinstance(definition.get("source"), str):
+    if isinstance(definition.get("source"), str) and definition["source"]:
         event["source"] = definition["source"]
     given = item.get("contextAttributes")
     for attributes in given if isinstance(given, list) else [given]:

@@ -118,6 +118,7 @@ def _rest(reference: Reference) -> Operation:
         "document": {"endpoint": document},
         "operationId": operation_id,
         "parameters": _parameters(reference.arguments),
+        "$function": str(reference.function.get("name")),
     }
     policy = reference.policy()
     if policy is not None:
@@ -143,8 +144,9 @@ def _asyncapi(reference: Reference) -> Operation:
 
 def _rpc(reference: Reference) -> Operation:
     _, service, method = rpc_parts(reference.operation)
+    server = grpc_server(reference.function, service)
     given: JsonObject = {
-        **(grpc_server(reference.function, service) or {}),
+        **(server or {"service": {"name": service}, "$function": str(reference.function.get("name"))}),
         "method": method,
         "arguments": reference.arguments or {},
     }
@@ -312,12 +314,17 @@ def _check_shape(
         fits = False
     if not fits:
         lowering.problem("invalid-value", f"{operation!r} must be {_SHAPES[kind]}", f"{at}/operation")
+    metadata = function.get("metadata")
     if kind == "rpc" and grpc_server(function) is None:
         message = (
             "a function of type `rpc` needs the address of its service, for which 0.8 has no property: write "
             "`metadata: {host: name, port: number}`, with `tls: false` where the service is called without TLS"
         )
-        lowering.problem("missing-property", message, at)
+        if isinstance(metadata, dict) and metadata.keys() & {"host", "port", "tls"}:
+            lowering.problem("missing-property", message, at)
+        else:
+            elsewhere = "; else the setting WFE_FUNCTION_URLS of the worker says where it is"
+            lowering.warning("earlier-form", message + elsewhere, at)
 
 
 def _check_types(lowering: WorkflowLowering, function: JsonObject, at: str) -> None:

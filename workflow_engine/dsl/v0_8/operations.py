@@ -43,8 +43,36 @@ def known_text(text: str, constants: Json) -> str | None:
 
 
 def operation_of(definition: JsonObject, data: JsonObject) -> str | None:
-    """The operation of a function of the document *data*, with its constants; None where it is not known yet."""
-    return known_text(str(definition.get("operation", "")), data.get("constants"))
+    """The operation of a function of the document *data*, with its constants; None where it is not known yet.
+
+    A document may be named by SonataFlow's extension ``workflow-uri-definitions``: ``definitions: {name: address}``.
+    """
+    text = known_text(str(definition.get("operation", "")), data.get("constants"))
+    if text is None:
+        return None
+    name, hash, rest = text.partition("#")
+    known = extension(data, "workflow-uri-definitions").get("definitions")
+    address = known.get(name) if isinstance(known, dict) else None
+    return f"{address}{hash}{rest}" if isinstance(address, str) else text
+
+
+def extension(data: JsonObject, name: str) -> JsonObject:
+    """What the document *data* has for the extension *name* of SonataFlow; empty where it has nothing."""
+    listed = data.get("extensions")
+    for item in listed if isinstance(listed, list) else []:
+        if isinstance(item, dict) and item.get("extensionid") == name:
+            return item
+    return {}
+
+
+def output_schema(data: JsonObject) -> tuple[str | None, bool]:
+    """Where the schema of the output is that SonataFlow's extension names, and whether it must hold."""
+    given = extension(data, "workflow-output-schema").get("outputSchema")
+    known: JsonObject = given if isinstance(given, dict) else {"schema": given}
+    address = known.get("schema")
+    return address if isinstance(address, str) else None, known.get(
+        "failOnValidationErrors", True
+    ) is not False
 
 
 def rpc_parts(operation: str) -> tuple[str, str, str]:

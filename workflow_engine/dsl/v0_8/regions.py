@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from workflow_engine.graph.model import GoTo, Region, State, transitions_of
-from workflow_engine.values import JsonObject
+from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
+
+
+def undoing(lowering: WorkflowLowering, states: list[JsonObject]) -> list[JsonObject]:
+    """*states*, those marked as compensation states to which only ``onErrors`` of such states lead.
+
+    They need the mark, by the specification; SonataFlow runs them without it.
+    """
+    others: set[str] = {str(lowering.data.get("start"))}
+    handlers: set[str] = set()
+    for state in states:
+        for name, of_error in _targets(state):
+            (handlers if of_error and state.get("usedForCompensation") else others).add(name)
+    found = []
+    for number, state in enumerate(states):
+        name = str(state.get("name"))
+        if number and name in handlers - others and not state.get("usedForCompensation"):
+            message = f"{name!r} needs `usedForCompensation: true`: only compensation states lead to it"
+            lowering.warning("earlier-form", message, f"/states/{number}")
+            state = {**state, "usedForCompensation": True}
+        found.append(state)
+    return found
+
+
+def _targets(value: Json, *, of_error: bool = False) -> Iterator[tuple[str, bool]]:
+    """Every state that *value* leads to, and whether that is by ``onErrors``."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _targets(item, of_error=of_error)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key in {"transition", "nextState", "compensatedBy"} and isinstance(item, str):
+                yield item, of_error
+            elif key not in {"data", "metadata", "arguments"}:
+                yield from _targets(item, of_error=of_error or key == "onErrors")
 
 
 def compensated(lowering: WorkflowLowering, body: JsonObject, at: str) -> bool:

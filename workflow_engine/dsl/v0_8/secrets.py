@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl.v0_8.sonataflow import is_sonataflow
 from workflow_engine.dsl.v0_8.variables import SECRETS
 from workflow_engine.expressions import ExpressionError, members
 from workflow_engine.graph.model import Operation
@@ -44,5 +45,9 @@ def check(lowering: ExpressionLowering, value: Json, at: str) -> None:
             what = "`$SECRETS` without the name of a secret after it (`$SECRETS.name`)"
             lowering.unsupported(what, place)
         elif name not in known and not isinstance(listed, str):
+            if listed is None and is_sonataflow(lowering.data):
+                message = f"a secret is listed in `secrets`; {name!r} is read though the document lists none"
+                lowering.warning("earlier-form", message, place)
+                continue
             hint = "; list it in `secrets`"
             lowering.unknown("unknown-secret", "secret", name, known, place, hint=hint)

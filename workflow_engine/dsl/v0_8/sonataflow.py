@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
 from workflow_engine.dsl.v0_8 import custom
+from workflow_engine.dsl.v0_8.variables import mentions
 from workflow_engine.expressions import ExpressionError, jsonpath, members
 from workflow_engine.values import Json, JsonObject
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from workflow_engine.dsl.v0_8.expression_slots import ExpressionLowering
 
 CODE = "earlier-form"
-MEMBERS = frozenset({"instanceId", "id", "name", "version", "prevActionResult"})
+MEMBERS = frozenset({"instanceId", "id", "name", "version", "prevActionResult", "statusCode", "input"})
 """What ``$WORKFLOW`` has here; its other members are of a request that started a run, or of a Java process."""
 PATH = re.compile(r"\s*(?:\$[A-Za-z_]\w*)?(?:\.[A-Za-z_]\w*)+\s*")
 """A path of jq."""
@@ -40,15 +41,7 @@ def is_sonataflow(data: JsonObject) -> bool:
         known: JsonObject = function if isinstance(function, dict) else {}
         if known.get("type") == "custom" and custom.is_sonataflow(str(known.get("operation", ""))):
             return True
-    return _mentions(data)
-
-
-def _mentions(value: Json) -> bool:
-    if isinstance(value, dict):
-        return any(_mentions(item) for item in value.values())
-    if isinstance(value, list):
-        return any(_mentions(item) for item in value)
-    return isinstance(value, str) and "$WORKFLOW" in value
+    return mentions(data, "$WORKFLOW")
 
 
 def check_members(lowering: ExpressionLowering, value: Json, at: str) -> None:

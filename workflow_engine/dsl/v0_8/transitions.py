@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
 from workflow_engine.dsl.v0_8 import events
+from workflow_engine.errors import fault
 from workflow_engine.graph.model import (
     Action,
+    Case,
     Compensate,
     ContinueAs,
     DataStep,
@@ -19,9 +21,11 @@ from workflow_engine.graph.model import (
     EventFilter,
     Exit,
     GoTo,
+    Raise,
     Restore,
     State,
     Strategy,
+    Switch,
     Transition,
 )
 from workflow_engine.values import Json, JsonObject
@@ -32,6 +36,28 @@ if TYPE_CHECKING:
 CONSTANTS = frozenset({"CONST"})
 KEPT = "/keepActive"
 """The state in which a run waits that has nothing left to do and is kept active."""
+
+
+def checked(lowering: WorkflowLowering, body: JsonObject, at: str, then: Transition) -> Transition:
+    """*then*, or the check before it that ``metadata: {errorMessage: …}`` asks for, which SonataFlow has.
+
+    It is an expression: what it yields is the detail of the error that the run ends with; null is none.
+    """
+    metadata, place = body.get("metadata"), f"{at}/metadata/errorMessage"
+    text = metadata.get("errorMessage") if isinstance(metadata, dict) else None
+    if not isinstance(text, str) or lowering.compensating:
+        return then
+    message = "metadata says nothing of what a run does; `errorMessage` is read as SonataFlow has it"
+    lowering.warning("earlier-form", message, place)
+    program = lowering.in_jq(lowering.unwrapped(text), place)
+    asked = lowering.expression(f"({program}\n) != null", CONSTANTS, place)
+    error = {**fault("runtime", "", status=400).error.to_json(), "detail": f"${{ {program}\n | tostring }}"}
+    raised = f"{place}/raise"
+    lowering.extra[raised] = State(
+        raised, "error message", Raise(lowering.template(error, CONSTANTS, place)), End(), End()
+    )
+    cases = (Case("error", asked, GoTo(raised)), Case("default", None, then))
+    return _between(lowering, place, f"check {body.get('name')}", Switch(cases), then, (), ends=False)
 
 
 def way(lowering: WorkflowLowering, body: JsonObject, at: str) -> Transition:

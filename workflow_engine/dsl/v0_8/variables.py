@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from workflow_engine.values import Json
+
 SECRETS = frozenset({"SECRETS", "SECRET"})
 """The specification's name, and the one that others gave it (decision B40)."""
 CONSTANTS = frozenset({"CONST"})
@@ -9,3 +11,17 @@ WORKFLOW = frozenset({"WORKFLOW"})
 """What SonataFlow tells of a run."""
 RUN = CONSTANTS | SECRETS | WORKFLOW
 """What expressions of a run see; what is kept by the router, and what is known before, sees constants alone."""
+
+
+def mentions(value: Json, text: str) -> bool:
+    """Whether *text*, a variable or a member of one, is anywhere in *value*."""
+    if isinstance(value, dict):
+        return any(mentions(item, text) for item in value.values())
+    if isinstance(value, list):
+        return any(mentions(item, text) for item in value)
+    return isinstance(value, str) and text in value
+
+
+def tells_status(data: Json) -> bool:
+    """Whether the document *data* asks for the HTTP status of the last answer, as SonataFlow tells it."""
+    return mentions(data, "$WORKFLOW.statusCode")

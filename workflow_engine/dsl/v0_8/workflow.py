@@ -9,7 +9,16 @@ from workflow_engine import expressions
 from workflow_engine.dsl import definition_files
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.schema_resources import pinned
-from workflow_engine.dsl.v0_8 import definitions, earlier, errors, regions, schedules, states, transitions
+from workflow_engine.dsl.v0_8 import (
+    definitions,
+    earlier,
+    errors,
+    operations,
+    regions,
+    schedules,
+    states,
+    transitions,
+)
 from workflow_engine.dsl.v0_8.expression_slots import ExpressionLowering
 from workflow_engine.dsl.v0_8.timeouts import state_timeout, workflow_timeout
 from workflow_engine.expressions.schemas import Schema
@@ -45,7 +54,7 @@ class WorkflowLowering(ExpressionLowering):
         self.auth = definitions.named(self, "auth")
         self.errors = definitions.named(self, "errors")
         self.retries = definitions.named(self, "retries")
-        self.states = definitions.objects(self.data.get("states"))
+        self.states = regions.undoing(self, definitions.objects(self.data.get("states")))
         self.broken: set[str] = set()
         self.names: dict[str, str] = {}
         self.ids: dict[str, str] = {}
@@ -88,6 +97,7 @@ class WorkflowLowering(ExpressionLowering):
             interrupt=interrupt,
             before_end=before_end,
             enter=self._enter(),
+            leave=self._leave(),
             trigger=self._trigger(start, lowered),
             schedule=schedules.schedule(self),
             title=str(self.data.get("name") or ""),
@@ -108,17 +118,24 @@ class WorkflowLowering(ExpressionLowering):
         )
         written = self.data.get("dataInputSchema")
         details: JsonObject = written if isinstance(written, dict) else {"schema": written}
-        address = details.get("schema")
-        if not isinstance(address, str) or self.resources is None:
-            return whole
-        try:
-            schema = pinned({}, address, self.resources)
-        except ValueError as error:
-            message = f"this is not a usable JSON Schema: {error}"
-            self.problem("invalid-schema", message, "/dataInputSchema")
-            return whole
+        schema = self._pinned_schema(details.get("schema"), "/dataInputSchema")
         fatal = details.get("failOnValidationErrors", True) is not False
-        return (*whole, Validate(schema, "input", fatal=fatal, given=True))
+        return whole if schema is None else (*whole, Validate(schema, "input", fatal=fatal, given=True))
+
+    def _leave(self) -> tuple[DataStep, ...]:
+        """The output is checked where SonataFlow's extension has a schema for it."""
+        address, fatal = operations.output_schema(self.data)
+        schema = self._pinned_schema(address, "/extensions")
+        return () if schema is None else (Validate(schema, "output", fatal=fatal),)
+
+    def _pinned_schema(self, address: Json, at: str) -> Schema | None:
+        if not isinstance(address, str) or self.resources is None:
+            return None
+        try:
+            return pinned({}, address, self.resources)
+        except ValueError as error:
+            self.problem("invalid-schema", f"this is not a usable JSON Schema: {error}", at)
+        return None
 
     def _name(self) -> WorkflowName:
         key = "id" if "id" in self.data else "key"
@@ -202,7 +219,7 @@ class WorkflowLowering(ExpressionLowering):
     def _state(self, number: int, body: JsonObject) -> State:
         at = f"/states/{number}"
         self.compensating = bool(body.get("usedForCompensation"))
-        following = self.way(body, at)
+        following = transitions.checked(self, body, at, self.way(body, at))
         action = states.action(self, body, at, following)
         filters = body.get("stateDataFilter")
         known: JsonObject = filters if isinstance(filters, dict) else {}
