@@ -6,6 +6,7 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeAlias
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
@@ -92,6 +93,7 @@ class Duration:
     seconds: float = 0.0
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def parse(cls, text: str) -> Duration:
         """Read an ISO 8601 duration such as ``PT1H30M``; `ValueError` says what is wrong with it.
 
@@ -155,7 +157,13 @@ class Duration:
 
 def pointer(*parts: str | int) -> str:
     """An RFC 6901 JSON pointer of *parts*; ``~`` and ``/`` in a name are escaped."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    text = ""
+    for part in parts:
+        name = part if isinstance(part, str) else str(part)
+        if "~" in name or "/" in name:
+            name = name.replace("~", "~0").replace("/", "~1")
+        text += "/" + name
+    return text
 
 
 def resolve_pointer(document: Json, path: str) -> Json:

@@ -19,6 +19,8 @@ from tests.chaos.stack import Chaos, Running, running
 
 PATIENCE = 180.0
 """Seconds within which everything must have come to its end once nothing is killed any more."""
+LONG = 60.0
+"""Seconds after which a run that goes on is named with the progress."""
 SHOWN = 40
 
 
@@ -135,10 +137,11 @@ async def _progress(driver: Driver, chaos: Chaos, began: float, say: Callable[[s
     while True:
         await asyncio.sleep(10)
         done = len(driver.given) - len(driver.under_way)
-        left = f": {' '.join(driver.under_way)}" if len(driver.under_way) < 6 else ""
+        old = [run for run in driver.under_way.values() if time.monotonic() - run.began > LONG]
+        left = f"; longer than {LONG:g} s: {' '.join(run.id for run in old)}" if old else ""
         say(
             f"{time.monotonic() - began:5.0f} s: {chaos.kills.total()}/{chaos.wanted} kills, "
-            f"{done} runs ended, {len(driver.under_way)} under way{left if driver.under_way else ''}"
+            f"{done} runs ended, {len(driver.under_way)} under way{left}"
         )
 
 

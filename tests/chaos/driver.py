@@ -26,6 +26,7 @@ class Given:
     kind: Kind
     input: dict[str, Any]
     found: dict[str, Any] | None = None
+    began: float = field(default_factory=time.monotonic)
     taken: float = 0.0
 
     @property
@@ -70,7 +71,6 @@ class Driver:
             number += 1
 
     async def _run(self, run: Given, random_: random.Random) -> None:
-        began = time.monotonic()
         self.given.append(run)
         self.under_way[run.id] = run
         kind = run.kind
@@ -87,7 +87,7 @@ class Driver:
             while run.found is None or run.found["status"] not in ENDED:
                 run.found = await self.get(f"/v1/runs/{run.id}?wait=20", timeout=40)
                 await asyncio.sleep(0.05)
-        run.taken = time.monotonic() - began
+        run.taken = time.monotonic() - run.began
         del self.under_way[run.id]
 
     async def _publish(self, run: Given, number: int, type: str, value: Any) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,19 +30,18 @@ STUCK = 90.0
 
 
 class Process:
-    """One program of the stack: *ready* while it is, *lives* counts its starts."""
+    """One program of the stack: *ready* while it is; *starting* is how many seconds it last took to be."""
 
     def __init__(self, child: Child, log: RotatingLog) -> None:
         self.child = child
         self.ready = asyncio.Event()
-        self.lives = 0
+        self.starting = 0.0
         self._log = log
         self._running: GuardedProcess | None = None
 
     async def keep(self) -> None:
         """Run it again and again, until cancelled."""
         while True:
-            self.lives += 1
             self._running = await GuardedProcess.start(
                 self.child.command, output=(self._log.write,), env=self.child.env
             )
@@ -58,7 +58,9 @@ class Process:
 
     async def _probe(self) -> None:
         assert callable(self.child.ready)
+        began = time.monotonic()
         await self.child.ready()
+        self.starting = time.monotonic() - began
         self.ready.set()
 
     def kill(self) -> bool:
@@ -77,7 +79,9 @@ class Chaos:
     """Who kills what when: drawn from *seed*, one sequence for each process, so that none depends on the others'.
 
     A process lives for a random time around *life* seconds, counted from when it is ready, or one time in eight from
-    its start. *kills* counts them by the name of the process.
+    its start. On a machine so busy that it takes longer than that to start, it lives as much longer: otherwise there
+    would hardly be a moment when all are there, and nothing to be killed in. *kills* counts them by the name of the
+    process.
     """
 
     seed: int
@@ -91,10 +95,10 @@ class Chaos:
         """Kill *process* again and again, until as many have been killed in all as are *wanted*."""
         random_ = random.Random(f"{self.seed}/{process.child.name}")
         while not self.over.is_set():
-            early, seconds = random_.random() < 0.125, random_.uniform(0.0, 2 * self.life)
+            early, part = random_.random() < 0.125, random_.uniform(0.0, 2.0)
             if not early:
                 await process.ready.wait()
-            await asyncio.sleep(seconds / (4 if early else 1))
+            await asyncio.sleep(part * (self.life / 4 if early else max(self.life, 1.5 * process.starting)))
             if self.over.is_set():
                 return
             was_ready = process.ready.is_set()

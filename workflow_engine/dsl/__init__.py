@@ -22,7 +22,7 @@ def compile(document: Document, resources: Mapping[str, Json] | None = None) -> 
 
     Used qualified, like ``re.compile``. Raises `InvalidDocument` with every problem, in document order.
     """
-    graph, lowering = _lower(document, resources)
+    graph, lowering = _lower(document, resources, warned=False)
     lowering.raise_problems()
     return graph if resources is None else replace(graph, resources=resources)
 
@@ -34,7 +34,7 @@ def check(document: Document, resources: Mapping[str, Json] | None = None) -> li
     """
     from workflow_engine.graph.analysis import analyse
 
-    graph, lowering = _lower(document, resources)
+    graph, lowering = _lower(document, resources, warned=True)
     problems = [*document.warnings, *lowering.problems]
     if not any(problem.severity == "error" for problem in problems):
         problems += [
@@ -46,5 +46,9 @@ def check(document: Document, resources: Mapping[str, Json] | None = None) -> li
     return in_order(problems)
 
 
-def _lower(document: Document, resources: Mapping[str, Json] | None) -> tuple[StateGraph, Lowering]:
-    return lower_v1(document, resources) if document.dialect == "1.0" else lower_v0_8(document, resources)
+def _lower(
+    document: Document, resources: Mapping[str, Json] | None, *, warned: bool
+) -> tuple[StateGraph, Lowering]:
+    if document.dialect == "1.0":
+        return lower_v1(document, resources, warned=warned)
+    return lower_v0_8(document, resources)

@@ -83,7 +83,7 @@ class Lowering:
         if isinstance(text, bool):
             text = "true" if text else "false"
         try:
-            return replace(expressions.expression_slot(str(text), variables=variables), at=pointer)
+            return expressions.expression_slot(str(text), variables=variables).placed(pointer)
         except ExpressionError as error:
             self._expression_problem(error, str(text), pointer)
         return expressions.compile("null", variables=())

@@ -23,7 +23,7 @@ class Limits:
 
     bytes: int = 2**20
     depth: int = 100
-    nodes: int = 100_000
+    nodes: int = 250_000
     characters: int = 2**22
 
 

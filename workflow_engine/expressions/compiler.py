@@ -29,7 +29,7 @@ from workflow_engine.expressions.code import (
     unless_path,
 )
 from workflow_engine.expressions.errors import ExpressionError
-from workflow_engine.expressions.parser import parse
+from workflow_engine.expressions.parser import parse_plain
 from workflow_engine.expressions.prelude import PRELUDE
 from workflow_engine.expressions.purity import REFUSED, unknown_variable
 from workflow_engine.expressions.syntax import Node
@@ -83,29 +83,52 @@ _TRACE: dict[type[Node], CompileTrace] = {
 
 
 class Program:
-    """A compiled expression: its code, the outer names that have slots, in their order, and those it uses."""
+    """A compiled expression: its *code* (see `compiled`), the outer *names* that have slots, in their order, and those
+    that are *used*.
+    """
 
-    __slots__ = ("code", "names", "used")
+    __slots__ = ("_source", "_tree", "code", "names", "used")
 
-    def __init__(self, code: Code, names: tuple[str, ...], used: frozenset[str]) -> None:
+    def __init__(
+        self,
+        source: str,
+        tree: Node | None,
+        names: tuple[str, ...],
+        used: frozenset[str],
+        code: Code | None = None,
+    ) -> None:
+        self._source = source
+        self._tree = tree
         self.code = code
         self.names = names
         self.used = used
 
+    def compiled(self) -> Code:
+        """The code, made when it is first asked for where nothing can be wrong with it any more."""
+        tree = self._tree
+        if tree is not None:
+            compiler = _Compiler(self._source, frozenset(self.names), len(self.names))
+            self.code = compiler.program(tree, self.names)
+            self._tree = None
+        assert self.code is not None
+        return self.code
+
 
 def compile_program(source: str, variables: Collection[str]) -> Program:
-    """Compile *source*; `ExpressionError` where it is not jq, or asks for what no expression may have."""
+    """Compile *source*; `ExpressionError` where it is not jq, or asks for what no expression may have.
+
+    A worker compiles whole documents and walks parts of them, so what is plain becomes code when it is first evaluated.
+    """
     try:
-        tree = parse(source)
+        tree, plain = parse_plain(source)
+        if plain is not None and plain <= frozenset(variables):
+            return Program(source, tree, tuple(sorted(plain)), plain)
         names = tuple(sorted(name for name in variables if f"${name}" in source))  # not all need be used
         compiler = _Compiler(source, frozenset(variables), len(names))
-        scope = Scope({}, {}, {}, FIRST_SLOT)
-        for name in names:
-            scope = scope.with_variable(name, PART)
-        code = compiler.code(tree, scope)
+        code = compiler.program(tree, names)
     except RecursionError:
         raise ExpressionError("the expression is nested too deeply", source) from None
-    return Program(code, names, frozenset(compiler.used))
+    return Program(source, None, names, frozenset(compiler.used), code)
 
 
 class _Compiler:
@@ -116,6 +139,13 @@ class _Compiler:
         self._outer = FIRST_SLOT + outer
         self._nodes = 0
         self._prelude: dict[tuple[str, int], Definition] = {}
+
+    def program(self, tree: Node, names: tuple[str, ...]) -> Code:
+        """The code of a whole program, whose outer variables *names* are in slots in that order."""
+        scope = Scope({}, {}, {}, FIRST_SLOT)
+        for name in names:
+            scope = scope.with_variable(name, PART)
+        return self.code(tree, scope)
 
     def code(self, node: Node, scope: Scope, *, tail: bool = False) -> Code:
         self._nodes += 1

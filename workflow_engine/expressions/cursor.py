@@ -7,14 +7,18 @@ from typing import NoReturn
 
 from workflow_engine.expressions.errors import ExpressionError
 from workflow_engine.expressions.lexer import Token
-from workflow_engine.expressions.syntax import Node
+from workflow_engine.expressions.syntax import Node, Variable
 
 MAX_NESTING = 200
 """How deep filters may be nested inside each other; each level costs a few frames of the stack."""
 
 
 class Cursor:
-    """Goes through *tokens*, the last of which is of kind ``end``; *nesting* counts what is open around them."""
+    """Goes through *tokens*, the last of which is of kind ``end``; *nesting* counts what is open around them.
+
+    *plain* tells of what has been read that nothing in it defines, binds or calls anything, so that the only thing left
+    that can be wrong with it are the names of its *variables*.
+    """
 
     def __init__(self, source: str, tokens: list[Token], nesting: int) -> None:
         self.source = source
@@ -22,6 +26,8 @@ class Cursor:
         self.place = 0
         self.token = tokens[0]
         self.nesting = nesting
+        self.plain = True
+        self.variables: list[Variable] = []
 
     def take(self) -> Token:
         """The token here, leaving it behind."""

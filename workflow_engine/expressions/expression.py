@@ -32,7 +32,7 @@ class Expression:
     @property
     def single(self) -> bool:
         """Whether it has exactly one output, whatever the data; False where that is not known."""
-        return self._program.code.one is not None
+        return self._program.compiled().one is not None
 
     def evaluate(self, value: Json, scope: Mapping[str, Json]) -> Json:
         """Evaluate on *value* as ``.``: no output is null, one is itself, several are an array (A3).
@@ -40,9 +40,10 @@ class Expression:
         `EvaluationError` where the data does not fit, the program calls ``error``, or a limit is met. A
         variable that *scope* does not have is null; ``__now`` in it is what ``now`` gives, in seconds.
         """
-        code = self._program.code
+        program = self._program
+        code = program.code or program.compiled()
         machine = Machine(scope.get("__now", 0))
-        env = (machine, 0, *[scope.get(name) for name in self._program.names])
+        env = (machine, 0, *[scope.get(name) for name in program.names])
         result: Any
         try:
             if code.one is not None:
@@ -60,9 +61,10 @@ class Expression:
 
     def first(self, value: Json, scope: Mapping[str, Json]) -> Json:
         """The first output, or null where there is none; what comes after it is not computed."""
-        code = self._program.code
+        program = self._program
+        code = program.code or program.compiled()
         machine = Machine(scope.get("__now", 0))
-        env = (machine, 0, *[scope.get(name) for name in self._program.names])
+        env = (machine, 0, *[scope.get(name) for name in program.names])
         result: Any = None
         try:
             result = code.one(env, value) if code.one is not None else next(iter(code.many(env, value)), None)
@@ -71,6 +73,10 @@ class Expression:
         except RecursionError:
             raise LimitExceeded("the expression is nested too deeply") from None
         return finite(result) if machine.nonfinite else result  # type: ignore[no-any-return]
+
+    def placed(self, at: str) -> Expression:
+        """The same expression, standing at the pointer *at* of a document."""
+        return Expression(self.source, self.variables, self._program, at=at)
 
     def test(self, value: Json, scope: Mapping[str, Json]) -> bool:
         """Whether the first output is true as jq sees it: neither null nor false (A4)."""

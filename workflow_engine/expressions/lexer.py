@@ -23,6 +23,8 @@ _TOKEN = re.compile(
     r"|(?P<symbol>\?//=?|//=|\|=|\+=|-=|\*=|/=|%=|==|!=|<=|>=|//|\.\.|[.\[\](){}|,:;=<>+\-*/%$?])"
 )
 _PLAIN = re.compile(r'[^"\\]+')
+_FLAT = re.compile(r"[a-zA-Z0-9_ \t\r\n.$,|()+\-*/<>=:;\[\]?%]*\}")
+"""What is always tokens, none of which opens anything that a brace could stand in, up to the first brace."""
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _OPERATORS = {"&": "jq writes `and`", "!": "jq writes `not` behind a |, and `!=`"}
 """What to write for operators of other languages."""
@@ -31,7 +33,7 @@ _HEX = re.compile(r"[0-9a-fA-F]{4}")
 Parts: TypeAlias = "tuple[str | tuple[Token, ...], ...]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Token:
     """One token: *kind* is number, field, name, variable, format, symbol, string or end.
 
@@ -55,6 +57,8 @@ def tokenize(source: str) -> list[Token]:
 
 def closing_brace(source: str, start: int) -> int | None:
     """The offset of the ``}`` that ends the expression starting at *start*, or None where it never ends."""
+    if flat := _FLAT.match(source, start):
+        return flat.end() - 1
     try:
         _, end = _read(source, start, "}", 0)
     except ExpressionError:

@@ -6,7 +6,8 @@ from workflow_engine.expressions import syntax
 from workflow_engine.expressions.syntax import Node
 
 PRECEDENCE: dict[str, int] = {"//": 1, "or": 3, "and": 4, "+": 6, "-": 6, "*": 7, "/": 7, "%": 7}
-PRECEDENCE |= dict.fromkeys(("=", "|=", "+=", "-=", "*=", "/=", "%=", "//="), 2)
+ASSIGNING = ("=", "|=", "+=", "-=", "*=", "/=", "%=", "//=")
+PRECEDENCE |= dict.fromkeys(ASSIGNING, 2)
 PRECEDENCE |= dict.fromkeys(("==", "!=", "<", "<=", ">", ">="), 5)
 """How tightly each binary operator binds; all associate to the left but ``//``."""
 

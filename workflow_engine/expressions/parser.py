@@ -8,7 +8,7 @@ from typing import NoReturn
 from workflow_engine.expressions import syntax
 from workflow_engine.expressions.errors import ExpressionError
 from workflow_engine.expressions.lexer import Token, tokenize
-from workflow_engine.expressions.operators import NOT_CHAINED, PRECEDENCE, number, operation
+from workflow_engine.expressions.operators import ASSIGNING, NOT_CHAINED, PRECEDENCE, number, operation
 from workflow_engine.expressions.patterns import Patterns
 from workflow_engine.expressions.purity import REFUSED
 from workflow_engine.expressions.syntax import Node
@@ -25,6 +25,13 @@ _CONSTANTS = {"true": True, "false": False, "null": None}
 def parse(source: str) -> Node:
     """The syntax tree of *source*; `ExpressionError` says what is wrong, and where."""
     return _Parser(source, tokenize(source), 0).program()
+
+
+def parse_plain(source: str) -> tuple[Node, frozenset[str] | None]:
+    """The syntax tree of *source*, and the variables in it if it is plain (see `Cursor`), else None."""
+    parser = _Parser(source, tokenize(source), 0)
+    tree = parser.program()
+    return tree, frozenset(variable.name for variable in parser.variables) if parser.plain else None
 
 
 class _Parser(Patterns):
@@ -60,6 +67,7 @@ class _Parser(Patterns):
         return last
 
     def _definition(self) -> Node:
+        self.plain = False
         position = self.take().position
         if self.token.kind != "name" or self.token.text in _KEYWORDS:
             self.fail("the name of a function is expected here")
@@ -80,6 +88,7 @@ class _Parser(Patterns):
         return syntax.Define(position, syntax.Function(name, tuple(parameters), body), self.query())
 
     def _label(self) -> Node:
+        self.plain = False
         position = self.take().position
         name = self.expect_variable()
         self.expect("|")
@@ -127,6 +136,7 @@ class _Parser(Patterns):
             right = self._expression(level if operator == "//" else level + 1)
             if level in NOT_CHAINED and PRECEDENCE.get(self.token.text) == level:
                 self.fail(f"{operator!r} cannot be chained; use parentheses")
+            self.plain = self.plain and operator not in ASSIGNING
             left = operation(position, operator, left, right)
         return left
 
@@ -188,6 +198,7 @@ class _Parser(Patterns):
         if token.kind == "string":
             return self.string("text")
         if token.kind == "format":
+            self.plain = False
             self.take()
             if self.token.kind == "string":
                 return self.string(token.text)
@@ -205,7 +216,9 @@ class _Parser(Patterns):
         token = self.take()
         if "$" + token.text in REFUSED:
             self._refuse("$" + token.text, token.position)
-        return syntax.Variable(token.position, token.text)
+        variable = syntax.Variable(token.position, token.text)
+        self.variables.append(variable)
+        return variable
 
     def _symbol(self) -> Node:
         token = self.token
@@ -220,6 +233,7 @@ class _Parser(Patterns):
                 self.fail('a field with an unusual name is written .["name"]')
             return syntax.Identity(position)
         if token.text == "..":
+            self.plain = False
             self.take()
             return syntax.Call(position, "recurse", ())
         if token.text == "-":
@@ -256,6 +270,7 @@ class _Parser(Patterns):
         if name in {"reduce", "foreach"}:
             return self._fold()
         if name == "break":
+            self.plain = False
             self.take()
             return syntax.Break(position, self.expect_variable())
         if name in _KEYWORDS:
@@ -263,6 +278,7 @@ class _Parser(Patterns):
         self.take()
         if name in _CONSTANTS:
             return syntax.Literal(position, _CONSTANTS[name])
+        self.plain = False
         arguments: list[Node] = []
         if self.accept("("):
             arguments.append(self.query())
@@ -310,6 +326,8 @@ class _Parser(Patterns):
             else:
                 inner = _Parser(self.source, list(part), self.nesting)
                 parts.append(inner.program())
+                self.plain = self.plain and inner.plain
+                self.variables += inner.variables
         if all(isinstance(part, str) for part in parts):
             return syntax.Literal(token.position, "".join(str(part) for part in parts))
         return syntax.Text(token.position, format, tuple(parts))
@@ -338,6 +356,7 @@ class _Parser(Patterns):
             key = syntax.Literal(here, token.text)
         elif token.kind in {"string", "format"}:
             if token.kind == "format":
+                self.plain = False
                 self.take()
             if self.token.kind != "string":
                 self.fail("a string is expected here")

@@ -23,6 +23,7 @@ class Patterns(Cursor):
 
     def patterns(self) -> tuple[Pattern, ...]:
         """The patterns after ``as``, which ``?//`` separates."""
+        self.plain = False
         patterns = [self._pattern(0)]
         while self.accept("?//"):
             patterns.append(self._pattern(0))

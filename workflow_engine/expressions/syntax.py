@@ -1,4 +1,8 @@
-"""The syntax tree of jq: what the parser makes and the compiler reads. Every node knows its place."""
+"""The syntax tree of jq: what the parser makes and the compiler reads. Every node knows its place.
+
+No node is ever changed. They are not frozen all the same, for that triples what it costs to make one, and a document
+has thousands.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +13,26 @@ from typing import Any, TypeAlias
 from workflow_engine.values import Json
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Node:
     """A filter. *position* is the 0-based offset of its first (or, for an operator, its own) character."""
 
     position: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Identity(Node):
     """``.``."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Literal(Node):
     """A number, a string without interpolation, ``true``, ``false``, ``null``, ``[]`` or ``{}``."""
 
     value: Json
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Text(Node):
     """A string with interpolated filters; *format* is the name after ``@``, which renders each of them."""
 
@@ -36,21 +40,21 @@ class Text(Node):
     parts: tuple[str | Node, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Format(Node):
     """``@base64`` alone."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Variable(Node):
     """``$name``."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Index(Node):
     """``target[key]``, and ``target.key`` with a literal key; *key* sees the input of the whole term.
 
@@ -62,7 +66,7 @@ class Index(Node):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Slice(Node):
     """``target[start:stop]``."""
 
@@ -72,7 +76,7 @@ class Slice(Node):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Iterate(Node):
     """``target[]``."""
 
@@ -80,28 +84,28 @@ class Iterate(Node):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Array(Node):
     """``[ body ]``."""
 
     body: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Object(Node):
     """``{ key: value, … }``."""
 
     entries: tuple[tuple[Node, Node], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Negate(Node):
     """``-operand``."""
 
     operand: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Pipe(Node):
     """``left | right``."""
 
@@ -109,7 +113,7 @@ class Pipe(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Comma(Node):
     """``left, right``."""
 
@@ -117,7 +121,7 @@ class Comma(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Binary(Node):
     """Arithmetic (``+ - * / %``) and comparison (``== != < <= > >=``)."""
 
@@ -126,7 +130,7 @@ class Binary(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Logic(Node):
     """``and`` and ``or``, which look at the right side only where the left does not decide."""
 
@@ -135,7 +139,7 @@ class Logic(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Alternative(Node):
     """``left // right``."""
 
@@ -143,7 +147,7 @@ class Alternative(Node):
     right: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Assign(Node):
     """``paths = value``, ``|=`` and the arithmetic updates; *operator* is the token."""
 
@@ -152,7 +156,7 @@ class Assign(Node):
     value: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class If(Node):
     """``if … then … else … end``; *otherwise* is None for ``.``."""
 
@@ -161,7 +165,7 @@ class If(Node):
     otherwise: Node | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Try(Node):
     """``try body catch handler`` and ``body?``; *handler* is None for ``empty``."""
 
@@ -169,7 +173,7 @@ class Try(Node):
     handler: Node | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Reduce(Node):
     """``reduce source as $x (start; update)``."""
 
@@ -179,7 +183,7 @@ class Reduce(Node):
     update: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Foreach(Node):
     """``foreach source as $x (start; update; extract)``; *extract* is None for ``.``."""
 
@@ -190,7 +194,7 @@ class Foreach(Node):
     extract: Node | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Bind(Node):
     """``source as pattern ?// pattern | body``."""
 
@@ -199,7 +203,7 @@ class Bind(Node):
     body: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Label(Node):
     """``label $name | body``."""
 
@@ -207,14 +211,14 @@ class Label(Node):
     body: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Break(Node):
     """``break $name``."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Call(Node):
     """``name(argument; …)``."""
 
@@ -222,7 +226,7 @@ class Call(Node):
     arguments: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Function:
     """``def name(parameters): body;``; a parameter that is a value keeps its ``$``."""
 
@@ -231,7 +235,7 @@ class Function:
     body: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Define(Node):
     """A definition, and the filter that may use it."""
 
@@ -239,21 +243,21 @@ class Define(Node):
     body: Node
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class BindName:
     """``$name``."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class BindArray:
     """``[pattern, …]``."""
 
     items: tuple[Pattern, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class BindObject:
     """``{key: pattern, $name, $name: pattern, …}``: the key, the name that it binds itself, the pattern."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from workflow_engine.dsl.policies import SECRETS
 from workflow_engine.graph.model import Exit, Transition
@@ -40,7 +41,7 @@ class Scope:
         return replace(self, lexical=self.lexical | set(names))
 
     def variables(self, base: frozenset[str]) -> frozenset[str]:
-        return base | self.lexical
+        return base | self.lexical if self.lexical else base
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Task:
 
     def at(self, *parts: str | int) -> str:
         """The pointer of a part of the task."""
-        return self.id + pointer(*parts)
+        return self.id + _suffix(*parts)
 
     def part(self, *keys: str) -> Json:
         """The value at *keys* in the body, or None where there is nothing."""
@@ -78,3 +79,9 @@ class Task:
     def variables(self) -> frozenset[str]:
         """What an expression in the task's definition may use."""
         return self.scope.variables(TASK)
+
+
+@lru_cache(maxsize=1024)
+def _suffix(*parts: str | int) -> str:
+    """`pointer`, remembered: the same few are asked for of every task."""
+    return pointer(*parts)

@@ -222,11 +222,17 @@ LOWERINGS: dict[str, Callable[[WorkflowLowering, Task], Action]] = {
 }
 
 
+_KEYWORDS = ("for", "try", "listen", *LOWERINGS)
+
+
 def keyword(body: JsonObject) -> str:
     """What kind of task *body* is; a ``for`` has a ``do`` beside it, so it is looked for first."""
-    return next(word for word in ("for", "try", "listen", *LOWERINGS) if word in body)
+    for word in _KEYWORDS:
+        if word in body:
+            return word
+    raise AssertionError("the schema lets no task without a keyword through")
 
 
 def action(lowering: WorkflowLowering, task: Task) -> Action:
-    """What *task* does, by its keyword: the schema lets no task without one through."""
+    """What *task* does, by its keyword."""
     return LOWERINGS[keyword(task.body)](lowering, task)

@@ -43,9 +43,14 @@ from workflow_engine.values import Json, JsonObject, pointer
 class WorkflowLowering(Lowering):
     """A DSL 1.0 document on its way to a graph."""
 
-    def __init__(self, document: Document, resources: Mapping[str, Json] | None = None) -> None:
-        """*resources* are what is pinned; None: nothing has been fetched yet."""
+    def __init__(
+        self, document: Document, resources: Mapping[str, Json] | None = None, *, warned: bool = True
+    ) -> None:
+        """*resources* are what is pinned; None: nothing has been fetched yet. *warned*: whether anybody looks at
+        warnings about what its expressions say, which cost as much as all the rest.
+        """
         super().__init__(document)
+        self.warned = warned
         self.resources = resources
         evaluate = self.data.get("evaluate")
         self.loose = isinstance(evaluate, dict) and evaluate.get("mode") == "loose"
@@ -203,7 +208,8 @@ class WorkflowLowering(Lowering):
 
     def expression(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
         compiled = super().expression(text, variables, pointer)
-        lints.condition(self, compiled.source, pointer)
+        if self.warned:
+            lints.condition(self, compiled.source, pointer)
         if compiled.variables & SECRETS:
             secrets.check(self, f"${{{compiled.source}}}", pointer)
         return compiled
@@ -211,11 +217,12 @@ class WorkflowLowering(Lowering):
     def prepared(self, value: Json, variables: Collection[str], pointer: str) -> Json:
         if self.loose:
             return loose.loosened(value, variables)
-        lints.value(self, value, pointer)
+        if self.warned:
+            lints.value(self, value, pointer)
         return value
 
     def slot(self, value: Json, variables: Collection[str], pointer: str) -> Expression | Template:
-        if isinstance(value, str):
+        if self.warned and isinstance(value, str):
             lints.expression(self, value, pointer)
         return super().slot(value, variables, pointer)
 
@@ -290,8 +297,8 @@ class WorkflowLowering(Lowering):
 
 
 def lower(
-    document: Document, resources: Mapping[str, Json] | None = None
+    document: Document, resources: Mapping[str, Json] | None = None, *, warned: bool = True
 ) -> tuple[StateGraph, WorkflowLowering]:
     """The graph of *document* with what is pinned for it, and the lowering with the problems it found."""
-    lowering = WorkflowLowering(document, resources)
+    lowering = WorkflowLowering(document, resources, warned=warned)
     return lowering.lower(), lowering
