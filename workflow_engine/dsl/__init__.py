@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -49,6 +50,13 @@ def check(document: Document, resources: Mapping[str, Json] | None = None) -> li
 def _lower(
     document: Document, resources: Mapping[str, Json] | None, *, warned: bool
 ) -> tuple[StateGraph, Lowering]:
-    if document.dialect == "1.0":
-        return lower_v1(document, resources, warned=warned)
-    return lower_v0_8(document, resources)
+    # All that is made here stays, so looking through it for garbage again and again only takes time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        if document.dialect == "1.0":
+            return lower_v1(document, resources, warned=warned)
+        return lower_v0_8(document, resources)
+    finally:
+        if collecting:
+            gc.enable()

@@ -7,7 +7,6 @@ Temporal UI, compressed beyond that. A worker keeps what it compiled by digest.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import zlib
@@ -145,14 +144,7 @@ def retimed(bundle: Bundle, timeout: Json) -> Bundle:
 def _graph(digest: str, data: bytes) -> StateGraph:
     bundle = Bundle(digest, data)
     document, resources = bundle.open()
-    # All that is made here stays, so looking through it for garbage again and again only takes time.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        graph = dsl.compile(document, resources)
-    finally:
-        if collecting:
-            gc.enable()
+    graph = dsl.compile(document, resources)
     return graph if bundle.express is None else replace(graph, express=bundle.express)
 
 

@@ -14,17 +14,22 @@ MAX_SOURCE = 65_536
 _MAX_NESTING = 64
 
 _TOKEN = re.compile(
-    r"(?P<space>(?:[ \t\r\n]+|\#[^\n]*)+)"
-    r"|(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+    r"(?:[ \t\r\n]++|\#[^\n]*+)*+(?:"
+    r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r"|(?P<field>\.[a-zA-Z_][a-zA-Z0-9_]*)"
     r"|(?P<name>(?:[a-zA-Z_][a-zA-Z0-9_]*::)*[a-zA-Z_][a-zA-Z0-9_]*)"
     r"|(?P<variable>\$(?:[a-zA-Z_][a-zA-Z0-9_]*::)*[a-zA-Z_][a-zA-Z0-9_]*)"
     r"|(?P<format>@[a-zA-Z0-9_]+)"
     r"|(?P<symbol>\?//=?|//=|\|=|\+=|-=|\*=|/=|%=|==|!=|<=|>=|//|\.\.|[.\[\](){}|,:;=<>+\-*/%$?])"
+    r"|(?P<quote>\")"
+    r"|(?P<end>\Z)"
+    r")"
 )
+_SKIPPED = re.compile(r"(?:[ \t\r\n]++|\#[^\n]*+)*+")
 _PLAIN = re.compile(r'[^"\\]+')
-_FLAT = re.compile(r"[a-zA-Z0-9_ \t\r\n.$,|()+\-*/<>=:;\[\]?%]*\}")
-"""What is always tokens, none of which opens anything that a brace could stand in, up to the first brace."""
+_INSIDE = r"[a-zA-Z0-9_ \t\r\n.$,|()+\-*/<>=:;\[\]?%]++|\"[^\"\\]*+\""
+_FLAT = re.compile(rf"(?:{_INSIDE}|\{{(?:{_INSIDE})*+\}})*+\}}")
+"""What is always tokens, with objects that are not nested, up to the brace that ends it: most expressions are so."""
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _OPERATORS = {"&": "jq writes `and`", "!": "jq writes `not` behind a |, and `!=`"}
 """What to write for operators of other languages."""
@@ -87,32 +92,42 @@ def _read(source: str, at: int, closer: str, nesting: int) -> tuple[list[Token],
     opener = {")": "(", "}": "{", "": ""}[closer]
     depth = 0
     end = len(source)
-    while at < end:
-        if source[at] == '"':
-            token, at = _string(source, at, nesting)
+    next_token = _TOKEN.match
+    while True:
+        match = next_token(source, at)
+        if match is None:
+            skipped = _SKIPPED.match(source, at)
+            at = skipped.end() if skipped is not None else at
+            raise ExpressionError(_unexpected(source[at]), source, at)
+        kind = match.lastgroup or ""
+        text = match[kind]
+        at = match.end()
+        position = at - len(text)
+        if kind == "symbol":
+            if text == closer:
+                if depth == 0:
+                    tokens.append(Token("end", "", position))
+                    return tokens, position
+                depth -= 1
+            elif text == opener:
+                depth += 1
+        elif kind in _MARKED:
+            text = text[1:]
+        elif kind == "quote":
+            token, at = _string(source, position, nesting)
             tokens.append(token)
             continue
-        match = _TOKEN.match(source, at)
-        if match is None:
-            raise ExpressionError(_unexpected(source[at]), source, at)
-        kind, text = match.lastgroup or "", match[0]
-        if kind == "symbol" and closer:
-            if text == opener:
-                depth += 1
-            elif text == closer:
-                if depth == 0:
-                    tokens.append(Token("end", "", at))
-                    return tokens, at
-                depth -= 1
-        if kind in {"field", "variable", "format"}:
-            text = text[1:]
-        if kind != "space":
-            tokens.append(Token(kind, text, at))
-        at = match.end()
+        elif kind == "end":
+            break
+        tokens.append(Token(kind, text, position))
     if closer:
         raise ExpressionError(f"a {closer!r} is missing", source, end)
     tokens.append(Token("end", "", end))
     return tokens, end
+
+
+_MARKED = frozenset({"field", "variable", "format"})
+"""Kinds of tokens whose first character tells what they are, and is not a part of their text."""
 
 
 def _unexpected(character: str) -> str:
