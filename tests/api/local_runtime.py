@@ -9,16 +9,27 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import sys
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from workflow_engine.dsl.bundle import Bundle
-from workflow_engine.engine.runtime import ENDED, RunDescription, RunPage, RunQuery, Start, StateDescription
+from workflow_engine.engine.runtime import (
+    ENDED,
+    Retry,
+    RunDescription,
+    RunPage,
+    RunQuery,
+    Start,
+    StateDescription,
+)
 from workflow_engine.errors import Conflict, Fault, NotFound, Rejected
 from workflow_engine.events.router import Router
 from workflow_engine.interpreter.effects import Arrival, Listener, Place, SubRun
 from workflow_engine.interpreter.lifecycle import status_of
+from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish, edited, gone_on, hold, standing
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.local import LocalRun
 from workflow_engine.values import Json, JsonObject
@@ -86,6 +97,28 @@ class LocalRuntime:
     async def resume(self, run_id: str) -> None:
         self._alive(run_id, "resume").going.set()
 
+    async def standing(self, run_id: str) -> Sequence[Standing]:
+        live = self._run(run_id)
+        return standing(live.graph, live.run.position())
+
+    async def retry(self, run_id: str, retry: Retry) -> None:
+        live = self._run(run_id)
+        if not live.task.done():
+            raise Rejected("run-not-ended", f"the run {run_id!r} has not ended", status=409)
+        if live.status == "completed":
+            raise Rejected("run-completed", f"the run {run_id!r} is completed", status=409)
+        start = live.start if retry.bundle is None else replace(live.start, bundle=retry.bundle)
+        if retry.input is not ABSENT:
+            start = replace(start, input=retry.input)
+        position = gone_on(start.bundle.graph(), live.run.position(), retry.wish, datetime.now(UTC))
+        self._runs[run_id] = _Live(self, replace(start, position=position))
+
+    async def edit(self, run_id: str, wish: Wish) -> None:
+        live = self._alive(run_id, "edit")
+        if live.going.is_set():
+            raise Rejected("run-not-suspended", "the run is not suspended; suspend it first", status=409)
+        edited(hold(live.run.root, wish.state), wish)
+
     def _alive(self, run_id: str, command: str) -> _Live:
         live = self._run(run_id)
         if live.task.done():
@@ -134,7 +167,7 @@ class _Live(LocalRun):
         self.inboxes: defaultdict[str, _Inbox] = defaultdict(_Inbox)
         self.cancelling, self.going = asyncio.Event(), asyncio.Event()
         self.going.set()
-        self.run = Run(self.graph, start.input, self, seeds=start.seeds)
+        self.run = Run(self.graph, start.input, self, seeds=start.seeds, position=start.position)
         self.task = asyncio.create_task(self._drive())
         self.task.add_done_callback(self._ended)
 
@@ -146,7 +179,8 @@ class _Live(LocalRun):
         try:
             return await self.scheduler.drive(whole())
         finally:
-            await self.runtime.router.forget_run(self.run_id)
+            keep = isinstance(sys.exception(), Fault)
+            await self.runtime.router.forget_run(self.run_id, keep=keep)
 
     async def _cancel(self) -> None:
         await self.scheduler.real(self.cancelling.wait())

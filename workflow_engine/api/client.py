@@ -172,6 +172,22 @@ class HttpApi:
             "POST", _path("runs", run_id, command), query=_present(reason=reason or None)
         )
 
+    async def retry(self, run_id: str, wish: JsonObject | None = None) -> JsonObject:
+        """Let a run go on that has ended: *wish* may have ``state, data, context, input, version, new_keys``."""
+        return await self._object("POST", _path("runs", run_id, "retry"), body=_dumps(wish or {}))
+
+    async def skip(self, run_id: str, wish: JsonObject | None = None) -> JsonObject:
+        """Leave out the state that failed, or before which a suspended run is held: ``state, output, context``."""
+        return await self._object("POST", _path("runs", run_id, "skip"), body=_dumps(wish or {}))
+
+    async def edit(self, run_id: str, wish: JsonObject) -> JsonObject:
+        """Change a suspended run: ``state, data, context``."""
+        return await self._object("POST", _path("runs", run_id, "edit"), body=_dumps(wish))
+
+    async def standing(self, run_id: str) -> list[JsonObject]:
+        """The states at which a run stands, or stood: ``{id, name, failed, data, context}``."""
+        return _objects(await self._object("GET", _path("runs", run_id, "standing")), "states")
+
     # --- schedules ----------------------------------------------------------------------------------------
 
     async def schedules(self) -> list[JsonObject]:
@@ -280,9 +296,10 @@ class HttpApi:
         query = _present(listen_id=listen_id, used=None if used is None else str(used))
         await self._connection.request("DELETE", _path("listeners", run_id), query=query)
 
-    async def forget_run(self, run_id: str) -> None:
-        """The run has ended; nothing of it needs to be remembered."""
-        await self._connection.request("DELETE", _path("listeners", run_id))
+    async def forget_run(self, run_id: str, *, keep: bool = False) -> None:
+        """The run has ended; nothing of it needs to be remembered, but which events it took if *keep*."""
+        query = _present(keep="true" if keep else None)
+        await self._connection.request("DELETE", _path("listeners", run_id), query=query)
 
     async def ready(self) -> JsonObject:
         """Which parts of the system work; `Unavailable` unless all do."""

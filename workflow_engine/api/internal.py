@@ -62,10 +62,13 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
         used: Annotated[
             int | None, Query(ge=0, description="Events from this one on are free for others of the run")
         ] = None,
+        keep: Annotated[
+            bool, Query(description="Remember which events the run took: it may be retried")
+        ] = False,
     ) -> Response:
         """Deliver no more to a listener; or forget the run, because it has ended."""
         if listen_id is None:
-            await router.forget_run(run_id)
+            await router.forget_run(run_id, keep=keep)
         else:
             await router.unlisten(run_id, listen_id, used=used)
         return Response(status_code=204)

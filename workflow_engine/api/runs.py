@@ -119,20 +119,6 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         """A run as it is now, or once it has ended; whichever comes first."""
         return JsonAnswer((await _described(request, engine, run_id, wait)).to_json())
 
-    @routes.post("/runs/{run_id:path}/{command}", status_code=202, response_model=RunModel)
-    async def control(
-        run_id: RunId,
-        command: str,
-        reason: Annotated[str, Query(max_length=1000, description="For who looks at the run later")] = "",
-    ) -> Response:
-        """Do `cancel`, `terminate`, `suspend` or `resume` to a run.
-
-        `cancel` lets the run end where it is; `terminate` ends it at once. Both leave an ended run as it
-        is. `suspend` stops it before its next state, until `resume`; both are refused once it has ended.
-        """
-        await engine.control(run_id, command, reason)
-        return JsonAnswer((await engine.describe(run_id)).to_json(), 202)
-
     return routes
 
 

@@ -153,6 +153,17 @@ class ParkedModel(BaseModel):
     trace: str = Field(description="Where in the engine")
 
 
+class RunAttemptModel(BaseModel):
+    """An attempt of a run that was retried after it."""
+
+    execution: str = Field(description="Temporal's id of it")
+    status: str = Field(description="How it ended: faulted or cancelled")
+    error: FaultModel | None
+    started_at: str | None = Field(description=_TIME)
+    ended_at: str | None = Field(description=_TIME)
+    then: str = Field(description="What was done about it", examples=["retry", "skip"])
+
+
 class RunModel(BaseModel):
     """A run as it is now."""
 
@@ -168,6 +179,9 @@ class RunModel(BaseModel):
     temporal_url: str | None = Field(description="The run in the Temporal UI")
     remark: str | None = Field(None, description="What could not be found out, such as where it is, and why")
     parked: ParkedModel | None = Field(None, description="Only a run that a bug of the engine holds up")
+    attempts: list[RunAttemptModel] = Field(
+        default=[], description="Those before this one, oldest first: how each ended, and what was done then"
+    )
 
 
 class RunsModel(BaseModel):

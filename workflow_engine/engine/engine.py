@@ -19,7 +19,7 @@ from workflow_engine.dsl.needs import Need
 from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.processes import refused
 from workflow_engine.engine.queues import Queues
-from workflow_engine.engine.runtime import RunDescription, RunPage, RunQuery, Runtime, Start
+from workflow_engine.engine.runtime import Retry, RunDescription, RunPage, RunQuery, Runtime, Start
 from workflow_engine.engine.schedules import ScheduleDescription
 from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.store import Definition, DefinitionStore
@@ -29,6 +29,7 @@ from workflow_engine.filters import read
 from workflow_engine.graph.model import StateGraph, Trigger
 from workflow_engine.interpreter.lifecycle import correlation_keys
 from workflow_engine.interpreter.listening import triggering
+from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish
 from workflow_engine.values import Json, JsonObject
 
 Resolve = Callable[[Need], Awaitable[Json]]
@@ -309,6 +310,33 @@ class Engine:
         """How many runs a bug of the engine holds up."""
         return await self._runtime.parked()
 
+    async def standing(self, run_id: str) -> Sequence[Standing]:
+        """Where a run stands, or stood when it ended, with its data."""
+        return await self._runtime.standing(run_id)
+
+    async def retry(
+        self, run_id: str, wish: Wish, *, input: Json = ABSENT, version: str | None = None
+    ) -> None:
+        """Let a run go on that has ended: with another *input*, or *version* of its workflow, if they are given."""
+        bundle: Bundle | None = None
+        if version is not None:
+            name = (await self._runtime.describe(run_id)).workflow
+            if name is None:
+                raise Conflict(f"of which workflow {run_id!r} is a run is not known")
+            bundle = (await self.definition(name.namespace, name.name, version)).bundle
+        await self._runtime.retry(run_id, Retry(wish, input, bundle))
+
+    async def skip(self, run_id: str, wish: Wish) -> None:
+        """Let a run leave out a state: the one that failed, or before which it is held, being suspended."""
+        if (await self._runtime.describe(run_id)).ended:
+            await self._runtime.retry(run_id, Retry(wish, what="skip"))
+        else:
+            await self._runtime.edit(run_id, wish)
+
+    async def edit(self, run_id: str, wish: Wish) -> None:
+        """Change the data of a suspended run before its next state."""
+        await self._runtime.edit(run_id, wish)
+
     async def control(self, run_id: str, command: str, reason: str = "") -> None:
         """Do *command* (cancel, terminate, suspend, resume) to a run."""
         match command:
@@ -321,7 +349,9 @@ class Engine:
             case "resume":
                 await self._runtime.resume(run_id)
             case _:
-                raise NotFound("command", command, "use cancel, terminate, suspend or resume")
+                raise NotFound(
+                    "command", command, "use cancel, terminate, suspend, resume, retry, skip or edit"
+                )
 
 
 def correlation_of(trigger: Trigger, events: Sequence[JsonObject]) -> str:

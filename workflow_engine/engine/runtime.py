@@ -9,6 +9,7 @@ from typing import Protocol
 
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.graph.model import WorkflowName
+from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 STATUSES = ("pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed")
@@ -37,6 +38,19 @@ class Start:
     again: bool = False
     since: datetime | None = None
     position: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How a run that has ended is to go on: *bundle* is another version to go on with, *input* another input.
+
+    *what* says in a word what was asked for: retry or skip.
+    """
+
+    wish: Wish = Wish()
+    input: Json = ABSENT
+    bundle: Bundle | None = None
+    what: str = "retry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,7 @@ class Parked:
 class RunDescription:
     """A run as it is now. *error* is RFC 9457 data when it is faulted; *workflow* may be unknown.
 
+    *attempts* are those before this one, oldest first: ``{execution, status, error, started_at, ended_at, then}``.
     *remark* says in words what could not be found out, and why: such as where it is, when no worker answers.
     *parked*: it is running, but a bug of the engine keeps it where it is.
     """
@@ -97,6 +112,7 @@ class RunDescription:
     temporal_url: str | None = None
     remark: str | None = None
     parked: Parked | None = None
+    attempts: Sequence[JsonObject] = field(default_factory=tuple)
 
     @property
     def ended(self) -> bool:
@@ -129,6 +145,7 @@ class RunDescription:
             "temporal_url": self.temporal_url,
             "remark": self.remark,
             "parked": None if self.parked is None else self.parked.to_json(),
+            "attempts": list(self.attempts),
         }
 
 
@@ -182,6 +199,15 @@ class Runtime(Protocol):
 
     async def resume(self, run_id: str) -> None:
         """Let a suspended run go on; `Conflict` when it has ended."""
+
+    async def standing(self, run_id: str) -> Sequence[Standing]:
+        """Where the run stands, or stood when it ended, with its data; empty before its first state."""
+
+    async def retry(self, run_id: str, retry: Retry) -> None:
+        """Let a run go on that has ended without being completed, under its id; `Rejected` says why it cannot."""
+
+    async def edit(self, run_id: str, wish: Wish) -> None:
+        """Change a suspended run before its next state; `Rejected` says why it cannot, `Conflict` if it has ended."""
 
     async def deliver(self, run_id: str, listen_id: str, message: JsonObject) -> bool:
         """Give the run an event for one of its listeners; False when the run is over."""

@@ -36,5 +36,5 @@ class Events(Protocol):
     async def unlisten(self, run_id: str, listen_id: str, *, used: int | None = None) -> None:
         """Stop that. Events with ``seq >= used`` are free for later listeners of the run."""
 
-    async def forget_run(self, run_id: str) -> None:
-        """The run has ended: remove all that is kept for it."""
+    async def forget_run(self, run_id: str, *, keep: bool = False) -> None:
+        """The run has ended: remove all that is kept for it, but which events it took if *keep*."""

@@ -279,11 +279,14 @@ class Router:
         if dispatcher is not None:
             await dispatcher.waiters.unlisten(run_id, listen_id, used, self._deliverer.settled)
 
-    async def forget_run(self, run_id: str) -> None:
-        """The run has ended: remove its listeners, what it took, and its deliveries. Twice is fine."""
+    async def forget_run(self, run_id: str, *, keep: bool = False) -> None:
+        """The run has ended: remove its listeners, what it took, and its deliveries. Twice is fine.
+
+        With *keep* which events it took is remembered for as long as they are there: a retried run gets others.
+        """
         for dispatcher in list(self._dispatchers.values()):
             if dispatcher.waiters.has_run(run_id):
-                await dispatcher.waiters.forget(run_id)
+                await dispatcher.waiters.forget(run_id, keep=keep)
         await self._store.discard(f"run:{run_id}")
 
     def listeners(self) -> list[JsonObject]:
@@ -308,7 +311,7 @@ class Router:
 
     async def gone(self, delivery: Delivery) -> None:
         if delivery.listening is not None:
-            await self.forget_run(delivery.listening.run_id)
+            await self.forget_run(delivery.listening.run_id, keep=True)
         elif delivery.subscription in self._subscriptions:
             await self.put_subscription(replace(self._subscriptions[delivery.subscription], enabled=False))
 

@@ -152,16 +152,33 @@ class Waiters:
         finally:
             self._closing.discard((run_id, listen_id))
 
-    async def forget(self, run_id: str) -> None:
-        """Remove everything about a run. Deliveries of it are for the caller to discard."""
+    async def forget(self, run_id: str, *, keep: bool = False) -> None:
+        """Remove everything about a run, but what it took if *keep*. Deliveries of it are for the caller to discard."""
         dispatcher = self._dispatcher
         async with dispatcher.lock:
             waiters = list(self._runs.get(run_id, {}).values())
-            consumed = self._consumed.get(run_id, {})
+            free = await self._outlived() if keep else {run_id: list(self._consumed.get(run_id, {}))}
             gone = [f"{kind}/{waiter.name}" for waiter in waiters for kind in ("waiter", "waited")]
-            gone += [f"consumed/{quote(run_id, safe='')}/{position}" for position in consumed]
+            gone += [f"consumed/{quote(run, safe='')}/{at}" for run, taken in free.items() for at in taken]
             await dispatcher.commit(Step(dispatcher.name, dispatcher.now_us()), state=dict.fromkeys(gone))
             for waiter in waiters:
                 dispatcher.index.remove(waiter)
             self._runs.pop(run_id, None)
-            self._consumed.pop(run_id, None)
+            for run, taken in free.items():
+                for at in taken:
+                    del self._consumed[run][at]
+                if not self._consumed.get(run):
+                    self._consumed.pop(run, None)
+
+    async def _outlived(self) -> dict[str, list[Position]]:
+        """What runs that do not listen have taken and is no longer in the channel."""
+        dispatcher = self._dispatcher
+        first = {
+            partition: await dispatcher.store.offset_at(dispatcher.name, partition, 0)
+            for partition in dispatcher.cursor
+        }
+        return {
+            run: [at for at in taken if at.offset < first.get(at.partition, 0)]
+            for run, taken in self._consumed.items()
+            if run not in self._runs
+        }

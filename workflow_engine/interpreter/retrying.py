@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from workflow_engine.errors import Rejected
 from workflow_engine.graph.model import (
@@ -37,6 +37,7 @@ from workflow_engine.graph.model import (
 )
 from workflow_engine.interpreter.ending import ENDED
 from workflow_engine.interpreter.position import Frame
+from workflow_engine.interpreter.references import References
 from workflow_engine.values import Json, JsonObject
 
 ABSENT: Any = object()
@@ -68,6 +69,30 @@ class Wish:
     def edits(self) -> bool:
         return self.data is not ABSENT or self.context is not ABSENT
 
+    def to_json(self) -> JsonObject:
+        members = {
+            "state": self.state,
+            "data": self.data,
+            "context": self.context,
+            "skip": self.skip,
+            "output": self.output,
+            "renew": self.renew,
+        }
+        return {name: value for name, value in members.items() if value is not ABSENT}
+
+    @classmethod
+    def from_json(cls, members: JsonObject) -> Self:
+        """What `to_json` made."""
+        state = members.get("state")
+        return cls(
+            state if isinstance(state, str) else None,
+            members.get("data", ABSENT),
+            members.get("context", ABSENT),
+            members.get("skip") is True,
+            members.get("output", ABSENT),
+            members.get("renew") is True,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -79,6 +104,10 @@ class Standing:
     data: Json
     context: Json
     place: str | None
+
+    def hidden(self, references: References) -> Standing:
+        """The same without what stands for secrets."""
+        return replace(self, data=references.hidden(self.data), context=references.hidden(self.context))
 
     def to_json(self) -> JsonObject:
         return {

@@ -53,8 +53,8 @@ class Events(Protocol):
     async def unlisten(self, run_id: str, listen_id: str, *, used: int | None = None) -> Any:
         """Deliver no more to this listener; what it got beyond *used* is free for the run's later ones."""
 
-    async def forget_run(self, run_id: str) -> None:
-        """The run has ended; nothing of it needs to be remembered."""
+    async def forget_run(self, run_id: str, *, keep: bool = False) -> None:
+        """The run has ended; nothing of it needs to be remembered, but which events it took if *keep*."""
 
 
 Keep = Callable[[Any], Awaitable[Any]]
@@ -174,9 +174,9 @@ class Activities:
         await self.events.unlisten(run_id, listen_id, used=used)
 
     @activity.defn(name="event.forget")
-    async def forget(self, run_id: str) -> None:
-        """Tell the router that the run has ended."""
-        await self.events.forget_run(run_id)
+    async def forget(self, run_id: str, keep: bool = False) -> None:
+        """Tell the router that the run has ended; to *keep* what it took, for it may be retried."""
+        await self.events.forget_run(run_id, keep=keep)
 
     @activity.defn(name="workflow.resolve")
     async def resolve(self, namespace: str | None, name: str, version: str | None) -> Bundle:

@@ -92,7 +92,7 @@ class TemporalEffects:
         self._clocks: dict[str, asyncio.Task[None]] = {}
         self._listened = False
         self._pure = 0
-        self.suspended = self.draining = self.broken = False
+        self.suspended = self.draining = self.broken = self.failed = False
         self.since: str | None = None
         self.graph = graph
         self.recent: deque[Progress] = deque(maxlen=RECENT)
@@ -245,7 +245,8 @@ class TemporalEffects:
             await asyncio.shield(self._telling)
         await self.sub_flows.end()
         if self._listened:
-            await self._tell_router("event.forget", [self.run_id], Place("/end", "", "end"))
+            kept = [True] if self.failed else []  # what it has taken, for it may be retried
+            await self._tell_router("event.forget", [self.run_id, *kept], Place("/end", "", "end"))
 
     async def _tell_router(self, kind: str, args: list[Any], place: Place) -> None:
         """A short local activity: one event in history, and tried until the router answers."""

@@ -17,7 +17,8 @@ from workflow_engine.graph.schedule import After
 from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.planned import about, mark, memo, run_prefix, schedule_id, what
 from workflow_engine.runtimes.temporal.repeater import LARGE_HISTORY, LONG_HISTORY, REPEATER, Repeater
-from workflow_engine.runtimes.temporal.runtime import NOBODY, QUERY_TIMEOUT, attributes_of
+from workflow_engine.runtimes.temporal.retrying import NOBODY
+from workflow_engine.runtimes.temporal.runtime import QUERY_TIMEOUT, attributes_of
 
 RPC = timedelta(seconds=5)
 

@@ -55,6 +55,7 @@ from workflow_engine.runtimes.temporal.failures import fault_of
 from workflow_engine.runtimes.temporal.parked import FAILING, count, parked, reported
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.runtimes.temporal.resting import Limits, remembered
+from workflow_engine.runtimes.temporal.retrying import NOBODY, Retrying, attempts_of
 from workflow_engine.values import Json, JsonObject
 
 NAMESPACE = SearchAttributeKey.for_keyword("WfeNamespace")
@@ -81,13 +82,9 @@ _LOOKED_AT = frozenset({"pending", "waiting", "suspended"})
 """What Temporal does not tell apart: all of it is running."""
 _LOOKS = 50
 """How many running runs are looked at side by side."""
-NOBODY = frozenset(
-    {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
-)
-"""How the server says that no worker has answered a query."""
 
 
-class TemporalRuntime:
+class TemporalRuntime(Retrying):
     """Runs are Temporal workflows: the type is the definition's name, the id the run's."""
 
     def __init__(
@@ -101,8 +98,7 @@ class TemporalRuntime:
         limits: Limits | None = None,
     ) -> None:
         self._limits = limits or Limits()
-        self._client = client
-        self._queue = task_queue
+        super().__init__(client, task_queue)
         self._ui = ui.rstrip("/")
         self._search = search_attributes
         self._audience = audience
@@ -159,7 +155,8 @@ class TemporalRuntime:
                 output, error = await _outcome(handle)
             return RunDescription(
                 id=run_id,
-                workflow=_name(await description.memo(), description.workflow_type),
+                workflow=_name(memo := await description.memo(), description.workflow_type),
+                attempts=attempts_of(memo),
                 status=status,
                 input=await self._input(run_id, description.run_id),
                 output=output,

@@ -18,15 +18,16 @@ from typing import Any, NoReturn
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import ApplicationError, FailureError
 
 from workflow_engine.dsl.bundle import Bundle, retimed
-from workflow_engine.errors import Fault, InvalidDocument, fault
+from workflow_engine.errors import Fault, InvalidDocument, Rejected, fault
 from workflow_engine.graph.model import states_of
 from workflow_engine.interpreter.bugs import Bug
 from workflow_engine.interpreter.lifecycle import status_of
 from workflow_engine.interpreter.packing import pack, unpack
-from workflow_engine.interpreter.position import Continued
+from workflow_engine.interpreter.position import Continued, Frame
+from workflow_engine.interpreter.retrying import Wish, edited, hold
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started, travelling
@@ -46,6 +47,7 @@ class ServerlessWorkflow:
         self._early: list[tuple[str, dict[str, Any]]] = []
         self._suspended: bool | None = None
         self._named = False
+        self._pinned: Bundle | None = None
 
     @workflow.run
     async def run(self, args: collections.abc.Sequence[RawValue]) -> Any:
@@ -55,6 +57,7 @@ class ServerlessWorkflow:
         input = converter.from_payload(payloads[0]) if payloads else None
         try:
             bundle = await self._bundle(payloads[1] if len(payloads) > 1 else None)
+            self._pinned = bundle
             seeds = converter.from_payload(payloads[2]) if len(payloads) > 2 else []
             before = converter.from_payload(payloads[3]) if len(payloads) > 3 else {}
             if input is None and not payloads:
@@ -75,6 +78,7 @@ class ServerlessWorkflow:
                     error, (Fault, FailureError, TimeoutError)
                 ):
                     raise Bug.of(error) from error
+                effects.failed = True
                 raise
             else:
                 self._go_on(run, effects, bundle)
@@ -264,3 +268,40 @@ class ServerlessWorkflow:
             {"phase": step.phase, "state": step.state, "name": step.name, "at": step.at.timestamp()}
             for step in noted
         ]
+
+    @workflow.query
+    def standing(self) -> dict[str, Any]:
+        """Where the run stands, as it may be gone on with from there: also once it has ended (`retrying`)."""
+        if self._run is None or self._effects is None:
+            return {}
+        name = self._run.graph.name
+        return {
+            "position": pack(self._run.position()),
+            "input": self._run.input,
+            "since": self._effects.since or started(),
+            "workflow": {"namespace": name.namespace, "name": name.name, "version": name.version},
+        }
+
+    @workflow.query
+    def bundle(self) -> Bundle | None:
+        """What the run is pinned to, however it was found."""
+        return self._pinned
+
+    @workflow.update
+    def edit(self, wish: dict[str, Any]) -> dict[str, Any]:
+        """Give the state before which the suspended run is held other data, or what comes of it (`Wish`)."""
+        frame = self._held(wish)
+        edited(frame, Wish.from_json(wish))
+        return {"id": frame.state}
+
+    @edit.validator
+    def _may_be_edited(self, wish: dict[str, Any]) -> None:
+        try:
+            self._held(wish)
+        except Rejected as refused:
+            raise ApplicationError(str(refused), type=refused.code, non_retryable=True) from None
+
+    def _held(self, wish: dict[str, Any]) -> Frame:
+        if self._run is None or not self._suspended:
+            raise Rejected("run-not-suspended", "the run is not suspended; suspend it first", status=409)
+        return hold(self._run.root, Wish.from_json(wish).state)

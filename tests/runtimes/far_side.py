@@ -1,0 +1,54 @@
+"""A service that keeps a ledger of what it was asked to do, and fails where a test says so."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from tests.standins.server import serve
+from workflow_engine.values import Json
+
+
+class FarSide:
+    """``POST /WHAT`` does WHAT: answers ``{"did": WHAT}``, unless WHAT is *broken*, and then 503."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.broken: set[str] = set()
+        self.asked: list[tuple[str, str]] = []
+        """What was asked, with the idempotency key."""
+        self.bodies: list[Json] = []
+        self.done: Counter[str] = Counter()
+
+    async def _work(self, request: web.Request) -> web.Response:
+        what = request.match_info["what"]
+        self.asked.append((what, request.headers.get("Idempotency-Key", "")))
+        body = await request.read()
+        self.bodies.append(json.loads(body) if body else None)
+        if what in self.broken:
+            return web.Response(status=503)
+        self.done[what] += 1
+        return web.json_response({"did": what})
+
+    def keys(self, what: str) -> list[str]:
+        """The keys with which *what* was asked for."""
+        return [key for asked, key in self.asked if asked == what]
+
+    def call(self, what: str, more: str = "") -> str:
+        """A task of DSL 1.0 that asks for *what*, in flow style."""
+        return (
+            f"{{call: http, with: {{method: post, endpoint: '{self.url}/{what}', body: '${{ . }}'}}{more}}}"
+        )
+
+
+@asynccontextmanager
+async def far_side() -> AsyncIterator[FarSide]:
+    far, app = FarSide(), web.Application()
+    app.router.add_post("/{what}", far._work)
+    async with serve(app) as server:
+        far.url = f"http://{server.address}"
+        yield far
