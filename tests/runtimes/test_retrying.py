@@ -18,6 +18,7 @@ from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Retry, RunDescription, Start
 from workflow_engine.errors import Conflict, Rejected
+from workflow_engine.interpreter.packing import unpack
 from workflow_engine.interpreter.retrying import Wish
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.values import Json
@@ -233,7 +234,7 @@ async def test_a_branch_that_had_half_of_its_events_waits_for_the_others_only(
     handle = runner.client.get_workflow_handle(run_id)
     async with asyncio.timeout(20):
         while True:
-            position = (await handle.query("standing"))["position"]
+            position = unpack((await handle.query("standing"))["position"])
             branch = position["root"]["children"]["0"] if "0" in position["root"].get("children", {}) else {}
             if branch.get("local", {}).get("arrived"):
                 break
