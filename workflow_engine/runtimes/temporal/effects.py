@@ -305,7 +305,7 @@ class TemporalEffects:
             pending = [task for task in tasks if not task.done()]
             for task in [] if self.broken else pending:
                 task.cancel()
-            if pending and not self.broken:
+            if pending and not self.broken and workflow.in_workflow():
                 await workflow.wait(pending)
                 for task in pending:
                     if not task.cancelled():

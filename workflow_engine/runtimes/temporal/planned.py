@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflow_engine.engine.schedules import Plan
 from workflow_engine.errors import NotFound, Rejected, Unavailable
 from workflow_engine.runtimes.temporal.connection import translated
-from workflow_engine.runtimes.temporal.runtime import memo_of
+from workflow_engine.runtimes.temporal.naming import memo_of
 
 FORMAT = 1
 """Counts up when what is kept of a plan changes, so that what is there is brought up to date."""

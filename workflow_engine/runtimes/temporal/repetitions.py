@@ -15,10 +15,11 @@ from workflow_engine.engine.schedules import Plan, ScheduledRun, ScheduleState
 from workflow_engine.errors import Conflict, NotFound
 from workflow_engine.graph.schedule import After
 from workflow_engine.runtimes.temporal.calling import summary
+from workflow_engine.runtimes.temporal.naming import attributes_of
 from workflow_engine.runtimes.temporal.planned import about, mark, memo, run_prefix, schedule_id, what
 from workflow_engine.runtimes.temporal.repeater import LARGE_HISTORY, LONG_HISTORY, REPEATER, Repeater
 from workflow_engine.runtimes.temporal.retrying import NOBODY
-from workflow_engine.runtimes.temporal.runtime import QUERY_TIMEOUT, attributes_of
+from workflow_engine.runtimes.temporal.runtime import QUERY_TIMEOUT
 
 RPC = timedelta(seconds=5)
 

@@ -45,6 +45,7 @@ from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.carrying import STARTED
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.failures import fault_of
+from workflow_engine.runtimes.temporal.naming import attributes_of
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 REPLAY_TIMEOUT = timedelta(seconds=60)
@@ -254,8 +255,6 @@ async def _error(handle: WorkflowHandle[Any, Any]) -> JsonObject | None:
 
 def _attributes(description: WorkflowExecutionDescription, graph: StateGraph) -> TypedSearchAttributes | None:
     """By what the next attempt is found: as this one, but for what Temporal sets itself."""
-    from workflow_engine.runtimes.temporal.runtime import attributes_of
-
     own = attributes_of(graph.name)
     names = {pair.key.name for pair in own}
     present = [

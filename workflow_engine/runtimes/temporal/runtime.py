@@ -25,9 +25,6 @@ from temporalio.client import (
     WorkflowQueryFailedError,
 )
 from temporalio.common import (
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
@@ -52,15 +49,12 @@ from workflow_engine.runtimes.temporal.carrying import STARTED, before
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import fault_of
+from workflow_engine.runtimes.temporal.naming import attributes_of, memo_of
 from workflow_engine.runtimes.temporal.parked import FAILING, count, parked, reported
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.runtimes.temporal.resting import Limits, remembered
 from workflow_engine.runtimes.temporal.retrying import NOBODY, Retrying, attempts_of
 from workflow_engine.values import Json, JsonObject
-
-NAMESPACE = SearchAttributeKey.for_keyword("WfeNamespace")
-DEFINITION = SearchAttributeKey.for_keyword("WfeDefinition")
-VERSION = SearchAttributeKey.for_keyword("WfeVersion")
 
 QUERY_TIMEOUT = timedelta(seconds=3)
 _STATUS = {
@@ -345,17 +339,6 @@ class TemporalRuntime(Retrying):
         return True
 
 
-def attributes_of(name: WorkflowName) -> TypedSearchAttributes:
-    """By what runs of a workflow are found."""
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(NAMESPACE, name.namespace),
-            SearchAttributePair(DEFINITION, name.name),
-            SearchAttributePair(VERSION, name.version),
-        ]
-    )
-
-
 async def _outcome(handle: WorkflowHandle[Any, Any]) -> tuple[Json, JsonObject | None]:
     """The output or the error of a run that has ended."""
     try:
@@ -367,11 +350,6 @@ async def _outcome(handle: WorkflowHandle[Any, Any]) -> tuple[Json, JsonObject |
         cause = failure.cause
         title = cause.type if isinstance(cause, ApplicationError) and cause.type else "Runtime Error"
         return None, Error(ERRORS + "runtime", 500, title, str(cause)).to_json()
-
-
-def memo_of(name: WorkflowName) -> dict[str, Any]:
-    """What a run remembers of its workflow, so that it can be told without its history."""
-    return {"namespace": name.namespace, "name": name.name, "version": name.version}
 
 
 def told_to(audience: Audience | None, *, correlated: JsonObject | None = None) -> dict[str, Any]:

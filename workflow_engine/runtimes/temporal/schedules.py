@@ -40,6 +40,7 @@ from workflow_engine.graph.schedule import After, Calendar, Cron, Every, Range
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.connection import translated
+from workflow_engine.runtimes.temporal.naming import attributes_of
 from workflow_engine.runtimes.temporal.planned import (
     about,
     mark,
@@ -50,7 +51,7 @@ from workflow_engine.runtimes.temporal.planned import (
     what,
 )
 from workflow_engine.runtimes.temporal.repetitions import RPC, Repetitions
-from workflow_engine.runtimes.temporal.runtime import attributes_of, told_to
+from workflow_engine.runtimes.temporal.runtime import told_to
 
 SHOWN = 5
 """How many coming moments are told."""

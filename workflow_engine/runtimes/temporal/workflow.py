@@ -33,8 +33,8 @@ from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started, travelling
 from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
+from workflow_engine.runtimes.temporal.naming import VERSION, attributes_of
 from workflow_engine.runtimes.temporal.resting import LIMITS, Limits, RestingEffects
-from workflow_engine.runtimes.temporal.runtime import VERSION, attributes_of
 
 
 @workflow.defn(dynamic=True)

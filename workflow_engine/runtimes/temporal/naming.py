@@ -1,0 +1,29 @@
+"""By what a run on Temporal is known to be one of a workflow: search attributes and memo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+
+from workflow_engine.graph.model import WorkflowName
+
+NAMESPACE = SearchAttributeKey.for_keyword("WfeNamespace")
+DEFINITION = SearchAttributeKey.for_keyword("WfeDefinition")
+VERSION = SearchAttributeKey.for_keyword("WfeVersion")
+
+
+def attributes_of(name: WorkflowName) -> TypedSearchAttributes:
+    """By what runs of a workflow are found."""
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(NAMESPACE, name.namespace),
+            SearchAttributePair(DEFINITION, name.name),
+            SearchAttributePair(VERSION, name.version),
+        ]
+    )
+
+
+def memo_of(name: WorkflowName) -> dict[str, Any]:
+    """What a run remembers of its workflow, so that it can be told without its history."""
+    return {"namespace": name.namespace, "name": name.name, "version": name.version}
