@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from workflow_engine.cli.options import (
     DEPLOYING,
     EGRESS,
+    PAYLOADS,
     PROCESS,
     add_settings,
     forget_cluster,
@@ -53,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the URLs as JSON")
     parser.add_argument("--verbose", action="store_true", help="show what the parts print, too")
-    add_settings(parser, "data", "host", "port", "api_token", *EGRESS, *DEPLOYING, *PROCESS)
+    add_settings(parser, "data", "host", "port", "api_token", *EGRESS, *DEPLOYING, *PROCESS, *PAYLOADS)
     parser.set_defaults(work=_dev)
 
 

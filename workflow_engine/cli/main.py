@@ -134,6 +134,12 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
                 "wfe worker --api-url http://api:8080",
                 "serve:configure_worker",
             ),
+            Command(
+                "payloads",
+                "keys and the store of large values",
+                "wfe payloads prune --dry-run",
+                "payloads:configure",
+            ),
         ),
     ),
 )

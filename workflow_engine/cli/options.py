@@ -42,6 +42,9 @@ PROCESS = (
 )
 """How long their calls may take, and what the processes that they start may use."""
 
+PAYLOADS = ("payload_store", "payload_threshold", "payload_largest", "payload_keys", "payload_key")
+"""Where large values go, and what encrypts all of them."""
+
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 _PREFIX = "setting_"
 _METAVAR = {
@@ -55,6 +58,12 @@ _METAVAR = {
     "catalog_store": "URL",
     "allowed_hosts": "HOST,…",
     "connect_to": "FROM=TO,…",
+    "payload_store": "URL",
+    "payload_keys": "PLACE",
+    "payload_key": "ID",
+    "payload_threshold": "KIB",
+    "payload_largest": "MIB",
+    "codec_origins": "ORIGIN,…",
     "grpc_plaintext_hosts": "HOST,…",
     "ca_file": "FILE",
     "processes": "KIND,…",

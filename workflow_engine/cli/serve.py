@@ -17,6 +17,7 @@ from workflow_engine.cli.options import (
     CLIENT,
     DEPLOYING,
     EGRESS,
+    PAYLOADS,
     PROCESS,
     SERVER,
     STARTING,
@@ -36,7 +37,7 @@ def configure_api(parser: argparse.ArgumentParser) -> None:
         "Only one process at a time may use a SQLite store."
     )
     _add_process_options(parser)
-    add_settings(parser, *SERVER, *TEMPORAL, *STARTING, *DEPLOYING, *EGRESS)
+    add_settings(parser, *SERVER, *TEMPORAL, *STARTING, *DEPLOYING, *EGRESS, *PAYLOADS, "codec_origins")
     parser.set_defaults(work=_api)
 
 
@@ -48,7 +49,7 @@ def configure_worker(parser: argparse.ArgumentParser) -> None:
         "Start as many as you need; they find the router at --api-url."
     )
     _add_process_options(parser)
-    add_settings(parser, *CLIENT, *TEMPORAL, *EGRESS, *PROCESS)
+    add_settings(parser, *CLIENT, *TEMPORAL, *EGRESS, *PROCESS, *PAYLOADS)
     parser.set_defaults(work=_worker)
 
 

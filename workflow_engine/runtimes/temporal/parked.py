@@ -46,7 +46,11 @@ async def parked(client: Client, description: WorkflowExecutionDescription) -> P
     attributes = failed.workflow_task_failed_event_attributes
     text, trace = attributes.failure.message, attributes.failure.stack_trace
     if attributes.failure.HasField("encoded_attributes"):
-        decoded = await client.data_converter.decode_failure(attributes.failure)
+        decoded: BaseException | None = None
+        try:
+            decoded = await client.data_converter.decode_failure(attributes.failure)
+        except Unavailable as error:  # a key that is not here, for one
+            text = f"why it failed cannot be read: {error}"
         if isinstance(decoded, FailureError) and decoded.failure is not None:
             text, trace = decoded.failure.message, decoded.failure.stack_trace
     cause = attributes.failure.cause

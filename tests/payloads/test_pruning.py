@@ -1,0 +1,94 @@
+"""What is deleted from a store, and what is not."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+
+from tests.cli.command import wfe
+from tests.payloads.test_runs import runner, stored, text
+from tests.payloads.test_secrecy import begun
+from tests.running import TemporalRunner
+from tests.standins.internet import Internet
+from workflow_engine.runtimes.temporal.payloads.opening import open_store
+from workflow_engine.runtimes.temporal.payloads.pruning import prune
+from workflow_engine.runtimes.temporal.payloads.store import key_of
+
+DOCUMENT = """
+document: {dsl: '1.0.3', namespace: tests, name: pruned, version: '1.0.0'}
+do:
+  - heard: {listen: {to: {one: {with: {type: com.example.never}}}}}
+"""
+SHORT = "document: {dsl: '1.0.3', namespace: tests, name: short, version: '1.0.0'}\ndo: [{a: {set: '${ .given }'}}]\n"
+
+
+def age(folder: Path, hours: float) -> None:
+    then = time.time() - hours * 3600
+    for path in stored(folder):
+        os.utime(path, (then, then))
+
+
+@pytest.mark.temporal
+async def test_what_a_run_claims_is_kept_and_what_none_claims_is_deleted(
+    temporal_address: str, internet: Internet, tmp_path: Path
+) -> None:
+    folder = tmp_path / "store"
+    async with runner(temporal_address, internet, folder, threshold=2000) as run:
+        waits = await begun(run, DOCUMENT, {"given": text(3000, "open ")})
+        ended = await run(SHORT, {"given": {"text": text(3000, "ended ")}})
+        gone = await run(SHORT, {"given": {"text": text(3000, "gone ")}})
+        await forgotten(run, gone.run_id)
+        store = await open_store(folder.as_uri())
+        before = {path.name for path in stored(folder)}
+        assert len(before) == 5  # an input each, and the outputs of those that have ended
+        assert (await prune(run.client, store)).deleted == 0, "all of it is young"
+        age(folder, 48)
+        await store.put(key_of("default", "ab" * 32), b"young")
+        dry = await prune(run.client, store, dry=True)
+        assert (dry.objects, dry.deleted) == (6, 2)
+        found = await prune(run.client, store)
+        assert (found.objects, found.deleted) == (6, 2)
+        assert found.freed > 6000
+        assert len(stored(folder)) == 4
+        assert (await run.runtime.describe(waits)).input == {"given": text(3000, "open ")}
+        assert (await run.runtime.describe(ended.run_id)).output == {"text": text(3000, "ended ")}
+        await run.runtime.terminate(waits, "")
+
+
+async def forgotten(run: TemporalRunner, run_id: str) -> None:
+    """Have the server forget a run, as it does after the time of its namespace."""
+    execution = WorkflowExecution(workflow_id=run_id)
+    await run.client.workflow_service.delete_workflow_execution(
+        DeleteWorkflowExecutionRequest(namespace="default", workflow_execution=execution)
+    )
+    while run_id in [found.id async for found in run.client.list_workflows(f"WorkflowId = '{run_id}'")]:
+        pass
+
+
+@pytest.mark.temporal
+async def test_a_run_that_is_passed_an_old_value_makes_it_young(
+    temporal_address: str, internet: Internet, tmp_path: Path
+) -> None:
+    folder = tmp_path / "store"
+    for _ in range(2):
+        async with runner(temporal_address, internet, folder, threshold=2000) as run:
+            await run(SHORT, {"given": {"text": text(3000)}})
+            assert all(time.time() - path.stat().st_mtime < 3600 for path in stored(folder))
+            age(folder, 48)
+    assert len(stored(folder)) == 2
+
+
+def test_a_key_is_made_once(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    made = wfe("payloads", "key", "--folder", str(folder), "--id", "k7", "--current")
+    assert made.code == 0, made
+    assert (folder / "k7").stat().st_mode & 0o077 == 0
+    assert (folder / "current").read_text() == "k7\n"
+    again = wfe("payloads", "key", "--folder", str(folder), "--id", "k7")
+    assert again.code == 1
+    assert "never overwritten" in again.err
