@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from workflow_engine.runtimes.temporal.payloads.store import key_of
 DOCUMENT = """
 document: {dsl: '1.0.3', namespace: tests, name: pruned, version: '1.0.0'}
 do:
-  - heard: {listen: {to: {one: {with: {type: com.example.never}}}}}
+  - heard: {listen: {to: {one: {with: {type: com.example.pruned}}}}}
 """
 SHORT = "document: {dsl: '1.0.3', namespace: tests, name: short, version: '1.0.0'}\ndo: [{a: {set: '${ .given }'}}]\n"
 
@@ -57,7 +58,9 @@ async def test_what_a_run_claims_is_kept_and_what_none_claims_is_deleted(
         assert len(stored(folder)) == 4
         assert (await run.runtime.describe(waits)).input == {"given": text(3000, "open ")}
         assert (await run.runtime.describe(ended.run_id)).output == {"text": text(3000, "ended ")}
-        await run.runtime.terminate(waits, "")
+        event = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "/x", "type": "com.example.pruned"}
+        await run.router.publish("default", [event])
+        assert (await run.runtime.wait(waits, 20)).status == "completed"
 
 
 async def forgotten(run: TemporalRunner, run_id: str) -> None:
