@@ -113,7 +113,7 @@ def _prune(arguments: argparse.Namespace) -> int:
 
 
 async def _pruned(chosen: Settings, hours: float, dry: bool) -> dict[str, int]:
-    from workflow_engine.runtimes.temporal.connection import connect
+    from workflow_engine.runtimes.temporal.connection import connect, translated
     from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
     from workflow_engine.runtimes.temporal.payloads.pruning import prune
 
@@ -122,7 +122,8 @@ async def _pruned(chosen: Settings, hours: float, dry: bool) -> dict[str, int]:
             chosen.temporal_address, chosen.temporal_namespace, profile=chosen.temporal_profile
         )
         assert payloads.store is not None
-        found = await prune(client, payloads.store, older=hours * 3600, dry=dry, progress=say)
+        with translated(address=chosen.temporal_address):
+            found = await prune(client, payloads.store, older=hours * 3600, dry=dry, progress=say)
         return {
             "objects": found.objects,
             "size": found.size,

@@ -17,7 +17,6 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.payloads.references import claimed
 from workflow_engine.runtimes.temporal.payloads.store import Store
 
@@ -74,20 +73,19 @@ async def _claims(
     client: Client, found: Pruned, progress: Callable[[str], None]
 ) -> AsyncIterator[Collection[str]]:
     """The keys that the schedules and the histories of the namespace claim; some more than once."""
-    with translated():
-        async for schedule in await client.list_schedules():
-            description = await client.get_schedule_handle(schedule.id).describe()
-            yield _keys(description.raw_description)
-        batch: list[tuple[str, str]] = []
-        async for execution in client.list_workflows():
-            batch.append((execution.id, execution.run_id))
-            if len(batch) == _SIDE_BY_SIDE:
-                yield await _claimed_by(client, batch)
-                batch = []
-            found.runs += 1
-            if found.runs % 1000 == 0:
-                progress(f"{found.runs:,} runs")
-        yield await _claimed_by(client, batch)
+    async for schedule in await client.list_schedules():
+        description = await client.get_schedule_handle(schedule.id).describe()
+        yield _keys(description.raw_description)
+    batch: list[tuple[str, str]] = []
+    async for execution in client.list_workflows():
+        batch.append((execution.id, execution.run_id))
+        if len(batch) == _SIDE_BY_SIDE:
+            yield await _claimed_by(client, batch)
+            batch = []
+        found.runs += 1
+        if found.runs % 1000 == 0:
+            progress(f"{found.runs:,} runs")
+    yield await _claimed_by(client, batch)
 
 
 async def _claimed_by(client: Client, executions: Collection[tuple[str, str]]) -> set[str]:
