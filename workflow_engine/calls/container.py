@@ -177,11 +177,11 @@ class _Attempt:
                 feeding.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await feeding
-        if code == 128 + 9:
-            state = (await engine.inspect(self.id)).get("State")
-            if isinstance(state, dict) and state.get("OOMKilled"):
-                limit = f"{bounds.memory // 1024**2} MiB"
-                raise fault("runtime", f"{self.what} used more memory than the worker allows ({limit})")
+        # One that another attempt has removed is not there: how it ended, Podman makes up.
+        state = (await engine.inspect(self.id)).get("State")
+        if code == 128 + 9 and isinstance(state, dict) and state.get("OOMKilled"):
+            limit = f"{bounds.memory // 1024**2} MiB"
+            raise fault("runtime", f"{self.what} used more memory than the worker allows ({limit})")
         return Ended(code, pipes["stdout"].text(), pipes["stderr"].text())
 
     async def _to_its_end(self) -> tuple[int, dict[str, Pipe]]:

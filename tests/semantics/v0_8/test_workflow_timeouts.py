@@ -129,7 +129,7 @@ async def test_b16_a_branch_has_its_timeouts_from_itself_its_state_or_the_workfl
 
 
 async def test_the_nearest_timeout_counts(run: Any) -> None:
-    body = FORK % ("timeouts: {branchExecTimeout: PT0.01S}", "timeouts: {branchExecTimeout: PT0.2S}", "")
+    body = FORK % ("timeouts: {branchExecTimeout: PT0.01S}", "timeouts: {branchExecTimeout: PT30S}", "")
     body = body.replace("subFlowRef: slow", "functionRef: x, sleep: {before: PT0.05S}")
     body += "functions: [{name: x, type: expression, operation: '{x: 1}'}]\n"
     assert await output(run, body, others=[QUICK]) == {"x": 1, "quick": True}
