@@ -134,6 +134,8 @@ async def _request(
         return Request(operation.method, url, merged, credentials=credentials)
     assert operation.body is not None
     content_type = merged.get("Content-Type") or _concrete(operation.body.media_types[0])
+    if function and isinstance(body, dict) and len(body) == 1 and content_type.startswith("text/"):
+        [body] = body.values()  # a text has no names; SonataFlow sends the one argument
     types: dict[str, str] = {}
     if isinstance(body, dict) and MediaType.parse(content_type).name in (FORM, MULTIPART):
         types = {name: JSON for name, value in body.items() if _has_object(value)} | dict(

@@ -63,6 +63,9 @@ async def _document(place: str, by: str, text_of: Callable[[str], Awaitable[str]
         raise Rejected("unresolved", f"{what} cannot be read: {error}") from None
     if not isinstance(document, dict | bool):
         raise Rejected("unresolved", f"{what} is neither an object nor a boolean, as a schema is")
+    if isinstance(document, dict) and str(document.get("$id")).startswith("classpath:"):
+        # SonataFlow's resources; nothing can be relative to such an address, so that it is where it was found
+        return {key: value for key, value in document.items() if key != "$id"}
     return document
 
 

@@ -158,7 +158,10 @@ def matches(wanted: ErrorMatch, error: JsonObject) -> bool:
         code = wanted.code.removeprefix("HTTP:")
         if code in (str(error.get("status")), tail, title, type):
             return True
-        if str(error.get("detail")).endswith(f": {code}"):  # what a registered function raised, by its text
+        # what a registered function raised, by its text, or by its class as Java has it
+        if str(error.get("detail")).endswith(f": {code}") or (
+            "." in code and code.rpartition(".")[2] == title
+        ):
             return True
     called = {tail.casefold(), title.casefold(), type.casefold()}
     if canonical_type(type) == canonical_type(ERRORS + "timeout"):
