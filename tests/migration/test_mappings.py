@@ -243,3 +243,36 @@ def test_schedules_are_those_of_1_0() -> None:
     assert schedule({"cron": "0 0/15 * * * ?"}) == {"cron": "0-59/15 * * * *"}
     assert schedule({"cron": "0 30 8 ? * 2-6"}) == {"cron": "30 8 * * 1-5"}
     assert schedule({"cron": {"expression": "5 4 * * *"}, "timezone": "Europe/Oslo"}) == {"cron": "5 4 * * *"}
+
+
+def test_what_was_written_for_sonataflow_is_written_for_1_0() -> None:
+    text = workflow("""
+    functions:
+      - {name: ask, type: custom, operation: 'rest:post:/ask/{id}'}
+      - {name: lax, type: custom, operation: 'rest:get:/lax', metadata: {failOnStatusCode: false}}
+      - {name: hello, operation: 'hello.proto#Greeter#SayHello'}
+      - {name: sum, operation: 'sums.yaml#sum'}
+    states:
+      - name: A
+        type: operation
+        metadata: {errorMessage: .wrong}
+        actions:
+          - {functionRef: {refName: ask, arguments: {id: .id, name: Ada}}}
+          - {functionRef: lax}
+          - {functionRef: {refName: hello, arguments: {name: .name}}}
+          - {functionRef: {refName: sum, arguments: .numbers}}
+          - {functionRef: {refName: sum, arguments: {n: $WORKFLOW.prevActionResult}}}
+        end: true
+    """)
+    migrated = migration.migrate(dsl.parse(text))
+    written = json.dumps(migrated.document)
+    assert dsl.check(dsl.parse(written)) == []
+    [first, _, greeting, whole, _] = migrated.document["do"][0]["A"]["do"]
+    assert first["ask"]["with"]["endpoint"].startswith("http://localhost/ask/${")
+    assert first["ask"]["with"]["body"] == {"name": "Ada"}
+    assert greeting["hello"]["with"]["service"] == {"name": "Greeter", "host": "localhost"}
+    assert "body" in whole["sum"]["with"]["parameters"]
+    told = [note.message for note in migrated.report.of("cannot")]
+    for what in ("errorMessage", "failOnStatusCode", "$WORKFLOW"):
+        assert any(what in message for message in told), told
+    assert any("localhost" in note.message for note in migrated.report.of("differs"))

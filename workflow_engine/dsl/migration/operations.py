@@ -6,9 +6,10 @@ import re
 
 from workflow_engine.dsl.migration import events, jq
 from workflow_engine.dsl.migration.writing import Writer, do, slug, task, version
-from workflow_engine.dsl.v0_8 import authentication, custom
-from workflow_engine.dsl.v0_8.functions import grpc_server
+from workflow_engine.dsl.v0_8 import arguments, authentication, custom
+from workflow_engine.dsl.v0_8.functions import grpc_server, parameters
 from workflow_engine.dsl.v0_8.operations import function_type, operation_of, rpc_parts
+from workflow_engine.dsl.v0_8.variables import CONSTANTS
 from workflow_engine.expressions import unwrap
 from workflow_engine.values import Json, JsonObject
 
@@ -51,26 +52,33 @@ def _function(writer: Writer, known: JsonObject, at: str) -> tuple[JsonObject, b
         writer.mapped("expression function -> `set`")
         return {"set": jq.slot(writer.source(f"fn:{name}", at))}, True
     given = known.get("arguments")
+    if given is not None:
+        given = arguments.prepared(lowering, given, CONSTANTS | writer.variables, f"{at}/arguments")
     if kind == "custom" and custom.is_rest(address):
-        return _request(writer, definition, address, given if isinstance(given, dict) else None, at), True
-    arguments = None if given is None else writer.value(given, f"{at}/arguments")
+        return _request(writer, definition, address, given, at), True
+    if kind == "rest":
+        given = parameters(given) or None
+    written = None if given is None else writer.value(given, f"{at}/arguments")
     endpoint: JsonObject = {"endpoint": _endpoint(writer, definition, address)}
     policy = _invoking(writer, definition)
     if kind == "asyncapi":
         writer.mapped("asyncapi function -> `call: asyncapi`")
-        payload: Json = "${ . }" if arguments is None else arguments
+        payload: Json = "${ . }" if written is None else written
         sent: JsonObject = {"operation": address.rpartition("#")[2], "message": {"payload": payload}}
         return {"call": "asyncapi", "with": {"document": endpoint, **sent, **policy}}, False
     if kind == "rpc":
         _, service, method = rpc_parts(address)
-        server = grpc_server(definition, service) or {}
+        server = grpc_server(definition, service)
+        if server is None:
+            _somewhere(writer, f"{defined}/operation")
+            server = {"service": {"name": service, "host": "localhost"}}
         found = server.get("service")
         where: JsonObject = {**(found if isinstance(found, dict) else {}), **policy}
         asked: JsonObject = {
             "proto": endpoint,
             "service": where,
             "method": method,
-            "arguments": arguments or {},
+            "arguments": written or {},
         }
         writer.mapped("rpc function -> `call: grpc`")
         tls = server.get("$tls")
@@ -78,8 +86,8 @@ def _function(writer: Writer, known: JsonObject, at: str) -> tuple[JsonObject, b
     if kind == "rest":
         writer.mapped("rest function -> `call: openapi`")
         called: JsonObject = {"document": endpoint, "operationId": address.rpartition("#")[2]}
-        if arguments:
-            called["parameters"] = arguments
+        if written:
+            called["parameters"] = written
         return {"call": "openapi", "with": {**called, **policy}}, True
     hint = _INSTEAD.get(kind, "write the call that does the same")
     writer.cannot(
@@ -90,9 +98,7 @@ def _function(writer: Writer, known: JsonObject, at: str) -> tuple[JsonObject, b
     return {"set": "${ {} }"}, True
 
 
-def _request(
-    writer: Writer, definition: JsonObject, address: str, arguments: JsonObject | None, at: str
-) -> JsonObject:
+def _request(writer: Writer, definition: JsonObject, address: str, arguments: Json, at: str) -> JsonObject:
     """``rest:METHOD:URL``, one HTTP request."""
     lowered = custom.lower(writer.lowering, definition, address, arguments, at)
     given: JsonObject = {} if lowered is None else lowered[1]
@@ -101,6 +107,12 @@ def _request(
     }
     variables = given.get("$uri_variables")
     url = str(known.get("endpoint"))
+    if url.startswith("/"):
+        _somewhere(writer, at)
+        url = f"http://localhost{url}"
+    if given.get("$any_status"):
+        message = "1.0 has an answer of an error status always as an error: `failOnStatusCode` has no effect"
+        writer.cannot(at, message, "put the call into a `try`")
     for variable, value in (variables if isinstance(variables, dict) else {}).items():
         inner = unwrap(value) if isinstance(value, str) else None
         part = jq.literal(value) if inner is None else inner.strip()
@@ -116,6 +128,11 @@ def _request(
         known["endpoint"] = {"uri": known.get("endpoint"), **policy}
     writer.mapped("`rest:` function -> `call: http`")
     return {"call": "http", "with": writer.value(known, f"{at}/arguments")}
+
+
+def _somewhere(writer: Writer, at: str) -> None:
+    message = "the document does not say where the service is: it is written as `localhost`"
+    writer.differs(at, message, "write the host of the service")
 
 
 def _endpoint(writer: Writer, definition: JsonObject, address: str) -> Json:
@@ -163,7 +180,7 @@ def _workflow(writer: Writer, reference: Json, at: str) -> tuple[JsonObject, boo
 def _exchange(writer: Writer, given: Json, at: str) -> tuple[JsonObject, bool]:
     assert isinstance(given, dict)
     ask = events.emit(writer, given, "triggerEventRef", at)
-    if given.get("invoke", "sync") == "async":
+    if given.get("invoke", "sync") == "async" or "resultEventRef" not in given:
         writer.mapped("`eventRef` without waiting -> `emit`")
         return ask, False
     name = str(given.get("resultEventRef"))

@@ -9,6 +9,7 @@ from workflow_engine.dsl.migration.wrapping import filters, selecting, state_tim
 from workflow_engine.dsl.migration.writing import Tasks, Writer, do, ordered, task, unused
 from workflow_engine.dsl.v0_8.actions import last_name
 from workflow_engine.dsl.v0_8.definitions import objects
+from workflow_engine.errors import ERRORS
 from workflow_engine.values import Json, JsonObject
 
 
@@ -87,8 +88,13 @@ def _cases(
             case["when"] = jq.slot(writer.condition(item["condition"], f"{place}/condition"))
         called = unused(str(item.get("name") or item.get("eventRef") or f"condition {number + 1}"), used)
         cases.append({called: {**case, "then": then}})
-    given = body.get("defaultCondition")
-    default: JsonObject = given if isinstance(given, dict) else {}
+    default = body.get("defaultCondition")
+    if not isinstance(default, dict):
+        then = unused(f"no default of {name}", ways.used)
+        error: JsonObject = {"type": f"{ERRORS}runtime", "status": 500, "detail": "no condition holds"}
+        cases.append({unused("default", used): {"then": then}})
+        writer.mapped("no `defaultCondition` -> `raise`")
+        return cases, [*extra, (then, task(raise_={"error": error}, then="end"))]
     then, more = ways.way(default, f"{at}/defaultCondition", name)
     cases.append({unused("default", used): {"then": then}})
     return cases, [*extra, *more]

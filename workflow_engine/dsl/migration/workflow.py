@@ -88,6 +88,10 @@ def _state(writer: Writer, ways: Ways, id: str, name: str, *, starts: bool) -> T
     body = writer.lowering.body_of(id)
     writer.state = StateReport(str(body.get("name")), id, str(body.get("type")))
     writer.report.states.append(writer.state)
+    metadata = body.get("metadata")
+    if isinstance(metadata, dict) and "errorMessage" in metadata:
+        message = "`errorMessage` in the metadata, by which SonataFlow ends a run, has no effect"
+        writer.cannot(f"{id}/metadata/errorMessage", message, "write a `raise` with an `if` after the task")
     if body.get("type") != "switch":
         tasks = plain(writer, ways, body, id, name, starts=starts)
     elif "eventConditions" in body:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from workflow_engine import expressions
 from workflow_engine.dsl.migration import jq
 from workflow_engine.dsl.migration.report import Kind, Note, Report, StateReport
+from workflow_engine.dsl.v0_8.sonataflow import PATH
 from workflow_engine.dsl.v0_8.variables import CONSTANTS
 from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
 from workflow_engine.expressions import members, translated
@@ -100,7 +101,7 @@ class Writer:
         return self.embedded(self.source(text, at))
 
     def embedded(self, source: str) -> str:
-        return jq.one(source, self.variables | {"secrets"})
+        return jq.one(source, self.variables | {"secrets", "workflow"})
 
     def condition(self, text: Json, at: str) -> str:
         """The jq of an expression that holds or does not."""
@@ -123,7 +124,7 @@ class Writer:
         for _, name in members(f"${{{source}\n}}", ("SECRETS", "SECRET")):
             if name is not None:
                 self.secrets.add(name)
-        source = _SECRETS.sub("$secrets", source)
+        source = self._told(_SECRETS.sub("$secrets", source))
         used = [name for _, name in members(f"${{{source}\n}}", CONSTANTS)]
         if not used:
             return source.strip("\n")
@@ -132,11 +133,32 @@ class Writer:
             known = self.constants
         return f"{jq.literal(known)} as $CONST | {source.strip()}" + ("\n" if "#" in source else "")
 
+    def _told(self, source: str) -> str:
+        """*source* with what SonataFlow tells of a run as 1.0 has it."""
+        if "$WORKFLOW" not in source:
+            return source
+        data = self.lowering.data
+        id = str(data.get("id", data.get("key")))
+        known = {
+            "instanceId": "$workflow.id",
+            "input": "$workflow.input",
+            "id": jq.literal(id),
+            "name": jq.literal(str(data.get("name") or id)),
+            "version": jq.literal(str(data.get("version") or "1.0")),
+        }
+        for name, instead in known.items():
+            source = re.sub(rf"\$WORKFLOW\.{name}\b", instead.replace("\\", r"\\"), source)
+        if "$WORKFLOW" in source:
+            message = "what SonataFlow tells of a run is not there in 1.0: `$WORKFLOW` is an empty object now"
+            self.cannot("" if self.state is None else self.state.pointer, message)
+            source = source.replace("$WORKFLOW", "({})")
+        return source
+
     def duration(self, value: Json, at: str) -> Json:
         """A duration as 1.0 has it: days and weeks stand before the ``T``."""
         text = str(value)
         inner = expressions.unwrap(text)
-        if inner is not None:
+        if inner is not None or PATH.fullmatch(text):
             return jq.slot(self.source(text, at))
         if re.search(r"T.*[DW]", text, re.IGNORECASE):
             length = Duration.parse(text)

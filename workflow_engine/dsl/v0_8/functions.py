@@ -117,7 +117,7 @@ def _rest(reference: Reference) -> Operation:
     given: JsonObject = {
         "document": {"endpoint": document},
         "operationId": operation_id,
-        "parameters": _parameters(reference.arguments),
+        "parameters": parameters(reference.arguments),
         "$function": str(reference.function.get("name")),
     }
     policy = reference.policy()
@@ -126,7 +126,7 @@ def _rest(reference: Reference) -> Operation:
     return reference.call("openapi", given, pinned=True)
 
 
-def _parameters(given: Json) -> Json:
+def parameters(given: Json) -> Json:
     """What is no object is the body of the request."""
     if isinstance(given, str):
         return f'${{ ({unwrap(given)}\n) | if type == "object" then . else {{body: .}} end }}'

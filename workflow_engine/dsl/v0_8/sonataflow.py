@@ -112,7 +112,9 @@ def argument(lowering: ExpressionLowering, text: str, known: Collection[str], at
             expressions.compile(text, variables=known)
         except ExpressionError:
             return text
-        meant = f"${{ (try [{text}\n] catch [{json.dumps(text)}])[] }}"
+        meant = f"${{ {text.strip()} }}"
+        if PATH.fullmatch(text) is None:  # what fails is the text itself there, which of a path nobody means
+            meant = f"${{ (try [{text}\n] catch [{json.dumps(text)}])[] }}"
     if meant != text:
         shown = text if len(text) <= 60 else text[:59] + "…"
         message = (
