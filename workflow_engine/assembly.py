@@ -48,6 +48,7 @@ from workflow_engine.processes.privacy import close_to_others
 from workflow_engine.runtimes.local import LocalRun, Outcome, PerformCall
 from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
 from workflow_engine.runtimes.temporal.activities import Activities, Events, FindBundle, Keep
+from workflow_engine.runtimes.temporal.batches import TemporalBatches
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.payloads.remote import RemoteCodec
@@ -153,6 +154,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         await router.start()
         stack.push_async_callback(router.stop)
         await engine.restore_triggers()
+        engine.batches = TemporalBatches(client, settings.task_queue, runtime)
         engine.scheduling = Scheduling(
             definitions,
             TemporalSchedules(

@@ -12,7 +12,17 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
-from workflow_engine.api import control, events, health, internal, runs, schedules, subscriptions, workflows
+from workflow_engine.api import (
+    batches,
+    control,
+    events,
+    health,
+    internal,
+    runs,
+    schedules,
+    subscriptions,
+    workflows,
+)
 from workflow_engine.api.answers import JsonAnswer, answer_problems
 from workflow_engine.api.bodies import MAX_DOCUMENT
 from workflow_engine.api.codec import Codec
@@ -86,6 +96,7 @@ def create_app(
     guarded: list[Any] = [] if token is None else [Security(bearer)]  # shown only: the gate checks it
     for routes in (
         workflows.create_routes(engine),
+        batches.create_routes(engine),
         control.create_routes(engine),  # before those of runs, whose ids may have slashes
         runs.create_routes(engine, largest_input),
         schedules.create_routes(engine),

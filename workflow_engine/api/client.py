@@ -188,6 +188,19 @@ class HttpApi:
         """The states at which a run stands, or stood: ``{id, name, failed, data, context}``."""
         return _objects(await self._object("GET", _path("runs", run_id, "standing")), "states")
 
+    async def batch(self, wanted: JsonObject, *, id: str | None = None) -> JsonObject:
+        """Do something to many runs (``POST /v1/runs/batch``): its progress, or what it would be with ``dry_run``."""
+        return await self._object("POST", "/v1/runs/batch", query=_present(id=id), body=_dumps(wanted))
+
+    async def batch_progress(self, id: str, *, offset: int = 0, limit: int = 100) -> JsonObject:
+        """How far a batch is: ``{status, total, done, refused, failed, more, results}``."""
+        query = {"offset": str(offset), "limit": str(limit)}
+        return await self._object("GET", _path("runs", "batch", id), query=query)
+
+    async def cancel_batch(self, id: str) -> JsonObject:
+        """Let a batch end; what it has done stays done."""
+        return await self._object("POST", _path("runs", "batch", id, "cancel"))
+
     # --- schedules ----------------------------------------------------------------------------------------
 
     async def schedules(self) -> list[JsonObject]:

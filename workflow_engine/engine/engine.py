@@ -17,6 +17,7 @@ from workflow_engine.dsl.bundle import Bundle, says_express
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.needs import Need
 from workflow_engine.dsl.pinning import pin
+from workflow_engine.engine.batches import Batches
 from workflow_engine.engine.processes import refused
 from workflow_engine.engine.queues import Queues
 from workflow_engine.engine.runtime import Retry, RunDescription, RunPage, RunQuery, Runtime, Start
@@ -92,6 +93,8 @@ class Engine:
         """Where events that start workflows are asked for; set once the router is there, for it needs us."""
         self.scheduling: Scheduling | None = None
         """What has the clock start workflows; None where nothing does."""
+        self.batches: Batches | None = None
+        """What does something to many runs; None where only one at a time can be dealt with."""
 
     # --- workflows ----------------------------------------------------------------------------------------
 

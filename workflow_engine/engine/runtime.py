@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -95,7 +95,8 @@ class Parked:
 class RunDescription:
     """A run as it is now. *error* is RFC 9457 data when it is faulted; *workflow* may be unknown.
 
-    *attempts* are those before this one, oldest first: ``{execution, status, error, started_at, ended_at, then}``.
+    *execution* tells the present attempt from others, and *attempts* are those before this one, oldest
+    first: ``{execution, status, error, started_at, ended_at, then}``.
     *remark* says in words what could not be found out, and why: such as where it is, when no worker answers.
     *parked*: it is running, but a bug of the engine keeps it where it is.
     """
@@ -113,6 +114,7 @@ class RunDescription:
     remark: str | None = None
     parked: Parked | None = None
     attempts: Sequence[JsonObject] = field(default_factory=tuple)
+    execution: str = ""
 
     @property
     def ended(self) -> bool:
@@ -151,7 +153,11 @@ class RunDescription:
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which runs to list; *cursor* continues an earlier list. *limit* is from 1 to 200. *parked*: only such."""
+    """Which runs to list; *cursor* continues an earlier list. *limit* is from 1 to 200. *parked*: only such.
+
+    *after* and *before*: begun then or later, and before then. *attributes*: search attributes that have these values.
+    *error*, the type of the error, is for `Batch` alone.
+    """
 
     namespace: str | None = None
     name: str | None = None
@@ -160,6 +166,10 @@ class RunQuery:
     limit: int = 50
     cursor: str | None = None
     parked: bool = False
+    after: datetime | None = None
+    before: datetime | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

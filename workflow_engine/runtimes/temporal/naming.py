@@ -8,6 +8,8 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 
 from workflow_engine.graph.model import WorkflowName
 
+BATCH = "wfe.batch"
+"""The type of the workflow that does something to many runs."""
 NAMESPACE = SearchAttributeKey.for_keyword("WfeNamespace")
 DEFINITION = SearchAttributeKey.for_keyword("WfeDefinition")
 VERSION = SearchAttributeKey.for_keyword("WfeVersion")

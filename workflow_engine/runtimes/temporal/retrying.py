@@ -19,6 +19,7 @@ from temporalio.api.common.v1 import WorkflowExecution as ExecutionId
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.client import (
     Client,
+    WorkflowExecution,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
@@ -174,6 +175,22 @@ class Retrying:
                 if error.status in NOBODY:
                     raise Unavailable(f"no worker of task queue {self._queue} answers") from None
                 raise
+
+    async def last_attempts(self, executions: Sequence[WorkflowExecution]) -> Sequence[WorkflowExecution]:
+        """Those of *executions* after which their run was not retried."""
+        room = asyncio.Semaphore(20)
+
+        async def superseded(execution: WorkflowExecution) -> bool:
+            if execution.status not in _ENDINGS:
+                return False
+            async with room:
+                last = await self._client.get_workflow_handle(execution.id).describe()
+            if last.run_id == execution.run_id:
+                return False
+            return any(each["execution"] == execution.run_id for each in attempts_of(await last.memo()))
+
+        old = await asyncio.gather(*(superseded(execution) for execution in executions))
+        return [execution for execution, gone in zip(executions, old, strict=True) if not gone]
 
     async def _described(self, run_id: str) -> WorkflowExecutionDescription:
         with translated(run_id):

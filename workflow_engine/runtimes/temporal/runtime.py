@@ -49,12 +49,12 @@ from workflow_engine.runtimes.temporal.carrying import STARTED, before
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import fault_of
-from workflow_engine.runtimes.temporal.naming import attributes_of, memo_of
+from workflow_engine.runtimes.temporal.naming import BATCH, attributes_of, memo_of
 from workflow_engine.runtimes.temporal.parked import FAILING, count, parked, reported
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.runtimes.temporal.resting import Limits, remembered
 from workflow_engine.runtimes.temporal.retrying import NOBODY, Retrying, attempts_of
-from workflow_engine.values import Json, JsonObject
+from workflow_engine.values import Json, JsonObject, rfc3339
 
 QUERY_TIMEOUT = timedelta(seconds=3)
 _STATUS = {
@@ -151,6 +151,7 @@ class TemporalRuntime(Retrying):
                 id=run_id,
                 workflow=_name(memo := await description.memo(), description.workflow_type),
                 attempts=attempts_of(memo),
+                execution=description.run_id,
                 status=status,
                 input=await self._input(run_id, description.run_id),
                 output=output,
@@ -245,12 +246,14 @@ class TemporalRuntime(Retrying):
             elif query.status in _LOOKED_AT:
                 runs = await self._looked_at(found.current_page or [], query.status)
             else:
-                runs = [await self._brief(execution) for execution in found.current_page or []]
+                kept = await self.last_attempts(found.current_page or [])
+                runs = [await self._brief(execution) for execution in kept]
         following = found.next_page_token
         return RunPage(runs, base64.urlsafe_b64encode(following).decode() if following else None)
 
     def _condition(self, query: RunQuery) -> str:
-        parts = [f"TaskQueue = {_quoted(self._queue)}", f"WorkflowType != {_quoted(REPEATER)}"]
+        parts = [f"TaskQueue = {_quoted(self._queue)}"]
+        parts += [f"WorkflowType != {_quoted(type)}" for type in (REPEATER, BATCH)]
         parts.append("ExecutionStatus != 'ContinuedAsNew'")  # its last history stands for a run
         if query.namespace is not None and self._search:
             parts.append(f"WfeNamespace = {_quoted(query.namespace)}")
@@ -265,6 +268,10 @@ class TemporalRuntime(Retrying):
             parts.append(_VISIBLE[query.status])
         if query.parked:
             parts.append(FAILING)
+        for comparison, moment in ((">=", query.after), ("<", query.before)):
+            if moment is not None:
+                parts.append(f"StartTime {comparison} '{rfc3339(moment)}'")
+        parts += [f"`{name}` = {_quoted(value)}" for name, value in query.attributes.items()]
         return " AND ".join(parts)
 
     async def _looked_at(
@@ -290,6 +297,7 @@ class TemporalRuntime(Retrying):
     async def _brief(self, execution: WorkflowExecution) -> RunDescription:
         return RunDescription(
             id=execution.id,
+            execution=execution.run_id,
             workflow=_name(await execution.memo(), execution.workflow_type),
             status=_STATUS[execution.status or WorkflowExecutionStatus.RUNNING],
             started_at=_started(await execution.memo(), execution.start_time),

@@ -8,8 +8,10 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from workflow_engine.runtimes.temporal.activities import Activities
+from workflow_engine.runtimes.temporal.batches import Batches, BatchWorkflow
 from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.repeater import Repeater
+from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
 GRACEFUL = timedelta(seconds=10)
@@ -25,11 +27,12 @@ def worker(client: Client, task_queue: str, activities: Activities) -> Worker:
     Use it as an async context manager, or call ``run``. It runs unsandboxed: see `ServerlessWorkflow`.
     When it stops it finishes what it does, for at most ten seconds.
     """
+    batches = Batches(TemporalRuntime(client, task_queue, search_attributes=False), activities.find)
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[ServerlessWorkflow, DetachedCall, Repeater],
-        activities=activities.all(),
+        workflows=[ServerlessWorkflow, DetachedCall, Repeater, BatchWorkflow],
+        activities=[*activities.all(), *batches.all()],
         workflow_runner=UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=GRACEFUL,
         max_cached_workflows=1000,
