@@ -82,6 +82,9 @@ class LocalRuntime:
         more = base64.urlsafe_b64encode(str(last).encode()).decode() if last < len(fitting) else None
         return RunPage(fitting[first:last], more)
 
+    async def history(self, run_id: str, execution: str | None) -> JsonObject:
+        return {"id": self._run(run_id).start.run_id, "execution": execution, "events": []}
+
     async def parked(self) -> int:
         return 0
 

@@ -166,6 +166,12 @@ class HttpApi:
         )
         return await self._object("GET", "/v1/runs", query=parameters)
 
+    async def history(self, run_id: str, execution: str | None = None) -> JsonObject:
+        """All that Temporal recorded of a run: ``{id, execution, previous, next, events}``."""
+        return await self._object(
+            "GET", _path("runs", run_id, "history"), query=_present(execution=execution)
+        )
+
     async def control(self, run_id: str, command: str, reason: str = "") -> JsonObject:
         """Do *command* (cancel, terminate, suspend, resume) to a run; the run as it is then."""
         return await self._object(

@@ -29,6 +29,12 @@ _FINISHED: dict[int | str, dict[str, Any]] = {
 _OUTPUT: dict[int | str, dict[str, Any]] = {
     200: {"description": "Any JSON", "content": {"application/json": {"schema": {}}}}
 }
+_HISTORY: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "`id`, `execution`, `previous`, `next` and the `events`",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
 _INPUT: dict[str, Any] = {
     "requestBody": {
         "description": "Input of the run; nothing is `{}`",
@@ -113,6 +119,21 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         if run.status != "completed":
             raise Conflict(f"the run {run_id!r} has no output; it is {run.status}")
         return JsonAnswer(run.output)
+
+    @routes.get("/runs/{run_id:path}/history", responses=_HISTORY)
+    async def history(
+        run_id: RunId,
+        execution: Annotated[
+            str | None,
+            Query(max_length=200, description="`previous` or `next` of another history of the run"),
+        ] = None,
+    ) -> Response:
+        """All that Temporal recorded of a run, as its own tools write it: what `wfe runs debug` replays.
+
+        A run that went on as a new execution has several histories: the last one, or the one that is named. Secrets are
+        in none of them.
+        """
+        return JsonAnswer(await engine.history(run_id, execution))
 
     @routes.get("/runs/{run_id:path}", response_model=RunModel)
     async def run(request: Request, run_id: RunId, wait: Wait = None) -> Response:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from workflow_engine.cli.debug import configure_debug
 from workflow_engine.cli.inputs import read_json
 from workflow_engine.cli.options import add_express, count, seconds
 from workflow_engine.cli.remote import NAME, add_connection, find_workflow, parts_of, with_api
@@ -132,6 +133,7 @@ def configure_runs(parser: argparse.ArgumentParser) -> None:
     add_connection(wait)
     wait.set_defaults(work=_wait)
 
+    configure_debug(commands)
     for command, help in _COMMANDS.items():
         each = commands.add_parser(command, help=help, description=help[0].upper() + help[1:] + ".")
         each.add_argument("ids", nargs="+", metavar="ID")

@@ -309,6 +309,10 @@ class Engine:
         """Runs, newest first."""
         return await self._runtime.list(query)
 
+    async def history(self, run_id: str, execution: str | None = None) -> JsonObject:
+        """All that Temporal recorded of a run, or of one *execution* of it: the last one if none is named."""
+        return await self._runtime.history(run_id, execution)
+
     async def parked(self) -> int:
         """How many runs a bug of the engine holds up."""
         return await self._runtime.parked()

@@ -195,6 +195,9 @@ class Runtime(Protocol):
     async def list(self, query: RunQuery) -> RunPage:
         """The runs that *query* asks for; `Rejected` for a cursor or status that means nothing."""
 
+    async def history(self, run_id: str, execution: str | None) -> JsonObject:
+        """The run's history as Temporal writes it, or that of one *execution* of it; `NotFound` when there is none."""
+
     async def parked(self) -> int:
         """How many runs are parked; Temporal may take some failures to tell so."""
 

@@ -13,8 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from temporalio.api.common.v1 import WorkflowExecution as ExecutionId
-from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.client import (
     Client,
     WorkflowExecution,
@@ -43,7 +41,7 @@ from workflow_engine.engine.runtime import (
 from workflow_engine.errors import ERRORS, Conflict, Error, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
 from workflow_engine.interpreter.lifecycle import Audience
-from workflow_engine.runtimes.temporal import outcomes
+from workflow_engine.runtimes.temporal import histories, outcomes
 from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.carrying import STARTED, before
 from workflow_engine.runtimes.temporal.connection import translated
@@ -153,7 +151,7 @@ class TemporalRuntime(Retrying):
                 attempts=attempts_of(memo),
                 execution=description.run_id,
                 status=status,
-                input=await self._input(run_id, description.run_id),
+                input=await histories.input_of(self._client, run_id, description.run_id),
                 output=output,
                 error=error,
                 states=states,
@@ -192,22 +190,6 @@ class TemporalRuntime(Retrying):
             return "suspended", states, None
         passive = bool(states) and all(state.status == "waiting" for state in states)
         return ("waiting" if passive else "running"), states, None
-
-    async def _input(self, run_id: str, execution: str) -> Json:
-        """The input that the run was started with: the first payload of its first event."""
-        response = await self._client.workflow_service.get_workflow_execution_history(
-            GetWorkflowExecutionHistoryRequest(
-                namespace=self._client.namespace,
-                execution=ExecutionId(workflow_id=run_id, run_id=execution),
-                maximum_page_size=1,
-            )
-        )
-        for event in response.history.events:
-            payloads = event.workflow_execution_started_event_attributes.input.payloads
-            if payloads:
-                values = await self._client.data_converter.decode(payloads[:1])
-                return values[0]  # type: ignore[no-any-return]
-        return None
 
     def _url(self, run_id: str, execution: str | None) -> str | None:
         if not self._ui:
@@ -305,6 +287,10 @@ class TemporalRuntime(Retrying):
             temporal_url=self._url(execution.id, execution.run_id),
             parked=Parked() if reported(execution.typed_search_attributes) else None,
         )
+
+    async def history(self, run_id: str, execution: str | None) -> JsonObject:
+        with translated(run_id):
+            return await histories.history(self._client, run_id, execution)
 
     async def parked(self) -> int:
         with translated():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import collections.abc
 import contextlib
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -40,6 +41,10 @@ from workflow_engine.runtimes.temporal.resting import LIMITS, Limits, RestingEff
 @workflow.defn(dynamic=True)
 class ServerlessWorkflow:
     """A run of any deployed workflow."""
+
+    run_type: Callable[..., Run] = Run
+    effects_type: Callable[..., RestingEffects] = RestingEffects
+    """What runs are made of: those who replay one put in their own."""
 
     def __init__(self) -> None:
         self._effects: RestingEffects | None = None
@@ -98,14 +103,14 @@ class ServerlessWorkflow:
         graph = bundle.graph()
         limits = Limits.from_json(workflow.memo_value(LIMITS, None))
         audience, generation = workflow.memo_value(LIFECYCLE, None), workflow.memo_value(GENERATION, "")
-        effects = self._effects = RestingEffects(graph, audience, generation, bundle.semantics, limits)
+        effects = self._effects = self.effects_type(graph, audience, generation, bundle.semantics, limits)
         effects.restore(before)
         commanded, was = self._suspended, before.get("suspended") is True
         self._suspended = effects.suspended = was if commanded is None else commanded
         for listen_id, message in self._early:
             effects.arrived(listen_id, message)
         position = before.get("position")
-        run = self._run = Run(
+        run = self._run = self.run_type(
             graph,
             input,
             effects,
