@@ -189,7 +189,7 @@ def _step(step: Mapping[str, Any], began: float, paint: Any, *, whole: bool) -> 
 
 
 def _expression(each: Mapping[str, Any], paint: Any, *, whole: bool) -> Iterator[str]:
-    from workflow_engine.runtimes.tracing import Evaluated
+    from workflow_engine.runtimes.steps import Evaluated
 
     at = paint(_DIM, f"  ({each['at']})") if each["at"] else ""
     if "error" in each:

@@ -231,6 +231,8 @@ class TemporalEffects:
         return arrival
 
     async def stop_listening(self, place: Place) -> None:
+        if self.let_go:
+            return
         clock = self._clocks.pop(place.id, None)
         if clock is not None:
             clock.cancel()
@@ -250,8 +252,6 @@ class TemporalEffects:
 
     async def _tell_router(self, kind: str, args: list[Any], place: Place) -> None:
         """A short local activity: one event in history, and tried until the router answers."""
-        if self.broken:
-            return
         try:
             await workflow.execute_local_activity(
                 kind,
@@ -303,9 +303,11 @@ class TemporalEffects:
                 )
         finally:
             pending = [task for task in tasks if not task.done()]
-            for task in [] if self.broken else pending:
+            if self.let_go:
+                pending = []
+            for task in pending:
                 task.cancel()
-            if pending and not self.broken and workflow.in_workflow():
+            if pending:
                 await workflow.wait(pending)
                 for task in pending:
                     if not task.cancelled():
@@ -339,6 +341,11 @@ class TemporalEffects:
 
     def note(self, progress: Progress) -> None:
         self.recent.append(progress)
+
+    @property
+    def let_go(self) -> bool:
+        """Whether the run unwinds though it has not ended: its worker stops or lets go of it, or has met a bug."""
+        return self.broken or not workflow.in_workflow()
 
     def broke(self) -> None:
         self.broken = True

@@ -229,8 +229,8 @@ class RestingEffects(TemporalEffects):
         return await super().next_event(place)
 
     async def stop_listening(self, place: Place) -> None:
-        if not workflow.in_workflow():
-            return  # the worker lets go of the run, which listens on
+        if self.let_go:
+            return
         self._open.discard(place.id)
         with self._at_work():
             await super().stop_listening(place)
