@@ -95,7 +95,7 @@ def test_other_versions_of_the_dsl_are_refused(version):
     assert "1.0.3" in problem.message
 
 
-@pytest.mark.parametrize("version", ["0.7", "0.9", "1.0", "0.80"])
+@pytest.mark.parametrize("version", ["0.7", "0.9", "1.1", "0.80"])
 def test_other_versions_of_the_old_dsl_are_refused(version):
     text = f"id: a\nspecVersion: '{version}'\nstates: [{{name: a, type: inject, data: {{}}, end: true}}]"
     assert the_problem_of(text).code == "unsupported-dsl-version"

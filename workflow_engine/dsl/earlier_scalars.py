@@ -24,7 +24,7 @@ def read(data: JsonObject, report: Report) -> None:
             message = f'the {key} is a text: put it in quotes: "{digits}"; it is read so'
             report.add("unquoted-version", message, (None, key), severity="warning")
             data[key] = digits
-    if data.get("specVersion") in {"1.0", "1.0.0"} and "states" in data:
+    if data.get("specVersion") in ("1.0", "1.0.0") and "states" in data:
         message = 'a document with `states` is one of DSL 0.8; "1.0" is read so: write specVersion: "0.8"'
         report.add("earlier-form", message, (None, "specVersion"), severity="warning")
         data["specVersion"] = "0.8"

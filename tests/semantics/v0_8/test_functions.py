@@ -537,7 +537,7 @@ async def test_rest_is_one_request_made_of_the_arguments(run: Any) -> None:
         ("operation: sysout", "arguments: {}", "missing-property", "/states/0/actions/0/functionRef"),
         ("operation: sysout", "arguments: {message: a, to: b}", "unknown-property",
          "/states/0/actions/0/functionRef/arguments/to"),
-        ("operation: 'rest:get:/a'", "arguments: {}", "missing-property", "/functions/0"),
+        ("operation: 'rest:get:a'", "arguments: {}", "invalid-value", "/functions/0/operation"),
         ("operation: 'rest:get:ftp://a'", "arguments: {}", "invalid-value", "/functions/0/operation"),
         ("operation: 'rest:get:https://a/{b}'", "arguments: {}", "missing-property",
          "/states/0/actions/0/functionRef"),
