@@ -1,0 +1,55 @@
+"""A worker in a process of its own, to be killed or to be measured.
+
+    python -m tests.standins.lone_worker ADDRESS QUEUE
+
+It serves ``GET /N`` on loopback, which answers ``{"n": N}``, and prints where: ``ready http://127.0.0.1:PORT``. When its
+standard input ends it stops, and prints how many calls it had and the most memory that it used in MiB: ``CALLS MEMORY``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+
+from aiohttp import web
+
+from tests.standins.server import serve
+from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.engine.targets import RunTarget
+from workflow_engine.errors import NotFound
+from workflow_engine.events.router import Router
+from workflow_engine.events.stores import open_store
+from workflow_engine.runtimes.temporal.activities import Activities
+from workflow_engine.runtimes.temporal.connection import connect
+from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
+from workflow_engine.runtimes.temporal.worker import worker
+
+
+async def main(address: str, queue: str) -> None:
+    calls = 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal calls
+        calls += 1
+        return web.json_response({"n": int(request.match_info["n"])})
+
+    async def find(namespace: str | None, name: str, version: str | None) -> object:
+        raise NotFound("workflow", name)
+
+    app = web.Application()
+    app.router.add_get("/{n}", answer)
+    client = await connect(address, "default")
+    router = Router(open_store("memory:"), targets={"run": RunTarget(TemporalRuntime(client, queue))})
+    await router.start()
+    async with serve(app) as server, Egress() as egress:
+        activities = Activities(CALLERS, router, find, egress)  # type: ignore[arg-type]
+        async with worker(client, queue, activities):
+            print(f"ready {server.url}", flush=True)
+            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"{calls} {memory}", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
