@@ -52,6 +52,7 @@ from workflow_engine.runtimes.temporal.batches import TemporalBatches
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.payloads.remote import RemoteCodec
+from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.schedules import TemporalSchedules
 from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server, ready_unless
@@ -133,12 +134,14 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             lazy=True,
             payloads=payloads,
         )
+        limits = Limits(settings.history_events, drain=settings.drain_seconds)
         runtime = TemporalRuntime(
             client,
             settings.task_queue,
             ui=settings.temporal_ui,
             search_attributes=settings.search_attributes,
             audience=audience_of(settings),
+            limits=limits,
         )
         engine = Engine(
             definitions,
@@ -162,6 +165,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
                 settings.task_queue,
                 search_attributes=settings.search_attributes,
                 audience=audience_of(settings),
+                limits=limits,
             ),
         )
         keeping = asyncio.create_task(engine.scheduling.keep(), name="schedules")
@@ -305,7 +309,8 @@ async def run_embedded(
         }
         payloads = await stack.enter_async_context(open_payloads(**options))
         client = await connect(server.address, "default", payloads=payloads)
-        runtime = TemporalRuntime(client, settings.task_queue, audience=audience_of(settings))
+        limits = Limits(settings.history_events, drain=settings.drain_seconds)
+        runtime = TemporalRuntime(client, settings.task_queue, audience=audience_of(settings), limits=limits)
         specs = catalog.Catalog(await catalog.open_store("memory:"))
         processes = settings.own_processes
         resolution = open_resolution(settings, specs, egress)

@@ -119,6 +119,14 @@ class Settings:
         64, "of how many processes a process may consist, with all that it starts"
     )
 
+    history_events: int | None = _setting(
+        None,
+        "at how many events of history a run goes on in a new one; default: when Temporal suggests it, at about 4,000",
+    )
+    drain_seconds: float = _setting(
+        60, "how long a run that is to go on in a new history waits for calls under way, in seconds"
+    )
+
     payload_store: str | None = _setting(
         None,
         "where values go that are too large for Temporal: file:///FOLDER or s3://BUCKET/PREFIX?endpoint=URL, the same "
@@ -302,6 +310,12 @@ def _positive(text: str) -> float:
     return number
 
 
+def _events(text: str) -> int:
+    if not text.isdecimal() or not 50 <= int(text[:10]) <= 30_000:
+        raise ValueError("use a whole number from 50 to 30000")
+    return int(text)
+
+
 def _positive_part(text: str) -> float:
     try:
         number = float(text)
@@ -322,6 +336,7 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
     "str": str,
     "str | None": str,
     "int": _port,
+    "int | None": _events,
     "float": _positive,
     "float | None": _positive_part,
     "bool": _boolean,

@@ -2,8 +2,8 @@
 
     python -m tests.standins.lone_worker ADDRESS QUEUE
 
-It serves ``GET /N`` on loopback, which answers ``{"n": N}``, and prints where: ``ready http://127.0.0.1:PORT``. When its
-standard input ends it stops, and prints how many calls it had and the most memory that it used in MiB: ``CALLS MEMORY``.
+It serves ``GET /N`` on loopback, which answers ``{"n": N}``, and prints where: ``ready http://127.0.0.1:PORT``. When
+its standard input ends it stops, and prints how many calls it had, and the most memory that it used in MiB.
 """
 
 from __future__ import annotations

@@ -67,6 +67,7 @@ def for_(lowering: WorkflowLowering, task: Task) -> Action:
 
 def fork(lowering: WorkflowLowering, task: Task) -> Action:
     branches: list[Region] = []
+    names: set[str] = set()
     listed = task.part("fork", "branches")
     for number, item in enumerate(listed if isinstance(listed, list) else []):
         assert isinstance(item, dict)
@@ -74,8 +75,9 @@ def fork(lowering: WorkflowLowering, task: Task) -> Action:
             assert isinstance(body, dict)
             # A branch is a scope of its own: its task has no siblings to go to (decision A19).
             id = task.at("fork", "branches", number, name)
-            if any(branch.name == name for branch in branches):
+            if name in names:
                 lowering.problem("duplicate-task", f"two branches are called {name!r}; rename one", id)
+            names.add(name)
             scope = replace(task.scope, siblings={name: id}, loop=False)
             state = lowering.state(Task(name, body, id, scope))
             branches.append(Region(task.at("fork", "branches", number), GoTo(id), {id: state}, name))

@@ -51,6 +51,7 @@ from workflow_engine.runtimes.temporal.planned import (
     what,
 )
 from workflow_engine.runtimes.temporal.repetitions import RPC, Repetitions
+from workflow_engine.runtimes.temporal.resting import Limits, remembered
 from workflow_engine.runtimes.temporal.runtime import told_to
 
 SHOWN = 5
@@ -72,8 +73,10 @@ class TemporalSchedules:
         *,
         search_attributes: bool = True,
         audience: Audience | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._client = client
+        self._limits = limits or Limits()
         self._queue = task_queue
         self._audience = audience
         self._search = search_attributes
@@ -87,7 +90,7 @@ class TemporalSchedules:
 
     async def set(self, plan: Plan) -> None:
         """Keep *plan*. One of the other kind is ended before, so that never both start runs."""
-        plan = replace(plan, remembered=told_to(self._audience))
+        plan = replace(plan, remembered={**told_to(self._audience), **remembered(self._limits)})
         with about(plan):
             match plan.schedule.recurrence:
                 case After():
