@@ -14,7 +14,10 @@ from workflow_engine.values import Json, JsonObject
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run to record: what it is given, and how it ends; or what it started, by the end of that one's id: *child*."""
+    """A run to record: what it is given, and how it ends; or what it started, by the end of that one's id: *child*.
+
+    With *longest*, how many events of history are enough, it goes on in new ones, of which the second is kept.
+    """
 
     text: str
     input: Json = None
@@ -23,6 +26,7 @@ class Recorded:
     resources: JsonObject = field(default_factory=dict)
     status: str = "completed"
     child: str = ""
+    longest: int = 0
 
 
 def pinned_operation(operation: str) -> JsonObject:
@@ -509,5 +513,97 @@ RUNS = {
             """
         ),
         {"n": 2},
+    ),
+    "continued-loop": Recorded(
+        workflow(
+            """
+            do:
+              - rows:
+                  for: {each: row, in: '[[1, 2], [3], [4, 5, 6]]'}
+                  do:
+                    - guarded:
+                        try:
+                          - cells:
+                              for: {each: cell, in: $row}
+                              do:
+                                - say: {emit: {event: {with: {type: said, data: '${ $cell }'}}}}
+                                - odd: {if: .data == 5, raise: {error: {type: 'https://e.example/odd', status: 400}}}
+                        catch: {do: [{note: {set: {data: 0}, export: {as: '{odd: 1}'}}}]}
+            """
+        ),
+        {},
+        longest=12,
+    ),
+    "continued-fork": Recorded(
+        workflow(
+            """
+            do:
+              - all:
+                  fork:
+                    branches:
+                      - slow: {timeout: {after: PT30S}, do: [{pause: {wait: PT1S}}, {late: {set: {slow: true}}}]}
+                      - again:
+                          try: [{no: {raise: {error: {type: 'https://e.example/x', status: 503}}}}]
+                          catch: {retry: {delay: PT0.2S, limit: {attempt: {count: 4}}}, do: [{yes: {set: {tried: 5}}}]}
+                      - ticks:
+                          for: {in: '[range(8)]'}
+                          do: [{tick: {wait: PT0.01S}}, {tock: {emit: {event: {with: {type: tick}}}}}]
+                          output: {as: .type}
+            """
+        ),
+        {},
+        longest=14,
+    ),
+    "continued-listen": Recorded(
+        workflow(
+            """
+            do:
+              - both:
+                  fork:
+                    branches:
+                      - hear:
+                          listen: {to: {any: [{with: {type: t}}], until: '(. | length) == 6'}}
+                          foreach: {item: t, do: [{say: {emit: {event: {with: {type: heard, data: '${ $t }'}}}}}]}
+                      - all: {listen: {to: {all: [{with: {type: a}}, {with: {type: b}}]}}, timeout: {after: PT30S}}
+            """
+        ),
+        events=[*(event("t", str(number), number) for number in range(6)), event("b", "b"), event("a", "a")],
+        longest=14,
+    ),
+    "continued-compensation": Recorded(
+        old.workflow(
+            """
+            events: [{name: P, type: p, kind: produced}]
+            states:
+              - {name: A, type: sleep, duration: PT0.01S, compensatedBy: Undo, transition: B}
+              - {name: B, type: sleep, duration: PT0.01S, compensatedBy: Undo, transition: C}
+              - name: C
+                type: sleep
+                duration: PT0.01S
+                transition: {nextState: D, compensate: true, produceEvents: [{eventRef: P}]}
+              - {name: D, type: sleep, duration: PT0.01S, end: true}
+              - {name: Undo, type: sleep, duration: PT0.01S, usedForCompensation: true}
+            """
+        ),
+        {"n": 1},
+        longest=12,
+    ),
+    "continued-sub-flow": Recorded(
+        workflow(
+            """
+            do:
+              - all:
+                  fork:
+                    branches:
+                      - child: {run: {workflow: {namespace: semantics, name: slow, version: 1.0.0, input: {n: 2}}}}
+                      - ticks:
+                          for: {in: '[range(6)]'}
+                          do: [{tick: {emit: {event: {with: {type: tick}}}}}]
+                          output: {as: .type}
+            """
+        ),
+        {},
+        others=[workflow("do: [{pause: {wait: PT2S}}, {double: {set: {n: '${ .n * 2 }'}}}]", name="slow")],
+        longest=14,
     ),
 }

@@ -22,6 +22,7 @@ from tests.standins.greeter import greeter
 from tests.standins.internet import internet_thread
 from tests.temporal_server import server_in_thread
 from workflow_engine.calls.custom import FUNCTIONS
+from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.server import ServerOptions
 
 FOLDER = Path(__file__).parent
@@ -33,6 +34,7 @@ def path(name: str) -> Path:
 
 async def record(runner: TemporalRunner, name: str, wanted: Recorded) -> str:
     """The history of one run, as JSON."""
+    runner.limits = Limits(events=wanted.longest) if wanted.longest else None
     ended = await runner(
         wanted.text, wanted.input, events=wanted.events, others=wanted.others, resources=wanted.resources
     )
@@ -40,8 +42,19 @@ async def record(runner: TemporalRunner, name: str, wanted: Recorded) -> str:
     id = ended.run_id + wanted.child
     await runner.runtime.wait(id, 30)
     events = await runner.history(id)
+    if wanted.longest:
+        first = await runner.client.get_workflow_handle(
+            id, run_id=await first_execution(runner, id)
+        ).fetch_history()
+        second = first.events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
+        events = [*(await runner.client.get_workflow_handle(id, run_id=second).fetch_history()).events]
     history = json.loads(WorkflowHistory(id, events).to_json())
     return json.dumps(plain({"id": id, **history}), indent=1) + "\n"
+
+
+async def first_execution(runner: TemporalRunner, id: str) -> str:
+    description = await runner.client.get_workflow_handle(id).describe()
+    return str(description.raw_description.workflow_execution_info.first_run_id)
 
 
 def plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.interpreter.generated import HEADER, INPUT, documents
 from workflow_engine import dsl
 from workflow_engine.graph.model import StateGraph
+from workflow_engine.interpreter.packing import pack, unpack
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.local import LocalRun, Outcome
 from workflow_engine.runtimes.scheduler import Scheduler
@@ -34,14 +35,14 @@ async def run(graph: StateGraph, gaps: list[int]) -> tuple[Outcome, int]:
             nonlocal left
             if left is not None:
                 if left == 0:
-                    raise Stop(json.dumps(run.position()))
+                    raise Stop(json.dumps(pack(run.position())))
                 left -= 1
 
         local = LocalRun(graph, run_id="r", at_gate=gate, scheduler=scheduler)
         try:
             return await local.execute(INPUT, position=position), stops
         except Stop as stopped:
-            position, stops = json.loads(stopped.position), stops + 1
+            position, stops = unpack(json.loads(stopped.position)), stops + 1
             scheduler = Scheduler(start=scheduler.now())
 
 
@@ -55,6 +56,21 @@ def test_a_run_that_is_stopped_again_and_again_ends_as_one_that_is_not(
     resumed, _ = asyncio.run(run(graph, gaps))
     assert (resumed.status, resumed.error) == (whole.status, whole.error)
     assert resumed.output == whole.output
+
+
+MOST_BOUNDARIES = 60
+
+
+@settings(max_examples=25, deadline=None)
+@given(documents())
+def test_a_run_goes_on_at_every_boundary_as_if_it_had_not_stopped(document: dict[str, Any]) -> None:
+    graph = dsl.compile(dsl.parse(json.dumps(document)))
+    whole, _ = asyncio.run(run(graph, []))
+    for boundary in range(MOST_BOUNDARIES):
+        resumed, stops = asyncio.run(run(graph, [boundary]))
+        assert (resumed.status, resumed.error, resumed.output) == (whole.status, whole.error, whole.output)
+        if not stops:
+            break
 
 
 @settings(max_examples=60, deadline=None)
