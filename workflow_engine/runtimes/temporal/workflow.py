@@ -32,6 +32,7 @@ from workflow_engine.interpreter.retrying import Wish, edited, hold
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started, travelling
+from workflow_engine.runtimes.temporal.compiling import graph_of
 from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
 from workflow_engine.runtimes.temporal.naming import VERSION, attributes_of
@@ -100,7 +101,7 @@ class ServerlessWorkflow:
         self, bundle: Bundle, input: Any, seeds: list[Any], before: dict[str, Any]
     ) -> tuple[RestingEffects, Run]:
         """The run of *bundle*, at its beginning or where it was *before*."""
-        graph = bundle.graph()
+        graph = graph_of(bundle)
         limits = Limits.from_json(workflow.memo_value(LIMITS, None))
         audience, generation = workflow.memo_value(LIFECYCLE, None), workflow.memo_value(GENERATION, "")
         effects = self._effects = self.effects_type(graph, audience, generation, bundle.semantics, limits)
