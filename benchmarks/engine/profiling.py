@@ -1,12 +1,13 @@
-"""Where a worker's CPU goes: ``python -m benchmarks.engine.profiling FILE MODULE …`` runs a module, and samples it.
+"""Where a worker's CPU goes: ``python -m benchmarks.engine.profiling FILE MODULE …`` runs a module under profile.
 
-Every few milliseconds each thread of Python is asked how much CPU it has used since, and where it is: that much is
-counted for the part of the program that it is in. What the process uses beyond is Temporal's core, which is not Python.
+Each thread of Python has a profile of its own, by the CPU that it uses; what functions use is counted for the part of the
+program that they are in. What the process uses beyond is Temporal's core, which is not Python, and the profiling itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import cProfile
 import json
 import runpy
 import sys
@@ -16,7 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
+from types import CodeType
 from typing import Any
 
 from benchmarks.engine.contenders import TITLES, contenders
@@ -24,10 +25,10 @@ from benchmarks.engine.rounds import cell, warmed_up
 from benchmarks.engine.shapes import Shape
 from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server
 
-EVERY = 0.002
-SWITCH = 1e-5
-WRITTEN_EVERY = 0.1
-CORE = "Temporal's core (Rust): polls, state machines, gRPC"
+LOOKED_EVERY = 0.05
+WANTED = ".wanted"
+"""The suffix of the file by which a profile is asked for."""
+CORE = "Temporal's core (Rust), and what profiling costs"
 PARTS: Sequence[tuple[str, str]] = (
     ("workflow_engine/expressions/", "expressions"),
     ("workflow_engine/interpreter/", "interpreter"),
@@ -55,69 +56,76 @@ PARTS: Sequence[tuple[str, str]] = (
 )
 """Parts of the program by what the path of a file has in it; the innermost frame that has one counts."""
 ABOUT = (
-    "CPU of the worker process for one run, in ms, sampled while it is at work (`profiling.py`): each thread of "
-    "Python by where it is, and what is left is Temporal's core. Sampling costs some itself, so the sums are above "
-    "those of the first table."
+    "CPU of the worker process for one run, in ms, while it is at work under profile (`profiling.py`), which makes Python "
+    "two to three times slower: the shares are what counts, and the first table has what a run really costs."
 )
+CAVEAT = " No profile: it needs Python 3.11, in which each thread can have one."
 
 
-class Sampler(threading.Thread):
-    """Counts where the CPU of the other threads goes, and writes it to *file* now and then, in seconds."""
+class Profiler:
+    """Profiles every thread of this process that is started from now on, by the CPU that it uses, and this one."""
 
     def __init__(self, file: Path) -> None:
-        super().__init__(name="sampler", daemon=True)
         self._file = file
-        self._used: dict[int, float] = {}
-        self._spent: defaultdict[str, float] = defaultdict(float)
-        self._own = 0.0
+        self._profiles: list[cProfile.Profile] = []
+        self._paths: dict[str, str] = {}
+        original = threading.Thread.run
 
-    def run(self) -> None:
-        # Else a thread is only seen where it waits for something, for until then it keeps the interpreter to itself.
-        sys.setswitchinterval(SWITCH)
-        written = 0.0
+        def run(thread: threading.Thread) -> None:
+            with self.watched():
+                original(thread)
+
+        threading.Thread.run = run  # type: ignore[method-assign]
+        threading.Thread(target=self._write_on, name="writer", daemon=True).start()
+
+    def watched(self) -> cProfile.Profile:
+        """A profile of the thread that uses it in a ``with``."""
+        profile = cProfile.Profile(time.thread_time)
+        self._profiles.append(profile)
+        return profile
+
+    def _write_on(self) -> None:
+        wanted = self._file.with_suffix(WANTED)
         while True:
-            time.sleep(EVERY)
-            self._sample()
-            if time.monotonic() - written > WRITTEN_EVERY:
-                written = time.monotonic()
-                self._write()
-
-    def _sample(self) -> None:
-        for thread, frame in sys._current_frames().items():
-            try:
-                used = time.clock_gettime(time.pthread_getcpuclockid(thread))
-            except OSError:  # it has ended
+            time.sleep(LOOKED_EVERY)
+            if not wanted.exists():
                 continue
-            spent = used - self._used.get(thread, used)
-            self._used[thread] = used
-            if thread == self.ident:
-                self._own += spent
-            elif spent > 0:
-                self._spent[part_of(frame)] += spent
+            spent: defaultdict[str, float] = defaultdict(float)
+            for profile in list(self._profiles):
+                for entry in profile.getstats():
+                    self._count(entry, spent)
+            spent[CORE] = max(0.0, time.process_time() - sum(spent.values()))
+            fresh = self._file.with_suffix(".fresh")
+            fresh.write_text(json.dumps(spent))
+            fresh.replace(self._file)
+            wanted.unlink()
 
-    def _write(self) -> None:
-        spent = dict(self._spent)
-        spent[CORE] = max(0.0, time.process_time() - self._own - sum(spent.values()))
-        fresh = self._file.with_suffix(".fresh")
-        fresh.write_text(json.dumps(spent))
-        fresh.replace(self._file)
+    def _count(self, entry: Any, spent: defaultdict[str, float]) -> None:
+        """Add the time of a function to the part that it is in, and that of what it calls which is in none."""
+        part = self._part(entry.code)
+        if part is None:
+            return
+        spent[part] += entry.inlinetime
+        for called in entry.calls or ():
+            if self._part(called.code) is None:
+                spent[part] += called.inlinetime
 
-
-def part_of(frame: FrameType | None) -> str:
-    """The part of the program that *frame* is in: the innermost that has a name here."""
-    while frame is not None:
-        path = frame.f_code.co_filename
-        for piece, part in PARTS:
-            if piece in path:
-                return part
-        frame = frame.f_back
-    return "else"
+    def _part(self, code: CodeType | str) -> str | None:
+        """The part that a function is in; None for one of C or of the standard library, which belongs to its caller."""
+        if isinstance(code, str):
+            return None
+        path = code.co_filename
+        if path not in self._paths:
+            self._paths[path] = next((part for piece, part in PARTS if piece in path), "")
+        return self._paths[path] or None
 
 
 async def measure(
     shapes: Sequence[Shape], letters: Sequence[str], seconds: float, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """For each of *shapes* and contenders, milliseconds of CPU of a run by the part of the worker that used them."""
+    if sys.version_info[:2] != (3, 11):
+        return {"about": ABOUT + CAVEAT, "shapes": {}}
     found: dict[str, Mapping[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="wfe-benchmark-") as name:
         folder = Path(name)
@@ -143,13 +151,16 @@ async def measure(
 
 
 def _read(file: Path) -> dict[str, float]:
-    time.sleep(3 * WRITTEN_EVERY)
+    wanted = file.with_suffix(WANTED)
+    wanted.touch()
+    while wanted.exists():
+        time.sleep(LOOKED_EVERY)
     content: dict[str, float] = json.loads(file.read_text())
     return content
 
 
 if __name__ == "__main__":
     _, written, module, *rest = sys.argv
-    Sampler(Path(written)).start()
     sys.argv = [module, *rest]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    with Profiler(Path(written)).watched():
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
