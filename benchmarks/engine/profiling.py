@@ -1,7 +1,7 @@
 """Where a worker's CPU goes: ``python -m benchmarks.engine.profiling FILE MODULE …`` runs a module under profile.
 
-Each thread of Python has a profile of its own, by the CPU that it uses; what functions use is counted for the part of the
-program that they are in. What the process uses beyond is Temporal's core, which is not Python, and the profiling itself.
+Each thread of Python has a profile of its own, by the CPU that it uses; what functions use is counted for the part of
+the program that they are in. What the process uses beyond is Temporal's core, which is not Python, and the profiling.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ PARTS: Sequence[tuple[str, str]] = (
 )
 """Parts of the program by what the path of a file has in it; the innermost frame that has one counts."""
 ABOUT = (
-    "CPU of the worker process for one run, in ms, while it is at work under profile (`profiling.py`), which makes Python "
-    "two to three times slower: the shares are what counts, and the first table has what a run really costs."
+    "CPU of the worker process for one run, in ms, while it is at work under profile (`profiling.py`), which makes "
+    "Python two to three times slower: the shares are what counts, and the first table has what a run really costs."
 )
 CAVEAT = " No profile: it needs Python 3.11, in which each thread can have one."
 
@@ -69,11 +69,11 @@ class Profiler:
         self._file = file
         self._profiles: list[cProfile.Profile] = []
         self._paths: dict[str, str] = {}
-        original = threading.Thread.run
+        original, profiler = threading.Thread.run, self
 
-        def run(thread: threading.Thread) -> None:
-            with self.watched():
-                original(thread)
+        def run(self: threading.Thread) -> None:
+            with profiler.watched():
+                original(self)
 
         threading.Thread.run = run  # type: ignore[method-assign]
         threading.Thread(target=self._write_on, name="writer", daemon=True).start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
@@ -53,6 +54,7 @@ def host_key(host: str) -> str:
     return host.strip("[]").partition("%")[0].rstrip(".").lower()
 
 
+@lru_cache(maxsize=1024)
 def literal_address(host: str) -> Address | None:
     """The address that *host* spells, in any notation a resolver would accept; None for a name."""
     key = host_key(host)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 from urllib.parse import urlencode
 
 import orjson
@@ -30,12 +31,15 @@ class MediaType:
     name: str
     charset: str | None = None
 
-    @classmethod
-    def parse(cls, header: str) -> MediaType:
+    @staticmethod
+    @lru_cache(maxsize=256)
+    def parse(header: str) -> MediaType:
         message = Message()
         message["content-type"] = header
         charset = message.get_param("charset")
-        return cls(header.partition(";")[0].strip().lower(), charset if isinstance(charset, str) else None)
+        return MediaType(
+            header.partition(";")[0].strip().lower(), charset if isinstance(charset, str) else None
+        )
 
     @property
     def is_json(self) -> bool:

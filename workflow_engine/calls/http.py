@@ -50,8 +50,11 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
         uri = context.egress.service(str(arguments["$function"])).rstrip("/") + uri
     uri = address(uri, arguments)
     started = time.monotonic()
-    async with deadline(context.timeout, f"authentication to call {shown_uri(uri)}"):
+    if policy is None:
         url, credentials = await target(uri, policy, context.egress)
+    else:
+        async with deadline(context.timeout, f"authentication to call {shown_uri(uri)}"):
+            url, credentials = await target(uri, policy, context.egress)
     headers = merge_headers(credentials.headers, arguments.get("headers"), context.egress)
     url = add_query(url, _query(arguments.get("query")))
     body: bytes | None = None

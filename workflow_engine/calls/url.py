@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import quote
 
 from yarl import URL
@@ -17,6 +18,7 @@ _BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LEGAL = "%/:?[]@!$&'()*+,;=~"
 
 
+@lru_cache(maxsize=256)
 def parse_url(text: str) -> URL:
     """The absolute URL *text*, without its fragment; `ValueError` where it is none.
 
@@ -51,6 +53,7 @@ def query_piece(name: str, value: str) -> str:
     return f"{quote(name, safe='')}={quote(value, safe='')}"
 
 
+@lru_cache(maxsize=256)
 def shown_url(url: URL) -> str:
     """*url* for people: without user information and fragment, secrets in its query hidden, bounded."""
     bare = url.with_user(None).with_fragment(None) if url.absolute else url

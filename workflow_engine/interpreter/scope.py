@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from workflow_engine import __version__
 from workflow_engine.graph.model import State
@@ -31,31 +31,45 @@ def moment(at: datetime) -> JsonObject:
     }
 
 
+Makers: TypeAlias = Mapping[str, Callable[["Scope"], Json]]
+"""How the variables are made that an expression may use, once it uses them."""
+
+
 class Scope(Mapping[str, Json]):
     """The variables that one expression may use; absent ones are null, as in jq."""
 
-    __slots__ = ("_given", "_made", "_makers", "run", "state")
+    __slots__ = ("_given", "_made", "_makers", "frame", "run", "state")
 
     def __init__(
         self,
         given: Mapping[str, Json],
-        makers: Mapping[str, Callable[[], Json]],
+        makers: Makers,
         run: Run | None = None,
         state: State | None = None,
+        frame: Frame | None = None,
     ) -> None:
-        """*run* and *state* are those that ask: None where only what is pure is evaluated, and for the workflow."""
+        """*run*, *state* and *frame* are those that ask: None where only what is pure is evaluated; of the workflow,
+        only *run* is there. *makers* make what is not *given*.
+        """
         self._given = given
         self._makers = makers
         self._made: JsonObject = {}
         self.run = run
         self.state = state
+        self.frame = frame
 
     def __getitem__(self, name: str) -> Json:
         if name in self._given:
             return self._given[name]
         if name not in self._made:
-            self._made[name] = self._makers[name]()
+            self._made[name] = self._makers[name](self)
         return self._made[name]
+
+    def get(self, name: str, default: Any = None) -> Json:
+        # What a mapping inherits comes to the same by way of an exception; expressions ask for each variable by it.
+        if name in self._given:
+            return self._given[name]
+        return self[name] if name in self._makers else cast("Json", default)
 
     def __iter__(self) -> Iterator[str]:
         yield from self._given
@@ -70,27 +84,12 @@ class Scope(Mapping[str, Json]):
 
 def workflow_scope(run: Run, context: Json = None, **given: Json) -> Scope:
     """The scope of the workflow's own ``input.from`` and ``output.as``."""
-    return Scope({"context": context, **given}, _world(run), run)
+    return Scope({"context": context, **given}, _OF_WORKFLOW, run)
 
 
 def state_scope(run: Run, state: State, frame: Frame, **given: Json) -> Scope:
     """The scope of an expression of *state*; *given* adds ``input`` and ``output`` where they are known."""
-    makers = _world(run)
-    makers["context"] = lambda: frame.owner.context
-    makers["WORKFLOW"] = lambda: _sonataflow(run, frame)
-    makers["task"] = lambda: _described(run, state, frame, given.get("__raw_output"))
-    return Scope({**frame.lexical(), **given}, makers, run, state)
-
-
-def _world(run: Run) -> dict[str, Callable[[], Json]]:
-    return {
-        "workflow": lambda: _descriptor(run),
-        "runtime": lambda: RUNTIME,
-        "CONST": lambda: run.graph.constants,
-        "WORKFLOW": lambda: _sonataflow(run, run.root),
-        "__correlation": lambda: run.correlation,
-        "__now": lambda: run.effects.now().timestamp(),
-    }
+    return Scope({**frame.lexical(), **given}, _OF_STATE, run, state, frame)
 
 
 def _descriptor(run: Run) -> JsonObject:
@@ -138,3 +137,46 @@ def _task(run: Run, name: str, id: str, frame: Frame, raw_output: Json) -> JsonO
         "output": raw_output,
         "startedAt": moment(datetime.fromtimestamp(frame.started, UTC)),
     }
+
+
+def _run(scope: Scope) -> Run:
+    assert scope.run is not None
+    return scope.run
+
+
+def _frame(scope: Scope) -> Frame:
+    assert scope.frame is not None
+    return scope.frame
+
+
+def _task_of(scope: Scope) -> Json:
+    assert scope.state is not None
+    return _described(_run(scope), scope.state, _frame(scope), scope.get("__raw_output"))
+
+
+def _constants(scope: Scope) -> Json:
+    return _run(scope).graph.constants
+
+
+def _now(scope: Scope) -> Json:
+    return _run(scope).effects.now().timestamp()
+
+
+def _workflow_of(scope: Scope) -> Json:
+    run = _run(scope)
+    return _sonataflow(run, run.root if scope.frame is None else scope.frame)
+
+
+_OF_WORKFLOW: Makers = {
+    "workflow": lambda scope: _descriptor(_run(scope)),
+    "runtime": lambda _: RUNTIME,
+    "CONST": _constants,
+    "WORKFLOW": _workflow_of,
+    "__correlation": lambda scope: _run(scope).correlation,
+    "__now": _now,
+}
+_OF_STATE: Makers = {
+    **_OF_WORKFLOW,
+    "context": lambda scope: _frame(scope).owner.context,
+    "task": _task_of,
+}

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -112,7 +112,7 @@ class Activities:
                 return await _until_cancelled(_faults(work), context.reception)
             if info.is_local:
                 return await self._kept(await _shortly(_faults(work), self.express_seconds))
-            async with _heartbeat():
+            with _heartbeat():
                 async with asyncio.timeout(context.timeout + OVERDUE):
                     result = await _faults(work)
                 return await self._kept(result)
@@ -138,7 +138,7 @@ class Activities:
         if activity.info().is_local:
             await _shortly(publishing, self.express_seconds)
             return
-        async with _heartbeat():
+        with _heartbeat():
             await publishing
 
     @activity.defn(name="event.tell")
@@ -255,17 +255,20 @@ async def _faults(work: Awaitable[Any]) -> Any:
         raise failure_of(fault("validation", str(refused)), of_call=True) from None
 
 
-@contextlib.asynccontextmanager
-async def _heartbeat() -> AsyncIterator[None]:
+@contextlib.contextmanager
+def _heartbeat() -> Iterator[None]:
     """Tell the server now and then that this worker lives."""
+    loop = asyncio.get_running_loop()
+    next_beat: list[
+        asyncio.TimerHandle
+    ] = []  # a timer costs a fraction of a task, and most calls end before it
 
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            activity.heartbeat()
+    def beat() -> None:
+        next_beat[0] = loop.call_later(HEARTBEAT_SECONDS, beat)
+        activity.heartbeat()
 
-    beating = asyncio.create_task(beat())
+    next_beat.append(loop.call_later(HEARTBEAT_SECONDS, beat))
     try:
         yield
     finally:
-        beating.cancel()
+        next_beat[0].cancel()
