@@ -251,7 +251,11 @@ def binary(builder: Builder, node: syntax.Binary, scope: Scope, _tail: bool) -> 
             return constant(known)
     parts = (left, right)
     if left.one and right.one:
-        one = _compared(node.operator, left.one, right) or _applied(function, left.one, right.one)
+        one = (
+            _compared(node.operator, left.one, right)
+            or _prefixed(node.operator, left, right.one)
+            or _applied(function, left.one, right.one)
+        )
         return Code(one, parts=parts, grows=grows if grows == PART else max(grows, left.grows, right.grows))
     lefts, rights = left.many, right.many
 
@@ -263,6 +267,23 @@ def binary(builder: Builder, node: syntax.Binary, scope: Scope, _tail: bool) -> 
                 yield function(machine, operand, other)
 
     return Code(None, many, parts=parts, optional=left.optional and right.optional)
+
+
+def _prefixed(operator: str, left: Code, right: One) -> One | None:
+    """A constant string and what follows it, which is mostly a string too."""
+    if operator != "+" or not left.constant or type(left.constant[0]) is not str:
+        return None
+    text, known = left.constant[0], len(left.constant[0])
+
+    def one(env: Env, value: Any) -> Any:
+        other = right(env, value)
+        if type(other) is not str:
+            return arithmetic.add(env[0], text, other)
+        if known + len(other) > 15:  # shorter ones are free
+            env[0].text(known + len(other))
+        return text + other
+
+    return one
 
 
 def _applied(function: Callable[[Machine, Any, Any], Any], left: One, right: One) -> One:

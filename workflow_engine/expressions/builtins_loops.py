@@ -16,6 +16,7 @@ from workflow_engine.expressions.code import (
     Code,
     Env,
     Many,
+    One,
     Scope,
     Trace,
     arguments_of,
@@ -25,6 +26,8 @@ from workflow_engine.expressions.errors import EvaluationError
 from workflow_engine.expressions.limits import MAX_ARRAY, Machine
 from workflow_engine.expressions.selecting import elements
 from workflow_engine.expressions.syntax import Call, Node
+
+_FEW = 10_000
 
 Tracer = Callable[[Builder, Call, Scope], Trace]
 Compiler = Callable[[Builder, Call, Scope], Code]
@@ -156,7 +159,25 @@ def _range(builder: Builder, node: Call, scope: Scope) -> Code:
                 raise EvaluationError("Range bounds must be numeric")
             yield from _count(machine, *bounds)
 
-    return Code(None, many, parts=arguments)
+    code = Code(None, many, parts=arguments)
+    ones = [argument.one for argument in arguments if argument.one is not None]
+    if len(ones) == len(arguments) <= 2:
+        code.items = _whole_numbers(ones, many)
+    return code
+
+
+def _whole_numbers(ones: list[One], many: Many) -> Callable[[Env, Any], list[Any]]:
+    """All outputs of a range as a list, where they are few and whole, which is the usual case."""
+
+    def items(env: Env, value: Any) -> list[Any]:
+        bounds = [one(env, value) for one in ones]
+        start, stop = bounds if len(bounds) == 2 else (0, bounds[0])
+        if type(start) is not int or type(stop) is not int or stop - start > _FEW:
+            return list(many(env, value))
+        env[0].spend(len(bounds) + max(stop - start, 0))
+        return list(range(start, stop))
+
+    return items
 
 
 def _combined(env: Env, value: Any, streams: list[Many]) -> Iterable[tuple[Any, ...]]:

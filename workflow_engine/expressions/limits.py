@@ -120,8 +120,7 @@ def _weigh(value: Any, known: dict[int, int], room: int, what: str, depth: int) 
         raise LimitExceeded(f"{what} is nested deeper than {depth} levels")
     size = 2
     if kind is dict:
-        for key in value:
-            size += len(key) + 4
+        size += sum(map(len, value)) + 4 * len(value)
         items = value.values()
     else:
         items = value

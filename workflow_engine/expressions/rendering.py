@@ -36,7 +36,8 @@ def to_json(machine: Machine, value: Any) -> str:
 
 def to_text(machine: Machine, value: Any) -> str:
     """A string as it is, anything else as JSON."""
-    return value if type(value) is str else to_json(machine, value)
+    kind = type(value)
+    return value if kind is str else str(value) if kind is int else to_json(machine, value)
 
 
 def excerpt(value: Any) -> str:
