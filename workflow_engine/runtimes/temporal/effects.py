@@ -7,7 +7,7 @@ import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -47,6 +47,7 @@ from workflow_engine.runtimes.temporal.calling import (
     shortly,
     summary,
 )
+from workflow_engine.runtimes.temporal.clock import Clock
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
 from workflow_engine.runtimes.temporal.sub_flows import SubFlows
 from workflow_engine.values import Json, JsonObject, rfc3339
@@ -74,9 +75,6 @@ GENERATION = "generation"
 """The member of its memo that tells a run from earlier ones which had the same id."""
 
 
-EPOCH = datetime.fromtimestamp(0, UTC)
-
-
 class TemporalEffects:
     """The effects of one run, called from inside its workflow."""
 
@@ -100,8 +98,7 @@ class TemporalEffects:
         self.graph = graph
         self.recent: deque[Progress] = deque(maxlen=RECENT)
         self._memo = memo
-        self._loop = asyncio.get_running_loop()
-        self._at, self._now = 0.0, EPOCH
+        self._clock = Clock()
         self._generation = f"~{generation}" if generation else ""
         self.audience = Audience.from_json(memo).of(graph)
         self._untold: list[JsonObject] = []
@@ -118,12 +115,7 @@ class TemporalEffects:
         return self.run_id + self._generation
 
     def now(self) -> datetime:
-        # The loop of a workflow tells the time of its task, as `workflow.now` does in many more steps: a state asks
-        # four times.
-        at = self._loop.time()
-        if at != self._at:
-            self._at, self._now = at, datetime.fromtimestamp(at, UTC)
-        return self._now
+        return self._clock.now()
 
     def random(self) -> float:
         return workflow.random().random()
