@@ -260,6 +260,7 @@ async def temporal_runner(
     wrap: Callable[[Any], Any] = lambda router: router,
     express_seconds: float = 2.0,
     queue: str = "",
+    build: Any = None,
     payloads: Payloads | None = None,
 ) -> AsyncIterator[TemporalRunner]:
     """A worker with a router of its own, which the worker reaches through *wrap*; *payloads* says how values travel."""
@@ -283,7 +284,7 @@ async def temporal_runner(
         activities = Activities(
             CALLERS, wrap(router), runner.find, egress, secrets, PROCESSES, BOUNDS, express_seconds, keep
         )
-        await stack.enter_async_context(worker(client, queue, activities))
+        await stack.enter_async_context(worker(client, queue, activities, build=build))
         yield runner
 
 

@@ -56,7 +56,7 @@ from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.schedules import TemporalSchedules
 from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server, ready_unless
-from workflow_engine.runtimes.temporal.worker import worker
+from workflow_engine.runtimes.temporal.worker import Build, worker
 from workflow_engine.settings import LOOPBACK, Settings
 from workflow_engine.values import Json, JsonObject
 
@@ -228,6 +228,7 @@ async def serve_api(settings: Settings, *, ready: Callable[[], None] | None = No
 
 async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
     """Work until the process is told to stop, then finish what is under way, for at most ten seconds."""
+    settings.checked()
     close_to_others()
     await asyncio.to_thread(remove_leftovers)
     stop = asyncio.Event()
@@ -254,7 +255,8 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
         async with contextlib.AsyncExitStack() as stack:
             if "container" in processes:
                 await stack.enter_async_context(sweeping())
-            await stack.enter_async_context(worker(client, settings.task_queue, activities))
+            working = worker(client, settings.task_queue, activities, build=Build.of(**settings.build))
+            await stack.enter_async_context(working)
             if ready is not None:
                 ready()
             await stop.wait()

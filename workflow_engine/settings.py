@@ -48,6 +48,16 @@ class Settings:
     )
     temporal_ui: str = _setting("http://127.0.0.1:8233", "address of the Temporal UI, for links")
     task_queue: str = _setting("wfe", "task queue that workers serve")
+    deployment: str | None = _setting(
+        None,
+        "name of the Worker Deployment that workers belong to; with a build id, Temporal keeps versions apart",
+    )
+    build_id: str | None = _setting(None, "which build of it a worker is, such as the version of the engine")
+    versioning: str = _setting(
+        "pinned",
+        "what runs do when another build is made current: pinned (stay, until they go on in a new history), or "
+        "auto-upgrade (move to it at once)",
+    )
     search_attributes: bool = _setting(
         True, "set the search attributes WfeNamespace, WfeDefinition, WfeVersion"
     )
@@ -161,6 +171,11 @@ class Settings:
                 raise Rejected("invalid-setting", f"{variable}={text!r}: {error}") from None
         return cls(**values).checked()
 
+    @property
+    def build(self) -> dict[str, str | None]:
+        """Which build of which Worker Deployment a worker is."""
+        return {"deployment": self.deployment, "id": self.build_id, "versioning": self.versioning}
+
     def checked(self) -> Self:
         """These settings; `Rejected` when they contradict each other."""
         if self.host not in LOOPBACK and not self.api_token:
@@ -187,6 +202,14 @@ class Settings:
                 "invalid-setting",
                 f"WFE_LIFECYCLE_CHANNEL: {channel!r} is not a channel for them: 1 to 200 of a-z A-Z 0-9 . _ / -, and "
                 f"none of {', '.join(sorted(_TAKEN))}",
+            )
+        if (self.deployment is None) != (self.build_id is None):
+            raise Rejected(
+                "invalid-setting", "WFE_DEPLOYMENT and WFE_BUILD_ID go together: set both, or none"
+            )
+        if self.versioning not in ("pinned", "auto-upgrade"):
+            raise Rejected(
+                "invalid-setting", f"WFE_VERSIONING: {self.versioning!r} is neither pinned nor auto-upgrade"
             )
         for pair in self.connect_to:
             if pair.count("=") != 1 or pair.count(":") < 2:

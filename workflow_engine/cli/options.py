@@ -21,6 +21,7 @@ STARTING = ("temporal_ui", "search_attributes")
 """What only the API uses, which starts runs and links to them."""
 DEPLOYING = ("default_catalog", "activity_queues", "express")
 """What counts when a workflow is deployed."""
+BUILD = ("deployment", "build_id", "versioning")
 EGRESS = (
     "allowed_hosts",
     "allow_link_local",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from workflow_engine.cli.logs import LEVELS, log_to_stderr
 from workflow_engine.cli.options import (
+    BUILD,
     CLIENT,
     DEPLOYING,
     EGRESS,
@@ -49,7 +50,7 @@ def configure_worker(parser: argparse.ArgumentParser) -> None:
         "Start as many as you need; they find the router at --api-url."
     )
     _add_process_options(parser)
-    add_settings(parser, *CLIENT, *TEMPORAL, *EGRESS, *PROCESS, *PAYLOADS)
+    add_settings(parser, *CLIENT, *TEMPORAL, *BUILD, *EGRESS, *PROCESS, *PAYLOADS)
     parser.set_defaults(work=_worker)
 
 

@@ -214,7 +214,9 @@ class Effects(Protocol):
         """Something happened that an observer may want to know; never waited for."""
 
     def broke(self) -> None:
-        """A bug of ours unwinds the run, which is not over: until it is fixed this must change nothing in the world."""
+        """What unwinds the run is no end of it, but a bug of ours, or that its worker lets go of it: nothing in the
+        world is to change by that.
+        """
 
     def tell(self, event: JsonObject) -> None:
         """Publish a lifecycle *event* to the audience, after those told before; never waited for."""

@@ -207,6 +207,9 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
             if not arrival.ends:
                 correlating.remember(run, action.strategy, arrival.index, arrival.event)
                 arrived.append([arrival.index, _seen(run, action, arrival.event)])
+    except GeneratorExit:  # the worker lets go of the run, which listens on
+        run.effects.broke()
+        raise
     finally:
         if not local.get("complete") or "closes" in local:
             await run.effects.stop_listening(place)

@@ -303,6 +303,9 @@ class TemporalEffects:
                 await workflow.wait(
                     [task for task in tasks if not task.done()], return_when=asyncio.FIRST_COMPLETED
                 )
+        except GeneratorExit:
+            self.broke()
+            raise
         finally:
             pending = [task for task in tasks if not task.done()]
             if self.let_go:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.batches import Batches, BatchWorkflow
@@ -21,8 +24,33 @@ HEARD_WITHIN = timedelta(seconds=1)
 """A call that is cancelled hears of it with the answer to a heartbeat: so often they are passed on."""
 
 
-def worker(client: Client, task_queue: str, activities: Activities) -> Worker:
-    """Make a worker that serves *task_queue*.
+BEHAVIOURS = {"pinned": VersioningBehavior.PINNED, "auto-upgrade": VersioningBehavior.AUTO_UPGRADE}
+"""What runs may do when another build of the workers is made the current one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Which build of which Worker Deployment a worker is; *versioning* is one of `BEHAVIOURS`."""
+
+    deployment: str
+    id: str
+    versioning: str = "pinned"
+
+    @classmethod
+    def of(cls, deployment: str | None, id: str | None, versioning: str | None) -> Self | None:
+        """None where no deployment is named: a worker like any other."""
+        return None if deployment is None or id is None else cls(deployment, id, versioning or "pinned")
+
+    def config(self) -> WorkerDeploymentConfig:
+        return WorkerDeploymentConfig(
+            version=WorkerDeploymentVersion(deployment_name=self.deployment, build_id=self.id),
+            use_worker_versioning=True,
+            default_versioning_behavior=BEHAVIOURS[self.versioning],
+        )
+
+
+def worker(client: Client, task_queue: str, activities: Activities, *, build: Build | None = None) -> Worker:
+    """Make a worker that serves *task_queue*, as a *build* that Temporal tells from others, or as any worker.
 
     Use it as an async context manager, or call ``run``. It runs unsandboxed: see `ServerlessWorkflow`.
     When it stops it finishes what it does, for at most ten seconds.
@@ -38,4 +66,5 @@ def worker(client: Client, task_queue: str, activities: Activities) -> Worker:
         max_cached_workflows=1000,
         max_concurrent_activities=MOST_CALLS,
         max_heartbeat_throttle_interval=HEARD_WITHIN,
+        deployment_config=None if build is None else build.config(),
     )

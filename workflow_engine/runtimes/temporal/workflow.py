@@ -38,6 +38,15 @@ from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_o
 from workflow_engine.runtimes.temporal.naming import VERSION, attributes_of
 from workflow_engine.runtimes.temporal.resting import LIMITS, Limits, RestingEffects
 
+UPGRADING = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
+"""A new history is no one's yet: the current build of the workers takes it up, also where runs are pinned."""
+
+
+def _versioned() -> bool:
+    """Whether the worker says which build it is: then the run belongs to that build, or moves to the current one."""
+    build = workflow.info().get_current_deployment_version()
+    return build is not None and bool(build.deployment_name)
+
 
 @workflow.defn(dynamic=True)
 class ServerlessWorkflow:
@@ -155,6 +164,7 @@ class ServerlessWorkflow:
         workflow.continue_as_new(
             args=[run.input, travelling(bundle, named=self._named), [], before],
             memo={**workflow.memo(), STARTED: started()},
+            initial_versioning_behavior=UPGRADING if _versioned() else None,
         )
 
     async def _following(self, continued: Continued) -> Bundle:
