@@ -58,6 +58,9 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
     the message's name, its data the payload, and each header is an extension attribute, in lower case and
     without what is no letter or digit; ``service`` and ``operationid`` say what was called.
 
+    ``$own``: the document may be that of the workflow itself, whose service sends here (DSL 0.8, where functions of
+    this type only ever publish).
+
     With ``server`` or ``protocol`` it goes to that server of the document instead (`brokers.direct`), with
     ``authentication``.
 
@@ -68,7 +71,7 @@ async def call(arguments: JsonObject, context: CallContext) -> Json:
         await _described(arguments, context) if "document" in arguments else _operation(arguments, context)
     )
     name = _operation_name(operation)
-    if operation.get("workflow_may") != "publish":
+    if operation.get("workflow_may") != "publish" and arguments.get("$own") is not True:
         raise fault(
             "configuration",
             f"{name}: its service sends here, so a workflow cannot publish to it; use `subscription`, or `listen`",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import pytest
 
 from tests.running import LocalRunner
 from tests.semantics.v0_8.documents import error, event, kind, output, refused, warnings, workflow
+from tests.semantics.v0_8.services import pin, published
 from tests.standins.internet import Internet
 from workflow_engine import dsl
 from workflow_engine.calls import Egress
 from workflow_engine.calls.custom import FUNCTIONS
+from workflow_engine.calls.schemas import gather_schema
 from workflow_engine.dsl.needs import needs
 from workflow_engine.dsl.schema_resources import schema_key
 from workflow_engine.errors import InvalidDocument, Rejected
@@ -455,3 +458,58 @@ async def test_an_event_whose_source_is_empty_has_that_of_the_run(run: Any) -> N
     states: [{name: A, type: inject, data: {}, end: {produceEvents: [{eventRef: Told}]}}]
     """
     assert await output(run, body, {"a": 1}) == {"a": 1}
+
+
+OWN = """
+asyncapi: 3.0.0
+info: {title: orders, version: '1'}
+channels: {done: {address: orders/done, messages: {done: {payload: {type: object}}}}}
+operations: {tell: {action: send, channel: {$ref: '#/channels/done'}}}
+"""
+
+
+async def test_a_function_publishes_what_the_document_of_the_workflow_itself_says_it_sends(run: Any) -> None:
+    body = """
+    functions: [{name: tell, type: asyncapi, operation: 'file://own.yaml#tell'}]
+    states: [{name: A, type: operation, actions: [{functionRef: tell}], end: true}]
+    """
+    resources = await pin(workflow(body), asyncapi={"own": OWN})
+    ended = await run(workflow(body), {"n": 1}, resources=resources)
+    assert ended.status == "completed", ended.error
+    assert await published(run, ended, "orders/done") == [{"n": 1}]
+
+
+async def test_the_one_argument_of_a_service_that_takes_text_is_that_text(run: Any) -> None:
+    api = """
+    openapi: 3.0.3
+    info: {title: echo, version: '1'}
+    servers: [{url: https://httpbin.org}]
+    paths:
+      /anything:
+        post:
+          operationId: echo
+          requestBody: {content: {text/plain: {schema: {type: string}}}}
+          responses: {'200': {description: ok}}
+    """
+    body = """
+    functions: [{name: echo, operation: 'https://docs.example/echo.yaml#echo'}]
+    states:
+      - name: A
+        type: operation
+        actions: [{functionRef: {refName: echo, arguments: {text: '${ .t }'}}, actionDataFilter: {results: .data}}]
+        end: true
+    """
+    resources = await pin(workflow(body), openapi=textwrap.dedent(api))
+    assert (await output(run, body, {"t": "Hello"}, resources=resources))["data"] == "Hello"
+
+
+async def test_a_schema_that_has_its_place_from_java_is_where_it_was_found() -> None:
+    files = {
+        "schemas/order.json": '{"$id": "classpath:/schemas/order.json", "properties": {"item": {"$ref": "item.json"}}}',
+        "schemas/item.json": '{"$id": "classpath:/schemas/item.json", "type": "string"}',
+    }
+
+    async def text_of(address: str) -> str:
+        return files[address]
+
+    assert set((await gather_schema("schemas/order.json", text_of))["documents"]) == set(files)

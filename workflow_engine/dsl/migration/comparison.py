@@ -34,7 +34,8 @@ class Made:
             given = {
                 key: value
                 for key, value in given.items()
-                if (value != {} or key not in ("parameters", "arguments")) and key != "$function"
+                if (value != {} or key not in ("parameters", "arguments"))
+                and key not in ("$function", "$own")
             }
         return f"{self.kind} {json.dumps(given, sort_keys=True, ensure_ascii=False)}"
 

@@ -135,7 +135,7 @@ def parameters(given: Json) -> Json:
 
 def _asyncapi(reference: Reference) -> Operation:
     payload: Json = reference.lowering.everything if reference.arguments is None else reference.arguments
-    given: JsonObject = {"message": {"payload": payload}}
+    given: JsonObject = {"message": {"payload": payload}, "$own": True}
     policy = reference.policy()
     if policy is not None:
         given["authentication"] = policy
