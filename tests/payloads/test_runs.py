@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,12 @@ from tests.running import TemporalRunner, temporal_runner
 from tests.standins.internet import Internet
 from tests.standins.server import Server, serve
 from tests.temporal_server import server_in_thread
+from workflow_engine import dsl
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.engine.runtime import Start
 from workflow_engine.runtimes.temporal.payloads.keys import new_key
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
+from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.server import DevServer, ServerOptions
 
 pytestmark = pytest.mark.temporal
@@ -69,12 +74,12 @@ def kept_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DevS
 
 @contextlib.asynccontextmanager
 async def runner(
-    address: str, net: Internet, store: Path, keys: Path | None = None, **options: Any
+    address: str, net: Internet, store: Path, keys: Path | None = None, *, queue: str = "", **options: Any
 ) -> AsyncIterator[TemporalRunner]:
     place = None if keys is None else keys.as_uri()
     async with (
         open_payloads(store=store.as_uri(), keys=place, **{"largest": LARGEST, **options}) as payloads,
-        temporal_runner(address, net, payloads=payloads) as run,
+        temporal_runner(address, net, payloads=payloads, queue=queue) as run,
     ):
         yield run
 
@@ -209,3 +214,74 @@ async def test_a_run_waits_for_a_store_that_is_gone_and_goes_on(
         ended = await started
     assert (ended.status, ended.output) == ("completed", {"sent": 399_987 + 11, "given": 399_987}), ended
     assert [request.target[:6] for request in heavy.requests] == ["/large", "/size"]
+
+
+LONG = """
+document: {dsl: '1.0.3', namespace: tests, name: heavy-and-long, version: '1.0.0'}
+do:
+  - fetch:
+      call: http
+      with: {method: get, endpoint: 'URL/large/SIZE'}
+      export: {as: '${ {kept: .text} }'}
+  - all:
+      for: {each: number, in: '${ [range(6)] }'}
+      do:
+        - hand: {call: http, with: {method: post, endpoint: 'URL/size', body: '${ {number: $number} }'}}
+  - answer:
+      set: {text: '${ $context.kept }', given: '${ $workflow.input.text | length }'}
+"""
+
+
+async def test_a_heavy_run_goes_on_in_a_new_history(
+    temporal_address: str, internet: Internet, heavy: Server, tmp_path: Path
+) -> None:
+    """Its position has the input and the context, each too large for Temporal."""
+    size = SIZE // 3
+    async with runner(temporal_address, internet, tmp_path / "store") as run:
+        run.limits = Limits(events=20)
+        ended = await run(LONG.replace("URL", heavy.url).replace("SIZE", str(size)), {"text": text(size)})
+        assert ended.status == "completed", ended.error
+        assert ended.output == {"text": text(size), "given": len(text(size))}
+        description = await run.client.get_workflow_handle(ended.run_id).describe()
+        assert description.run_id != description.raw_description.workflow_execution_info.first_run_id
+    assert len([1 for request in heavy.requests if request.target == "/size"]) == 6
+
+
+LISTENS = """
+document: {dsl: '1.0.3', namespace: tests, name: heavy-wait, version: '1.0.0'}
+do:
+  - fetch:
+      call: http
+      with: {method: get, endpoint: 'URL/large/SIZE'}
+      export: {as: '${ {kept: .text} }'}
+  - heard: {listen: {to: {one: {with: {type: com.example.heavy, source: 'https://example.com/SIZE'}}}}}
+  - answer: {set: {text: '${ $context.kept }', heard: '${ .[0].text | length }'}}
+"""
+
+
+async def test_another_worker_goes_on_with_a_heavy_run(
+    temporal_address: str, internet: Internet, heavy: Server, tmp_path: Path
+) -> None:
+    """It replays the history, and has the values from the store; the event is large, too."""
+    document = LISTENS.replace("URL", heavy.url).replace("SIZE", str(SIZE // 3))
+    queue = f"heavy-{uuid.uuid4()}"
+    async with runner(temporal_address, internet, tmp_path / "store", queue=queue) as first:
+        bundle = Bundle.of(dsl.parse(document), {})
+        run_id = f"heavy-wait-{uuid.uuid4()}"
+        await first.runtime.start(Start(run_id, bundle.graph().name, bundle, {}))
+        while (await first.runtime.describe(run_id)).status != "waiting":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    async with runner(temporal_address, internet, tmp_path / "store", queue=queue) as second:
+        event = {
+            "specversion": "1.0",
+            "id": run_id,
+            "source": "/x",
+            "type": "x",
+            "data": {"text": text(SIZE // 3)},
+        }
+        message = {"seq": 0, "event": event, "index": 0, "complete": True}
+        assert await second.runtime.deliver(run_id, "/do/1/heard", message)
+        ended = await second.runtime.wait(run_id, 30)
+        assert ended.status == "completed", ended.error
+        assert ended.output == {"text": text(SIZE // 3), "heard": len(text(SIZE // 3))}
+    assert [request.target[:6] for request in heavy.requests] == ["/large"]
