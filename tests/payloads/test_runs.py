@@ -115,7 +115,7 @@ do:
 """
 
 
-@pytest.mark.timeout(600 if FULL else 120)
+@pytest.mark.timeout(900 if FULL else 120)
 @pytest.mark.parametrize("sealed", [False, True], ids=["plain", "encrypted"])
 async def test_input_answer_context_and_output_of_ten_megabytes(
     sealed: bool, kept_server: tuple[DevServer, Path], internet: Internet, heavy: Server, tmp_path: Path
@@ -127,11 +127,14 @@ async def test_input_answer_context_and_output_of_ten_megabytes(
     word = f"read-by-nobody-{'sealed' if sealed else 'plain'} "
     async with runner(server.address, internet, tmp_path / "store", keys if sealed else None) as run:
         document = HEAVY.replace("URL", heavy.url).replace("SIZE", str(SIZE))
-        ended = await run(document, {"text": text(SIZE, word), "name": word * 3})
+        bundle, run_id = Bundle.of(dsl.parse(document), {}), f"heavy-{uuid.uuid4()}"
+        given = {"text": text(SIZE, word), "name": word * 3}
+        await run.runtime.start(Start(run_id, bundle.graph().name, bundle, given))
+        ended = await run.runtime.wait(run_id, 500 if FULL else 60)
         assert ended.status == "completed", ended.error
         assert ended.output["text"] == text(SIZE)
         assert ended.output["sent"] > 1.99 * SIZE
-        assert await history_bytes(run.client.get_workflow_handle(ended.run_id)) < 20_000
+        assert await history_bytes(run.client.get_workflow_handle(run_id)) < 20_000
     sizes = sorted(path.stat().st_size for path in stored(tmp_path / "store"))
     assert len(sizes) == 4, "the input, the answer, what is sent (twice, and once here), the output"
     assert word.encode() not in written(file)

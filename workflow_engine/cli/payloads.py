@@ -107,7 +107,7 @@ def _prune(arguments: argparse.Namespace) -> int:
     verb = "can be deleted" if arguments.dry_run else "deleted"
     result(
         f"{found['deleted']:,} of {found['objects']:,} objects {verb}, {found['freed']:,} of {found['size']:,} bytes; "
-        f"{found['runs']:,} runs claim the rest"
+        f"{found['runs']:,} histories were read"
     )
     return FINE
 
