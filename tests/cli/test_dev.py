@@ -314,3 +314,21 @@ def test_a_default_port_that_is_taken_gives_way_to_the_next():
     assert number < chosen <= number + 100
     assert len(said) == 1
     assert str(chosen) in said[0]
+
+
+def test_failed_runs_are_retried_with_other_data_and_led_past_the_failed_state_by_a_query(running, tmp_path):
+    check = "  - check: {if: .n != 2, raise: {error: {type: 'https://x.example/not-two', status: 422}}}\n"
+    body = check + "  - last: {set: {got: '${ .n }'}}\n"
+    assert running.wfe("deploy", write(tmp_path, "picky", body)).code == 0
+    for id in ("picky-1", "picky-2"):
+        assert running.wfe("start", "picky", "--id", id, "--input", '{"n": 1}', "--wait").code == 1
+    assert running.wfe("runs", "retry", "picky-1", "--data", '{"n": 2}').code == 0
+    shown = running.wfe("runs", "show", "picky-1", "--data").out
+    assert "attempt 1 faulted at /do/0/check" in shown
+    query = ("--query", "workflow=test/picky,error=not-two,after=1h")
+    while (counted := running.wfe("runs", "skip", *query, "--dry-run")).out != "picky-2\n":
+        pass  # Temporal lists a run a little after it has ended
+    assert "1 run" in counted.err
+    done = running.wfe("runs", "skip", *query, "--data", '{"n": 3}', "--yes")
+    assert (done.code, done.out) == (0, "1 done, 0 refused, 0 failed\n")
+    assert running.wfe("runs", "wait", "picky-2", "--timeout", 60).json == {"got": 3}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from workflow_engine.cli import control
 from workflow_engine.cli.debug import configure_debug
 from workflow_engine.cli.inputs import read_json
 from workflow_engine.cli.options import add_express, count, seconds
@@ -24,18 +25,12 @@ from workflow_engine.cli.terminal import (
     result,
     say,
 )
-from workflow_engine.values import Json, JsonObject
+from workflow_engine.values import Json
 
 if TYPE_CHECKING:
     from workflow_engine.api.client import HttpApi
 
 STATUSES = ("pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed")
-_COMMANDS = {
-    "cancel": "ask runs to end; states that wait or call are interrupted",
-    "terminate": "end runs at once",
-    "suspend": "let runs stop before their next state",
-    "resume": "let suspended runs go on",
-}
 _PAGE = 200
 
 
@@ -118,6 +113,11 @@ def configure_runs(parser: argparse.ArgumentParser) -> None:
         description="Show where a run is, what it waits for, its input, output and error.",
     )
     show.add_argument("id", metavar="ID")
+    show.add_argument(
+        "--data",
+        action="store_true",
+        help="also the data of the states at which it stands, or stood when it ended",
+    )
     add_connection(show)
     show.set_defaults(work=_show)
 
@@ -134,13 +134,7 @@ def configure_runs(parser: argparse.ArgumentParser) -> None:
     wait.set_defaults(work=_wait)
 
     configure_debug(commands)
-    for command, help in _COMMANDS.items():
-        each = commands.add_parser(command, help=help, description=help[0].upper() + help[1:] + ".")
-        each.add_argument("ids", nargs="+", metavar="ID")
-        if command == "terminate":
-            each.add_argument("--reason", default="", help="for who looks at the run later")
-        add_connection(each)
-        each.set_defaults(work=_control, command=command, reason="")
+    control.configure(commands)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -207,10 +201,11 @@ def _span(passed: float) -> str:
 def _show(arguments: argparse.Namespace) -> int:
     async def work(api: HttpApi) -> int:
         run = await api.run(arguments.id)
+        standing = await api.standing(arguments.id) if arguments.data else []
         if arguments.json:
-            print_json(run)
+            print_json({**run, "standing": standing} if arguments.data else run)
         else:
-            for line in description(run):
+            for line in [*description(run), *_standing(standing)]:
                 result(line)
         return FINE
 
@@ -237,6 +232,12 @@ def description(run: Mapping[str, Any]) -> list[str]:
         lines += _parked(parked)
     elif run.get("remark"):
         lines.append(f"{label:<9} unknown: {run['remark']}")
+    for number, attempt in enumerate(run.get("attempts") or (), 1):
+        error = attempt["error"] or {}
+        why = f" at {error.get('instance')}: {error.get('detail') or error.get('type')}" if error else ""
+        lines.append(
+            f"attempt {number:<2}{attempt['status']}{why}; then {attempt['then']}, {attempt['ended_at']}"
+        )
     for member in ("input", "output", "error"):
         if run[member] is not None or (member == "output" and run["status"] == "completed"):
             lines += _block(member, run[member])
@@ -261,6 +262,14 @@ def _parked(parked: Mapping[str, Any]) -> list[str]:
     return [*lines, "          A bug of the engine. The run goes on from here once a fixed worker runs."]
 
 
+def _standing(states: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines: list[str] = []
+    for state in states:
+        lines.append(f"{'failed' if state['failed'] else 'stands':<9} at {state['id']}")
+        lines += [*_block("data", state["data"]), *_block("context", state["context"])]
+    return [printable(line, keep="\n") for line in lines]
+
+
 def _block(label: str, value: Json) -> Sequence[str]:
     """JSON beside its *label*: on one line if it fits."""
     short = json.dumps(value, ensure_ascii=False)
@@ -278,20 +287,5 @@ def _wait(arguments: argparse.Namespace) -> int:
         elif run["status"] == "completed":
             print_json(run["output"])
         return _judged(run, arguments.timeout)
-
-    return with_api(arguments, work)
-
-
-def _control(arguments: argparse.Namespace) -> int:
-    async def work(api: HttpApi) -> int:
-        done: list[JsonObject] = []
-        for id in arguments.ids:
-            run = await api.control(id, arguments.command, arguments.reason)
-            done.append(run)
-            if not arguments.json:
-                result(f"{run['id']} {run['status']}")
-        if arguments.json:
-            print_json(done)
-        return FINE
 
     return with_api(arguments, work)
