@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from dsl_schemas import schema
 from workflow_engine.dsl import earlier_scalars
+from workflow_engine.dsl.manifests import unwrapped
 from workflow_engine.dsl.report import Full, Report
 from workflow_engine.dsl.rules import compile_rules
 from workflow_engine.dsl.scalar_rules import Check
@@ -60,7 +61,12 @@ def parse(text: str | bytes, *, name: str = "<text>", limits: Limits = Limits())
     order; references and expressions are left to the compiler.
     """
     source = load(text, name=name, limits=limits)
+    manifest = unwrapped(source)
+    source = manifest or source
     report = Report(source)
+    if manifest is not None:
+        message = "a manifest of SonataFlow's operator: its `spec.flow` is read, as a document of its own"
+        report.add("earlier-form", message, None, severity="warning")
     dialect = _dialect(source, report)
     if dialect is not None:
         with suppress(Full):  # the report says that there may be more

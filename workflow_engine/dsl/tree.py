@@ -68,6 +68,10 @@ class Positions:
         place = self._find(pointer)
         return place.key_line, place.key_column
 
+    def below(self, pointer: str) -> Positions:
+        """The places of what is inside of the value at *pointer*, by pointers that begin there."""
+        return Positions(self._find(pointer))
+
     def _find(self, pointer: str) -> Place:
         place = self._root
         for raw in pointer.split("/")[1:]:

@@ -513,3 +513,40 @@ async def test_a_schema_that_has_its_place_from_java_is_where_it_was_found() -> 
         return files[address]
 
     assert set((await gather_schema("schemas/order.json", text_of))["documents"]) == set(files)
+
+
+MANIFEST = """
+apiVersion: sonataflow.org/v1alpha08
+kind: SonataFlow
+metadata:
+  name: greeting
+  annotations: {sonataflow.org/version: 0.0.7, sonataflow.org/expressionLang: jsonpath}
+spec:
+  flow:
+    start: A
+    states:
+      - {name: A, type: inject, data: {greeting: 'Hello, ${ $.name }'}, end: true}
+"""
+
+
+async def test_a_manifest_of_the_operator_has_the_workflow_in_it(run: Any) -> None:
+    document = dsl.parse(MANIFEST)
+    assert str(dsl.compile(document).name) == "default/greeting/0.0.7"
+    assert [problem.code for problem in dsl.check(document)] == ["earlier-form", "missing-version"]
+    assert (await run(MANIFEST, {"name": "Ada"})).output == {"name": "Ada", "greeting": "Hello, Ada"}
+
+
+def test_what_is_wrong_in_a_manifest_is_told_at_its_line() -> None:
+    with pytest.raises(InvalidDocument) as raised:
+        dsl.parse(MANIFEST.replace("end: true", "ende: true"))
+    lines = {problem.line for problem in raised.value.problems if problem.severity == "error"}
+    assert lines == {MANIFEST.splitlines().index(MANIFEST.strip().splitlines()[-1]) + 1}
+
+
+@pytest.mark.parametrize(
+    "change", [("SonataFlow", "SonataFlowBuild"), ("sonataflow.org/v", "other.org/v"), ("flow:", "flw:")]
+)
+def test_other_manifests_are_no_workflows(change: tuple[str, str]) -> None:
+    with pytest.raises(InvalidDocument) as raised:
+        dsl.parse(MANIFEST.replace(*change, 1))
+    assert [problem.code for problem in raised.value.problems] == ["unknown-dialect"]
