@@ -17,6 +17,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from workflow_engine.errors import Rejected
+from workflow_engine.expressions.limits import Limits
 from workflow_engine.graph.lifecycle import CHOICES, Told
 
 _CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
@@ -107,6 +108,12 @@ class Settings:
     express_seconds: float = _setting(
         2, "longest time that a call of an express run may take within its workflow task, in seconds"
     )
+    expression_limits: tuple[str, ...] = _setting(
+        (),
+        "how much one expression may do, NAME=NUMBER,…: steps (1000000), calls (512 deep), text (characters of a "
+        "string, 16777216), array (elements, 1000000), result (characters of its JSON, 16777216); the same for all "
+        "workers",
+    )
     processes: tuple[str, ...] | None = _setting(
         None,
         "processes that workflows may start on a worker's machine: script, shell, container, mcp; or all, or none; "
@@ -192,6 +199,10 @@ class Settings:
             raise Rejected(
                 "invalid-setting", f"WFE_SECRETS: {self.secrets!r} is neither env: nor file:///FOLDER"
             )
+        try:
+            Limits.parse(self.expression_limits)
+        except ValueError as error:
+            raise Rejected("invalid-setting", f"WFE_EXPRESSION_LIMITS: {error}") from None
         try:
             Told.parse(self.lifecycle_events)
         except ValueError as error:

@@ -25,6 +25,12 @@ from workflow_engine.settings import Settings
 
 AGAIN = 0.1
 """Seconds until a process that was killed is started again."""
+OFTEN = {
+    f"history.{queue}ProcessorUpdateAckInterval": '"1s"' for queue in ("transfer", "timer", "visibility")
+}
+"""Temporal writes down every second how far it has come with its queues, and not every 30 s: one that never lives that
+long would do all that it has ever done again at each start, until it does nothing else.
+"""
 STUCK = 90.0
 """Seconds within which a process that nobody kills must be ready."""
 
@@ -133,6 +139,7 @@ async def running(data: Path, *, workers: int) -> AsyncIterator[Running]:
     api_port, temporal_port, ui_port = free_ports(3, "127.0.0.1")
     chosen = replace(Settings(), data=data, port=api_port)
     stack = Stack.of(chosen, temporal_port=temporal_port, ui_port=ui_port)
+    stack = replace(stack, temporal=replace(stack.temporal, dynamic_config=OFTEN))
     children = [child for child in stack.children() if child.name != "worker"]
     worker = next(child for child in stack.children() if child.name == "worker")
     children += [_numbered(worker, number, data) for number in range(1, workers + 1)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 
 from tests.expressions.programs import PROGRAMS, VALUES
 from workflow_engine import expressions
+from workflow_engine.errors import Rejected
 from workflow_engine.expressions import EvaluationError, ExpressionError
+from workflow_engine.expressions.limits import Limits, allow
+from workflow_engine.settings import Settings
 
 ENDLESS = [
     "[range(1e9)] | length",
@@ -103,6 +107,47 @@ def test_no_program_can_catch_that_it_is_stopped(source):
 )
 def test_long_but_honest_work_is_done(source, result):
     assert expressions.compile(source, variables=()).evaluate(None, {}) == result
+
+
+@pytest.fixture
+def allowed() -> Iterator[Callable[..., None]]:
+    """Sets limits for the time of a test."""
+    yield lambda *pairs: allow(Limits.parse(pairs))
+    allow(Limits())
+
+
+@pytest.mark.parametrize(
+    ("limit", "source", "message"),
+    [
+        ("steps=1000", "last(range(2000))", "more than 1000 steps"),
+        ("calls=20", "def f: if . > 0 then (. - 1 | f) + 1 else . end; 50 | f", "deeper than 20 levels"),
+        ("text=100", '"x" * 101', "longer than 100"),
+        ("array=100", "[range(101)]", "longer than 100"),
+        ("result=100", "[range(50) | tostring]", "larger than 100 characters"),
+    ],
+)
+def test_every_limit_can_be_set(allowed, limit, source, message):
+    compiled = expressions.compile(source, variables=())
+    compiled.evaluate(None, {})
+    allowed(limit)
+    with pytest.raises(EvaluationError, match=message):
+        compiled.evaluate(None, {})
+
+
+def test_more_can_be_allowed_than_by_default(allowed):
+    compiled = expressions.compile("[range(1500000)] | length", variables=())
+    with pytest.raises(EvaluationError):
+        compiled.evaluate(None, {})
+    allowed("steps=100000000", "array=2000000")
+    assert compiled.evaluate(None, {}) == 1_500_000
+
+
+@pytest.mark.parametrize(
+    "pair", ["steps", "steps=", "steps=few", "calls=1000", "array=1", "memory=5", "text=-5"]
+)
+def test_a_limit_that_makes_no_sense_is_refused_with_the_setting(pair):
+    with pytest.raises(Rejected, match="WFE_EXPRESSION_LIMITS"):
+        Settings.from_env({"WFE_EXPRESSION_LIMITS": f"text=1000,{pair}"})
 
 
 def test_data_as_deep_as_a_result_may_be_is_worked_on():

@@ -35,6 +35,7 @@ EGRESS = (
 PROCESS = (
     "call_seconds",
     "express_seconds",
+    "expression_limits",
     "process_seconds",
     "process_memory",
     "process_count",
@@ -68,6 +69,7 @@ _METAVAR = {
     "grpc_plaintext_hosts": "HOST,…",
     "ca_file": "FILE",
     "processes": "KIND,…",
+    "expression_limits": "NAME=NUMBER,…",
     "default_catalog": "URL",
     "activity_queues": "QUEUE,…",
 }

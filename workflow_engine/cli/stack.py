@@ -192,6 +192,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "payload_keys": chosen.payload_keys or "",
         "payload_key": chosen.payload_key or "",
         "codec_origins": ",".join(chosen.codec_origins),
+        "expression_limits": ",".join(chosen.expression_limits),
         "call_seconds": str(chosen.call_seconds),
         "express": str(chosen.express),
         "express_seconds": str(chosen.express_seconds),

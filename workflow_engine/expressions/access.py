@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from workflow_engine.expressions.errors import EvaluationError
-from workflow_engine.expressions.limits import MAX_ARRAY, MAX_DEPTH, Machine, too_deep, too_long
+from workflow_engine.expressions.limits import LIMITS, MAX_DEPTH, Machine, too_deep, too_long
 from workflow_engine.expressions.ordering import equal, type_name
 from workflow_engine.expressions.rendering import excerpt
 
@@ -156,12 +156,12 @@ def set_place(machine: Machine, items: list[Any], key: float, new: Any) -> None:
     """Put *new* at place *key* of *items*, which is changed; nulls fill the way to a place past its end."""
     if key != key:
         raise EvaluationError("Cannot set array element at NaN index")
-    place = MAX_ARRAY if key > MAX_ARRAY else max(math.floor(key), -MAX_ARRAY - 1)
+    place = LIMITS.array if key > LIMITS.array else max(math.floor(key), -LIMITS.array - 1)
     if place < 0:
         place += len(items)
         if place < 0:
             raise EvaluationError("Out of bounds negative array index")
-    if place >= MAX_ARRAY:
+    if place >= LIMITS.array:
         too_long(place + 1)
     machine.array(len(items))
     if place >= len(items):
@@ -318,7 +318,7 @@ class Editor:
             if type(key) is not str:
                 raise _cannot_index(parent, key)
             parent[key] = value
-            if len(parent) > MAX_ARRAY:
+            if len(parent) > LIMITS.array:
                 too_long(len(parent))
         elif type(key) in _NUMBERS:
             if type(key) is int and 0 <= key < len(parent):

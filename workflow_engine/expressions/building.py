@@ -20,7 +20,7 @@ from workflow_engine.expressions.code import (
     constant,
 )
 from workflow_engine.expressions.errors import EvaluationError
-from workflow_engine.expressions.limits import MAX_ARRAY, Machine, too_long
+from workflow_engine.expressions.limits import LIMITS, Machine, too_long
 from workflow_engine.expressions.ordering import equal, type_name
 from workflow_engine.expressions.rendering import FORMATS, excerpt
 
@@ -38,7 +38,7 @@ def array(builder: Builder, node: syntax.Array, scope: Scope, _tail: bool) -> Co
 
     def one(env: Env, value: Any) -> Any:
         collected = list(many(env, value))
-        if len(collected) > MAX_ARRAY:
+        if len(collected) > LIMITS.array:
             too_long(len(collected))
         env[0].spend(len(collected) >> 3)
         return collected

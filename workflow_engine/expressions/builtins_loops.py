@@ -23,7 +23,7 @@ from workflow_engine.expressions.code import (
     truthy,
 )
 from workflow_engine.expressions.errors import EvaluationError
-from workflow_engine.expressions.limits import MAX_ARRAY, Machine
+from workflow_engine.expressions.limits import LIMITS, Machine
 from workflow_engine.expressions.selecting import elements
 from workflow_engine.expressions.syntax import Call, Node
 
@@ -211,7 +211,7 @@ def _limited(name: str) -> Callable[[Any], int]:
             raise EvaluationError(f"{name} needs a number")
         if count < 0:
             raise EvaluationError(f"{name} doesn't support negative count")
-        return int(min(-(-count // 1), MAX_ARRAY * 10))
+        return int(min(-(-count // 1), LIMITS.array * 10))
 
     return check
 

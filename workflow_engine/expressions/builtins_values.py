@@ -10,7 +10,7 @@ from workflow_engine.expressions import arithmetic
 from workflow_engine.expressions.access import drop_paths, get, index, positions, put
 from workflow_engine.expressions.arithmetic import contains
 from workflow_engine.expressions.errors import EvaluationError, Raised
-from workflow_engine.expressions.limits import MAX_ARRAY, MAX_DEPTH, Machine, too_deep, too_long
+from workflow_engine.expressions.limits import LIMITS, MAX_DEPTH, Machine, too_deep, too_long
 from workflow_engine.expressions.ordering import compare, ordered, sort_key, type_name
 from workflow_engine.expressions.rendering import excerpt
 from workflow_engine.expressions.selecting import children, elements
@@ -91,7 +91,7 @@ def _united(machine: Machine, items: Iterable[dict[str, Any]]) -> dict[str, Any]
     for item in items:
         machine.spend(len(item) >> 3)
         united |= item
-        if len(united) > MAX_ARRAY:
+        if len(united) > LIMITS.array:
             too_long(len(united))
     return united
 
@@ -184,7 +184,7 @@ def _flatten(machine: Machine, value: Any, depth: Any = MAX_DEPTH) -> list[Any]:
         depth = 0
     flat: list[Any] = []
     _flatten_into(machine, elements(value), min(depth, MAX_DEPTH), flat)
-    if len(flat) > MAX_ARRAY:
+    if len(flat) > LIMITS.array:
         too_long(len(flat))
     return flat
 

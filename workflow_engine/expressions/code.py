@@ -14,7 +14,7 @@ from typing import Any, NoReturn, Protocol, TypeAlias
 
 from workflow_engine.expressions.access import Path
 from workflow_engine.expressions.errors import EvaluationError, LimitExceeded
-from workflow_engine.expressions.limits import MAX_CALLS, MAX_FRAMES
+from workflow_engine.expressions.limits import LEAST_FRAMES, LIMITS
 from workflow_engine.expressions.rendering import excerpt
 from workflow_engine.expressions.syntax import Call, Function, Node, called
 
@@ -132,7 +132,7 @@ class Variant:
         self.single = True  # what calls within it assume until it is compiled
         self.code: Code = constant(None)
         self.trace: Trace | None = None
-        self.frames = MAX_FRAMES // MAX_CALLS
+        self.frames = LEAST_FRAMES
 
 
 class Definition:
@@ -242,4 +242,4 @@ def unless_path(code: Code) -> Trace:
 
 def too_many_calls() -> NoReturn:
     """Refuse to call functions any deeper."""
-    raise LimitExceeded(f"functions call each other deeper than {MAX_CALLS} levels")
+    raise LimitExceeded(f"functions call each other deeper than {LIMITS.calls} levels")

@@ -10,7 +10,7 @@ from typing import Any
 from workflow_engine.expressions.code import GROWN
 from workflow_engine.expressions.compiler import Program, compile_program
 from workflow_engine.expressions.errors import LimitExceeded
-from workflow_engine.expressions.limits import MAX_ARRAY, Machine, check_result, finite, too_long
+from workflow_engine.expressions.limits import LIMITS, Machine, check_result, finite, too_long
 from workflow_engine.values import Json
 
 
@@ -50,7 +50,7 @@ class Expression:
                 result = code.one(env, value)
             else:
                 outputs = list(code.many(env, value))
-                if len(outputs) > MAX_ARRAY:
+                if len(outputs) > LIMITS.array:
                     too_long(len(outputs))
                 result = outputs if len(outputs) > 1 else outputs[0] if outputs else None
             if code.grows == GROWN:

@@ -14,7 +14,7 @@ from workflow_engine.expressions.access import Path
 from workflow_engine.expressions.assignment import editing, reads_input
 from workflow_engine.expressions.binding import Bound, attempts, bound
 from workflow_engine.expressions.code import Builder, Code, Env, Scope, Trace
-from workflow_engine.expressions.limits import MAX_ARRAY, too_long
+from workflow_engine.expressions.limits import LIMITS, too_long
 
 
 def reduce(builder: Builder, node: syntax.Reduce, scope: Scope, _tail: bool) -> Code:
@@ -104,7 +104,7 @@ def _adding(
                 if own and kind is type(added) and (kind is list or kind is dict):
                     machine.spend(len(added) >> 3)
                     state.extend(added) if kind is list else state.update(added)
-                    if len(state) > MAX_ARRAY:
+                    if len(state) > LIMITS.array:
                         too_long(len(state))
                 else:
                     own = kind is type(added) and (kind is list or kind is dict)

@@ -23,9 +23,8 @@ from workflow_engine.expressions.code import (
     Variant,
     too_many_calls,
 )
-from workflow_engine.expressions.limits import MAX_CALLS, MAX_FRAMES
+from workflow_engine.expressions.limits import LEAST_FRAMES, LIMITS
 
-_LEAST_FRAMES = MAX_FRAMES // MAX_CALLS
 _CALL = 8
 """Steps that a call takes besides its body."""
 
@@ -162,7 +161,7 @@ def _entering_each(streams: list[Many], size: int, variant: Variant) -> Many:
 
 def _deeper(env: Env, variant: Variant) -> int:
     depth: int = env[1] + variant.frames
-    if depth > MAX_FRAMES:
+    if depth > LIMITS.calls * LEAST_FRAMES:
         too_many_calls()
     return depth
 
@@ -255,7 +254,7 @@ def _variant(builder: Builder, target: Definition, signature: tuple[bool, ...]) 
             if code.one is not None:
                 code = Code(None, code.many, parts=(code,))
     variant.code = code
-    variant.frames = max(_LEAST_FRAMES, code.height)
+    variant.frames = max(LEAST_FRAMES, code.height)
     variant.busy = False
     return variant
 

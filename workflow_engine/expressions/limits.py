@@ -8,24 +8,11 @@ characters of a string made, or 64 places of an array copied.
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn, Self
 
 from workflow_engine.expressions.errors import LimitExceeded
-
-FUEL = 1_000_000
-"""Steps of one evaluation."""
-
-MAX_CALLS = 512
-"""How deep functions may call each other; calls in tail position do not count."""
-
-MAX_FRAMES = 4000
-"""How deep the closures of nested calls may stand on the stack, by the sizes of the functions."""
-
-MAX_TEXT = 16 * 1024 * 1024
-"""Characters of one string."""
-
-MAX_ARRAY = 1_000_000
-"""Elements of one array or object, and outputs of one evaluation."""
 
 MAX_DEPTH = 512
 """How deep data may be nested to be compared, rendered, walked."""
@@ -33,14 +20,60 @@ MAX_DEPTH = 512
 MAX_RESULT_DEPTH = 200
 """How deep a result may be nested: encoders of JSON give up at 254 levels, and it is put into other data."""
 
-MAX_RESULT = 16 * 1024 * 1024
-"""Size of a result, in about the characters of its JSON; shared parts count each time they appear."""
+MAX_CALLS = 512
+MAX_FRAMES = 4000
+"""How deep the closures of nested calls may stand on the stack, by the sizes of the functions."""
+LEAST_FRAMES = MAX_FRAMES // MAX_CALLS
+"""What a call counts for at least."""
 
 STACK = 12_000
 """Frames the interpreter must allow, so that `MAX_FRAMES` is met before them wherever an evaluation starts."""
 
 if sys.getrecursionlimit() < STACK:
     sys.setrecursionlimit(STACK)
+
+
+@dataclass(slots=True)
+class Limits:
+    """How much one evaluation may do in this process, which `allow` changes.
+
+    *steps*; *calls*, how deep functions may call each other, where calls in tail position do not count; *text*, the
+    characters of one string; *array*, the elements of one array or object, and the outputs; *result*, the size of a
+    result in about the characters of its JSON, where shared parts count each time they appear.
+    """
+
+    steps: int = 1_000_000
+    calls: int = MAX_CALLS
+    text: int = 16 * 1024 * 1024
+    array: int = 1_000_000
+    result: int = 16 * 1024 * 1024
+
+    @classmethod
+    def parse(cls, pairs: Iterable[str]) -> Self:
+        """Read ``name=number`` pairs; the rest is as by default. ValueError says what is wrong."""
+        known = {item.name: item.default for item in fields(cls)}
+        given: dict[str, int] = {}
+        for pair in pairs:
+            name, _, number = pair.partition("=")
+            most = MAX_CALLS if name == "calls" else 1_000_000_000
+            if name not in known:
+                raise ValueError(f"{pair!r} is not NAME=NUMBER with one of {', '.join(known)}")
+            if not number.isdecimal() or not 10 <= int(number[:12]) <= most:
+                raise ValueError(f"{pair!r}: {name} is a number from 10 to {most:,}")
+            given[name] = int(number)
+        return cls(**given)
+
+
+LIMITS = Limits()
+
+
+def allow(limits: Limits) -> None:
+    """Let every evaluation in this process do as much as *limits* say.
+
+    All workers must allow the same: a replay by one that allows another thing may take another way.
+    """
+    for item in fields(limits):
+        setattr(LIMITS, item.name, getattr(limits, item.name))
 
 
 class Machine:
@@ -53,7 +86,7 @@ class Machine:
     __slots__ = ("fuel", "nonfinite", "now", "tail")
 
     def __init__(self, now: Any = 0) -> None:
-        self.fuel = FUEL
+        self.fuel = LIMITS.steps
         self.now = now
         self.tail: Any = None
         self.nonfinite = False
@@ -65,19 +98,19 @@ class Machine:
             self.exhausted()
 
     def exhausted(self) -> NoReturn:
-        raise LimitExceeded(f"the expression took more than {FUEL} steps; it is stopped")
+        raise LimitExceeded(f"the expression took more than {LIMITS.steps} steps; it is stopped")
 
     def text(self, length: int) -> None:
         """Allow a string of *length* characters to be made."""
-        if length > MAX_TEXT:
-            raise LimitExceeded(f"a string of {length} characters is longer than {MAX_TEXT}")
+        if length > LIMITS.text:
+            raise LimitExceeded(f"a string of {length} characters is longer than {LIMITS.text}")
         self.fuel -= length >> 4
         if self.fuel < 0:
             self.exhausted()
 
     def array(self, length: int) -> None:
         """Allow an array or object of *length* elements to be made."""
-        if length > MAX_ARRAY:
+        if length > LIMITS.array:
             too_long(length)
         self.fuel -= length >> 6
         if self.fuel < 0:
@@ -86,7 +119,7 @@ class Machine:
 
 def too_long(length: int) -> NoReturn:
     """Refuse an array of *length* elements."""
-    raise LimitExceeded(f"an array of {length} elements is longer than {MAX_ARRAY}")
+    raise LimitExceeded(f"an array of {length} elements is longer than {LIMITS.array}")
 
 
 def too_deep() -> NoReturn:
@@ -130,12 +163,12 @@ def _weigh(value: Any, known: dict[int, int], room: int, what: str, depth: int) 
             size += len(item) + 3
         elif kind is list or kind is dict:
             size += _weigh(item, known, room - 1, what, depth) + 1
-            if size > MAX_RESULT:
+            if size > LIMITS.result:
                 break
         else:
             size += _OVERHEAD
-    if size > MAX_RESULT:
-        raise LimitExceeded(f"{what} is larger than {MAX_RESULT} characters of JSON")
+    if size > LIMITS.result:
+        raise LimitExceeded(f"{what} is larger than {LIMITS.result} characters of JSON")
     known[id(value)] = size
     return size
 
