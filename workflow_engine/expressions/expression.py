@@ -38,7 +38,8 @@ class Expression:
         """Evaluate on *value* as ``.``: no output is null, one is itself, several are an array (A3).
 
         `EvaluationError` where the data does not fit, the program calls ``error``, or a limit is met. A
-        variable that *scope* does not have is null; ``__now`` in it is what ``now`` gives, in seconds.
+        variable that *scope* does not have is null; ``__now`` in it is what ``now`` gives, in seconds,
+        and ``__spent`` is called with the steps that were taken, if they are many.
         """
         program = self._program
         code = program.code or program.compiled()
@@ -57,6 +58,9 @@ class Expression:
                 check_result(result)
         except RecursionError:
             raise LimitExceeded("the expression is nested too deeply") from None
+        finally:
+            if machine.fuel < machine.few:
+                machine.tell(scope.get("__spent"))
         return finite(result) if machine.nonfinite else result  # type: ignore[no-any-return]
 
     def first(self, value: Json, scope: Mapping[str, Json]) -> Json:
@@ -72,6 +76,9 @@ class Expression:
                 check_result(result)
         except RecursionError:
             raise LimitExceeded("the expression is nested too deeply") from None
+        finally:
+            if machine.fuel < machine.few:
+                machine.tell(scope.get("__spent"))
         return finite(result) if machine.nonfinite else result  # type: ignore[no-any-return]
 
     def placed(self, at: str) -> Expression:

@@ -76,6 +76,10 @@ def allow(limits: Limits) -> None:
         setattr(LIMITS, item.name, getattr(limits, item.name))
 
 
+FEW = 10_000
+"""Steps of one evaluation that nobody needs to hear of."""
+
+
 class Machine:
     """What one evaluation carries along: the steps that are left, and the time of its run.
 
@@ -83,10 +87,11 @@ class Machine:
     infinity came up, so that the result must be cleaned of them.
     """
 
-    __slots__ = ("fuel", "nonfinite", "now", "tail")
+    __slots__ = ("few", "fuel", "nonfinite", "now", "tail")
 
     def __init__(self, now: Any = 0) -> None:
         self.fuel = LIMITS.steps
+        self.few = self.fuel - FEW
         self.now = now
         self.tail: Any = None
         self.nonfinite = False
@@ -96,6 +101,11 @@ class Machine:
         self.fuel -= steps
         if self.fuel < 0:
             self.exhausted()
+
+    def tell(self, spent: Any) -> None:
+        """Tell *spent*, if there is one, how many steps were taken."""
+        if spent is not None:
+            spent(LIMITS.steps - max(self.fuel, 0))
 
     def exhausted(self) -> NoReturn:
         raise LimitExceeded(f"the expression took more than {LIMITS.steps} steps; it is stopped")

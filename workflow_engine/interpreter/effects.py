@@ -210,6 +210,9 @@ class Effects(Protocol):
     async def gate(self) -> None:
         """Return at once, unless the run is suspended: then when it is resumed."""
 
+    def spent(self, steps: int) -> None:
+        """An expression of the run took *steps*, more than a few: where it is one of many, the gate may pause it."""
+
     def note(self, progress: Progress) -> None:
         """Something happened that an observer may want to know; never waited for."""
 

@@ -174,6 +174,7 @@ _OF_WORKFLOW: Makers = {
     "WORKFLOW": _workflow_of,
     "__correlation": lambda scope: _run(scope).correlation,
     "__now": _now,
+    "__spent": lambda scope: cast("Json", _run(scope).effects.spent),  # no expression can name it
 }
 _OF_STATE: Makers = {
     **_OF_WORKFLOW,

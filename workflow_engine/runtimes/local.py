@@ -181,7 +181,7 @@ class LocalRun:
         if self._find is None:
             raise fault("configuration", "no other workflows are available in this run")
         try:
-            return await self.scheduler.real(_coroutine(self._find(sub_run)))
+            return await self.scheduler.real(self._find(sub_run))
         except NotFound as missing:
             raise fault("configuration", str(missing), status=404) from None
 
@@ -230,7 +230,7 @@ class LocalRun:
     async def evaluate(self, evaluation: Evaluation, place: Place) -> Json:
         if self._evaluate is None:
             raise fault("configuration", "there are no secrets in this run")
-        return await self.scheduler.real(_coroutine(self._evaluate(evaluation)))
+        return await self.scheduler.real(self._evaluate(evaluation))
 
     async def sleep(self, seconds: float, place: Place) -> None:
         await self.scheduler.sleep(seconds)
@@ -391,10 +391,8 @@ class LocalRun:
 
     def broke(self) -> None: ...
 
+    def spent(self, steps: int) -> None: ...
+
     def tell(self, event: JsonObject) -> None:
         if self.audience is not None and not self.scheduler.giving_up:
             self._add(self.audience.channel, event)  # no two have the same id
-
-
-async def _coroutine(work: Awaitable[T]) -> T:
-    return await work

@@ -157,7 +157,7 @@ class Scheduler:
         self._breathing.append(promise)
         await promise
 
-    async def real(self, work: Coroutine[Any, Any, T]) -> T:
+    async def real(self, work: Awaitable[T]) -> T:
         """Do *work* on the real event loop; when this task is cancelled, so is the work."""
         future = asyncio.ensure_future(work)
         promise: Promise[T] = Promise()
