@@ -13,7 +13,7 @@ from tests.expressions.programs import PROGRAMS, VALUES
 from workflow_engine import expressions
 from workflow_engine.errors import Rejected
 from workflow_engine.expressions import EvaluationError, ExpressionError
-from workflow_engine.expressions.limits import Limits, allow
+from workflow_engine.expressions.limits import allow
 from workflow_engine.settings import Settings
 
 ENDLESS = [
@@ -112,8 +112,8 @@ def test_long_but_honest_work_is_done(source, result):
 @pytest.fixture
 def allowed() -> Iterator[Callable[..., None]]:
     """Sets limits for the time of a test."""
-    yield lambda *pairs: allow(Limits.parse(pairs))
-    allow(Limits())
+    yield lambda *pairs: allow(pairs)
+    allow(())
 
 
 @pytest.mark.parametrize(

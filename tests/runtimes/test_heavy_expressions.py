@@ -15,6 +15,8 @@ from tests.semantics.v1.documents import workflow
 from workflow_engine import expressions
 from workflow_engine.errors import ERRORS, Fault
 from workflow_engine.interpreter.evaluation import pure
+from workflow_engine.runtimes.temporal.activities import Activities
+from workflow_engine.runtimes.temporal.worker import STUCK, worker
 
 pytestmark = pytest.mark.temporal
 NASTY = [
@@ -88,6 +90,11 @@ async def test_a_run_of_much_but_honest_work_lets_others_go_on_between_its_state
     assert not {"WORKFLOW_TASK_FAILED", "WORKFLOW_TASK_TIMED_OUT"} & set(seen)
     assert seen["TIMER_FIRED"] > 3
     assert others
+
+
+async def test_the_sdk_is_patient_with_a_task_on_a_busy_machine(runner: TemporalRunner) -> None:
+    made = worker(runner.client, "nobodys", Activities({}, runner.router, runner.find, runner.egress))
+    assert made._workflow_worker._deadlock_timeout_seconds == STUCK
 
 
 async def test_many_branches_pause_together(runner: TemporalRunner) -> None:

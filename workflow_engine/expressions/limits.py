@@ -67,11 +67,12 @@ class Limits:
 LIMITS = Limits()
 
 
-def allow(limits: Limits) -> None:
-    """Let every evaluation in this process do as much as *limits* say.
+def allow(pairs: Iterable[str]) -> None:
+    """Let every evaluation in this process do as much as *pairs* say (`Limits.parse`).
 
     All workers must allow the same: a replay by one that allows another thing may take another way.
     """
+    limits = Limits.parse(pairs)
     for item in fields(limits):
         setattr(LIMITS, item.name, getattr(limits, item.name))
 

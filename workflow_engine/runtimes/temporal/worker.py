@@ -20,6 +20,8 @@ from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 GRACEFUL = timedelta(seconds=10)
 MOST_CALLS = 1000
 """How many calls one worker makes at a time; a run that receives from a broker keeps one for as long as it waits."""
+STUCK = 8
+"""Seconds; the server gives a task ten."""
 HEARD_WITHIN = timedelta(seconds=1)
 """A call that is cancelled hears of it with the answer to a heartbeat: so often they are passed on."""
 
@@ -56,7 +58,7 @@ def worker(client: Client, task_queue: str, activities: Activities, *, build: Bu
     When it stops it finishes what it does, for at most ten seconds.
     """
     batches = Batches(TemporalRuntime(client, task_queue, search_attributes=False), activities.find)
-    return Worker(
+    made = Worker(
         client,
         task_queue=task_queue,
         workflows=[ServerlessWorkflow, DetachedCall, Repeater, BatchWorkflow],
@@ -68,3 +70,14 @@ def worker(client: Client, task_queue: str, activities: Activities, *, build: Bu
         max_heartbeat_throttle_interval=HEARD_WITHIN,
         deployment_config=None if build is None else build.config(),
     )
+    _patient(made)
+    return made
+
+
+def _patient(made: Worker) -> None:
+    """Have the SDK take a workflow task for stuck after `STUCK`. Its own two seconds are no option of a worker, and too
+    few where the machine is busy: what a task computes is bounded in steps, whatever time they take then.
+    """
+    tasks = getattr(made, "_workflow_worker", None)
+    if tasks is not None and getattr(tasks, "_deadlock_timeout_seconds", None):
+        tasks._deadlock_timeout_seconds = STUCK
