@@ -39,7 +39,6 @@ from workflow_engine.errors import InvalidDocument, NotFound, Rejected, Unavaila
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.events.targets import Target
-from workflow_engine.expressions.limits import allow
 from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import SubRun
@@ -116,7 +115,7 @@ def open_client(settings: Settings) -> HttpApi:
 @asynccontextmanager
 async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
     """The API with the engine, the router and the catalog behind it; stores are opened and closed with it."""
-    allow(settings.checked().expression_limits)
+    settings.checked()
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -229,7 +228,7 @@ async def serve_api(settings: Settings, *, ready: Callable[[], None] | None = No
 
 async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
     """Work until the process is told to stop, then finish what is under way, for at most ten seconds."""
-    allow(settings.checked().expression_limits)
+    settings.checked()
     close_to_others()
     await asyncio.to_thread(remove_leftovers)
     stop = asyncio.Event()
@@ -299,7 +298,6 @@ async def run_embedded(
     *events* are published once the run has started, or start it when its trigger takes them. *others* are
     documents that it may run as sub-workflows. The run is described as it is after *timeout* seconds.
     """
-    allow(settings.expression_limits)
     say = progress or (lambda _: None)
     async with contextlib.AsyncExitStack() as stack:
         egress = await stack.enter_async_context(open_egress(settings))
@@ -371,7 +369,6 @@ async def run_local(
 
     *watch* may put something before each call.
     """
-    allow(settings.expression_limits)
     graphs: dict[str, StateGraph] = {}
 
     async def find(sub_run: SubRun) -> StateGraph:

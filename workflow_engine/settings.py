@@ -17,7 +17,6 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from workflow_engine.errors import Rejected
-from workflow_engine.expressions.limits import Limits
 from workflow_engine.graph.lifecycle import CHOICES, Told
 
 _CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
@@ -200,7 +199,10 @@ class Settings:
                 "invalid-setting", f"WFE_SECRETS: {self.secrets!r} is neither env: nor file:///FOLDER"
             )
         try:
-            Limits.parse(self.expression_limits)
+            if self.expression_limits:
+                from workflow_engine.expressions.limits import Limits
+
+                Limits.parse(self.expression_limits)
         except ValueError as error:
             raise Rejected("invalid-setting", f"WFE_EXPRESSION_LIMITS: {error}") from None
         try:

@@ -109,13 +109,21 @@ def _shown(default: object) -> str:
 
 
 def settings(arguments: argparse.Namespace, environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings of *environ* (default: the process's), with those of the options over them."""
+    """The settings of *environ* (default: the process's), with those of the options over them.
+
+    Expressions of this process may do from now on what they say.
+    """
     environment = dict(os.environ if environ is None else environ)
     for name in _FIELDS:
         value = getattr(arguments, _PREFIX + name, None)
         if value is not None:
             environment[variable(name)] = str(value)
-    return Settings.from_env(environment)
+    chosen = Settings.from_env(environment)
+    if chosen.expression_limits:
+        from workflow_engine.expressions.limits import allow
+
+        allow(chosen.expression_limits)
+    return chosen
 
 
 def given(arguments: argparse.Namespace, name: str) -> bool:

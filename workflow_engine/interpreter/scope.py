@@ -162,6 +162,10 @@ def _now(scope: Scope) -> Json:
     return _run(scope).effects.now().timestamp()
 
 
+def _spent(scope: Scope) -> Json:
+    return cast("Json", _run(scope).effects.spent)  # no expression can name it
+
+
 def _workflow_of(scope: Scope) -> Json:
     run = _run(scope)
     return _sonataflow(run, run.root if scope.frame is None else scope.frame)
@@ -174,7 +178,7 @@ _OF_WORKFLOW: Makers = {
     "WORKFLOW": _workflow_of,
     "__correlation": lambda scope: _run(scope).correlation,
     "__now": _now,
-    "__spent": lambda scope: cast("Json", _run(scope).effects.spent),  # no expression can name it
+    "__spent": _spent,
 }
 _OF_STATE: Makers = {
     **_OF_WORKFLOW,

@@ -49,7 +49,6 @@ from workflow_engine.runtimes.temporal.calling import (
 )
 from workflow_engine.runtimes.temporal.clock import Clock
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
-from workflow_engine.runtimes.temporal.pace import Pace
 from workflow_engine.runtimes.temporal.sub_flows import SubFlows
 from workflow_engine.values import Json, JsonObject, rfc3339
 
@@ -86,7 +85,6 @@ class TemporalEffects:
         *semantics* are those that it began with (`dsl.bundle.SEMANTICS`).
         """
         self._semantics = semantics
-        self.pace = Pace(counted=semantics > 1)
         name = graph.name
         self._source = f"/{name.namespace}/{name.name}/{name.version}"
         self._inbox: dict[str, list[Arrival]] = {}
@@ -345,10 +343,6 @@ class TemporalEffects:
         if self._pure >= BREATH:
             self._pure = 0
             await workflow.sleep(0.001, summary="letting other runs go on")
-        await self.pace.keep()
-
-    def spent(self, steps: int) -> None:
-        self.pace.spent(steps)
 
     def note(self, progress: Progress) -> None:
         self.recent.append(progress)

@@ -30,6 +30,7 @@ from workflow_engine.interpreter.effects import (
 )
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.effects import BREATH, TemporalEffects
+from workflow_engine.runtimes.temporal.pace import Pace
 from workflow_engine.runtimes.temporal.room import Room
 from workflow_engine.values import Json, JsonObject
 
@@ -101,6 +102,7 @@ class RestingEffects(TemporalEffects):
         super().__init__(graph, memo, generation, semantics)
         self.sub_flows.at_work = self._at_work
         self._counted = semantics > 1
+        self.pace = Pace(counted=self._counted)
         self._busy = 0
         self._room = Room()
         self._steps = 0
@@ -195,6 +197,10 @@ class RestingEffects(TemporalEffects):
         if self._pure == 0 or self._pure >= BREATH - 1:
             self._look()
         await super().gate()
+        await self.pace.keep()
+
+    def spent(self, steps: int) -> None:
+        self.pace.spent(steps)
 
     async def evaluate(self, evaluation: Evaluation, place: Place) -> Json:
         async with self._room.place():
