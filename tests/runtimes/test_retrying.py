@@ -330,3 +330,41 @@ async def test_two_retries_at_once_start_one(runner: TemporalRunner, far: FarSid
     )
     assert (await runner.runtime.wait(run_id, 20)).status == "completed"
     assert far.done == {"a": 1}
+
+
+async def test_a_retried_run_lets_its_sub_flows_go_on_where_they_failed(
+    runner: TemporalRunner, far: FarSide
+) -> None:
+    far.broken = {"y"}
+    inner = workflow(f"do: [{{x: {far.call('x')}}}, {{y: {far.call('y')}}}]", name="inner")
+    middle = workflow(
+        f"do: [{{m: {far.call('m')}}}, {{run: {{run: {{workflow: {{namespace: semantics, name: inner}}}}}}}}]",
+        name="middle",
+    )
+    outer = workflow(
+        f"do: [{{o: {far.call('o')}}}, {{run: {{run: {{workflow: {{namespace: semantics, name: middle}}}}}}}}]"
+    )
+    runner.deployed = [Bundle.of(dsl.parse(text), {}) for text in (inner, middle)]
+    run_id = await failed(runner, outer)
+    far.broken = set()
+    run = await retried(runner, run_id)
+    assert (run.status, run.output) == ("completed", {"did": "y"})
+    assert far.done == {"o": 1, "m": 1, "x": 1, "y": 1}
+    assert len(set(far.keys("y"))) == 1
+    child = await runner.runtime.describe(f"{run_id}.do.1.run")
+    assert (child.status, len(child.attempts)) == ("completed", 1)
+
+
+async def test_a_sub_flow_that_was_mended_by_itself_is_not_done_again(
+    runner: TemporalRunner, far: FarSide
+) -> None:
+    far.broken = {"y"}
+    inner = workflow(f"do: [{{x: {far.call('x')}}}, {{y: {far.call('y')}}}]", name="inner")
+    runner.deployed = [Bundle.of(dsl.parse(inner), {})]
+    outer = workflow("do: [{run: {run: {workflow: {namespace: semantics, name: inner}}}}]")
+    run_id = await failed(runner, outer)
+    child = f"{run_id}.do.0.run"
+    await runner.runtime.retry(child, Retry(Wish(skip=True, output={"by": "hand"}), what="skip"))
+    assert (await runner.runtime.wait(child, 20)).status == "completed"
+    assert (await retried(runner, run_id)).output == {"by": "hand"}
+    assert far.done == {"x": 1}

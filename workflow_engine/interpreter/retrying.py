@@ -32,6 +32,7 @@ from workflow_engine.graph.model import (
     Sleep,
     State,
     StateGraph,
+    SubFlow,
     Try,
     regions_of,
 )
@@ -157,6 +158,22 @@ def gone_on(graph: StateGraph, position: JsonObject, wish: Wish, now: datetime) 
     counts["runs"] = counts["retried"] = _number(counts.get("runs")) + 1
     following["root"] = root.to_json()
     return following
+
+
+def sub_flows(graph: StateGraph, position: JsonObject) -> list[str]:
+    """The places at which a run of *graph* in *position* waits for other workflows that it has begun."""
+    states = {state.id: state for region in regions(graph) for state in region.states.values()}
+    found: list[str] = []
+    for frame in _all(_root(position)):
+        state, place = states.get(str(frame.state)), frame.local.get("place")
+        if (
+            state is not None
+            and isinstance(state.action, SubFlow)
+            and state.action.wait
+            and isinstance(place, str)
+        ):
+            found.append(place)
+    return found
 
 
 def regions(graph: StateGraph) -> Iterator[Region]:

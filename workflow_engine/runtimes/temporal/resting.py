@@ -169,6 +169,7 @@ class RestingEffects(TemporalEffects):
             "listened": self._listened,
             "ears": ears,
             "sub_flows": self.sub_flows.to_json(),
+            "runs": self.sub_flows.earlier,
             "recent": _steps(self.recent),
         }
 
@@ -176,6 +177,7 @@ class RestingEffects(TemporalEffects):
         """Know what `carried` said."""
         self.since = carried.get("since")
         self._listened = carried.get("listened") is True
+        self.sub_flows.earlier = dict(carried.get("runs", {}))
         for place, ear in carried.get("ears", {}).items():
             self._open.add(place)
             self._received[place], self._handed[place] = ear["received"], ear["handed"]

@@ -41,7 +41,7 @@ from workflow_engine.errors import Conflict, NotFound, Rejected, Unavailable
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.packing import pack, unpack
 from workflow_engine.interpreter.references import References
-from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish, gone_on, standing
+from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish, gone_on, standing, sub_flows
 from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.carrying import STARTED
 from workflow_engine.runtimes.temporal.connection import translated
@@ -131,7 +131,7 @@ class Retrying:
         if stood.position is not None:
             following = gone_on(graph, stood.position, retry.wish, datetime.now(UTC))
             args[2] = []
-            args[3] = {"since": stood.told["since"], "position": pack(following)}
+            args[3] = await self._before(run_id, stood, graph, following)
         elif retry.wish != Wish():
             raise Rejected(
                 "no-failed-state", "the run had not begun a state: there is none to edit or skip", status=409
@@ -154,6 +154,44 @@ class Retrying:
                 raise Conflict(
                     f"the run {run_id!r} goes on already, or has been completed meanwhile"
                 ) from None
+
+    async def _before(
+        self, run_id: str, stood: _Stood, graph: StateGraph, following: JsonObject
+    ) -> JsonObject:
+        """What the next attempt has from before: the workflows too that it had begun, each where it goes on."""
+        generation = (await stood.description.memo()).get("generation")
+        identity = f"{run_id}~{generation}" if generation else run_id
+        runs: JsonObject = {}
+        for place in sub_flows(graph, following):
+            going_on = await self._sub_flow(identity + place.replace("/", "."))
+            if going_on is not None:
+                runs[place] = going_on
+        before: JsonObject = {"since": stood.told["since"], "position": pack(following)}
+        return {**before, "runs": runs} if runs else before
+
+    async def _sub_flow(self, run_id: str) -> JsonObject | None:
+        """What came of the sub-flow *run_id*, or with what it goes on; None: there is none yet, and it begins."""
+        try:
+            description = await self._described(run_id)
+        except NotFound:
+            return None
+        handle = self._client.get_workflow_handle(run_id, run_id=description.run_id)
+        if description.status == WorkflowExecutionStatus.COMPLETED:
+            return {"output": await handle.result()}
+        if description.status not in _ENDINGS:
+            message = f"its sub-flow {run_id!r} has not ended; wait for it, or cancel it"
+            raise Rejected("sub-flow-not-ended", message, status=409)
+        stood = await self._stood(run_id, description)
+        if stood.position is None or stood.bundle is None:
+            return None
+        graph = await asyncio.to_thread(stood.bundle.graph)
+        following = gone_on(graph, stood.position, Wish(), datetime.now(UTC))
+        return {
+            "input": stood.told["input"],
+            "workflow": stood.told["workflow"],
+            "before": await self._before(run_id, stood, graph, following),
+            ATTEMPTS: (await self._memo(stood, graph, "retry"))[ATTEMPTS],
+        }
 
     async def edit(self, run_id: str, wish: Wish) -> None:
         """Change a suspended run before its next state, or let it leave that state out."""

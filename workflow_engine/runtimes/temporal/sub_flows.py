@@ -46,6 +46,8 @@ class SubFlows:
         self._found: set[str] = set()
         self._under_way: dict[str, None] = {}
         self._bound: dict[str, None] = {}
+        self.earlier: dict[str, Any] = {}
+        """Of a run that is retried: what came of those that it had begun, or with what they go on, by their places."""
         self._watching: dict[str, asyncio.Task[Any]] = {}
         self.at_work: Callable[[], AbstractContextManager[None]] = nullcontext
         """What a sub-flow is done in whose run cannot go on in a new history as long as that takes."""
@@ -68,6 +70,8 @@ class SubFlows:
         if not sub_run.wait:
             await self._begin(sub_run, place)
             return None
+        if "output" in self.earlier.get(place.id, {}):
+            return self.earlier.pop(place.id)["output"]  # type: ignore[no-any-return]
         survives = self._survive and not sub_run.alone
         try:
             if place.id in self._found:
@@ -116,8 +120,13 @@ class SubFlows:
     def _options(self, sub_run: SubRun, place: Place, *, bound: bool = False) -> dict[str, Any]:
         reference = {"namespace": sub_run.namespace, "name": sub_run.name, "version": sub_run.version}
         memo = {**reference, "version": sub_run.version or "", **self._memo}
+        args: list[Any] = [sub_run.input, reference]
+        earlier = self.earlier.pop(place.id, None)
+        if earlier is not None:
+            args = [earlier["input"], earlier["workflow"], [], earlier["before"]]
+            memo = {**memo, **earlier["workflow"], "attempts": earlier["attempts"]}
         return {
-            "args": [sub_run.input, reference],
+            "args": args,
             "id": self._id(place),
             "static_summary": summary(place.label),
             "memo": {**memo, BOUND: True} if bound else memo,
