@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from benchmarks.engine.__main__ import main
 from benchmarks.engine.chart import chart
 from benchmarks.engine.contenders import TITLES
+from benchmarks.engine.limits import limits
 from benchmarks.engine.report import aims, report
 from benchmarks.engine.shapes import SHAPES
 
@@ -73,10 +75,24 @@ def test_an_aim_that_is_not_met_is_told() -> None:
     }
 
 
+def test_the_most_that_a_worker_without_any_cost_could_win_is_told() -> None:
+    found = _measured({"a": 10.0, "b": 15.0, "c": 14.0})
+    rows = cast("list[dict[str, Any]]", found["runs"])
+    for row, cpu in zip(rows, (19.0, 9.0, 4.0), strict=True):
+        row["worker_cpu"] = cpu
+
+    (limit,) = limits(rows)
+
+    assert (limit.together, limit.worker) == (25.0, 4.0)
+    assert {other: round(most, 3) for other, most in limit.most.items()} == {"a": 1.905, "b": 1.429}
+    assert "| order, 2 calls | 25.0 | 4.0 | 1.90 | 1.43 |" in report(found)
+
+
 def test_what_could_not_be_measured_is_left_open() -> None:
     found = _measured({"a": 10.0, "c": 16.0})
 
-    assert "| 20.0 | ? | 17 |" in report(found)
+    assert "| 20.0 | ? | ? | 17 |" in report(found)
+    assert "What stands in the way" not in report(found)
     assert "**no**" not in report(found)
     drawn = ET.fromstring(chart(found))
     assert [node.text for node in drawn.iter() if node.text == SHAPES[0].title] == [SHAPES[0].title] * 2

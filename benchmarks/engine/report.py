@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.engine.contenders import TITLES
+from benchmarks.engine.limits import limits, together
 from benchmarks.engine.shapes import SHAPES
 
 Row = dict[str, Any]
@@ -17,6 +18,7 @@ def report(found: Row) -> str:
     parts = [
         _head(found),
         _aims(found),
+        _limits(found),
         _runs(found),
         _servers(found),
         _expressions(found),
@@ -91,6 +93,31 @@ def _aims(found: Row) -> str:
     return "## What is aimed at\n\n" + table(["aim", "measured", "met"], rows) if rows else ""
 
 
+def _limits(found: Row) -> str:
+    rows = [
+        [
+            _NAMES[limit.shape],
+            f"{limit.together:.1f}",
+            f"{limit.worker:.1f}",
+            *(f"{limit.most[other]:.2f}" if other in limit.most else "" for other in ("a", "b")),
+        ]
+        for limit in limits(found["runs"])
+    ]
+    if not rows:
+        return ""
+    head = ["shape", "CPU of a run of (c), ms", "of it the worker's", "at most × (a)", "at most × (b)"]
+    return (
+        "## What stands in the way\n\n"
+        "With all cores at work, throughput is the inverse of the CPU of a run, most of which is the Temporal "
+        "server's and the client's: the same operations cost it the same whoever asks for them. The last two "
+        "columns say how many times the throughput of (a) and (b) the engine would have **if its worker cost "
+        "nothing at all**; an aim above them cannot be met by a faster engine, but only by fewer operations, "
+        "as (d) does. A run has 5 events before it does anything: with one call, (d) has 6 and (b) 11, which "
+        "is more than half. How the worker spends its part is told by the profile below.\n\n"
+        + table(head, rows, numbers=4)
+    )
+
+
 def _runs(found: Row) -> str:
     rows = [
         [
@@ -103,6 +130,7 @@ def _runs(found: Row) -> str:
             f"{row['alone']:.0f}",
             _number(row["server_cpu"]),
             _number(row["worker_cpu"]),
+            _number(together(row)),
             str(row["events"]),
             f"{row['bytes']:,}",
         ]
@@ -120,13 +148,15 @@ def _runs(found: Row) -> str:
         "alone ms",
         "CPU server ms",
         "CPU worker ms",
+        "CPU all ms",
     ]
     return (
         "## Runs\n\n![Runs a second and CPU of a run](engine.svg)\n\n"
-        + table([*head, "events", "bytes"], rows, numbers=9)
+        + table([*head, "events", "bytes"], rows, numbers=10)
         + "\n\nRuns a second: the median of the rounds [lowest–highest]. × (a), × (b): times the rate of those, the "
         "median over the rounds of the ratio within a round. p50 and p99: how long a run takes with all clients at "
-        "work; alone: the median with one client. CPU: of one run. Events and bytes: of its history."
+        "work; alone: the median with one client. CPU: of one run; all: of server, worker and client. Events and "
+        "bytes: of its history."
     )
 
 
