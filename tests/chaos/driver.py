@@ -44,6 +44,8 @@ class Driver:
     session: aiohttp.ClientSession
     given: list[Given] = field(default_factory=list)
     under_way: dict[str, Given] = field(default_factory=dict)
+    broken: Counter[str] = field(default_factory=Counter)
+    """Answers that mean a bug, and not that something is not there just now."""
 
     async def deploy(self) -> None:
         texts = [SUBSCRIBER, TICKS]
@@ -139,6 +141,8 @@ class Driver:
                         return await answer.json()
                     if answer.status == known:
                         return None
+                    if answer.status == 500:
+                        self.broken[await answer.text()] += 1
                     # What is not there yet, or not now: Temporal is down, or its list of runs is behind.
                     assert answer.status in (404, 429) or answer.status >= 500, (
                         f"{path}: {answer.status} {await answer.text()}"
@@ -162,7 +166,7 @@ class Driver:
 async def differences(driver: Driver) -> list[str]:
     """What is not as the documents say; nothing, in the end."""
     told = await driver.told()
-    wrong = list(told["wrong"])
+    wrong = [*told["wrong"], *(f"{count} times 500: {text}" for text, count in driver.broken.items())]
     effects: Counter[tuple[str, str]] = Counter((item["run"], item["effect"]) for item in told["effects"])
     said = await driver.all("/v1/events?type=chaos.said", "events")
     ids = {item["event"]["id"] for item in said}

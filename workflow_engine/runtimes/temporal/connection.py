@@ -53,7 +53,9 @@ def translated(run_id: str | None = None, *, address: str = "") -> Iterator[None
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND and run_id is not None:
             raise NotFound("run", run_id) from None
-        if error.status in {
+        # A connection that breaks while an answer is awaited has no status of its own.
+        broken = error.status == RPCStatusCode.UNKNOWN and "transport error" in str(error)
+        if broken or error.status in {
             RPCStatusCode.UNAVAILABLE,
             RPCStatusCode.DEADLINE_EXCEEDED,
             RPCStatusCode.CANCELLED,
