@@ -24,6 +24,22 @@ def deep_equal(left: Json, right: Json) -> bool:
     return left == right
 
 
+def weighs(value: Json, most: int) -> int:
+    """How large *value* is, about as many characters as it has in JSON; what is beyond *most* is not looked at."""
+    weight, left = 0, [value]
+    while left and weight <= most:
+        item = left.pop()
+        weight += 2
+        if isinstance(item, str):
+            weight += len(item)
+        elif isinstance(item, dict):
+            weight += sum(len(key) + 3 for key in item)
+            left.extend(item.values())
+        elif isinstance(item, list):
+            left.extend(item)
+    return weight
+
+
 def deep_merge(target: Json, incoming: Json) -> Json:
     """Merge *incoming* into *target* by the rule of DSL 0.8: neither argument is changed.
 

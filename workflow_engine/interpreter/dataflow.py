@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
 
 
+FILTERED = "filtered"
+"""What a frame remembers of a call: how many of the steps that its output goes through are done."""
+
+
 async def enter(run: Run, state: State, frame: Frame) -> Json:
     """What the action of *state* sees of the frame's raw data."""
     data = frame.data
@@ -46,7 +50,9 @@ async def leave(run: Run, state: State, frame: Frame, output: Json, *, ends: boo
     *ends*: there is no next state; what the last filter selects is the run's output as it is (decision B1).
     """
     data = output
-    for step in state.leave:
+    done = frame.local.pop(FILTERED, 0)
+    assert isinstance(done, int)
+    for step in state.leave[done:]:
         known = {"input": frame.input, "__raw_output": output}
         if isinstance(step, Export):
             known["output"] = data

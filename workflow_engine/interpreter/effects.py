@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
+from workflow_engine.errors import Error, Fault
 from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class Call:
     ``at`` is then where they stand in the document, and ``policy`` that of the authentication whose credentials are
     `$authorization`.
 
+    With *attempts*, the plan of a policy (`attempts.planned`), whoever makes the call makes all its attempts; then
+    *timeout* bounds each of them. With *filtered* its output is what these filters make of it (`projecting`).
+
     A call with a *reception* receives messages for a listener until it has as many as were asked for, or is cancelled:
     it has no timeout, and goes on elsewhere when its worker is lost. *reception* says where they go
     (`calls.context.Reception`).
@@ -64,6 +68,16 @@ class Call:
     deferred: JsonObject | None = None
     wait: bool = True
     reception: JsonObject | None = None
+    attempts: JsonObject | None = None
+    filtered: JsonObject | None = None
+
+
+class Attempted(Fault):
+    """The fault of a call with `Call.attempts`; *told* is how far it had come (`attempts.Retrying`)."""
+
+    def __init__(self, error: Error, told: JsonObject) -> None:
+        super().__init__(error)
+        self.told = told
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +174,14 @@ class Effects(Protocol):
     def audience(self) -> Audience | None:
         """Who hears of the run's lifecycle; None: nobody."""
 
+    @property
+    def semantics(self) -> int:
+        """Which things the run asks for: what it began with (`dsl.bundle.SEMANTICS`)."""
+
+    @property
+    def delegates(self) -> bool:
+        """Whether what belongs to one call, its retries and the filters of its output, is done where it is made."""
+
     def now(self) -> datetime:
         """The run's time, in UTC: the same on every replay."""
 
@@ -176,7 +198,11 @@ class Effects(Protocol):
         """Return after *seconds* of the run's time."""
 
     async def call(self, call: Call, place: Place) -> Json:
-        """Perform *call*; a `Fault` when it fails as a call. It is made again only if it was lost."""
+        """Perform *call*; a `Fault` when it fails as a call. It is made again only if it was lost.
+
+        With `Call.attempts` the fault is one that was `Attempted`; and if they are ``counted``, the output is an object
+        with the ``output``, the number of ``retries`` and the delay ``before`` the last one.
+        """
 
     async def never(self) -> None:
         """Wait until this is cancelled."""

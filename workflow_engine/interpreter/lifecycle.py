@@ -117,6 +117,11 @@ class Lifecycle:
         self._stopped: dict[tuple[str, int], None] = {}
         self.suspended = False
 
+    @property
+    def of_tasks(self) -> bool:
+        """Whether what happens to each task is told, and not only what happens to the run."""
+        return self._told.tasks
+
     def position(self) -> JsonObject:
         """What was told and has not ended: for the run that goes on from here, so that each thing is told once."""
         stopped: list[Json] = [[state, execution] for state, execution in self._stopped]

@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from workflow_engine.values import Json, JsonObject
+
+if TYPE_CHECKING:
+    from workflow_engine.interpreter.attempts import Retrying
 
 
 class Ended(Exception):
@@ -53,6 +57,7 @@ class Frame:
     *state* has left it, and nothing there caught it.
     *variables* are bound for the region and everything inside it. *branch*: the frame has a context of its
     own (the root, and each branch of a fork, decision A34); the frames below share it.
+    *retrying*: the body of a `Try` around one call; it is made anew by whoever goes on from here.
     """
 
     region: str
@@ -70,6 +75,7 @@ class Frame:
     parent: Frame | None = None
     doing: str | None = None
     faulted: bool = False
+    retrying: Retrying | None = None
 
     def at(self, state: str) -> None:
         """Stand before *state*, with nothing of the state before left."""

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workflow_engine.errors import ERRORS, Error, Fault, canonical_type, fault
+from workflow_engine.errors import Error, Fault, fault
 from workflow_engine.expressions import Expression
-from workflow_engine.graph.model import Catch, ErrorMatch, Retry, State, Transition, Try
+from workflow_engine.graph.model import Catch, Retry, State, Transition, Try
+from workflow_engine.interpreter.attempts import KEY, Retrying, fits, grown, matches, one_call, planned, whole
 from workflow_engine.interpreter.effects import Expired, Place
 from workflow_engine.interpreter.evaluation import evaluate, holds, seconds
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope, state_scope
-from workflow_engine.values import Json, JsonObject, deep_equal
+from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
 
 
-LONGEST_DELAY = 366 * 86_400.0
-"""A delay that grows without a bound of its own stops growing at a year, in seconds."""
+__all__ = ["accepts", "attempt", "matches", "raised", "rescued"]
 
 
 def raised(error: Json) -> Fault:
@@ -52,20 +51,35 @@ async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Js
             await run.pause(frame, 0.0, state, "retry")
             _retried(run, state, frame)
         while True:
+            retrying = _retrying(run, state, action, frame)
             try:
-                return await _body(run, state, action, frame), state.next
+                return await _body(run, state, action, frame, retrying), state.next
             except Fault as raised_fault:
                 tried = frame.children.pop("try", None)
                 local.pop("attempt", None)
                 caught = raised_fault.at(state.id)
+            told = None if retrying is None else retrying.told
+            if retrying is not None and retrying.key is not None:
+                local[KEY] = retrying.key
+            if told is not None and "wait" in told:
+                await _wait_again(run, state, frame, told["wait"], action.catch.retry)
+                _retried(run, state, frame)
+                continue
+            spent = told is not None and "undecided" not in told
             error = caught.error.to_json()
             scope = state_scope(run, state, frame, input=frame.input, **{catch.variable: error})
             if not await accepts(run, catch, error, scope):
+                local.pop(KEY, None)
                 _uncaught(frame, tried)
                 raise caught
-            if catch.retry is not None and await _again(run, state, catch.retry, frame, error, scope, began):
+            if (
+                catch.retry is not None
+                and not spent
+                and await _again(run, state, catch.retry, frame, error, scope, began)
+            ):
                 _retried(run, state, frame)
                 continue
+            local.pop(KEY, None)
             if catch.retry is not None and catch.body is None and catch.then is None:
                 _uncaught(frame, tried)
                 raise caught
@@ -92,9 +106,24 @@ def _retried(run: Run, state: State, frame: Frame) -> None:
         run.lifecycle.retried(state, frame)
 
 
-async def _body(run: Run, state: State, action: Try, frame: Frame) -> Json:
+def _retrying(run: Run, state: State, action: Try, frame: Frame) -> Retrying | None:
+    """The attempts of *action* if it is around one call, with what is told of its policy to who makes that."""
+    path = one_call(action) if run.effects.semantics > 2 else ()
+    if not path:
+        return None
+    plan = planned(run, state, action, frame, path)
+    counted = any(part.leave for part in path)
+    return Retrying(frame, path[-1].id, plan, counted)
+
+
+async def _body(run: Run, state: State, action: Try, frame: Frame, retrying: Retrying | None) -> Json:
     child = frame.child("try", action.body.id, frame.input)
+    child.retrying = retrying
     walk = partial(run.walk, action.body, child)
+    if retrying is not None and retrying.plan is not None:
+        output, _ = await walk()
+        frame.children.pop("try", None)
+        return output
     limit = action.catch.retry.attempt_timeout if action.catch.retry is not None else None
     if limit is None:
         output, _ = await walk()
@@ -119,15 +148,8 @@ async def accepts(run: Run, catch: Catch, error: JsonObject, scope: Scope) -> bo
         return False
     if any(matches(wanted, error) for wanted in catch.except_errors):
         return False
-    if catch.with_ is not None:
-        wanted = await evaluate(catch.with_, error, scope)
-        assert isinstance(wanted, dict)
-        for name, value in wanted.items():
-            present = error.get("detail" if name == "details" else name)
-            if name == "type" and isinstance(value, str) and isinstance(present, str):
-                value, present = canonical_type(value), canonical_type(present)
-            if not deep_equal(present, value):
-                return False
+    if catch.with_ is not None and not fits(await evaluate(catch.with_, error, scope), error):
+        return False
     if catch.when is not None and not await holds(catch.when, error, scope, strict=False):
         return False
     return catch.except_when is None or not await holds(catch.except_when, error, scope, strict=False)
@@ -142,31 +164,6 @@ def rescued(state: State, caught: Fault) -> Transition | None:
         if any(matches(wanted, error) for wanted in rescue.errors):
             return rescue.then
     return None
-
-
-def matches(wanted: ErrorMatch, error: JsonObject) -> bool:
-    """Whether *error* is the one that a definition of DSL 0.8 means (decision B15).
-
-    A code is compared with the status, the last part of the type and the title, a name with the last two, without
-    case. ``HTTP:404`` is understood as 404, and ``TimeoutError`` is what a timeout is called.
-    """
-    if wanted.name == "*":
-        return True
-    type, title = str(error.get("type")), str(error.get("title") or "")
-    tail = re.split(r"[/#:]", type.rstrip("/"))[-1]
-    if wanted.code is not None:
-        code = wanted.code.removeprefix("HTTP:")
-        if code in (str(error.get("status")), tail, title, type):
-            return True
-        # what a registered function raised, by its text, or by its class as Java has it
-        if str(error.get("detail")).endswith(f": {code}") or (
-            "." in code and code.rpartition(".")[2] == title
-        ):
-            return True
-    called = {tail.casefold(), title.casefold(), type.casefold()}
-    if canonical_type(type) == canonical_type(ERRORS + "timeout"):
-        called.add("timeouterror")
-    return wanted.name.casefold() in called
 
 
 async def _again(
@@ -187,45 +184,39 @@ async def _again(
         spent = run.effects.now().timestamp() - began
         if spent + wait > await seconds(retry.budget, frame.input, scope, run):
             return False
+    await _wait_again(run, state, frame, wait, retry)
+    return True
+
+
+async def _wait_again(run: Run, state: State, frame: Frame, wait: Json, retry: Retry | None) -> None:
+    """Wait until the next attempt is due, and count it."""
+    tried = frame.local.setdefault("retries", 0)
+    assert isinstance(tried, int)
+    assert isinstance(wait, float | int)
     frame.local["retries"] = tried + 1
-    if retry.backoff == "progressive":
+    if retry is not None and retry.backoff == "progressive":
         frame.local["delay"] = wait
     frame.doing = f"waiting to retry, {tried + 1} so far"
     if wait > 0:
         await run.pause(frame, wait, state, "retry")
-    return True
 
 
 async def _limit(retry: Retry, data: Json, scope: Scope) -> int | None:
     """How many retries there are at most; an expression yields a whole number."""
     if not isinstance(retry.limit, Expression):
         return retry.limit
-    limit = await evaluate(retry.limit, data, scope)
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or limit != int(limit):
-        raise fault("expression", f"a number of retries must be a whole number, not {limit!r}")
-    return int(limit)
+    return whole(await evaluate(retry.limit, data, scope))
 
 
 async def _delay(run: Run, retry: Retry, number: int, frame: Frame, scope: Scope) -> float:
-    """How long before retry *number*, from 1: constant d, linear d·n, exponential d·2^(n-1) (A28).
-
-    Progressive: the first is d, each other one (the one before + increment) · factor (B13).
-    """
+    """How long before retry *number*, from 1 (A28, B13)."""
     data = frame.input
     base = await seconds(retry.delay, data, scope, run) if retry.delay is not None else 0.0
-    match retry.backoff:
-        case "linear":
-            step = await seconds(retry.increment, data, scope, run) if retry.increment is not None else base
-            delay = base + step * (number - 1)
-        case "exponential":
-            delay = base * min(retry.factor ** min(number - 1, 64), 1e12)
-        case "progressive":
-            before = frame.local.get("delay")
-            step = await seconds(retry.increment, data, scope, run) if retry.increment is not None else 0.0
-            delay = (before + step) * retry.factor if isinstance(before, float) else base
-            delay = min(delay, LONGEST_DELAY)
-        case _:
-            delay = base
+    step = await seconds(retry.increment, data, scope, run) if retry.increment is not None else None
+    before = frame.local.get("delay")
+    delay = grown(
+        retry.backoff, retry.factor, number, base, step, before if isinstance(before, float | int) else None
+    )
     if retry.max_delay is not None:
         delay = min(delay, await seconds(retry.max_delay, data, scope, run))
     if retry.jitter is not None:

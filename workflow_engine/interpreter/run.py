@@ -34,6 +34,7 @@ from workflow_engine.graph.model import (
 )
 from workflow_engine.interpreter import (
     bugs,
+    calling,
     compensation,
     concurrency,
     ending,
@@ -44,8 +45,8 @@ from workflow_engine.interpreter import (
     restoring,
 )
 from workflow_engine.interpreter.dataflow import enter, leave, shaped
-from workflow_engine.interpreter.effects import Call, Effects, Expired, Place, Progress, SubRun
-from workflow_engine.interpreter.evaluation import arguments, evaluate, holds, seconds
+from workflow_engine.interpreter.effects import Effects, Expired, Place, Progress, SubRun
+from workflow_engine.interpreter.evaluation import evaluate, holds, seconds
 from workflow_engine.interpreter.lifecycle import Lifecycle
 from workflow_engine.interpreter.naming import Names
 from workflow_engine.interpreter.position import Continued, Ended, Frame, TimeUp
@@ -290,7 +291,7 @@ class Run:
                 frame.children.pop("do", None)
                 return output, state.next
             case Operation():
-                output = await self._call(state, state.action, frame, allowed)
+                output = await calling.call(self, state, state.action, frame, allowed)
                 return output if state.action.wait else data, state.next
             case Emit(event, channel):
                 return await publishing.emit(
@@ -325,21 +326,6 @@ class Run:
                 raise Continued(namespace, name, version, given, timeout, state.id)
             case _:
                 assert_never(state.action)
-
-    async def _call(self, state: State, action: Operation, frame: Frame, allowed: float | None) -> Json:
-        call = await self.prepared(state, action, frame, allowed)
-        place = self.place(state, frame)
-        frame.doing = f"calling {action.kind}"
-        return await self.effects.call(call, place)
-
-    async def prepared(self, state: State, action: Operation, frame: Frame, allowed: float | None) -> Call:
-        """The call that *action* makes, with its arguments and what is pinned for it."""
-        scope = state_scope(self, state, frame, input=frame.input)
-        given, deferred = await arguments(self, action, frame.input, scope)
-        resources = {
-            name: self.graph.resources[name] for name in action.resources if name in self.graph.resources
-        }
-        return Call(action.kind, given, resources, allowed, deferred, action.wait)
 
     async def _sleep(self, state: State, frame: Frame, duration: float, place: Place, number: int) -> None:
         """Wait, for the *number*-th time in this state; after a resume, only for what is left."""

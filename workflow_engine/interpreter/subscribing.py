@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_engine import expressions
 from workflow_engine.errors import fault
 from workflow_engine.graph.model import Messages, State
+from workflow_engine.interpreter.calling import prepared
 from workflow_engine.interpreter.effects import Place, Thunk
 from workflow_engine.interpreter.evaluation import holds, pure
 from workflow_engine.interpreter.position import Frame
@@ -69,7 +70,7 @@ async def bridged(
     """Collect the messages while a call brings them from the broker; that ends when there are enough of them."""
     assert messages.bridge is not None
     _operation(run, messages)
-    call = await run.prepared(state, messages.bridge, frame, None)
+    call = await prepared(run, state, messages.bridge, frame, None)
     reception: JsonObject = {
         "channel": DIRECT,
         "source": _source(run, messages),

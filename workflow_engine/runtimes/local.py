@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from workflow_engine import filters
-from workflow_engine.dsl.bundle import bundle_of, retimed
+from workflow_engine.dsl.bundle import SEMANTICS, bundle_of, retimed
 from workflow_engine.errors import Error, Fault, InvalidDocument, NotFound, fault
 from workflow_engine.filters import read
 from workflow_engine.graph.model import StateGraph
@@ -89,6 +89,8 @@ class _Family:
 class LocalRun:
     """The effects of one run, and what came of it: `progress` and the events in `channels`."""
 
+    semantics, delegates = SEMANTICS, False
+
     def __init__(
         self,
         graph: StateGraph,
@@ -104,9 +106,8 @@ class LocalRun:
         audience: Audience | None = None,
     ) -> None:
         """*audience*: who is told of the run, unless its document has another wish."""
-        self.graph = graph
+        self.graph, self.scheduler = graph, scheduler or Scheduler()
         self.run_id = self.identity = run_id or f"{graph.name.name}-{uuid.uuid4()}"
-        self.scheduler = scheduler or Scheduler()
         self.progress: list[Progress] = []
         self.channels = channels if channels is not None else {}
         self.run: Run | None = None
@@ -375,8 +376,7 @@ class LocalRun:
             await self.scheduler.sleep(seconds)
             raise Expired
 
-        first = await self.scheduler.join([work, timer], need=1, tolerant=False)
-        return first[0]
+        return (await self.scheduler.join([work, timer], need=1, tolerant=False))[0]
 
     async def gate(self) -> None:
         if self._at_gate is not None and self.run is not None:

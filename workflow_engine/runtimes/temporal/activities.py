@@ -7,10 +7,9 @@ A fault is final; anything else is a bug of ours and is tried again, with growin
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -25,11 +24,14 @@ from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault, NotFound, Rejected, fault
 from workflow_engine.graph.actions import PROCESSES
+from workflow_engine.interpreter.projecting import project
 from workflow_engine.runtimes.temporal import outcomes
-from workflow_engine.runtimes.temporal.failures import failure_of
+from workflow_engine.runtimes.temporal.attempts import Attempts, heartbeat
+from workflow_engine.runtimes.temporal.failures import SLOW, failure_of, unsuited
 from workflow_engine.values import JsonObject
 
-HEARTBEAT_SECONDS = 3.0
+SLACK = 1.0
+"""How much more time a call is given than its state has, which keeps that itself."""
 OVERDUE = 30.0
 """How long after its time a call is given up that does not keep to it: a bug of ours, so it is made again."""
 BATCH = 500
@@ -87,40 +89,59 @@ class Activities:
         @activity.defn(name=f"call.{kind}")
         async def call(arguments: dict[str, Any], about: dict[str, Any]) -> Any:
             info = activity.info()
-            run_id = about.get("run_id") or info.workflow_id
-            context = CallContext(
-                idempotency_key=f"{about.get('identity') or run_id}{about['place']}",
-                run_id=str(run_id),
-                state=about["state"],
-                source=about["source"],
-                resources=about["resources"],
-                events=self.events,
-                egress=self.egress,
-                now=datetime.now(UTC),
-                timeout=self._seconds(kind) if about["timeout"] is None else about["timeout"],
-                processes=self.processes,
-                bounds=self.bounds,
-            )
-            deferred = about.get("deferred")
-            if about.get("reception") is not None:
-                context = replace(context, reception=_reception(about["reception"], info))
-            if deferred is None:
-                work = caller(arguments, context)
-            else:
-                work = call_with_secrets(caller, arguments, deferred, context, self.secrets)
+            context = self._context(kind, about, info)
+
+            async def once() -> Any:
+                now = datetime.now(UTC)
+                longest = None if context.reception is not None else context.timeout + OVERDUE
+                async with asyncio.timeout(longest):
+                    work = self._made(caller, arguments, about, replace(context, now=now))
+                    output = await _as_faults(work)
+                filters = about.get("filtered")
+                return output if filters is None else project(filters, output, now.timestamp())
+
             if context.reception is not None:
-                return await _until_cancelled(_faults(work), context.reception)
+                return await _until_cancelled(_faults(once()), context.reception)
+            plan = about.get("attempts")
+            if plan is not None:
+                allowed = None if about["timeout"] is None else about["timeout"] - SLACK
+                attempts = Attempts(plan, about["state"], allowed, self.express_seconds)
+                return await self._kept(await attempts.make(once))
             if info.is_local:
-                return await self._kept(await _shortly(_faults(work), self.express_seconds))
-            with _heartbeat():
-                async with asyncio.timeout(context.timeout + OVERDUE):
-                    result = await _faults(work)
-                return await self._kept(result)
+                return await self._kept(await _shortly(_faults(once()), self.express_seconds))
+            with heartbeat():
+                return await self._kept(await _faults(once()))
 
         return call
 
     async def _kept(self, result: Any) -> Any:
         return result if self.keep is None else await _faults(self.keep(result))
+
+    def _context(self, kind: str, about: dict[str, Any], info: activity.Info) -> CallContext:
+        run_id = about.get("run_id") or info.workflow_id
+        reception = about.get("reception")
+        return CallContext(
+            idempotency_key=f"{about.get('identity') or run_id}{about['place']}",
+            run_id=str(run_id),
+            state=about["state"],
+            source=about["source"],
+            resources=about["resources"],
+            events=self.events,
+            egress=self.egress,
+            now=datetime.now(UTC),
+            timeout=self._seconds(kind) if about["timeout"] is None else about["timeout"],
+            processes=self.processes,
+            bounds=self.bounds,
+            reception=None if reception is None else _reception(reception, info),
+        )
+
+    def _made(
+        self, caller: Caller, arguments: JsonObject, about: dict[str, Any], context: CallContext
+    ) -> Coroutine[Any, Any, Any]:
+        deferred = about.get("deferred")
+        if deferred is None:
+            return caller(arguments, context)  # type: ignore[return-value]
+        return call_with_secrets(caller, arguments, deferred, context, self.secrets)
 
     def _seconds(self, kind: str) -> float:
         """How long a call may take that its document does not bound; processes have a bound of their own."""
@@ -138,7 +159,7 @@ class Activities:
         if activity.info().is_local:
             await _shortly(publishing, self.express_seconds)
             return
-        with _heartbeat():
+        with heartbeat():
             await publishing
 
     @activity.defn(name="event.tell")
@@ -235,40 +256,22 @@ async def _shortly(work: Awaitable[Any], seconds: float) -> Any:
     except TimeoutError:
         if not timer.expired():
             raise
-        raise ApplicationError(
-            f"it takes longer than {seconds:g} s, and is made again as an activity of its own",
-            type="Slow",
-            non_retryable=True,
-            category=ApplicationErrorCategory.BENIGN,
-        ) from None
+        raise unsuited(SLOW) from None
 
 
 async def _faults(work: Awaitable[Any]) -> Any:
     """Do *work*; a fault of it, and what the router refuses for what it is, end the activity for good."""
     try:
-        return await work
+        return await _as_faults(work)
     except Fault as raised:
         raise failure_of(raised, of_call=True) from None
+
+
+async def _as_faults(work: Awaitable[Any]) -> Any:
+    """Do *work*; what the router refuses for what it is, is a fault."""
+    try:
+        return await work
     except Rejected as refused:
         if refused.status not in _FINAL:
             raise  # a token that is not accepted, for one: an operator can mend that
-        raise failure_of(fault("validation", str(refused)), of_call=True) from None
-
-
-@contextlib.contextmanager
-def _heartbeat() -> Iterator[None]:
-    """Tell the server now and then that this worker lives."""
-    loop = asyncio.get_running_loop()
-    next_beat: list[
-        asyncio.TimerHandle
-    ] = []  # a timer costs a fraction of a task, and most calls end before it
-
-    def beat() -> None:
-        next_beat[0] = loop.call_later(HEARTBEAT_SECONDS, beat)
-        activity.heartbeat()
-
-    next_beat.append(loop.call_later(HEARTBEAT_SECONDS, beat))
-    try:
-        yield
-    finally:
-        next_beat[0].cancel()
+        raise fault("validation", str(refused)) from None

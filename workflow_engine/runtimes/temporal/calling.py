@@ -13,8 +13,9 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import TimeoutError, TimeoutType, is_cancelled_exception
 
 from workflow_engine.errors import Fault
-from workflow_engine.interpreter.effects import Expired, Place
-from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, reraise
+from workflow_engine.interpreter.effects import Call, Expired, Place
+from workflow_engine.runtimes.temporal.attempts import STAY
+from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, progress_of, reraise
 from workflow_engine.values import Json, JsonObject
 
 GRACE = timedelta(seconds=30)
@@ -23,6 +24,8 @@ SHORT_HEARTBEAT = timedelta(seconds=6)
 """For calls that end by being cancelled: they hear of it with the answer to a heartbeat."""
 LONGEST = timedelta(days=30)
 """How long an attempt may take that the document does not bound: its worker does, by settings not known here."""
+SEVERAL = timedelta(seconds=STAY)
+"""How long several attempts may take that follow each other at once."""
 CENTURY = timedelta(days=36_500)
 UNTIL_IT_WORKS = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=30)
@@ -38,6 +41,29 @@ STUCK = timedelta(seconds=30)
 """How long a local activity may take that should have ended by itself long before."""
 
 
+async def make(call: Call, place: Place, about: JsonObject, *, short: bool) -> Json:
+    """Make *call*, of which *about* tells its activity more; *short*: within this workflow task, if it can be so."""
+    if call.reception is not None:
+        return await receive(call.kind, call.arguments, {**about, "reception": call.reception}, place.label)
+    if call.filtered is not None:
+        about["filtered"] = call.filtered
+    if call.attempts is not None:
+        about["attempts"] = call.attempts
+    # Each attempt has its own time, which the activity itself keeps.
+    bound = None if call.attempts is not None else call.timeout
+    if short and call.kind in SHORT:
+        began = workflow.now()
+        try:
+            return await shortly(f"call.{call.kind}", [call.arguments, about], place.id, place.label, bound)
+        except Unsuited as unsuited:
+            if unsuited.progress is not None and call.attempts is not None:
+                tried = unsuited.progress["retries"]
+                about["attempts"] = {**call.attempts, **unsuited.progress, "tried": tried}
+        if bound is not None:
+            bound = max(0.0, bound - (workflow.now() - began).total_seconds())
+    return await execute(call.kind, call.arguments, about, place.label, bound)
+
+
 async def execute(
     kind: str, arguments: JsonObject, about: JsonObject, label: str, bound: float | None
 ) -> Json:
@@ -47,6 +73,8 @@ async def execute(
     """
     seconds = about["timeout"]
     longest = timedelta(seconds=seconds) if isinstance(seconds, int | float) else LONGEST
+    if "attempts" in about:
+        longest += SEVERAL
     return await workflow.execute_activity(  # type: ignore[no-any-return]
         f"call.{kind}",
         args=[arguments, about],
@@ -60,7 +88,14 @@ async def execute(
 
 
 class Unsuited(Exception):
-    """What was tried within a workflow task takes longer than it may there, or failed by no fault: not so, then."""
+    """What was tried within a workflow task takes longer than it may there, or failed by no fault: not so, then.
+
+    *progress* is how far its attempts had come (`attempts.Attempts`).
+    """
+
+    def __init__(self, progress: JsonObject | None = None) -> None:
+        super().__init__()
+        self.progress = progress
 
 
 async def shortly(type: str, args: Sequence[Any], id: str, label: str, bound: float | None = None) -> Json:
@@ -87,7 +122,7 @@ async def shortly(type: str, args: Sequence[Any], id: str, label: str, bound: fl
         raised = reraise(failure)
         if isinstance(raised, Fault | Expired):
             raise raised from None
-        raise Unsuited from None
+        raise Unsuited(progress_of(failure)) from None
 
 
 async def publish(event: JsonObject, channel: str, place: Place, *, short: bool) -> None:

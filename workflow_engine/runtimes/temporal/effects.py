@@ -38,13 +38,9 @@ from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.events import check_event
 from workflow_engine.runtimes.temporal import foreign
 from workflow_engine.runtimes.temporal.calling import (
-    SHORT,
     UNTIL_IT_WORKS,
-    Unsuited,
-    execute,
+    make,
     publish,
-    receive,
-    shortly,
     summary,
 )
 from workflow_engine.runtimes.temporal.clock import Clock
@@ -84,7 +80,7 @@ class TemporalEffects:
         """*memo* is what the run remembers under `LIFECYCLE`, *generation* tells it from others that had its id.
         *semantics* are those that it began with (`dsl.bundle.SEMANTICS`).
         """
-        self._semantics = semantics
+        self.semantics = semantics
         name = graph.name
         self._source = f"/{name.namespace}/{name.name}/{name.version}"
         self._inbox: dict[str, list[Arrival]] = {}
@@ -105,6 +101,10 @@ class TemporalEffects:
         self._over = False
         self.sub_flows = SubFlows(self.identity, self.handed_on(), survive=semantics > 1)
         self._telling = None if self.audience is None else asyncio.create_task(self._tell_on(self.audience))
+
+    @property
+    def delegates(self) -> bool:
+        return self.semantics > 2
 
     @property
     def run_id(self) -> str:
@@ -160,20 +160,8 @@ class TemporalEffects:
         if not call.wait:
             await self._begin(call, place, about)
             return None
-        bound = call.timeout
-        if place.express and call.kind in SHORT and self._semantics > 1:
-            began = workflow.now()
-            with contextlib.suppress(Unsuited):
-                args = [call.arguments, about]
-                return await shortly(f"call.{call.kind}", args, place.id, place.label, bound)
-            if bound is not None:
-                bound = max(0.0, bound - (workflow.now() - began).total_seconds())
         try:
-            if call.reception is not None:
-                return await receive(
-                    call.kind, call.arguments, {**about, "reception": call.reception}, place.label
-                )
-            return await execute(call.kind, call.arguments, about, place.label, bound)
+            return await make(call, place, about, short=place.express and self.semantics > 1)
         except ActivityError as failure:
             raise cancelled_or(failure) from None
 
@@ -198,7 +186,7 @@ class TemporalEffects:
         check_event(event)
         self._show(place, f"publishing {event.get('type')}")
         try:
-            await publish(event, channel, place, short=place.express and self._semantics > 1)
+            await publish(event, channel, place, short=place.express and self.semantics > 1)
         except ActivityError as failure:
             raise cancelled_or(failure) from None
 

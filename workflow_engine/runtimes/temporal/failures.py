@@ -16,24 +16,44 @@ from temporalio.exceptions import (
 )
 
 from workflow_engine.errors import Error, Fault, fault
-from workflow_engine.interpreter.effects import Expired
+from workflow_engine.interpreter.effects import Attempted, Expired
+from workflow_engine.values import JsonObject
 
+SLOW = "it takes longer than a workflow task may wait, and is made again as an activity of its own"
+UNSUITED = "Unsuited"
+"""The type of the failure of a local activity that is to be made as an activity of its own."""
 FAULT = "wfe.fault"
 """The category mark in an application error's details: its second detail says that the first is a fault."""
 LOCAL_FAILURES = (ActivityError, ApplicationError)
 """How a local activity that has failed shows itself: as what it raised, or wrapped as others are."""
 
 
-def failure_of(raised: Fault, *, of_call: bool = False) -> ApplicationError:
+def failure_of(raised: Fault, *, of_call: bool = False, told: JsonObject | None = None) -> ApplicationError:
     """*raised* as a failure that Temporal shows by its type and never retries by itself.
 
-    That of a call is benign: a document may expect it, so workers do not log it as an error.
+    That of a call is benign: a document may expect it, so workers do not log it as an error. *told* is how far its
+    attempts had come (`Attempted`).
     """
     error = raised.error
     category = ApplicationErrorCategory.BENIGN if of_call else ApplicationErrorCategory.UNSPECIFIED
-    return ApplicationError(
-        str(raised), error.to_json(), FAULT, type=error.type, non_retryable=True, category=category
-    )
+    details = [error.to_json(), FAULT, *([] if told is None else [told])]
+    return ApplicationError(str(raised), *details, type=error.type, non_retryable=True, category=category)
+
+
+def unsuited(why: str, progress: JsonObject | None = None) -> ApplicationError:
+    """The failure of a local activity that is to be made as an activity of its own, which goes on from *progress*."""
+    details = [] if progress is None else [progress]
+    category = ApplicationErrorCategory.BENIGN
+    return ApplicationError(why, *details, type=UNSUITED, non_retryable=True, category=category)
+
+
+def progress_of(failure: BaseException | None) -> JsonObject | None:
+    """How far the attempts of an `unsuited` local activity had come."""
+    while failure is not None:
+        if isinstance(failure, ApplicationError) and failure.type == UNSUITED:
+            return failure.details[0] if failure.details else None
+        failure = getattr(failure, "cause", None) or failure.__cause__
+    return None
 
 
 def fault_of(failure: BaseException | None) -> Fault | None:
@@ -41,10 +61,11 @@ def fault_of(failure: BaseException | None) -> Fault | None:
     while failure is not None:
         if (
             isinstance(failure, ApplicationError)
-            and len(failure.details) == 2
+            and len(failure.details) >= 2
             and failure.details[1] == FAULT
         ):
-            return Fault(Error.from_json(failure.details[0]))
+            error = Error.from_json(failure.details[0])
+            return Fault(error) if len(failure.details) == 2 else Attempted(error, failure.details[2])
         failure = getattr(failure, "cause", None) or failure.__cause__
     return None
 
