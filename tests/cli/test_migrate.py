@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.cli.command import wfe
@@ -39,6 +40,14 @@ def test_a_migrated_document_is_valid_and_runs_to_the_same_output(tmp_path: Path
     assert wfe("validate", new).code == 0
     ran = wfe("run", new, "--runtime", "local", "--input", '{"n": 2, "seen": ["b"]}')
     assert ran.json == {"n": 4, "seen": ["b", "a"]}
+
+
+@pytest.mark.temporal
+def test_both_documents_can_be_run_on_temporal(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    ended = wfe("migrate", file, "--verify", '{"n": 2}', '{"n": "a"}', "--runtime", "temporal")
+    assert (ended.code, ended.err.count(": the same")) == (0, 2), ended.err
+    assert "do" in yaml.safe_load(ended.out)
 
 
 def test_the_document_is_on_stdout_and_the_report_can_be_json(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from workflow_engine.errors import InvalidDocument, Rejected
 Scenario = tuple[Callable[..., Any], dict[str, Any]]
 
 VERIFIED: dict[str, list[Scenario]] = {
+    "accumulate-room-readings": [(examples.test_room_readings_are_accumulated_until_the_report, {})],
     "applicant-request-decision-example": [
         (examples.test_applicant_request_decision_starts_or_rejects, {"age": age}) for age in (18, 17)
     ],
@@ -64,6 +65,10 @@ VERIFIED: dict[str, list[Scenario]] = {
             (None, "applyOrderWorkflowId"),
         )
     ],
+    "purchase-order-deadline": [
+        (examples.test_an_order_is_finished_or_cancelled_at_its_deadline, {"shipped": shipped})
+        for shipped in (True, False)
+    ],
     "reusing-function-and-event-definitions": [
         (examples.test_definitions_are_reused_to_confirm_a_payment, {"available": available})
         for available in ("true", "false")
@@ -76,9 +81,7 @@ VERIFIED: dict[str, list[Scenario]] = {
 """Those that do the same in each scenario of their own tests."""
 
 CANNOT: dict[str, set[str]] = {
-    "accumulate-room-readings": {"/timeouts/workflowExecTimeout/runBefore"},
     "continuing-as-a-new-execution": {"/states/1/dataConditions/0/end/continueAs"},
-    "purchase-order-deadline": {"/timeouts/workflowExecTimeout/runBefore"},
 }
 """Those that say what 1.0 cannot say, and where."""
 

@@ -83,12 +83,8 @@ def _timeout(writer: Writer, data: JsonObject) -> JsonObject | None:
     if not isinstance(given, dict):
         return writer.timeout(given, at)
     if given.get("runBefore") is not None:
-        writer.cannot(
-            f"{at}/runBefore",
-            "1.0 does nothing before a run that is out of time ends: it faults, with a timeout",
-            "put the tasks into a `try` around a `do` with that `timeout`, and the rest into its `catch`",
-        )
-    elif given.get("interrupt") is not True:
+        return None  # it is the timeout of the tasks in the `try`
+    if given.get("interrupt") is not True:
         writer.differs(at, "0.8 lets the state that is being done finish first; 1.0 interrupts it")
     return writer.timeout(given.get("duration"), f"{at}/duration")
 
