@@ -261,6 +261,7 @@ async def temporal_runner(
     express_seconds: float = 2.0,
     queue: str = "",
     build: Any = None,
+    find: Any = None,
     payloads: Payloads | None = None,
 ) -> AsyncIterator[TemporalRunner]:
     """A worker with a router of its own, which the worker reaches through *wrap*; *payloads* says how values travel."""
@@ -282,7 +283,15 @@ async def temporal_runner(
         secrets = EnvironmentSecrets(PLANTED)
         keep = payloads.keeper(client.data_converter) if payloads else None
         activities = Activities(
-            CALLERS, wrap(router), runner.find, egress, secrets, PROCESSES, BOUNDS, express_seconds, keep
+            CALLERS,
+            wrap(router),
+            find or runner.find,
+            egress,
+            secrets,
+            PROCESSES,
+            BOUNDS,
+            express_seconds,
+            keep,
         )
         await stack.enter_async_context(worker(client, queue, activities, build=build))
         yield runner

@@ -25,6 +25,7 @@ from workflow_engine.engine.runtime import (
     Start,
     StateDescription,
 )
+from workflow_engine.engine.verdicts import Verdict
 from workflow_engine.errors import Conflict, Fault, NotFound, Rejected
 from workflow_engine.events.router import Router
 from workflow_engine.interpreter.effects import Arrival, Listener, Place, SubRun
@@ -84,6 +85,12 @@ class LocalRuntime:
 
     async def history(self, run_id: str, execution: str | None) -> JsonObject:
         return {"id": self._run(run_id).start.run_id, "execution": execution, "events": []}
+
+    async def judged(self, run_id: str, bundle: object, names: object) -> Verdict:
+        return Verdict(run_id, None, "same")
+
+    async def move(self, run_id: str, bundle: object, names: object, seconds: float) -> Verdict:
+        return Verdict(run_id, None, "moved")
 
     async def parked(self) -> int:
         return 0

@@ -23,6 +23,9 @@ BATCH = "application/cloudevents-batch+json"
 MAX_WAIT = 60.0
 """How many seconds one request may wait for a run; this client asks again for longer waits."""
 
+CHECK_SECONDS = 240.0
+"""How long the check of many runs may take."""
+
 
 class HttpApi:
     """The API at *base_url*, such as ``http://127.0.0.1:8080``; use it in ``async with``, or `close` it.
@@ -165,6 +168,26 @@ class HttpApi:
             parked="true" if query.parked else None,
         )
         return await self._object("GET", "/v1/runs", query=parameters)
+
+    async def check_runs(
+        self, text: str, *, name: str, resources: Mapping[str, Json] | None, limit: int, map: Sequence[str]
+    ) -> JsonObject:
+        """Which open runs of other versions could go on with a candidate."""
+        answer = await self._connection.request(
+            "POST",
+            "/v1/workflows/check" + _repeated(map),
+            query={"limit": str(limit)},
+            body=_package(text, name, resources),
+            content_type=PACKAGE,
+            problems_of=name,
+            seconds=CHECK_SECONDS,
+        )
+        return answer.json()
+
+    async def migrate(self, run_id: str, version: str, *, map: Sequence[str], dry: bool) -> JsonObject:
+        """Have an open run go on with another version; ``answer`` says what came of it."""
+        query = _present(version=version, dry_run="true" if dry else None)
+        return await self._object("POST", _path("runs", run_id, "migrate") + _repeated(map), query=query)
 
     async def history(self, run_id: str, execution: str | None = None) -> JsonObject:
         """All that Temporal recorded of a run: ``{id, execution, previous, next, events}``."""
@@ -342,6 +365,10 @@ class HttpApi:
 
 def _path(*parts: str) -> str:
     return "/v1/" + "/".join(quote(part, safe=":@+~") for part in parts)
+
+
+def _repeated(map: Sequence[str]) -> str:
+    return "?" + "&".join(f"map={quote(pair, safe='')}" for pair in map) if map else ""
 
 
 def _present(**parameters: str | None) -> dict[str, str]:

@@ -32,6 +32,13 @@ Express = Annotated[
         "by default as the workflow says"
     ),
 ]
+Mapped = Annotated[
+    list[str] | None,
+    Query(
+        description="What states are called in the other version: `/pointer/now=/pointer/then`, as often as needed",
+        examples=[["/do/1/pay=/do/2/charge"]],
+    ),
+]
 NewRunId = Annotated[
     str | None,
     Query(

@@ -143,6 +143,17 @@ class FaultModel(BaseModel):
     instance: str | None = Field(None, description="Pointer of the state that raised it")
 
 
+class VerdictModel(BaseModel):
+    """Whether a run could go on with another version, or what has come of that."""
+
+    run: str
+    version: str | None = Field(description="Of its workflow, so far")
+    answer: Literal["same", "could move", "cannot", "moved", "moving"]
+    at: list[str] = Field(description="Where it stands", examples=[["/do/2/charge"]])
+    reasons: list[dict[str, str]] = Field(description="Why it cannot: `state` and `why`")
+    remarks: list[str] = Field(description="What a person should know before")
+
+
 class ParkedModel(BaseModel):
     """A bug of the engine keeps the run where it is; it goes on once a fixed worker is there."""
 

@@ -21,7 +21,7 @@ from workflow_engine.api.bodies import (
     read_text,
     unknown_members,
 )
-from workflow_engine.api.parameters import Express, Name, Namespace, Version
+from workflow_engine.api.parameters import Express, Mapped, Name, Namespace, Version
 from workflow_engine.api.wire import (
     CheckedModel,
     DeployedModel,
@@ -31,6 +31,7 @@ from workflow_engine.api.wire import (
     WorkflowTextModel,
 )
 from workflow_engine.engine.engine import Engine
+from workflow_engine.engine.moving import MOST_RUNS, Moving, names_of
 from workflow_engine.engine.store import Definition
 from workflow_engine.errors import InvalidDocument, Problem, Rejected
 from workflow_engine.graph import render
@@ -59,6 +60,14 @@ class Package:
     text: str
     name: str = "<text>"
     resources: Mapping[str, Json] | None = None
+
+
+_CHECKED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "`namespace`, `name`, `version`, how many were `checked`, whether there are `more`, and `runs`",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
 
 
 def create_routes(engine: Engine) -> APIRouter:
@@ -91,6 +100,31 @@ def create_routes(engine: Engine) -> APIRouter:
         problems = await asyncio.to_thread(_problems, package)
         valid = not any(problem.severity == "error" for problem in problems)
         return JsonAnswer({"valid": valid, "problems": [problem.to_json() for problem in problems]})
+
+    @routes.post("/check", responses=_CHECKED, openapi_extra=_DOCUMENT)
+    async def check(
+        request: Request,
+        limit: Annotated[
+            int, Query(ge=1, le=MOST_RUNS, description="How many open runs are looked at")
+        ] = 100,
+        map: Mapped = None,
+    ) -> Response:
+        """Which open runs of other versions of a workflow could go on with this one, which is not deployed by that.
+
+        The newest runs are replayed, on their own version and on this one; nothing is done to them. `answer` is `same`
+        where this version would have done the same so far, `could move` where it has what the run stands at, and
+        `cannot` with the reasons.
+        """
+        package = await _package(request)
+        return JsonAnswer(
+            await Moving(engine).check(
+                package.text,
+                name=package.name,
+                resources=package.resources,
+                limit=limit,
+                names=names_of(map or ()),
+            )
+        )
 
     @routes.get("", response_model=WorkflowsModel)
     async def workflows() -> Response:

@@ -6,7 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from workflow_engine.cli.options import add_express
+from workflow_engine.cli.moving import add_map, check_files
+from workflow_engine.cli.options import add_express, count
 from workflow_engine.cli.remote import NAME, add_connection, find_workflow, with_api
 from workflow_engine.cli.terminal import FAILED, FINE, USAGE, print_json, print_table, result, say
 from workflow_engine.errors import Conflict, InvalidDocument, Rejected
@@ -38,11 +39,22 @@ def configure_deploy(parser: argparse.ArgumentParser) -> None:
         help="AsyncAPI documents to use instead of those in the server's catalog",
     )
     add_express(parser)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="deploy nothing: replay open runs of other versions on this one, and say which could move to it",
+    )
+    parser.add_argument(
+        "--runs", type=count, default=100, metavar="N", help="with --check, at most N runs (default: 100)"
+    )
+    add_map(parser)
     add_connection(parser)
     parser.set_defaults(work=_deploy)
 
 
 def _deploy(arguments: argparse.Namespace) -> int:
+    if arguments.check:
+        return check_files(arguments)
     from workflow_engine.cli.resources import LocalFiles
 
     async def work(api: HttpApi) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_engine.cli import control
 from workflow_engine.cli.debug import configure_debug
 from workflow_engine.cli.inputs import read_json
+from workflow_engine.cli.moving import configure_migrate
 from workflow_engine.cli.options import add_express, count, seconds
 from workflow_engine.cli.remote import NAME, add_connection, find_workflow, parts_of, with_api
 from workflow_engine.cli.terminal import (
@@ -134,6 +135,7 @@ def configure_runs(parser: argparse.ArgumentParser) -> None:
     wait.set_defaults(work=_wait)
 
     configure_debug(commands)
+    configure_migrate(commands)
     control.configure(commands)
 
 

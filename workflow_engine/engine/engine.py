@@ -309,6 +309,16 @@ class Engine:
         """Runs, newest first."""
         return await self._runtime.list(query)
 
+    @property
+    def runtime(self) -> Runtime:
+        """Where the runs live."""
+        return self._runtime
+
+    async def candidate(self, text: str, name: str, resources: Mapping[str, Json] | None) -> Bundle:
+        """The bundle of a workflow as it would be deployed; nothing is kept of it."""
+        document, _ = await self._check(text, name)
+        return await self._bundle(document, resources or {})
+
     async def history(self, run_id: str, execution: str | None = None) -> JsonObject:
         """All that Temporal recorded of a run, or of one *execution* of it: the last one if none is named."""
         return await self._runtime.history(run_id, execution)

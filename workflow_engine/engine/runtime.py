@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.engine.verdicts import Verdict
 from workflow_engine.graph.model import WorkflowName
 from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish
 from workflow_engine.values import Json, JsonObject, rfc3339
@@ -197,6 +198,12 @@ class Runtime(Protocol):
 
     async def history(self, run_id: str, execution: str | None) -> JsonObject:
         """The run's history as Temporal writes it, or that of one *execution* of it; `NotFound` when there is none."""
+
+    async def judged(self, run_id: str, bundle: Bundle, names: Mapping[str, str]) -> Verdict:
+        """Whether the run could go on as one of *bundle*, another version of its workflow; nothing is done to it."""
+
+    async def move(self, run_id: str, bundle: Bundle, names: Mapping[str, str], seconds: float) -> Verdict:
+        """Have it do that, if it could; what has come of it after *seconds* at most."""
 
     async def parked(self) -> int:
         """How many runs are parked; Temporal may take some failures to tell so."""

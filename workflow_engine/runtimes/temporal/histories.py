@@ -27,11 +27,7 @@ async def history(client: Client, run_id: str, execution: str | None = None) -> 
 
     A run has several where it went on as a new execution; ``previous`` and ``next`` are the neighbours of this one.
     """
-    handle = client.get_workflow_handle(run_id, run_id=execution)
-    fetched = await handle.fetch_history()
-    opened = _Opened(client.data_converter)
-    for event in fetched.events:
-        await opened.message(event)
+    fetched, execution = await opened(client, run_id, execution)
     first, last = fetched.events[0], fetched.events[-1]
     started = first.workflow_execution_started_event_attributes
     which = last.WhichOneof("attributes")
@@ -44,6 +40,17 @@ async def history(client: Client, run_id: str, execution: str | None = None) -> 
         "next": following or None,
         "events": content["events"],
     }
+
+
+async def opened(
+    client: Client, run_id: str, execution: str | None = None
+) -> tuple[WorkflowHistory, str | None]:
+    """A history with payloads that everybody can read, and which execution it is of, if that was said."""
+    fetched = await client.get_workflow_handle(run_id, run_id=execution).fetch_history()
+    opening = _Opened(client.data_converter)
+    for event in fetched.events:
+        await opening.message(event)
+    return fetched, execution
 
 
 def parsed(content: JsonObject, id: str = "run") -> WorkflowHistory:

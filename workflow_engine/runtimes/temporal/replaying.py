@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections.abc
 import copy
+import logging
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -20,6 +21,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowHistory
 from temporalio.common import RawValue
 from temporalio.converter import DataConverter
+from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.worker import (
     Replayer,
     UnsandboxedWorkflowRunner,
@@ -40,6 +42,7 @@ from workflow_engine.values import Json, JsonObject
 T = TypeVar("T")
 
 _THREADS = 4
+_THREAD = "replay"
 
 
 @dataclass(slots=True)
@@ -185,7 +188,23 @@ class _Watching(UnsandboxedWorkflowRunner):
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_THREADS, thread_name_prefix="replay")
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix=_THREAD)
+
+
+@lru_cache(maxsize=1)
+def _silent() -> Runtime:
+    """What goes wrong in a replay is its result, and nothing for the log."""
+    return Runtime(telemetry=TelemetryConfig(logging=None))
+
+
+@lru_cache(maxsize=1)
+def _quiet() -> None:
+    for name in (
+        "temporalio.worker._workflow_instance",
+        "temporalio.worker._workflow",
+        "temporalio.workflow",
+    ):
+        logging.getLogger(name).addFilter(lambda record: not str(record.threadName).startswith(_THREAD))
 
 
 async def replay(
@@ -197,12 +216,14 @@ async def replay(
 ) -> Replayed:
     """Replay *history*, on the bundle *candidate* if there is one; the trace has *most* steps."""
     replayed = Replayed(Trace() if most is None else Trace(most))
+    _quiet()
     runner: WorkflowRunner = _Watching(replayed, candidate)
     replayer = Replayer(
         workflows=[_Replay],
         workflow_runner=runner,
         workflow_task_executor=_threads(),
         data_converter=converter,
+        runtime=_silent(),
     )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     failure = result.replay_failure

@@ -103,6 +103,7 @@ class RestingEffects(TemporalEffects):
         self.sub_flows.at_work = self._at_work
         self._counted = semantics > 1
         self.pace = Pace(counted=self._counted)
+        self.wanted = False
         self._busy = 0
         self._room = Room()
         self._steps = 0
@@ -115,13 +116,19 @@ class RestingEffects(TemporalEffects):
         """Begin to come to rest if it is time to."""
         info = workflow.info()
         length = info.get_current_history_length()
-        if self.draining or (self._tried_at and length < self._tried_at + PATIENCE and not self.pressed):
+        waits = self._tried_at and length < self._tried_at + PATIENCE
+        if self.draining or (waits and not self.pressed and not self.wanted):
             return
         events = self.limits.events
         due = info.is_continue_as_new_suggested() if events is None else length >= events
-        if due or (self._counted and self._steps >= self.limits.states):
+        if due or self.wanted or (self._counted and self._steps >= self.limits.states):
             self.draining = True
             self._room.close()
+
+    def come_to_rest(self) -> None:
+        """Somebody wants the run to go on in a new history as soon as it can."""
+        self.wanted = True
+        self._look()
 
     @property
     def pressed(self) -> bool:

@@ -29,6 +29,7 @@ from temporalio.common import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import (
     STATUSES,
     Parked,
@@ -38,10 +39,11 @@ from workflow_engine.engine.runtime import (
     Start,
     StateDescription,
 )
+from workflow_engine.engine.verdicts import Verdict
 from workflow_engine.errors import ERRORS, Conflict, Error, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
 from workflow_engine.interpreter.lifecycle import Audience
-from workflow_engine.runtimes.temporal import histories, outcomes
+from workflow_engine.runtimes.temporal import histories, judging, outcomes
 from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.carrying import STARTED, before
 from workflow_engine.runtimes.temporal.connection import translated
@@ -291,6 +293,14 @@ class TemporalRuntime(Retrying):
     async def history(self, run_id: str, execution: str | None) -> JsonObject:
         with translated(run_id):
             return await histories.history(self._client, run_id, execution)
+
+    async def judged(self, run_id: str, bundle: Bundle, names: Mapping[str, str]) -> Verdict:
+        with translated(run_id):
+            return await judging.judged(self._client, run_id, bundle, names)
+
+    async def move(self, run_id: str, bundle: Bundle, names: Mapping[str, str], seconds: float) -> Verdict:
+        with translated(run_id):
+            return await judging.move(self._client, run_id, bundle, names, seconds)
 
     async def parked(self) -> int:
         with translated():

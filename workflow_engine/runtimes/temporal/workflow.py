@@ -35,7 +35,8 @@ from workflow_engine.runtimes.temporal.carrying import STARTED, started, travell
 from workflow_engine.runtimes.temporal.compiling import graph_of
 from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
-from workflow_engine.runtimes.temporal.naming import VERSION, attributes_of
+from workflow_engine.runtimes.temporal.moves import Move, refusal
+from workflow_engine.runtimes.temporal.naming import VERSION, attributes_of, memo_of
 from workflow_engine.runtimes.temporal.resting import LIMITS, Limits, RestingEffects
 
 UPGRADING = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
@@ -63,6 +64,8 @@ class ServerlessWorkflow:
         self._suspended: bool | None = None
         self._named = False
         self._pinned: Bundle | None = None
+        self._move: Move | None = None
+        self._refused: list[Any] | None = None
 
     @workflow.run
     async def run(self, args: collections.abc.Sequence[RawValue]) -> Any:
@@ -132,6 +135,8 @@ class ServerlessWorkflow:
             run.suspend()
         if was and not self._suspended:
             run.resume()
+        self._refused = before.get("refused")
+        self._consider()
         return effects, run
 
     async def _drive(self, run: Run, effects: RestingEffects) -> tuple[Any, bool]:
@@ -159,11 +164,23 @@ class ServerlessWorkflow:
             return await work, True
 
     def _go_on(self, run: Run, effects: RestingEffects, bundle: Bundle) -> NoReturn:
-        """Go on in a new history from where *run* is, under the same id."""
-        before = {**effects.carried(run), "position": pack(run.position())}
+        """Go on in a new history from where *run* is, under the same id; with another version if that is wanted."""
+        position, memo, attributes, named = run.position(), dict(workflow.memo()), None, self._named
+        before = effects.carried(run)
+        if self._move is not None:
+            there = self._move.of(run)
+            if there.position is None:
+                before["refused"] = refusal(there)
+            else:
+                position, bundle, named = there.position, self._move.bundle, False
+                name = bundle.graph().name
+                memo |= memo_of(name)
+                known = workflow.info().typed_search_attributes.get(VERSION)
+                attributes = None if known is None else attributes_of(name)
         workflow.continue_as_new(
-            args=[run.input, travelling(bundle, named=self._named), [], before],
-            memo={**workflow.memo(), STARTED: started()},
+            args=[run.input, travelling(bundle, named=named), [], {**before, "position": pack(position)}],
+            memo={**memo, STARTED: started()},
+            search_attributes=attributes,
             initial_versioning_behavior=UPGRADING if _versioned() else None,
         )
 
@@ -238,6 +255,29 @@ class ServerlessWorkflow:
             self._early.append((name, message))
         else:
             self._effects.arrived(name, message)
+
+    @workflow.signal
+    def migrate(self, bundle: Any, names: dict[str, str]) -> None:
+        """Go on as a run of *bundle*, another version of the workflow, as soon as it can: see `interpreter.moving`.
+
+        Where it cannot, nothing is done, and the query ``moving`` says why.
+        """
+        self._move, self._refused = Move(bundle, names), None
+        self._consider()
+
+    def _consider(self) -> None:
+        if self._move is None or self._run is None or self._effects is None:
+            return
+        there = self._move.of(self._run)
+        if there.position is None:
+            self._move, self._refused = None, refusal(there)
+        else:
+            self._effects.come_to_rest()
+
+    @workflow.query
+    def moving(self) -> dict[str, Any]:
+        """Whether it is on its way to another version, and why it was refused, if it was."""
+        return {"moving": self._move is not None, "refused": self._refused}
 
     @workflow.signal
     def suspend(self) -> None:
