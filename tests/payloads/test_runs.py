@@ -1,6 +1,6 @@
 """Runs whose values are too large for Temporal, on a real server: what is in its file, and what comes back.
 
-`WFE_SIZE=full .venv/bin/python -m pytest -n 0 -s tests/payloads/test_runs.py` does it with 100 MB, and prints the peak
+`WFE_SIZE=full .venv/bin/python -m pytest -n 0 -s tests/payloads/test_runs.py` does it with 40 MB, and prints the peak
 of memory.
 """
 
@@ -33,7 +33,7 @@ from workflow_engine.runtimes.temporal.server import DevServer, ServerOptions
 
 pytestmark = pytest.mark.temporal
 FULL = os.environ.get("WFE_SIZE") == "full"
-SIZE = 100_000_000 if FULL else 10_000_000
+SIZE = 40_000_000 if FULL else 10_000_000
 WORD = "what-nobody-may-read "
 LARGEST = 4 * SIZE
 

@@ -18,7 +18,7 @@ from workflow_engine.values import JsonObject
 CONNECT_SECONDS = 5.0
 KEPT_SECONDS = 3.0
 """How long an idle connection is kept: less than the server keeps it, so that none is closed under a request."""
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,9 @@ T = TypeVar("T")
 PAUSES = (0.2, 0.5, 1.0)
 """Seconds between attempts. A workflow task that still fails then is tried again by the server."""
 REMEMBERED = 64 * 1024 * 1024
-"""How many bytes of what was stored or read last are kept: an activity on the same worker reads what the run wrote."""
+"""How many bytes of what was stored or read last are kept: an activity on the same worker reads what the run wrote, and
+a workflow task that took too long for all that it had to read goes on from there.
+"""
 _MOST_KNOWN = 10_000
 _ELSEWHERE = 64 * 1024
 
@@ -60,7 +62,7 @@ class ClaimCheck(StorageDriver):
     async def store(
         self, context: StorageDriverStoreContext, payloads: Sequence[Payload]
     ) -> list[StorageDriverClaim]:
-        return [await self.put(payload) for payload in payloads]
+        return await asyncio.gather(*(self.put(payload) for payload in payloads))
 
     async def put(self, payload: Payload) -> StorageDriverClaim:
         """Store one payload; raises `StoreUnavailable` after a few attempts."""
@@ -78,7 +80,7 @@ class ClaimCheck(StorageDriver):
     async def retrieve(
         self, context: StorageDriverRetrieveContext, claims: Sequence[StorageDriverClaim]
     ) -> list[Payload]:
-        return [await self._retrieved(claim) for claim in claims]
+        return await asyncio.gather(*(self._retrieved(claim) for claim in claims))
 
     async def _retrieved(self, claim: StorageDriverClaim) -> Payload:
         key = checked(claim.claim_data.get(KEY, ""))

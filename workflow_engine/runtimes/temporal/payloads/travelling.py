@@ -21,7 +21,7 @@ from temporalio.converter import (
 
 from workflow_engine.errors import fault
 from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER, DIGEST
-from workflow_engine.runtimes.temporal.payloads.driver import ClaimCheck
+from workflow_engine.runtimes.temporal.payloads.driver import REMEMBERED, ClaimCheck
 from workflow_engine.runtimes.temporal.payloads.encryption import Encryption
 from workflow_engine.runtimes.temporal.payloads.keys import Keys
 from workflow_engine.runtimes.temporal.payloads.references import is_reference
@@ -70,7 +70,7 @@ class Payloads:
     def _storage(self) -> ExternalStorage:
         if self.store is None:
             return ExternalStorage([ClaimCheck(Nowhere(), self.namespace)], payload_size_threshold=INLINE)
-        driver = ClaimCheck(self.store, self.namespace)
+        driver = ClaimCheck(self.store, self.namespace, max(REMEMBERED, 2 * self.largest))
 
         def select(_: StorageDriverSelectContext, payload: Payload) -> ClaimCheck | None:
             return driver if _leaves(payload, self.threshold) else None
