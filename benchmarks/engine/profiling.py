@@ -57,7 +57,8 @@ PARTS: Sequence[tuple[str, str]] = (
 """Parts of the program by what the path of a file has in it; the innermost frame that has one counts."""
 ABOUT = (
     "CPU of the worker process for one run, in ms, while it is at work under profile (`profiling.py`), which makes "
-    "Python two to three times slower: the shares are what counts, and the first table has what a run really costs."
+    "Python several times slower, and small functions most: the shares are what counts, and of expressions not even "
+    "those (they have a table of their own); what a run really costs is in the first table."
 )
 CAVEAT = " No profile: it needs Python 3.11, in which each thread can have one."
 
@@ -121,20 +122,22 @@ class Profiler:
 
 
 async def measure(
-    shapes: Sequence[Shape], letters: Sequence[str], seconds: float, say: Callable[[str], None]
+    wanted: Sequence[tuple[Shape, Sequence[str]]], seconds: float, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """For each of *shapes* and contenders, milliseconds of CPU of a run by the part of the worker that used them."""
+    """For each of the *wanted* shapes and contenders, milliseconds of CPU of a run by the part of the worker."""
     if sys.version_info[:2] != (3, 11):
         return {"about": ABOUT + CAVEAT, "shapes": {}}
     found: dict[str, Mapping[str, float]] = {}
+    known = sorted({letter for _, letters in wanted for letter in letters})
     with tempfile.TemporaryDirectory(prefix="wfe-benchmark-") as name:
         folder = Path(name)
         async with (
             dev_server(ServerOptions(headless=True, log_level="error")) as server,
-            contenders(server.address, folder, letters, profiled=True) as at_work,
+            contenders(server.address, folder, known, profiled=True) as at_work,
         ):
-            for shape in shapes:
-                for letter, contender in at_work.items():
+            for shape, letters in wanted:
+                for letter in letters:
+                    contender = at_work[letter]
                     await warmed_up(shape, contender)
                     file = folder / f"{contender.worker}.profile"
                     before = await asyncio.to_thread(_read, file)
@@ -146,7 +149,7 @@ async def measure(
                         if after[part] - before.get(part, 0.0) > 0
                     }
                 say(f"profile: {shape.title}")
-    told = ", ".join(f"({letter}) {TITLES[letter]}" for letter in letters)
+    told = ", ".join(f"({letter}) {TITLES[letter]}" for letter in known)
     return {"about": f"{ABOUT} Contenders: {told}.", "shapes": found}
 
 
