@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -45,6 +44,7 @@ from workflow_engine.interpreter.effects import SubRun
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.processes.leftovers import remove_leftovers
 from workflow_engine.processes.privacy import close_to_others
+from workflow_engine.processes.stopping import stopping, tell_of
 from workflow_engine.runtimes.local import LocalRun, Outcome, PerformCall
 from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
 from workflow_engine.runtimes.temporal.activities import Activities, Events, FindBundle, Keep
@@ -227,17 +227,16 @@ async def serve_api(settings: Settings, *, ready: Callable[[], None] | None = No
 
 
 async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
-    """Work until the process is told to stop, then finish what is under way, for at most ten seconds."""
-    settings.checked()
+    """Work until the process is told to stop, then finish what is under way, for ``grace_seconds`` at most."""
     close_to_others()
     await asyncio.to_thread(remove_leftovers)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     _log.info("waiting for Temporal at %s", settings.temporal_address)
-    if not await ready_unless(stop, settings.temporal_address, namespace=settings.temporal_namespace):
-        return
+    with stopping() as stop:
+        if await ready_unless(stop, settings.temporal_address, namespace=settings.temporal_namespace):
+            await _work(settings, stop, ready)
+
+
+async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], None] | None) -> None:
     async with (
         open_payloads(**settings.payload_options) as payloads,
         open_client(settings) as api,
@@ -255,11 +254,13 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
         async with contextlib.AsyncExitStack() as stack:
             if "container" in processes:
                 await stack.enter_async_context(sweeping())
-            working = worker(client, settings.task_queue, activities, build=Build.of(**settings.build))
+            drain, build = settings.grace_seconds, Build.of(**settings.build)
+            working = worker(client, settings.task_queue, activities, build=build, drain=drain)
             await stack.enter_async_context(working)
             if ready is not None:
                 ready()
             await stop.wait()
+            tell_of(list(activities.under_way), drain)
 
 
 def _activities(
@@ -270,11 +271,8 @@ def _activities(
     processes: frozenset[str],
     keep: Keep,
 ) -> Activities:
-    secrets, bounds, express = (
-        open_secrets(settings.secrets),
-        process_bounds(settings),
-        settings.express_seconds,
-    )
+    secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
+    express = settings.express_seconds
     return Activities(CALLERS, events, find, egress, secrets, processes, bounds, express, keep)
 
 

@@ -113,6 +113,10 @@ class Settings:
         "string, 16777216), array (elements, 1000000), result (characters of its JSON, 16777216); the same for all "
         "workers",
     )
+    grace_seconds: float = _setting(
+        10,
+        "how long a worker that stops finishes the calls that it makes, in seconds; others make the rest again",
+    )
     processes: tuple[str, ...] | None = _setting(
         None,
         "processes that workflows may start on a worker's machine: script, shell, container, mcp; or all, or none; "

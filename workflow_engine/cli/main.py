@@ -132,7 +132,7 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
                 "worker",
                 "run workflows and make their calls",
                 "wfe worker --api-url http://api:8080",
-                "serve:configure_worker",
+                "worker:configure_worker",
             ),
             Command(
                 "payloads",

@@ -35,6 +35,7 @@ EGRESS = (
 PROCESS = (
     "call_seconds",
     "express_seconds",
+    "grace_seconds",
     "expression_limits",
     "process_seconds",
     "process_memory",

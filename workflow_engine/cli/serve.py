@@ -1,4 +1,4 @@
-"""``wfe api`` and ``wfe worker``: the two processes of a server, each by itself."""
+"""``wfe api``: the API by itself, and what it has in common with ``wfe worker``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from pathlib import Path
 
 from workflow_engine.cli.logs import LEVELS, log_to_stderr
 from workflow_engine.cli.options import (
-    BUILD,
-    CLIENT,
     DEPLOYING,
     EGRESS,
     PAYLOADS,
-    PROCESS,
     SERVER,
     STARTING,
     TEMPORAL,
@@ -37,24 +34,12 @@ def configure_api(parser: argparse.ArgumentParser) -> None:
         "Serve the HTTP API, with the event router and the catalog, until SIGTERM or Ctrl-C.\n"
         "Only one process at a time may use a SQLite store."
     )
-    _add_process_options(parser)
+    add_process_options(parser)
     add_settings(parser, *SERVER, *TEMPORAL, *STARTING, *DEPLOYING, *EGRESS, *PAYLOADS, "codec_origins")
     parser.set_defaults(work=_api)
 
 
-def configure_worker(parser: argparse.ArgumentParser) -> None:
-    """Add what ``wfe worker`` takes."""
-    parser.usage = "wfe worker [OPTIONS]"
-    parser.description = (
-        "Run workflows and make their calls, until SIGTERM or Ctrl-C; then finish what is under way.\n"
-        "Start as many as you need; they find the router at --api-url."
-    )
-    _add_process_options(parser)
-    add_settings(parser, *CLIENT, *TEMPORAL, *BUILD, *EGRESS, *PROCESS, *PAYLOADS)
-    parser.set_defaults(work=_worker)
-
-
-def _add_process_options(parser: argparse.ArgumentParser) -> None:
+def add_process_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-level", choices=LEVELS, default="info", help="(default: %(default)s)")
     parser.add_argument(
         "--ready-file",
@@ -80,7 +65,7 @@ def _api(arguments: argparse.Namespace) -> int:
     # The server ends on these signals and then raises them again, for whoever was there before it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    with _ready_file(arguments.ready_file) as tell:
+    with ready_file(arguments.ready_file) as tell:
 
         def ready() -> None:
             logging.getLogger("wfe").info(
@@ -89,23 +74,6 @@ def _api(arguments: argparse.Namespace) -> int:
             tell()
 
         asyncio.run(serve_api(chosen, ready=ready))
-    return FINE
-
-
-def _worker(arguments: argparse.Namespace) -> int:
-    from workflow_engine.assembly import serve_worker
-
-    chosen = settings(arguments)
-    log_to_stderr(arguments.log_level)
-    with _ready_file(arguments.ready_file) as tell:
-
-        def ready() -> None:
-            logging.getLogger("wfe").info(
-                "worker of task queue %s at Temporal %s", chosen.task_queue, chosen.temporal_address
-            )
-            tell()
-
-        asyncio.run(serve_worker(chosen, ready=ready))
     return FINE
 
 
@@ -118,7 +86,7 @@ def url_of(chosen: Settings) -> str:
 
 
 @contextlib.contextmanager
-def _ready_file(path: Path | None) -> Iterator[Callable[[], None]]:
+def ready_file(path: Path | None) -> Iterator[Callable[[], None]]:
     """A function that writes *path*, which is not there before it is called and after the block."""
     if path is None:
         yield lambda: None

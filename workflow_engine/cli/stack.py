@@ -127,7 +127,7 @@ class Stack:
             ),
             Child(
                 "api",
-                _program("api"),
+                program("api"),
                 env=environment,
                 ready=partial(_api_ready, chosen),
                 after=("temporal",),
@@ -136,16 +136,16 @@ class Stack:
             ),
             Child(
                 "worker",
-                _program("worker", "--ready-file", str(ready_file)),
+                program("worker", "--ready-file", str(ready_file)),
                 env=environment,
                 ready=appears(ready_file),
                 after=("temporal", "api"),
-                grace=15.0,
+                grace=chosen.grace_seconds + 5.0,
             ),
         ]
 
 
-def _program(*arguments: str) -> list[str]:
+def program(*arguments: str) -> list[str]:
     """Our own command; -P, for what is in the current folder must not be taken for a part of us."""
     return [sys.executable, "-P", "-m", "workflow_engine", "--debug", *arguments]
 
@@ -196,6 +196,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "call_seconds": str(chosen.call_seconds),
         "express": str(chosen.express),
         "express_seconds": str(chosen.express_seconds),
+        "grace_seconds": str(chosen.grace_seconds),
         "process_seconds": str(chosen.process_seconds),
         "process_memory": str(chosen.process_memory),
         "process_count": str(chosen.process_count),

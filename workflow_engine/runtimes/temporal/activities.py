@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -78,6 +79,8 @@ class Activities:
     express_seconds: float = 2.0
     keep: Keep | None = None
     """What the result of a call is given to before its activity ends: it puts a large one into the store."""
+    under_way: Counter[str] = field(default_factory=Counter)
+    """The calls that are made now: the run and the place of each."""
 
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, each under its own type."""
@@ -89,6 +92,16 @@ class Activities:
         @activity.defn(name=f"call.{kind}")
         async def call(arguments: dict[str, Any], about: dict[str, Any]) -> Any:
             info = activity.info()
+            what = f"{about['place']} of {about.get('run_id') or info.workflow_id}"
+            self.under_way[what] += 1
+            try:
+                return await made(arguments, about, info)
+            finally:
+                self.under_way[what] -= 1
+                if not self.under_way[what]:
+                    del self.under_way[what]
+
+        async def made(arguments: dict[str, Any], about: dict[str, Any], info: activity.Info) -> Any:
             context = self._context(kind, about, info)
 
             async def once() -> Any:

@@ -17,7 +17,7 @@ from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
-GRACEFUL = timedelta(seconds=10)
+GRACEFUL = 10.0
 MOST_CALLS = 1000
 """How many calls one worker makes at a time; a run that receives from a broker keeps one for as long as it waits."""
 STUCK = 8
@@ -51,11 +51,19 @@ class Build:
         )
 
 
-def worker(client: Client, task_queue: str, activities: Activities, *, build: Build | None = None) -> Worker:
+def worker(
+    client: Client,
+    task_queue: str,
+    activities: Activities,
+    *,
+    build: Build | None = None,
+    drain: float = GRACEFUL,
+) -> Worker:
     """Make a worker that serves *task_queue*, as a *build* that Temporal tells from others, or as any worker.
 
     Use it as an async context manager, or call ``run``. It runs unsandboxed: see `ServerlessWorkflow`.
-    When it stops it finishes what it does, for at most ten seconds.
+    When it stops it asks for nothing more and finishes what it does, for at most *drain* seconds; what is left then is
+    made again by another worker.
     """
     batches = Batches(TemporalRuntime(client, task_queue, search_attributes=False), activities.find)
     made = Worker(
@@ -64,7 +72,7 @@ def worker(client: Client, task_queue: str, activities: Activities, *, build: Bu
         workflows=[ServerlessWorkflow, DetachedCall, Repeater, BatchWorkflow],
         activities=[*activities.all(), *batches.all()],
         workflow_runner=UnsandboxedWorkflowRunner(),
-        graceful_shutdown_timeout=GRACEFUL,
+        graceful_shutdown_timeout=timedelta(seconds=drain),
         max_cached_workflows=1000,
         max_concurrent_activities=MOST_CALLS,
         max_heartbeat_throttle_interval=HEARD_WITHIN,
