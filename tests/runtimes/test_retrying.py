@@ -20,6 +20,7 @@ from workflow_engine.engine.runtime import Retry, RunDescription, Start
 from workflow_engine.errors import Conflict, Rejected
 from workflow_engine.interpreter.packing import unpack
 from workflow_engine.interpreter.retrying import Wish
+from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.values import Json
 
@@ -368,3 +369,76 @@ async def test_a_sub_flow_that_was_mended_by_itself_is_not_done_again(
     assert (await runner.runtime.wait(child, 20)).status == "completed"
     assert (await retried(runner, run_id)).output == {"by": "hand"}
     assert far.done == {"x": 1}
+
+
+async def test_the_attempts_at_a_call_begin_anew_and_its_key_stays(
+    runner: TemporalRunner, far: FarSide
+) -> None:
+    far.broken = {"b"}
+    retry = "{delay: {milliseconds: 10}, limit: {attempt: {count: 2}}}"
+    text = workflow(f"""
+    do:
+      - a: {far.call("a")}
+      - t: {{try: [{{b: {far.call("b")}}}], catch: {{errors: {{with: {{status: 503}}}}, retry: {retry}}}}}
+    """)
+    run_id = await failed(runner, text)
+    assert len(far.keys("b")) == 3
+    assert (await retried(runner, run_id)).status == "faulted"
+    assert len(far.keys("b")) == 6
+    far.broken = set()
+    assert (await retried(runner, run_id)).output == {"did": "b"}
+    assert far.done == {"a": 1, "b": 1}
+    assert len(set(far.keys("b"))) == 1
+
+
+async def test_a_suspended_run_stays_so_when_its_worker_is_another_one(
+    temporal_address: str, internet: Any, far: FarSide
+) -> None:
+    text = workflow(f"do: [{{w: {{wait: {{milliseconds: 500}}}}}}, {{a: {far.call('a')}}}]")
+    async with temporal_runner(temporal_address, internet) as runner:
+        run_id, queue = await start(runner, text), runner.queue
+        await until(runner, run_id, "waiting")
+        await runner.runtime.suspend(run_id)
+    await asyncio.sleep(0.6)
+    async with temporal_runner(temporal_address, internet, queue=queue) as runner:
+        async with asyncio.timeout(20):
+            while [each.id for each in await runner.runtime.standing(run_id)] != ["/do/1/a"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (await runner.runtime.describe(run_id)).status == "suspended"
+        assert far.done == {}
+        await runner.runtime.resume(run_id)
+        assert (await runner.runtime.wait(run_id, 20)).status == "completed"
+    assert far.done == {"a": 1}
+
+
+async def test_a_cancelled_run_is_led_past_the_event_that_never_came(runner: TemporalRunner) -> None:
+    text = workflow("do: [{w: {listen: {to: {one: {with: {type: never}}}}}}, {a: {set: {got: '${ . }'}}}]")
+    run_id = await start(runner, text)
+    await until(runner, run_id, "waiting")
+    await runner.runtime.cancel(run_id)
+    await until(runner, run_id, "cancelled")
+    run = await retried(runner, run_id, Retry(Wish(skip=True, output=7), what="skip"))
+    assert run.output == {"got": 7}
+    assert run.attempts[0]["status"] == "cancelled"
+
+
+async def test_a_run_that_had_gone_on_in_new_histories_is_retried_in_its_loop(
+    runner: TemporalRunner, far: FarSide
+) -> None:
+    text = workflow(f"""
+    do:
+      - loop:
+          for: {{in: '[range(12)]'}}
+          do: [{{a: {far.call("a")}}}, {{b: {far.call("b", ", if: $item == 9")}}}, {{c: {{set: '${{ $item }}'}}}}]
+    """)
+    far.broken = {"b"}
+    runtime = TemporalRuntime(runner.client, runner.queue, search_attributes=False, limits=Limits(events=20))
+    bundle = Bundle.of(dsl.parse(text), {})
+    run_id = f"retried-{uuid.uuid4()}"
+    await runtime.start(Start(run_id, bundle.graph().name, bundle, 0))
+    assert (await runtime.wait(run_id, 30)).status == "faulted"
+    assert far.done == {"a": 10}
+    far.broken = set()
+    assert (await retried(runner, run_id)).output == 11
+    assert far.done == {"a": 12, "b": 1}
+    assert len(set(far.keys("a"))) == 12
