@@ -49,10 +49,7 @@ class Measured:
     run: RunDescription | None = None
 
     def __str__(self) -> str:
-        return (
-            f"{self.seconds:,.0f} s, {self.histories} histories of at most {self.longest:,} events, "
-            f"{self.calls:,} calls, worker at most {self.memory} MiB"
-        )
+        return f"{self.seconds:,.0f} s, {self.histories} histories of at most {self.longest:,} events"
 
 
 @asynccontextmanager
@@ -78,29 +75,27 @@ async def alone(address: str, queue: str) -> AsyncIterator[Measured]:
         await process.wait()
 
 
-async def measure(address: str, text: str, input: Any, limits: Limits | None) -> Measured:
-    """Run *text* on a worker of its own. ``URL`` in it is where the worker answers."""
-    queue = f"large-{uuid.uuid4()}"
+async def measure(
+    address: str, text: str, input: Any, limits: Limits | None, queue: str, url: str
+) -> Measured:
+    """Run *text* on the worker of *queue*. ``URL`` in it is where the worker answers."""
     client = await connect(address, "default")
     runtime = TemporalRuntime(client, queue, search_attributes=False, limits=limits)
-    async with alone(address, queue) as measured:
-        bounds = DocumentLimits(bytes=16 * 1024 * 1024, nodes=1_000_000, characters=16 * 1024 * 1024)
-        document = dsl.parse(text.replace("URL", measured.url), limits=bounds)
-        bundle = Bundle.of(document, {})
-        run_id, began = f"large-{uuid.uuid4()}", time.monotonic()
-        await runtime.start(Start(run_id, bundle.graph().name, bundle, input))
-        measured.run = await runtime.wait(run_id, LONGEST)
-        measured.seconds = time.monotonic() - began
-        handle = client.get_workflow_handle(run_id)
-        execution: str | None = (await handle.describe()).raw_description.workflow_execution_info.first_run_id
-        while execution:
-            one = client.get_workflow_handle(run_id, run_id=execution)
-            described = await one.describe()
-            measured.histories += 1
-            measured.longest = max(measured.longest, described.history_length)
-            last = [event async for event in one.fetch_history_events(event_filter_type=CLOSING)][-1]
-            execution = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
-    print(f"\n{measured}", flush=True)
+    measured = Measured()
+    bounds = DocumentLimits(bytes=16 * 1024 * 1024, nodes=1_000_000, characters=16 * 1024 * 1024)
+    bundle = Bundle.of(dsl.parse(text.replace("URL", url), limits=bounds), {})
+    run_id, began = f"large-{uuid.uuid4()}", time.monotonic()
+    await runtime.start(Start(run_id, bundle.graph().name, bundle, input))
+    measured.run = await runtime.wait(run_id, LONGEST)
+    measured.seconds = time.monotonic() - began
+    handle = client.get_workflow_handle(run_id)
+    execution: str | None = (await handle.describe()).raw_description.workflow_execution_info.first_run_id
+    while execution:
+        one = client.get_workflow_handle(run_id, run_id=execution)
+        measured.histories += 1
+        measured.longest = max(measured.longest, (await one.describe()).history_length)
+        last = [event async for event in one.fetch_history_events(event_filter_type=CLOSING)][-1]
+        execution = last.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
     return measured
 
 
@@ -110,17 +105,6 @@ do:
       for: {each: row, in: '[range(.count)]'}
       do: [{cells: {for: {in: '[range(1000)]'}, do: [{add: {set: {n: '${ .n + $item }', count: 0}}}]}}]
 """
-
-
-async def test_a_loop_over_pure_states(temporal_address: str) -> None:
-    count = 1_000 if FULL else 20
-    limits = None if FULL else Limits(states=5_000)
-    measured = await measure(temporal_address, workflow(COUNT), {"count": count, "n": 0}, limits)
-    assert measured.run is not None
-    assert measured.run.output == {"n": count * 499_500, "count": 0}
-    assert measured.histories > 2
-    assert measured.longest < 10_000
-    assert measured.memory < MEMORY
 
 
 CALLS = """
@@ -138,34 +122,58 @@ do:
 """
 
 
-async def test_a_loop_of_calls(temporal_address: str) -> None:
-    count = 50_000 if FULL else 60
-    limits = None if FULL else Limits(events=100)
-    measured = await measure(temporal_address, workflow(CALLS), {"count": count}, limits)
-    assert measured.run is not None
-    assert measured.run.output == {"sum": count * (count - 1) // 2}
-    assert measured.calls == count
-    assert measured.histories > 2
-    assert measured.longest < 10_000
-    assert measured.memory < MEMORY
+CALLS_MADE = 50_000 if FULL else 60
+BRANCHES = 10_000 if FULL else 120
 
 
-async def test_a_fork_of_many_branches(temporal_address: str) -> None:
-    count = 10_000 if FULL else 120
-    limits = None if FULL else Limits(events=100)
-    branches = [
-        {f"b{number}": {"call": "http", "with": {"method": "get", "endpoint": f"URL/{number}"}}}
-        for number in range(count)
-    ]
-    many = {"many": {"fork": {"branches": branches}, "output": {"as": "map(.n)"}}}
+def call(number: int) -> dict[str, Any]:
+    return {"call": "http", "with": {"method": "get", "endpoint": f"URL/{number}"}}
+
+
+def forked() -> str:
+    """A fork of many calls."""
+    branches = [{f"b{number}": call(number)} for number in range(BRANCHES)]
+    many: dict[str, Any] = {"fork": {"branches": branches}, "output": {"as": "map(.n)"}}
     if not FULL:
-        many["many"]["metadata"] = {"parallelism": 20}
-    body = json.dumps({"do": [many]})
-    header = '{"document": {"dsl": "1.0.3", "namespace": "large", "name": "fork", "version": "1.0.0"}, '
-    measured = await measure(temporal_address, header + body[1:], {}, limits)
-    assert measured.run is not None
-    assert measured.run.output == [*range(count)]
-    assert measured.calls == count
-    assert measured.histories > 2
-    assert measured.longest < 10_000
-    assert measured.memory < MEMORY
+        many["metadata"] = {"parallelism": 20}
+    header = {"dsl": "1.0.3", "namespace": "large", "name": "fork", "version": "1.0.0"}
+    return json.dumps({"document": header, "do": [{"many": many}]})
+
+
+SHAPES: dict[str, tuple[Any, Any, Limits, Any, int]] = {
+    "pure": (
+        workflow(COUNT),
+        {"count": 1000 if FULL else 20, "n": 0},
+        Limits(states=5_000),
+        {"n": (1000 if FULL else 20) * 499_500, "count": 0},
+        0,
+    ),
+    "calls": (
+        workflow(CALLS),
+        {"count": CALLS_MADE},
+        Limits(events=100),
+        {"sum": CALLS_MADE * (CALLS_MADE - 1) // 2},
+        CALLS_MADE,
+    ),
+    "branches": (forked(), {}, Limits(events=100), [*range(BRANCHES)], BRANCHES),
+}
+
+
+@pytest.mark.parametrize("shapes", [[name] for name in SHAPES] if FULL else [[*SHAPES]], ids="+".join)
+async def test_large_loops_and_forks_end_in_short_histories(temporal_address: str, shapes: list[str]) -> None:
+    queue = f"large-{uuid.uuid4()}"
+    async with alone(temporal_address, queue) as worker:
+        found = {}
+        for name in shapes:
+            text, input, limits, _, _ = SHAPES[name]
+            bound = None if FULL else limits
+            found[name] = await measure(temporal_address, text, input, bound, queue, worker.url)
+    for name, measured in found.items():
+        print(f"\n{name}: {measured}", flush=True)
+        assert measured.run is not None
+        assert (measured.run.status, measured.run.output) == ("completed", SHAPES[name][3])
+        assert measured.histories > 2
+        assert measured.longest < 10_000
+    print(f"{worker.calls:,} calls, worker at most {worker.memory} MiB", flush=True)
+    assert worker.calls == sum(SHAPES[name][4] for name in shapes)
+    assert worker.memory < MEMORY

@@ -8,6 +8,7 @@ all that is to be known of it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ LONGEST = 30_000
 LARGEST = 30 * 1024 * 1024
 """At so many events or bytes of history the calls in flight are waited for, however long they take: Temporal ends a run
 at 51,200 events or 50 MB."""
+CALL = 25
+"""To how many states it amounts to begin a call or a sub-flow."""
 PATIENCE = 1000
 """After how many events more it is tried again, when the calls in flight have taken too long."""
 
@@ -107,6 +110,9 @@ class RestingEffects(TemporalEffects):
         self._busy = 0
         self._room = Room()
         self._steps = 0
+        self._moment = 0.0
+        self._weight = 0
+        self._breath: asyncio.Task[None] | None = None
         self._tried_at = 0
         self._open: set[str] = set()
 
@@ -203,13 +209,29 @@ class RestingEffects(TemporalEffects):
 
     async def gate(self) -> None:
         self._steps += 1
-        if self._pure == 0 or self._pure >= BREATH - 1:
-            self._look()
-        await super().gate()
+        while True:
+            if self._moment != (moment := workflow.time()):
+                self._moment, self._weight = moment, 0
+                self._look()
+            if self.held():
+                await workflow.wait_condition(lambda: not self.held())
+            elif self._counted and self._weight >= BREATH:
+                await self._breathe()
+            else:
+                break
+        self._weight += 1
+        if not self._counted:
+            await super().gate()
         await self.pace.keep()
 
     def spent(self, steps: int) -> None:
         self.pace.spent(steps)
+
+    async def _breathe(self) -> None:
+        """Let the workflow task end: it has done much, whichever branch did it, and no branch goes on meanwhile."""
+        if self._breath is None or self._breath.done():
+            self._breath = asyncio.create_task(workflow.sleep(0.001, summary="letting other runs go on"))
+        await asyncio.shield(self._breath)
 
     async def evaluate(self, evaluation: Evaluation, place: Place) -> Json:
         async with self._room.place():
@@ -219,6 +241,7 @@ class RestingEffects(TemporalEffects):
     async def call(self, call: Call, place: Place) -> Json:
         async with self._room.place():
             with self._at_work():
+                self._weight += CALL
                 return await super().call(call, place)
 
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
@@ -228,6 +251,7 @@ class RestingEffects(TemporalEffects):
 
     async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:
         async with self._room.place():
+            self._weight += CALL
             return await super().run_workflow(sub_run, place)
 
     async def listen(self, listener: Listener, place: Place) -> None:
