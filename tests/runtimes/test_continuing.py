@@ -12,6 +12,7 @@ import pytest
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import WorkflowHistory
 
+from tests.histories.documents import RUNS
 from tests.running import TemporalRunner, temporal_runner
 from tests.semantics.v0_8 import documents as old
 from tests.semantics.v1.documents import event, workflow
@@ -301,8 +302,8 @@ async def test_a_suspended_run_stays_suspended_and_resumes(runner: TemporalRunne
     )
     run_id = await begun(runner, text)
     await runner.runtime.suspend(run_id)
-    await asyncio.sleep(0.5)
-    assert (await runner.runtime.describe(run_id)).status == "suspended"
+    while (await runner.runtime.describe(run_id)).status != "suspended":  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
     await runner.runtime.resume(run_id)
     ended = await runner.runtime.wait(run_id, 30)
     assert (ended.status, ended.output) == ("completed", {"done": True})
@@ -374,3 +375,13 @@ async def test_many_pure_states_make_no_long_history_to_go_through(runner: Tempo
     found = await histories(runner, ended.run_id)
     assert 3 <= len(found) <= 5
     assert all(history[0].ByteSize() < 20_000 for history in found)
+
+
+async def test_while_messages_are_received_from_a_broker(runner: TemporalRunner) -> None:
+    runner.limits = Limits(events=14)
+    received = RUNS["receive"]
+    ended = await runner(received.text, {}, resources=received.resources)
+    assert ended.status == "completed", ended.error
+    assert len(await histories(runner, ended.run_id)) > 1
+    heard = [event["data"] for event in await runner.told("default", ended.run_id)]
+    assert len(heard) == len({str(data) for data in heard}) == 3

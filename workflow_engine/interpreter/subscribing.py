@@ -71,11 +71,13 @@ async def bridged(
     assert messages.bridge is not None
     _operation(run, messages)
     call = await prepared(run, state, messages.bridge, frame, None)
+    arrived = frame.local.get("arrived", [])
+    assert isinstance(arrived, list)
     reception: JsonObject = {
         "channel": DIRECT,
         "source": _source(run, messages),
         "since": run.started.timestamp(),
-        "amount": messages.amount,
+        "amount": None if messages.amount is None else max(1, messages.amount - len(arrived)),
     }
     if messages.amount is not None and messages.filter is not None:
         scope = state_scope(run, state, frame, input=frame.input)

@@ -254,6 +254,13 @@ async def _until_cancelled(work: Coroutine[Any, Any, Any], reception: Reception)
             type="WorkerStops",
             category=ApplicationErrorCategory.BENIGN,
         )
+    except asyncio.CancelledError:
+        details = activity.cancellation_details()
+        if (
+            details is not None and details.not_found
+        ):  # the history has ended: of a run that goes on in another one?
+            reception.leaving = await outcomes.goes_on(str(activity.info().workflow_id))
+        raise
     finally:
         beating.cancel()
         for task in tasks:

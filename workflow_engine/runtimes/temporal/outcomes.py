@@ -39,6 +39,15 @@ async def outcome(id: str) -> Any:
         raise failure_of(_without_result(id, "nothing is kept of it"), of_call=True) from None
 
 
+async def goes_on(id: str) -> bool:
+    """Whether the run *id* is under way, in whichever history; what cannot be asked is taken to be."""
+    try:
+        description = await activity.client().get_workflow_handle(id).describe()
+    except RPCError as error:
+        return error.status != RPCStatusCode.NOT_FOUND
+    return description.status in _GOES_ON
+
+
 def _without_result(id: str, why: object) -> Fault:
     return fault("runtime", f"the run {id} ended without a result: {why}")
 

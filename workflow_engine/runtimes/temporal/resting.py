@@ -240,7 +240,8 @@ class RestingEffects(TemporalEffects):
 
     async def call(self, call: Call, place: Place) -> Json:
         async with self._room.place():
-            with self._at_work():
+            # What receives from a broker has no end of its own: it leaves, and begins again in the new history.
+            with self._at_work() if call.reception is None else contextlib.nullcontext():
                 self._weight += CALL
                 return await super().call(call, place)
 

@@ -168,7 +168,8 @@ class TemporalRuntime(Retrying):
         self, handle: WorkflowHandle[Any, Any], description: WorkflowExecutionDescription
     ) -> tuple[str, Sequence[StateDescription], str | None]:
         """Where a running run is; without a worker that answers, only that it runs, and why no more is known."""
-        if description.history_length <= 2:
+        first = description.raw_description.workflow_execution_info.first_run_id
+        if description.history_length <= 2 and first == description.run_id:
             return "pending", (), "no worker has taken it up yet"
         try:
             answer: Mapping[str, Any] = await handle.query("state", rpc_timeout=QUERY_TIMEOUT)
