@@ -19,6 +19,7 @@ import pytest
 from aiohttp import web
 from temporalio.client import WorkflowHandle
 
+from tests.payloads.test_stores import ACCESS, SECRET, s3_server
 from tests.running import TemporalRunner, temporal_runner
 from tests.standins.internet import Internet
 from tests.standins.server import Server, serve
@@ -120,20 +121,21 @@ do:
 async def test_input_answer_context_and_output_of_ten_megabytes(
     sealed: bool, kept_server: tuple[DevServer, Path], internet: Internet, heavy: Server, tmp_path: Path
 ) -> None:
+    size = SIZE if sealed or FULL else SIZE // 5
     server, file = kept_server
     keys = tmp_path / "keys"
     keys.mkdir()
     (keys / "k1").write_text(new_key())
     word = f"read-by-nobody-{'sealed' if sealed else 'plain'} "
     async with runner(server.address, internet, tmp_path / "store", keys if sealed else None) as run:
-        document = HEAVY.replace("URL", heavy.url).replace("SIZE", str(SIZE))
+        document = HEAVY.replace("URL", heavy.url).replace("SIZE", str(size))
         bundle, run_id = Bundle.of(dsl.parse(document), {}), f"heavy-{uuid.uuid4()}"
-        given = {"text": text(SIZE, word), "name": word * 3}
+        given = {"text": text(size, word), "name": word * 3}
         await run.runtime.start(Start(run_id, bundle.graph().name, bundle, given))
         ended = await run.runtime.wait(run_id, 500 if FULL else 60)
         assert ended.status == "completed", ended.error
-        assert ended.output["text"] == text(SIZE)
-        assert ended.output["sent"] > 1.99 * SIZE
+        assert ended.output["text"] == text(size)
+        assert ended.output["sent"] > 1.99 * size
         assert await history_bytes(run.client.get_workflow_handle(run_id)) < 20_000
     sizes = sorted(path.stat().st_size for path in stored(tmp_path / "store"))
     assert len(sizes) == 4, "the input, the answer, what is sent (twice, and once here), the output"
@@ -143,7 +145,7 @@ async def test_input_answer_context_and_output_of_ten_megabytes(
     if FULL:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(
-            f"\n{'encrypted' if sealed else 'plain'}: values of {SIZE:,} bytes, peak of memory {peak:,} MiB"
+            f"\n{'encrypted' if sealed else 'plain'}: values of {size:,} bytes, peak of memory {peak:,} MiB"
         )
 
 
@@ -288,3 +290,19 @@ async def test_another_worker_goes_on_with_a_heavy_run(
         assert ended.status == "completed", ended.error
         assert ended.output == {"text": text(SIZE // 3), "heard": len(text(SIZE // 3))}
     assert [request.target[:6] for request in heavy.requests] == ["/large"]
+
+
+async def test_a_heavy_run_with_a_bucket(
+    temporal_address: str, internet: Internet, heavy: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    async with (
+        s3_server(tmp_path) as endpoint,
+        open_payloads(store=f"s3://bucket/runs?endpoint={endpoint}") as payloads,
+        temporal_runner(temporal_address, internet, payloads=payloads) as run,
+    ):
+        ended = await run(WAITS.replace("URL", heavy.url), {"text": text(400_000)})
+        assert ended.status == "completed", ended.error
+        assert ended.output["given"] == len(text(400_000))
+    assert len(stored(tmp_path / "bucket" / "runs" / "default")) == 3
