@@ -94,7 +94,8 @@ def test_b43_addresses_stay_as_they_are_written_and_a_service_of_grpc_needs_one(
       - {name: c, operation: 'http.example.org/services.json#x'}
     states: [{name: A, type: inject, data: {}, end: true}]
     """
-    found = refused(body % "")
+    assert warnings(body % "") == [("earlier-form", "/functions/0")]  # else the setting of the worker says it
+    found = refused(body % ", metadata: {port: 80}")
     assert (found.code, found.pointer) == ("missing-property", "/functions/0")
     assert "metadata: {host: name, port: number}" in found.message
     assert problems(body % ", metadata: {host: shop.example, tls: false}") == []
