@@ -303,3 +303,17 @@ async def test_each_state_of_a_run_has_its_status(server):
     await server.deploy(WAIT)
     await server.post("/v1/workflows/tests/wait/latest/runs?id=o4")
     assert [state["status"] for state in (await waiting(server, "o4"))["states"]] == ["waiting"]
+
+
+async def test_a_run_is_judged_and_moved_over_the_api(server):
+    await server.deploy(WAIT)
+    await server.post("/v1/workflows/tests/wait/latest/runs?id=moving", json={})
+    path = "/v1/runs/moving/migrate?version=latest&map=/do/0/a%3D/do/0/b"
+    assert (await server.post(f"{path}&dry_run=true")).json["answer"] == "same"
+    assert (await server.post(path)).json["answer"] == "moved"
+    wrong = await server.post("/v1/runs/moving/migrate?map=nothing")
+    assert wrong.status == 400
+    assert "invalid-mapping" in wrong.body.decode()
+    assert (await server.post("/v1/runs/none/migrate")).status == 404
+    history = await server.get("/v1/runs/moving/history")
+    assert (history.status, history.json["id"]) == (200, "moving")

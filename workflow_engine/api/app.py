@@ -18,6 +18,7 @@ from workflow_engine.api import (
     events,
     health,
     internal,
+    moving,
     runs,
     schedules,
     subscriptions,
@@ -97,6 +98,7 @@ def create_app(
     for routes in (
         workflows.create_routes(engine),
         batches.create_routes(engine),
+        moving.create_routes(engine),
         control.create_routes(engine),  # before those of runs, whose ids may have slashes
         runs.create_routes(engine, largest_input),
         schedules.create_routes(engine),

@@ -16,11 +16,10 @@ from workflow_engine.api.bodies import (
     read_json,
     read_object,
 )
-from workflow_engine.api.parameters import Express, Mapped, Name, Namespace, NewRunId, RunId, Version, Wait
-from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatus, VerdictModel
+from workflow_engine.api.parameters import Express, Name, Namespace, NewRunId, RunId, Version, Wait
+from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatus
 from workflow_engine.api.workflows import document_of, resources_of
 from workflow_engine.engine.engine import Engine
-from workflow_engine.engine.moving import Moving, names_of
 from workflow_engine.engine.runtime import RunDescription, RunQuery
 from workflow_engine.errors import Conflict
 
@@ -120,24 +119,6 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         if run.status != "completed":
             raise Conflict(f"the run {run_id!r} has no output; it is {run.status}")
         return JsonAnswer(run.output)
-
-    @routes.post("/runs/{run_id:path}/migrate", response_model=VerdictModel)
-    async def migrate(
-        run_id: RunId,
-        version: Annotated[str, Query(max_length=500, description="Of its workflow")] = "latest",
-        dry_run: Annotated[bool, Query(description="Only say whether it could")] = False,
-        map: Mapped = None,
-        wait: Annotated[float, Query(ge=0, le=60, description="For how many seconds it is waited for")] = 10,
-    ) -> Response:
-        """Have an open run go on with another version of its workflow.
-
-        It comes to rest at the next boundaries of its states, and goes on from there in a new history. A run for which
-        that is not safe is left as it is, and `reasons` says why.
-        """
-        verdict = await Moving(engine).migrate(
-            run_id, version, names_of(map or ()), seconds=wait, dry=dry_run
-        )
-        return JsonAnswer(verdict.to_json())
 
     @routes.get("/runs/{run_id:path}/history", responses=_HISTORY)
     async def history(

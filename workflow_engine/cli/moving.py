@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_engine.cli.options import count
 from workflow_engine.cli.remote import NAME, add_connection, find_workflow, with_api
 from workflow_engine.cli.terminal import FAILED, FINE, USAGE, counted, print_json, result, say
-from workflow_engine.errors import Conflict, InvalidDocument, NotFound
+from workflow_engine.errors import Conflict, InvalidDocument
 from workflow_engine.values import JsonObject
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _migrate(arguments: argparse.Namespace) -> int:
         for id in ids:
             try:
                 verdict = await api.migrate(id, arguments.to, map=arguments.map, dry=arguments.dry_run)
-            except (Conflict, NotFound) as error:
+            except Conflict as error:
                 if arguments.workflow:
                     continue  # it has ended meanwhile
                 say(str(error))
