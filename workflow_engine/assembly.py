@@ -310,7 +310,9 @@ async def run_embedded(
         payloads = await stack.enter_async_context(open_payloads(**options))
         client = await connect(server.address, "default", payloads=payloads)
         limits = Limits(settings.history_events, drain=settings.drain_seconds)
-        runtime = TemporalRuntime(client, settings.task_queue, audience=audience_of(settings), limits=limits)
+        runtime = TemporalRuntime(
+            client, settings.task_queue, audience=audience_of(settings), limits=limits, eager=True
+        )
         specs = catalog.Catalog(await catalog.open_store("memory:"))
         processes = settings.own_processes
         resolution = open_resolution(settings, specs, egress)

@@ -606,4 +606,32 @@ RUNS = {
         others=[workflow("do: [{pause: {wait: PT2S}}, {double: {set: {n: '${ .n * 2 }'}}}]", name="slow")],
         longest=14,
     ),
+    "attempts": Recorded(
+        workflow(
+            """
+            do:
+              - risky:
+                  try:
+                    - get:
+                        call: http
+                        with: {method: get, endpoint: 'https://httpbin.org/status/503'}
+                        output: {as: .kept}
+                  catch:
+                    errors: {with: {status: 503}}
+                    retry: {when: .status >= $input.least, delay: PT0.01S, limit: {attempt: {count: 2}}}
+                    do: [{tell: {set: '${ $error.status }'}}]
+            """
+        ),
+        {"least": 500},
+    ),
+    "express": Recorded(
+        """
+document: {dsl: '1.0.3', namespace: semantics, name: short, version: 1.0.0, metadata: {express: true}}
+do:
+  - get: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .url}}
+  - tell: {emit: {event: {with: {type: told}}}}
+  - never: {try: [{fail: {call: http, with: {method: get, endpoint: 'https://httpbin.org/status/404'}}}], catch: {}}
+""",
+        {},
+    ),
 }

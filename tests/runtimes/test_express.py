@@ -12,7 +12,9 @@ from temporalio.api.enums.v1 import EventType
 from tests.running import TemporalRunner, temporal_runner
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.engine.runtime import Start
 from workflow_engine.errors import InvalidDocument
+from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 
 pytestmark = pytest.mark.temporal
 PET = "{call: http, with: {method: get, endpoint: 'https://petstore.swagger.io/v2/pet/1'}}"
@@ -135,3 +137,12 @@ def test_express_is_true_or_false() -> None:
     assert [(problem.code, problem.pointer) for problem in refused.value.problems] == [
         ("invalid-value", "/document/metadata/express")
     ]
+
+
+async def test_a_run_is_started_eagerly_where_a_worker_has_the_same_client(runner: TemporalRunner) -> None:
+    bundle = Bundle.of(dsl.parse(header() + "do: [{a: {set: {x: 1}}}]"), {})
+    runtime = TemporalRuntime(runner.client, runner.queue, search_attributes=False, eager=True)
+    await runtime.start(Start("eager-1", bundle.graph().name, bundle, {}))
+    assert (await runtime.wait("eager-1", 30)).output == {"x": 1}
+    started = (await runner.history("eager-1"))[0].workflow_execution_started_event_attributes
+    assert started.eager_execution_accepted

@@ -90,7 +90,10 @@ class TemporalRuntime(Retrying):
         search_attributes: bool = True,
         audience: Audience | None = None,
         limits: Limits | None = None,
+        eager: bool = False,
     ) -> None:
+        """*eager*: a worker of the same client serves the queue, and may be given the first task of a run at once."""
+        self._eager = eager
         self._limits = limits or Limits()
         super().__init__(client, task_queue)
         self._ui = ui.rstrip("/")
@@ -118,6 +121,7 @@ class TemporalRuntime(Retrying):
                     args=args,
                     id=start.run_id,
                     task_queue=self._queue,
+                    request_eager_start=self._eager,
                     id_reuse_policy=reuse,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     memo=memo,
