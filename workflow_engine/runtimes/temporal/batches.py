@@ -19,7 +19,7 @@ from typing import Any
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from workflow_engine.dsl.bundle import Bundle
@@ -98,6 +98,9 @@ class Batches:
         loop = asyncio.get_running_loop()
         due = loop.time()
         for run_id, execution in runs[len(results) :]:
+            if activity.is_worker_shutdown():
+                stops = "the worker stops; another one goes on"
+                raise ApplicationError(stops, type="WorkerStops", category=ApplicationErrorCategory.BENIGN)
             result = await self._one(batch, run_id, execution)
             results.append([result.run_id, result.status, result.detail[:300]])
             activity.heartbeat(results)
