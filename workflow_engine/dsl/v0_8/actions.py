@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from workflow_engine import expressions
 from workflow_engine.dsl.v0_8 import errors, events, functions
 from workflow_engine.dsl.v0_8.operations import function_type, operation_of
-from workflow_engine.dsl.v0_8.variables import CONSTANTS, tells_status
+from workflow_engine.dsl.v0_8.variables import CONSTANTS
 from workflow_engine.graph.model import (
     Action,
     Assign,
@@ -142,7 +142,7 @@ def _action(
     if not (isinstance(action, Operation) and not action.wait):
         action = errors.retried(lowering, body, at, name, action)
     leave = _results(lowering, known, place, variables, has_result=has_result)
-    if isinstance(called, Operation) and called.kind == "http" and tells_status(lowering.data):
+    if isinstance(called, Operation) and called.kind == "http" and lowering.tells_status:
         leave = (*_STATUS, *leave)
     if has_result and "eventRef" in body:
         leave = (Transform(expressions.compile(".[0]", variables=())), *leave)

@@ -30,7 +30,7 @@ def prepared(lowering: WorkflowLowering, value: Json, variables: Collection[str]
         if lowering.jsonpath:
             return _mapped(value)
         return loosened(lowering.with_functions(value, at), {*variables, *SECRETS, *WORKFLOW})
-    if sonataflow.is_sonataflow(lowering.data) and mode(lowering) is None:
+    if lowering.for_sonataflow and mode(lowering) is None:
         known = {*variables, *SECRETS, *WORKFLOW}
         return _each(value, at, lambda text, place: sonataflow.argument(lowering, text, known, place))
     for place, text in _texts(value, at):

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from workflow_engine.dsl import uri_templates
-from workflow_engine.dsl.v0_8.variables import RUN, tells_status
+from workflow_engine.dsl.v0_8.variables import RUN
 from workflow_engine.expressions import ExpressionError, compile, jsonpath
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -174,7 +174,7 @@ def _rest(
     metadata = function.get("metadata")
     if isinstance(metadata, dict) and str(metadata.get("failOnStatusCode", "")).lower() == "false":
         given["$any_status"] = True
-    if tells_status(lowering.data):
+    if lowering.tells_status:
         given["output"] = "response"
     if arguments is not None and not isinstance(arguments, dict):
         given["body" if method in _WITH_BODY else "query"] = arguments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from functools import cached_property
 
 from workflow_engine import expressions
 from workflow_engine.dsl.document import Document
@@ -34,6 +35,11 @@ class ExpressionLowering(Lowering):
         super().__init__(document)
         self.jsonpath = self.data.get("expressionLang") == "jsonpath"
         self.everything = "${ $ }" if self.jsonpath else "${ . }"
+
+    @cached_property
+    def for_sonataflow(self) -> bool:
+        """Whether the document is written for SonataFlow."""
+        return sonataflow.is_sonataflow(self.data)
 
     @property
     def wrong(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workflow_engine.dsl.v0_8.sonataflow import is_sonataflow
 from workflow_engine.dsl.v0_8.variables import SECRETS
 from workflow_engine.expressions import ExpressionError, members
 from workflow_engine.graph.model import Operation
@@ -45,7 +44,7 @@ def check(lowering: ExpressionLowering, value: Json, at: str) -> None:
             what = "`$SECRETS` without the name of a secret after it (`$SECRETS.name`)"
             lowering.unsupported(what, place)
         elif name not in known and not isinstance(listed, str):
-            if listed is None and is_sonataflow(lowering.data):
+            if listed is None and lowering.for_sonataflow:
                 message = f"a secret is listed in `secrets`; {name!r} is read though the document lists none"
                 lowering.warning("earlier-form", message, place)
                 continue

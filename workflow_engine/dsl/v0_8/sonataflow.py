@@ -72,7 +72,7 @@ def understood(lowering: ExpressionLowering, program: str, known: Collection[str
         try:
             expressions.compile(program, variables=known)
         except ExpressionError as error:
-            there = at.startswith("/functions/") or is_sonataflow(lowering.data)
+            there = at.startswith("/functions/") or lowering.for_sonataflow
             missing = _VARIABLE.search(error.message) if there else None
             if missing is not None:
                 name = missing[1]

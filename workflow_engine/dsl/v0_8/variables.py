@@ -20,8 +20,3 @@ def mentions(value: Json, text: str) -> bool:
     if isinstance(value, list):
         return any(mentions(item, text) for item in value)
     return isinstance(value, str) and text in value
-
-
-def tells_status(data: Json) -> bool:
-    """Whether the document *data* asks for the HTTP status of the last answer, as SonataFlow tells it."""
-    return mentions(data, "$WORKFLOW.statusCode")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 
 from workflow_engine import expressions
 from workflow_engine.dsl import definition_files
@@ -21,6 +22,7 @@ from workflow_engine.dsl.v0_8 import (
 )
 from workflow_engine.dsl.v0_8.expression_slots import ExpressionLowering
 from workflow_engine.dsl.v0_8.timeouts import state_timeout, workflow_timeout
+from workflow_engine.dsl.v0_8.variables import mentions
 from workflow_engine.expressions.schemas import Schema
 from workflow_engine.graph.model import (
     DataStep,
@@ -68,6 +70,11 @@ class WorkflowLowering(ExpressionLowering):
             self._identify(number, str(state.get("name")), "name", self.names)
             if "id" in state:
                 self._identify(number, str(state["id"]), "id", self.ids)
+
+    @cached_property
+    def tells_status(self) -> bool:
+        """Whether the document asks for the HTTP status of the last answer, as SonataFlow tells it."""
+        return mentions(self.data, "$WORKFLOW.statusCode")
 
     def _identify(self, number: int, text: str, key: str, known: dict[str, str]) -> None:
         if text in known:
