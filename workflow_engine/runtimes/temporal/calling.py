@@ -10,7 +10,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import TimeoutError, TimeoutType, is_cancelled_exception
+from temporalio.exceptions import TimeoutError, is_cancelled_exception
 
 from workflow_engine.errors import Fault
 from workflow_engine.interpreter.effects import Call, Expired, Place
@@ -117,7 +117,11 @@ async def shortly(type: str, args: Sequence[Any], id: str, label: str, bound: fl
         if is_cancelled_exception(failure):
             raise asyncio.CancelledError from None
         cause = failure.cause
-        if isinstance(cause, TimeoutError) and cause.type != TimeoutType.SCHEDULE_TO_CLOSE:
+        if isinstance(cause, TimeoutError):
+            # Which of its two times a local activity has exceeded is told differently when it is told and when it
+            # is replayed: the shorter one, whatever it says.
+            if bound is not None and bound <= STUCK.total_seconds():
+                raise Expired from None
             raise Unsuited from None
         raised = reraise(failure)
         if isinstance(raised, Fault | Expired):
