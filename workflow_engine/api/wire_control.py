@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 
 class RetryModel(BaseModel):
@@ -81,7 +81,9 @@ class BatchRequestModel(BaseModel):
     """What is to be done to which runs."""
 
     command: str = Field(description="cancel, terminate, suspend, resume, retry or skip", examples=["retry"])
-    query: BatchQueryModel | None = Field(None, description="Which runs; `{}` is all of the status")
+    query: Annotated[  # in full: where this model stands in the API's document there is nothing to refer to
+        BatchQueryModel | None, WithJsonSchema(BatchQueryModel.model_json_schema())
+    ] = Field(None, description="Which runs; `{}` is all of the status")
     ids: list[str] | None = Field(None, description="Or these runs")
     dry_run: bool = Field(False, description="Only tell how many runs it would be")
     rate: float = Field(20, description="How many runs a second, at most 1,000")
