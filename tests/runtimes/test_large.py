@@ -67,7 +67,10 @@ async def alone(address: str, queue: str) -> AsyncIterator[Measured]:
         measured = Measured(url=ready[1])
         yield measured
         process.stdin.close()
-        calls, memory = (await process.stdout.readline()).decode().split()
+        *_, last = (
+            (await process.stdout.read()).decode().strip().splitlines()
+        )  # the library may have logged there too
+        calls, memory = last.split()
         measured.calls, measured.memory = int(calls), int(memory)
     finally:
         if process.returncode is None:
