@@ -40,7 +40,7 @@ LONGEST_DELAY = 366 * 86_400.0
 KEY = "key"
 """What the frame of a `Try` remembers between two attempts of its only call: the place of that, which stays."""
 OWN_RETRIES = frozenset({"activity"})
-"""The kinds of calls that have retries of their own."""
+"""The kinds of calls that others make, who have retries of their own and know nothing of our filters."""
 MOST = 4096
 """How much data conditions of a policy may use where it is told, in characters or so."""
 _CHANGING = frozenset({"task", "__correlation"})

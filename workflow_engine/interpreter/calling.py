@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from workflow_engine.errors import Fault
 from workflow_engine.graph.model import Operation, State
-from workflow_engine.interpreter.attempts import KEY, Retrying, around
+from workflow_engine.interpreter.attempts import KEY, OWN_RETRIES, Retrying, around
 from workflow_engine.interpreter.dataflow import FILTERED
 from workflow_engine.interpreter.effects import Attempted, Call, Place
 from workflow_engine.interpreter.evaluation import arguments
@@ -31,7 +31,7 @@ async def call(run: Run, state: State, action: Operation, frame: Frame, allowed:
         retrying.key = place.id
     frame.doing = f"calling {action.kind}"
     done = 0
-    if run.effects.delegates and action.wait:
+    if run.effects.delegates and action.wait and action.kind not in OWN_RETRIES:
         given, done = filtered(run, state, frame)
         if retrying is not None and retrying.plan is not None:
             retrying.counted = retrying.counted or done < len(state.leave)

@@ -96,7 +96,7 @@ async def test_a_long_call_is_made_once_for_its_worker_tells_that_it_is_at_it(
     run: Any, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workflow_engine.runtimes.temporal.calling.HEARTBEAT", timedelta(seconds=1))
-    monkeypatch.setattr("workflow_engine.runtimes.temporal.activities.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("workflow_engine.runtimes.temporal.attempts.HEARTBEAT_SECONDS", 0.2)
     server.requests.clear()
     body = call(
         server, "method: tools/call, parameters: {name: slow, arguments: {seconds: 3}}, timeout: PT1H"
@@ -109,7 +109,7 @@ async def test_a_call_that_nobody_waits_for_any_more_is_withdrawn(
     run: Any, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workflow_engine.runtimes.temporal.calling.HEARTBEAT", timedelta(seconds=1))
-    monkeypatch.setattr("workflow_engine.runtimes.temporal.activities.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("workflow_engine.runtimes.temporal.attempts.HEARTBEAT_SECONDS", 0.2)
     server.requests.clear()
     given = "method: tools/call, parameters: {name: slow, arguments: {seconds: %d}}"
     slow, fast = (
