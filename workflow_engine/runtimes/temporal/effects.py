@@ -81,6 +81,7 @@ class TemporalEffects:
         *semantics* are those that it began with (`dsl.bundle.SEMANTICS`).
         """
         self.semantics = semantics
+        self._loop = _loop()
         name = graph.name
         self._source = f"/{name.namespace}/{name.name}/{name.version}"
         self._inbox: dict[str, list[Arrival]] = {}
@@ -338,7 +339,7 @@ class TemporalEffects:
     @property
     def let_go(self) -> bool:
         """Whether the run unwinds though it has not ended: its worker stops or lets go of it, or has met a bug."""
-        return self.broken or not workflow.in_workflow()
+        return self.broken or _loop() is not self._loop
 
     def broke(self) -> None:
         self.broken = True
@@ -377,6 +378,14 @@ class TemporalEffects:
         workflow.set_current_details(
             f"**{title}**\n\n- at `{place.state}` **{place.label}**\n- {doing}\n- since {rfc3339(workflow.now())}"
         )
+
+
+def _loop() -> asyncio.AbstractEventLoop | None:
+    """That of the run that is at work: each has one of its own."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 async def _run(branch: Thunk[T]) -> T:

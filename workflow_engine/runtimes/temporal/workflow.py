@@ -89,8 +89,10 @@ class ServerlessWorkflow:
             except Continued as raised:
                 continued, following = raised, await self._following(raised)
             except BaseException as error:
-                if not workflow.in_workflow():
-                    # The worker stops and lets go of the run, which goes on elsewhere: nothing has ended.
+                if effects.let_go or isinstance(error, GeneratorExit):
+                    # The worker lets go of the run, which goes on elsewhere: nothing has ended. What is collected as
+                    # garbage comes here within the task of whatever run is at work, which it must not touch.
+                    effects.broke()
                     raise GeneratorExit from None
                 if isinstance(error, Exception) and not isinstance(
                     error, (Fault, FailureError, TimeoutError)
@@ -101,7 +103,7 @@ class ServerlessWorkflow:
             else:
                 self._go_on(run, effects, bundle)
             finally:
-                if workflow.in_workflow() and over and not effects.broken:
+                if over and not effects.let_go:
                     await effects.ended()
             self._continue(continued, following)
         except Fault as raised:
