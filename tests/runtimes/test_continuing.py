@@ -333,7 +333,9 @@ async def test_its_lifecycle_is_told_once_and_in_order(runner: TemporalRunner) -
         ids = [str(event["id"]).removeprefix(ended.run_id) for event in ended.told]
         assert len(ids) == len(set(ids))
         assert (len(await histories(runner, ended.run_id)) > 2) == (limits is not None)
-        return sorted((id, short(event)) for id, event in zip(ids, ended.told, strict=True))
+        told = sorted((id, short(event)) for id, event in zip(ids, ended.told, strict=True))
+        # Whether all of its branches wait at once, which is its status, depends on the pace of the machine.
+        return [(id, what) for id, what in told if not what.startswith("status-changed")]
 
     assert await told(Limits(events=10)) == await told(None)
 

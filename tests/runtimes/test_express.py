@@ -85,7 +85,9 @@ async def test_a_fault_of_a_call_is_caught_and_costs_one_event_too(runner: Tempo
     assert sum((await events(runner, ended.run_id)).values()) == 6
 
 
-async def test_the_timeout_of_a_call_holds_within_the_workflow_task(runner: TemporalRunner) -> None:
+async def test_a_call_with_a_timeout_of_its_own_is_an_activity_that_ends_in_time(
+    runner: TemporalRunner,
+) -> None:
     slow = (
         "{call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/5'}, timeout: {after: PT0.2S}}"
     )
@@ -93,7 +95,7 @@ async def test_the_timeout_of_a_call_holds_within_the_workflow_task(runner: Temp
     assert ended.status == "faulted"
     assert ended.error is not None
     assert (ended.error["status"], ended.error["instance"]) == (408, "/do/0/a")
-    assert (await events(runner, ended.run_id))["ACTIVITY_TASK_SCHEDULED"] == 0
+    assert (await events(runner, ended.run_id))["MARKER_RECORDED"] == 0
 
 
 async def test_processes_are_never_started_within_a_workflow_task(runner: TemporalRunner) -> None:

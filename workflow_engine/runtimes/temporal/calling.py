@@ -51,16 +51,14 @@ async def make(call: Call, place: Place, about: JsonObject, *, short: bool) -> J
         about["attempts"] = call.attempts
     # Each attempt has its own time, which the activity itself keeps.
     bound = None if call.attempts is not None else call.timeout
-    if short and call.kind in SHORT:
-        began = workflow.now()
+    # One with a time of its own is an activity: that it was up is not told the same when a local one is replayed.
+    if short and call.kind in SHORT and bound is None:
         try:
-            return await shortly(f"call.{call.kind}", [call.arguments, about], place.id, place.label, bound)
+            return await shortly(f"call.{call.kind}", [call.arguments, about], place.id, place.label)
         except Unsuited as unsuited:
             if unsuited.progress is not None and call.attempts is not None:
                 tried = unsuited.progress["retries"]
                 about["attempts"] = {**call.attempts, **unsuited.progress, "tried": tried}
-        if bound is not None:
-            bound = max(0.0, bound - (workflow.now() - began).total_seconds())
     return await execute(call.kind, call.arguments, about, place.label, bound)
 
 
@@ -98,7 +96,7 @@ class Unsuited(Exception):
         self.progress = progress
 
 
-async def shortly(type: str, args: Sequence[Any], id: str, label: str, bound: float | None = None) -> Json:
+async def shortly(type: str, args: Sequence[Any], id: str, label: str) -> Json:
     """Do an activity within this workflow task, which costs one event of history instead of six.
 
     `Unsuited` where it takes longer than the worker's settings allow there, or fails otherwise than by a fault.
@@ -110,18 +108,12 @@ async def shortly(type: str, args: Sequence[Any], id: str, label: str, bound: fl
             activity_id=id,
             summary=summary(label),
             start_to_close_timeout=STUCK,
-            schedule_to_close_timeout=None if bound is None else timedelta(seconds=max(bound, 0.001)),
             retry_policy=RetryPolicy(maximum_attempts=1),
         )
     except LOCAL_FAILURES as failure:
         if is_cancelled_exception(failure):
             raise asyncio.CancelledError from None
-        cause = failure.cause
-        if isinstance(cause, TimeoutError):
-            # Which of its two times a local activity has exceeded is told differently when it is told and when it
-            # is replayed: the shorter one, whatever it says.
-            if bound is not None and bound <= STUCK.total_seconds():
-                raise Expired from None
+        if isinstance(failure.cause, TimeoutError):
             raise Unsuited from None
         raised = reraise(failure)
         if isinstance(raised, Fault | Expired):

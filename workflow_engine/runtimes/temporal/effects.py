@@ -339,7 +339,12 @@ class TemporalEffects:
     @property
     def let_go(self) -> bool:
         """Whether the run unwinds though it has not ended: its worker stops or lets go of it, or has met a bug."""
-        return self.broken or _loop() is not self._loop
+        return self.broken or self.elsewhere
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this is asked within the task of another run, or of none."""
+        return _loop() is not self._loop
 
     def broke(self) -> None:
         self.broken = True
@@ -382,10 +387,7 @@ class TemporalEffects:
 
 def _loop() -> asyncio.AbstractEventLoop | None:
     """That of the run that is at work: each has one of its own."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+    return asyncio.get_running_loop() if workflow.in_workflow() else None
 
 
 async def _run(branch: Thunk[T]) -> T:

@@ -89,7 +89,7 @@ class ServerlessWorkflow:
             except Continued as raised:
                 continued, following = raised, await self._following(raised)
             except BaseException as error:
-                if effects.let_go or isinstance(error, GeneratorExit):
+                if effects.elsewhere or isinstance(error, GeneratorExit):
                     # The worker lets go of the run, which goes on elsewhere: nothing has ended. What is collected as
                     # garbage comes here within the task of whatever run is at work, which it must not touch.
                     effects.broke()
