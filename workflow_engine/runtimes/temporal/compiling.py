@@ -1,4 +1,4 @@
-"""The graphs of large bundles are made beside the workflow task that needs them, which may not take two seconds."""
+"""The graphs of large bundles are made beside the workflow task that needs them, which may not take long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workflow_engine.graph.model import StateGraph
 SMALL = 16 * 1024
 """Bundles of fewer bytes are compiled at once."""
 PATIENCE = 1.2
-"""How long a workflow task waits, in seconds: at two the library takes it for stuck, and begins again."""
+"""How long a workflow task waits, in seconds: less than the library's own two, should it not know `worker.STUCK`."""
 
 _compiler = ThreadPoolExecutor(1, thread_name_prefix="compiling")
 _under_way: dict[str, Future[StateGraph]] = {}

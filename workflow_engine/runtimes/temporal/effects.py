@@ -55,8 +55,8 @@ DETACHED = "wfe.detached"
 EVALUATION_SECONDS = 40.0
 """How long the evaluation of an expression with secrets may take: a token may have to be fetched for it."""
 BREATH = 1500
-"""How many states in a row, none of which waits or acts, one workflow task may do. A worker that is silent for
-two seconds is taken for stuck, so after that many the run waits for a moment, and others get their turn."""
+"""How many states in a row, none of which waits or acts, one workflow task may do. A worker that is silent
+for long is taken for stuck, so after that many the run waits for a moment, and others get their turn."""
 RECENT = 500
 """How much of what happened last a run can tell."""
 MOST_UNTOLD = 2000

@@ -6,7 +6,7 @@ from temporalio import workflow
 
 MOST = 1_000_000
 """Steps of expressions (`expressions.limits`) that one workflow task of a run may take, and those of the last one more:
-about half a second. A worker that is silent for two seconds is taken for stuck.
+about half a second. A worker that is silent for some seconds is taken for stuck (`worker.STUCK`).
 """
 
 

@@ -1,0 +1,60 @@
+"""A run that its worker has let go of does nothing more, whatever becomes of what is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import uuid
+from typing import Any
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+
+from tests.running import temporal_runner
+from tests.semantics.v1.documents import workflow
+from workflow_engine import dsl
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.engine.runtime import Start
+from workflow_engine.runtimes.temporal.resting import RestingEffects
+
+pytestmark = pytest.mark.temporal
+LISTENING = workflow("do: [{hear: {listen: {to: {one: {with: {type: never}}}}}}]")
+PURE = workflow("do: [{a: {set: {n: 1}}}, {b: {set: {n: 2}}}]")
+
+
+@pytest.fixture
+def no_collection() -> Any:
+    """What is garbage is collected where the test says, and not before."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_a_run_that_is_collected_within_the_task_of_another_leaves_nothing_in_its_history(
+    temporal_address: str, internet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = RestingEffects.gate
+
+    async with temporal_runner(temporal_address, internet) as runner:
+        bundle = Bundle.of(dsl.parse(LISTENING), {})
+        left = f"left-{uuid.uuid4()}"
+        await runner.runtime.start(Start(left, bundle.graph().name, bundle, {}))
+        handle = runner.client.get_workflow_handle(left)
+        while not any(  # noqa: ASYNC110
+            state["doing"] for state in (await handle.query("state"))["states"]
+        ):
+            await asyncio.sleep(0.02)
+
+    async def collecting(self: RestingEffects) -> None:
+        gc.collect()
+        await gate(self)
+
+    monkeypatch.setattr(RestingEffects, "gate", collecting)
+    async with temporal_runner(temporal_address, internet) as runner:
+        ended = await runner(PURE)
+        assert ended.output == {"n": 2}
+        kinds = [EventType.Name(event.event_type) for event in await runner.history(ended.run_id)]
+        await handle.terminate()
+    assert len(kinds) == 5, kinds
