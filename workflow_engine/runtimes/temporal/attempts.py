@@ -81,14 +81,14 @@ class Attempts:
                 }
 
     async def _attempt(self, call: Callable[[], Awaitable[Any]]) -> Any:
-        limits: list[tuple[float, Fault]] = []
-        if self._allowed is not None:
-            late = f"{self._plan['called']!r} took longer than its timeout allows"
-            limits.append((self._allowed, fault("timeout", late, instance=self._state)))
+        limits: list[tuple[float, Fault]] = []  # the outer one first: of two that end at once it counts
         if "attempt" in self._plan:
             late = f"an attempt of {self._plan['name']!r} took longer than it may"
             seconds = length(self._plan["attempt"], self._moment())
             limits.append((seconds, fault("timeout", late, instance=str(self._plan["try"]))))
+        if self._allowed is not None:
+            late = f"{self._plan['called']!r} took longer than its timeout allows"
+            limits.append((self._allowed, fault("timeout", late, instance=self._state)))
         if not limits:
             return await self._within(call)
         seconds, late_fault = min(limits, key=lambda limit: limit[0])
