@@ -307,3 +307,10 @@ async def run(request: pytest.FixtureRequest, internet: Internet) -> AsyncIterat
     address = request.getfixturevalue("temporal_address")
     async with temporal_runner(address, internet) as runner:
         yield runner
+
+
+@pytest.fixture
+async def runner(temporal_address: str, internet: Internet) -> AsyncIterator[TemporalRunner]:
+    """Run documents on Temporal alone, and do more to the runs than wait for them."""
+    async with temporal_runner(temporal_address, internet) as running:
+        yield running

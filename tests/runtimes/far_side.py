@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from aiohttp import web
 
 from tests.standins.server import serve
@@ -52,3 +53,9 @@ async def far_side() -> AsyncIterator[FarSide]:
     async with serve(app) as server:
         far.url = f"http://{server.address}"
         yield far
+
+
+@pytest.fixture
+async def far() -> AsyncIterator[FarSide]:
+    async with far_side() as started:
+        yield started

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from aiohttp import web
 from temporalio.api.enums.v1 import EventType
 
-from tests.running import TemporalRunner, temporal_runner
+from tests.running import TemporalRunner
 from tests.standins.server import Server, serve
 
 pytestmark = pytest.mark.temporal
 NAME = "dsl: '1.0.3', namespace: test, name: attempts, version: '1.0.0'"
-
-
-@pytest.fixture
-async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
-    async with temporal_runner(temporal_address, internet) as started:
-        yield started
 
 
 def answering(*statuses: int, large: int = 0) -> Callable[[], web.Application]:

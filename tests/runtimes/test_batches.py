@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.running import TemporalRunner, temporal_runner
-from tests.runtimes.far_side import FarSide, far_side
+from tests.runtimes.far_side import FarSide
 from tests.semantics.v1.documents import workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
@@ -23,18 +22,6 @@ from workflow_engine.runtimes.temporal.batches import TemporalBatches
 
 pytestmark = pytest.mark.temporal
 MANY = 50
-
-
-@pytest.fixture
-async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
-    async with temporal_runner(temporal_address, internet) as running:
-        yield running
-
-
-@pytest.fixture
-async def far() -> AsyncIterator[FarSide]:
-    async with far_side() as started:
-        yield started
 
 
 @pytest.fixture

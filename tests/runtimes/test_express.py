@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -23,12 +22,6 @@ PET = "{call: http, with: {method: get, endpoint: 'https://petstore.swagger.io/v
 def header(metadata: str = "{express: true}") -> str:
     name = "dsl: '1.0.3', namespace: test, name: express, version: '1.0.0'"
     return f"document: {{{name}, metadata: {metadata}}}\n"
-
-
-@pytest.fixture
-async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
-    async with temporal_runner(temporal_address, internet) as started:
-        yield started
 
 
 async def events(runner: TemporalRunner, run_id: str) -> Counter[str]:

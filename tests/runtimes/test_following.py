@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -27,12 +26,6 @@ CALLS = """
 document: {dsl: '1.0.3', namespace: test, name: parent, version: '1.0.0'}
 do: [{sub: {run: {workflow: {namespace: test, name: hears, version: '1.0.0'}}}}]
 """
-
-
-@pytest.fixture
-async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
-    async with temporal_runner(temporal_address, internet) as started:
-        yield started
 
 
 async def started(runtime: TemporalRuntime, text: str = HEARS) -> str:

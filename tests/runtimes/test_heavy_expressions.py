@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import EventType
 
-from tests.running import Ended, TemporalRunner, temporal_runner
+from tests.running import Ended, TemporalRunner
 from tests.semantics.v1.documents import workflow
 from workflow_engine import expressions
 from workflow_engine.errors import ERRORS, Fault
@@ -36,12 +35,6 @@ NASTY = [
 ]
 """The programs that stop jq for good, end its process, or take all memory; but for those that are refused at load."""
 PURE = workflow("do: [{a: {set: {n: 1}}}]")
-
-
-@pytest.fixture
-async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
-    async with temporal_runner(temporal_address, internet) as started:
-        yield started
 
 
 async def beside(runner: TemporalRunner, text: str, input: Any = None) -> tuple[Ended, list[Ended]]:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
-
 import pytest
 from temporalio.api.enums.v1 import EventType
 
-from tests.running import TemporalRunner, temporal_runner
+from tests.running import TemporalRunner
 
 pytestmark = pytest.mark.temporal
 HEADER = "document: {dsl: '1.0.3', namespace: test, name: history, version: '1.0.0', title: A title}\n"
-
-
-@pytest.fixture
-async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
-    async with temporal_runner(temporal_address, internet) as started:
-        yield started
 
 
 async def test_two_hundred_pure_states_make_five_events(runner: TemporalRunner) -> None:

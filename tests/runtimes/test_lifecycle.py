@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,12 +29,6 @@ from workflow_engine.values import Json
 
 pytestmark = pytest.mark.temporal
 HEADER = "document: {dsl: '1.0.3', namespace: test, name: told, version: '1.0.0'}\n"
-
-
-@pytest.fixture
-async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
-    async with temporal_runner(temporal_address, internet) as started:
-        yield started
 
 
 async def batches(runner: TemporalRunner, run_id: str) -> int:

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from tests.interpreter.test_resume import DOCUMENTS, HEADER, INPUT, Stop
 from tests.interpreter.test_resume import run as run_here
-from tests.running import TemporalRunner, temporal_runner
+from tests.running import TemporalRunner
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
 from workflow_engine.values import JsonObject
 
 pytestmark = pytest.mark.temporal
-
-
-@pytest.fixture
-async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
-    async with temporal_runner(temporal_address, internet) as started:
-        yield started
 
 
 @pytest.mark.parametrize("boundary", [1, 4, 9])

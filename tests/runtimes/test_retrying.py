@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from tests.running import TemporalRunner, temporal_runner
-from tests.runtimes.far_side import FarSide, far_side
+from tests.runtimes.far_side import FarSide
 from tests.semantics.v1.documents import event, workflow
 from tests.semantics.v1.test_control import until
 from workflow_engine import dsl
@@ -25,18 +24,6 @@ from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.values import Json
 
 pytestmark = pytest.mark.temporal
-
-
-@pytest.fixture
-async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
-    async with temporal_runner(temporal_address, internet) as running:
-        yield running
-
-
-@pytest.fixture
-async def far() -> AsyncIterator[FarSide]:
-    async with far_side() as started:
-        yield started
 
 
 async def start(runner: TemporalRunner, text: str, input: Json = None) -> str:

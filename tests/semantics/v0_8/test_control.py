@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
-
 import pytest
 
-from tests.running import TemporalRunner, temporal_runner
-from tests.runtimes.far_side import FarSide, far_side
+from tests.running import TemporalRunner
+from tests.runtimes.far_side import FarSide
 from tests.runtimes.test_retrying import failed, retried, start
 from tests.semantics.v1.test_control import until
 from workflow_engine.engine.runtime import Retry
 from workflow_engine.interpreter.retrying import Wish
 
 pytestmark = pytest.mark.temporal
-
-
-@pytest.fixture
-async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
-    async with temporal_runner(temporal_address, internet) as running:
-        yield running
-
-
-@pytest.fixture
-async def far() -> AsyncIterator[FarSide]:
-    async with far_side() as started:
-        yield started
 
 
 def document(far: FarSide, last: str) -> str:

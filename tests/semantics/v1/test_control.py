@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
-from tests.running import TemporalRunner, temporal_runner
+from tests.running import TemporalRunner
 from tests.semantics.v1.documents import event, workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
@@ -24,12 +22,6 @@ do:
   - ask: {listen: {to: {one: {with: {type: go}}}}}
   - after: {set: {answer: '${ .[0] }'}}
 """
-
-
-@pytest.fixture
-async def runner(temporal_address: str, internet: Any) -> AsyncIterator[TemporalRunner]:
-    async with temporal_runner(temporal_address, internet) as running:
-        yield running
 
 
 async def start(runner: TemporalRunner, body: str, input: Json = None) -> str:
