@@ -149,6 +149,15 @@ def test_a_file_that_is_not_there_is_named():
     assert "nowhere.json: No such file" in err
 
 
+def test_a_file_that_is_no_json_is_told_its_place_and_what_a_history_is(tmp_path: Path):
+    file = tmp_path / "order.yaml"
+    file.write_text("document: {}\n")
+    code, _, err = debug(str(file))
+    assert code == 2
+    assert "order.yaml:1:1:" in err
+    assert "/history" in err
+
+
 def test_colours_are_for_terminals():
     link: Any = asyncio.run(explained(json.loads((HISTORIES / "retry.json").read_text())))
     assert "\x1b[31mfaulted\x1b[0m" in "\n".join(described({**link, "more": 0}, _painter(True), whole=False))

@@ -80,6 +80,11 @@ def _of_file(arguments: argparse.Namespace, file: Path) -> int:
         return asyncio.run(_show(arguments, links, None))
     except OSError as error:
         say(f"{file}: {error.strerror}")
+    except json.JSONDecodeError as error:
+        say(
+            f"{file}:{error.lineno}:{error.colno}: {error.msg}: a history is JSON, as `GET /v1/runs/ID/history` or "
+            "`temporal workflow show --output json` give it"
+        )
     except ValueError as error:
         say(f"{file}: {error}")
     return USAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
 from workflow_engine.errors import NotFound, Unavailable
 from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
+
+_CAUSE = re.compile(r'message: "([^"]+)"')
 
 
 async def connect(
@@ -42,7 +45,13 @@ async def connect(
             grpc_compression=GrpcCompression.NONE,
         )
     except RuntimeError as error:
-        raise Unavailable(f"Temporal does not answer at {address}: {error}") from None
+        raise Unavailable(f"Temporal does not answer at {address}: {_why(error)}") from None
+
+
+def _why(error: BaseException) -> str:
+    """What *error* says of the cause: the innermost message of the library's own nested ones."""
+    found = _CAUSE.findall(str(error))
+    return found[-1] if found else str(error)
 
 
 @contextlib.contextmanager
@@ -62,12 +71,12 @@ def translated(run_id: str | None = None, *, address: str = "") -> Iterator[None
             RPCStatusCode.RESOURCE_EXHAUSTED,
         }:
             raise Unavailable(
-                f"Temporal does not answer{f' at {address}' if address else ''}: {error}"
+                f"Temporal does not answer{f' at {address}' if address else ''}: {_why(error)}"
             ) from None
         raise
     except RuntimeError as error:
         if "connect" in str(error).lower():
             raise Unavailable(
-                f"Temporal does not answer{f' at {address}' if address else ''}: {error}"
+                f"Temporal does not answer{f' at {address}' if address else ''}: {_why(error)}"
             ) from None
         raise
