@@ -204,6 +204,7 @@ def _expressions(found: Row) -> str:
 def _compiling(found: Row) -> str:
     rows = [
         [
+            row["dialect"],
             f"{row['states']:,}",
             f"{row['parse']:,.1f}",
             f"{row['compile']:,.1f}",
@@ -214,8 +215,8 @@ def _compiling(found: Row) -> str:
     ]
     if not rows:
         return ""
-    head = ["states", "reading ms", "compiling ms", "compiling µs/state", "bundle bytes"]
-    return "## Reading and compiling documents\n\n" + table(head, rows, numbers=4)
+    head = ["DSL", "states", "reading ms", "compiling ms", "compiling µs/state", "bundle bytes"]
+    return "## Reading and compiling documents\n\n" + table(head, rows, numbers=5)
 
 
 def _profile(found: Row) -> str:

@@ -8,7 +8,6 @@ Temporal UI, compressed beyond that. A worker keeps what it compiled by digest.
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -105,7 +104,7 @@ class Bundle:
             raise Rejected(
                 "bundle-damaged", f"the bundle {self.digest[:12]} does not have the content it says"
             )
-        content: dict[str, Any] = json.loads(plain)
+        content: dict[str, Any] = orjson.loads(plain)
         if content.get("format") != FORMAT:
             raise Rejected(
                 "bundle-format", f"bundle format {content.get('format')!r} is not known to this version"

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from itertools import islice
 
 from workflow_engine import expressions
@@ -92,7 +91,7 @@ class Lowering:
         """Compile the value slot *value*: only ``${}`` in it is evaluated."""
         value = self.prepared(value, variables, pointer)
         try:
-            return replace(expressions.template(value, variables=variables), at=pointer)
+            return expressions.template(value, variables=variables, at=pointer)
         except ExpressionError:
             self._template_problems(value, variables, pointer)
         return expressions.template(None, variables=())

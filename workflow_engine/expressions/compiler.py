@@ -29,7 +29,8 @@ from workflow_engine.expressions.code import (
     unless_path,
 )
 from workflow_engine.expressions.errors import ExpressionError
-from workflow_engine.expressions.parser import parse_plain
+from workflow_engine.expressions.parser import parse, parse_plain
+from workflow_engine.expressions.plain import plain_variables
 from workflow_engine.expressions.prelude import PRELUDE
 from workflow_engine.expressions.purity import REFUSED, unknown_variable
 from workflow_engine.expressions.syntax import Node
@@ -105,20 +106,22 @@ class Program:
 
     def compiled(self) -> Code:
         """The code, made when it is first asked for where nothing can be wrong with it any more."""
-        tree = self._tree
-        if tree is not None:
+        if self.code is None:
             compiler = _Compiler(self._source, frozenset(self.names), len(self.names))
-            self.code = compiler.program(tree, self.names)
+            self.code = compiler.program(self._tree or parse(self._source), self.names)
             self._tree = None
-        assert self.code is not None
         return self.code
 
 
 def compile_program(source: str, variables: Collection[str]) -> Program:
     """Compile *source*; `ExpressionError` where it is not jq, or asks for what no expression may have.
 
-    A worker compiles whole documents and walks parts of them, so what is plain becomes code when it is first evaluated.
+    A worker compiles whole documents and walks parts of them, so what is plain becomes code when it is first evaluated;
+    most of it is not even read before.
     """
+    plain = plain_variables(source)
+    if plain is not None and plain <= frozenset(variables):
+        return Program(source, None, tuple(sorted(plain)), plain)
     try:
         tree, plain = parse_plain(source)
         if plain is not None and plain <= frozenset(variables):

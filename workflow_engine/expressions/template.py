@@ -94,13 +94,16 @@ class Template:
         return self._build(value, scope)
 
 
-def template(value: Json, *, variables: Collection[str]) -> Template:
-    """Compile every expression inside *value*; the `ExpressionError` of a faulty one has its pointer."""
+def template(value: Json, *, variables: Collection[str], at: str = "") -> Template:
+    """Compile every expression inside *value*; the `ExpressionError` of a faulty one has its pointer.
+
+    *at* is where in a document *value* stands, if that is known.
+    """
     used: set[str] = set()
     build = _compile(value, frozenset(variables), (), used)
     if build is None:
-        return Template(value, frozenset(), True, lambda _value, _scope: value)
-    return Template(value, frozenset(used), False, build)
+        return Template(value, frozenset(), True, lambda _value, _scope: value, at=at)
+    return Template(value, frozenset(used), False, build, at=at)
 
 
 def _compile(

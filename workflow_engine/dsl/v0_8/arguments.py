@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from workflow_engine.dsl.loose import loosened
 from workflow_engine.dsl.v0_8 import sonataflow
-from workflow_engine.dsl.v0_8.variables import SECRETS, WORKFLOW
+from workflow_engine.dsl.v0_8.variables import seen
 from workflow_engine.values import Json, pointer
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ def prepared(lowering: WorkflowLowering, value: Json, variables: Collection[str]
     if mode(lowering) == "loose":
         if lowering.jsonpath:
             return _mapped(value)
-        return loosened(lowering.with_functions(value, at), {*variables, *SECRETS, *WORKFLOW})
+        return loosened(lowering.with_functions(value, at), seen(variables))
     if lowering.for_sonataflow and mode(lowering) is None:
-        known = {*variables, *SECRETS, *WORKFLOW}
+        known = seen(variables)
         return _each(value, at, lambda text, place: sonataflow.argument(lowering, text, known, place))
     for place, text in _texts(value, at):
         if _EXPRESSION.fullmatch(text):

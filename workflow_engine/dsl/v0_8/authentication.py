@@ -143,11 +143,11 @@ def _texts(properties: JsonObject) -> Iterator[tuple[str, str]]:
 
 
 def _check_text(lowering: WorkflowLowering, text: str, at: str) -> None:
-    before = lowering.wrong
+    before = len(lowering.problems)
     # jq, whatever the language of the other expressions
     Lowering.template(lowering, text, CONSTANTS | SECRETS, at)
     secrets.check(lowering, text, at)
-    if lowering.wrong == before and expressions.reads_input(text):
+    if not lowering.wrong(before) and expressions.reads_input(text):
         why = (
             "(what it secures is fetched when the workflow is deployed: secrets and constants are there then)"
         )

@@ -62,9 +62,9 @@ def _check_function(
     if definition.get("authRef"):
         message = "`authRef` is for what is called; an expression is evaluated"
         lowering.problem("misplaced-property", message, f"{at}/authRef")
-    before = lowering.wrong
+    before = len(lowering.problems)
     lowering.expression(definition.get("operation"), bound, f"{at}/operation")
-    if lowering.wrong > before:
+    if lowering.wrong(before):
         lowering.broken.add(str(definition.get("name")))
 
 

@@ -83,9 +83,9 @@ def produced(lowering: WorkflowLowering, item: JsonObject, key: str, at: str) ->
     for attributes in given if isinstance(given, list) else [given]:
         for attribute, value in (attributes if isinstance(attributes, dict) else {}).items():
             event.setdefault(attribute.lower(), value)
-    before, wrong = len(lowering.problems), lowering.wrong
+    before = len(lowering.problems)
     template = lowering.template(event, CONSTANTS, at)
-    if lowering.wrong > wrong:
+    if lowering.wrong(before):
         del lowering.problems[before:]
         for part in ("data", "contextAttributes"):
             lowering.template(item.get(part), CONSTANTS, f"{at}/{part}")

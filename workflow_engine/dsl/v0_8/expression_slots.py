@@ -11,7 +11,7 @@ from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.v0_8 import secrets, sonataflow
 from workflow_engine.dsl.v0_8.actions import last_name, without_root
-from workflow_engine.dsl.v0_8.variables import SECRETS, WORKFLOW
+from workflow_engine.dsl.v0_8.variables import SECRETS, WORKFLOW, seen
 from workflow_engine.expressions import Expression, ExpressionError, Template, jsonpath
 from workflow_engine.graph.model import DataStep, Path, Select, Timing
 from workflow_engine.values import Json, JsonObject, pointer
@@ -41,10 +41,9 @@ class ExpressionLowering(Lowering):
         """Whether the document is written for SonataFlow."""
         return sonataflow.is_sonataflow(self.data)
 
-    @property
-    def wrong(self) -> int:
-        """How many errors there are by now; warnings do not count."""
-        return sum(problem.severity == "error" for problem in self.problems)
+    def wrong(self, since: int) -> bool:
+        """Whether an error is among the problems found *since* there were so many; warnings do not count."""
+        return any(problem.severity == "error" for problem in self.problems[since:])
 
     def select(self, text: Json, at: str, *, wrap: bool) -> tuple[DataStep, ...]:
         """A state data filter; *wrap* keeps a non-object result under its last name (decision B1)."""
@@ -65,7 +64,7 @@ class ExpressionLowering(Lowering):
         return self._compiled(self.in_jq(program, pointer), variables, pointer)
 
     def _compiled(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
-        known = {*variables, *SECRETS, *WORKFLOW}
+        known = seen(variables)
         program = self.unwrapped(str(text))
         meant = sonataflow.understood(self, program, known, pointer)
         compiled = super().expression(text if meant == program else meant, known, pointer)
@@ -121,7 +120,7 @@ class ExpressionLowering(Lowering):
     def template(self, value: Json, variables: Collection[str], pointer: str) -> Template:
         """Compile a value slot; ``${ fn:name }`` inside it stands for that expression function."""
         written = self.with_functions(value, pointer)
-        compiled = super().template(written, {*variables, *SECRETS, *WORKFLOW}, pointer)
+        compiled = super().template(written, seen(variables), pointer)
         self._variables(compiled, written, pointer)
         return compiled
 
@@ -162,7 +161,7 @@ class ExpressionLowering(Lowering):
         """The expression function *name* as an action."""
         _, at = self.functions[name]
         at = f"{at}/operation"
-        known = {*variables, *SECRETS, *WORKFLOW}
+        known = seen(variables)
         program = sonataflow.understood(self, self.in_jq(self._source(name), at), known, at)
         return super().template(_whole(program), known, at)
 

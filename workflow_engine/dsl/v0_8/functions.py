@@ -78,12 +78,12 @@ def call(reference: Reference) -> tuple[Operation | None, bool]:
     if reference.body.get("selectionSet") and kind != "graphql":
         message = "`selectionSet` says what a function of type `graphql` is to give; this one is none"
         lowering.problem("misplaced-property", message, f"{reference.at}/selectionSet")
-    errors = lowering.wrong
+    before = len(lowering.problems)
     given: Json = reference.arguments
     if given is not None and not (kind == "custom" and custom.is_log(reference.operation)):
         given = arguments.prepared(lowering, given, reference.variables, reference.place)
     lowering.template(given, reference.variables, reference.place)
-    if lowering.wrong > errors:
+    if lowering.wrong(before):
         return None, True
     reference = replace(reference, arguments=given)
     if given is not None and not isinstance(given, dict) and not _whole(reference, kind):
@@ -173,10 +173,10 @@ def _graphql(reference: Reference) -> Operation | None:
     selection = reference.body.get("selectionSet")
     if isinstance(selection, str) and selection.strip():
         at = f"{reference.at}/selectionSet"
-        before = lowering.wrong
+        before = len(lowering.problems)
         lowering.template(selection, reference.variables, at)
         parts = uri_templates.parts(selection)
-        if lowering.wrong > before:
+        if lowering.wrong(before):
             return None
         if len(parts) > 1 and not any(part.strip() for part in parts[::2]):
             given["selectionSet"] = selection.strip()  # one expression, which yields the whole
@@ -200,7 +200,7 @@ def _graphql(reference: Reference) -> Operation | None:
 
 def _odata(reference: Reference) -> Operation | None:
     lowering, at, asked = reference.lowering, reference.place, _named(reference)
-    before = lowering.wrong
+    before = len(lowering.problems)
     for name in asked:
         if name not in {"key", "queryOptions"}:
             message = f"an OData function has no argument `{name}`; it has `key` and `queryOptions`"
@@ -216,7 +216,7 @@ def _odata(reference: Reference) -> Operation | None:
             lowering.problem("conflicting-properties", message, place)
         else:
             found[known] = _parted(value)
-    if lowering.wrong > before:
+    if lowering.wrong(before):
         return None
     service, _, entity_set = reference.operation.rpartition("#")
     given: JsonObject = {"service": service, "entitySet": entity_set}
@@ -264,7 +264,7 @@ CALLS: dict[str, Callable[[Reference], Operation | None]] = {
 
 def check(lowering: WorkflowLowering, function: JsonObject, at: str) -> None:
     """Find what is wrong with a function that is no expression; one that is wrong is `lowering.broken`."""
-    before = lowering.wrong
+    before = len(lowering.problems)
     written = str(function.get("operation", ""))
     operation = operation_of(function, lowering.data)
     kind = function_type(function, operation)
@@ -282,7 +282,7 @@ def check(lowering: WorkflowLowering, function: JsonObject, at: str) -> None:
         custom.check(lowering, function, operation, at)
     else:
         _check_shape(lowering, function, kind, operation, at)
-    if lowering.wrong > before or operation is None:
+    if lowering.wrong(before) or operation is None:
         lowering.broken.add(str(function.get("name")))
 
 

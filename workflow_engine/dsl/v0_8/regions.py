@@ -20,12 +20,12 @@ def undoing(lowering: WorkflowLowering, states: list[JsonObject]) -> list[JsonOb
     others: set[str] = {str(lowering.data.get("start"))}
     handlers: set[str] = set()
     for state in states:
-        for name, of_error in _targets(state):
-            (handlers if of_error and state.get("usedForCompensation") else others).add(name)
+        _targets(state, others, handlers if state.get("usedForCompensation") else others)
     found = []
+    handlers -= others
     for number, state in enumerate(states):
         name = str(state.get("name"))
-        if number and name in handlers - others and not state.get("usedForCompensation"):
+        if number and name in handlers and not state.get("usedForCompensation"):
             message = f"{name!r} needs `usedForCompensation: true`: only compensation states lead to it"
             lowering.warning("earlier-form", message, f"/states/{number}")
             state = {**state, "usedForCompensation": True}
@@ -33,17 +33,32 @@ def undoing(lowering: WorkflowLowering, states: list[JsonObject]) -> list[JsonOb
     return found
 
 
-def _targets(value: Json, *, of_error: bool = False) -> Iterator[tuple[str, bool]]:
-    """Every state that *value* leads to, and whether that is by ``onErrors``."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _targets(item, of_error=of_error)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key in {"transition", "nextState", "compensatedBy"} and isinstance(item, str):
-                yield item, of_error
-            elif key not in {"data", "metadata", "arguments"}:
-                yield from _targets(item, of_error=of_error or key == "onErrors")
+_LEADING = frozenset({"transition", "nextState", "compensatedBy"})
+_OF_DATA = frozenset({"data", "metadata", "arguments"})
+
+
+def _targets(value: JsonObject, found: set[str], of_error: set[str]) -> None:
+    """Put every state that *value* leads to into *found*, or, by ``onErrors``, into *of_error*."""
+    for key, item in value.items():
+        if isinstance(item, str):
+            if key in _LEADING:
+                found.add(item)
+        elif key not in _OF_DATA:
+            into = of_error if key == "onErrors" else found
+            if isinstance(item, dict):
+                _targets(item, into, of_error)
+            elif isinstance(item, list):
+                for part in _objects_in(item):
+                    _targets(part, into, of_error)
+
+
+def _objects_in(value: list[Json]) -> Iterator[JsonObject]:
+    """The objects of a list, and of lists in it."""
+    for item in value:
+        if isinstance(item, dict):
+            yield item
+        elif isinstance(item, list):
+            yield from _objects_in(item)
 
 
 def compensated(lowering: WorkflowLowering, body: JsonObject, at: str) -> bool:

@@ -64,9 +64,9 @@ def _interval(lowering: WorkflowLowering, text: str, zone: str, at: str) -> Sche
 
 
 def _duration(lowering: WorkflowLowering, text: str, at: str) -> Duration:
-    before = lowering.wrong
+    before = len(lowering.problems)
     length = lowering.timing(text, (), at)
-    return length if isinstance(length, Duration) and lowering.wrong == before else Duration(0, 1)
+    return length if isinstance(length, Duration) and not lowering.wrong(before) else Duration(0, 1)
 
 
 def _moment(lowering: WorkflowLowering, text: str, zone: str, code: str, at: str) -> datetime:

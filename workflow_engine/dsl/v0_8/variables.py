@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
+from functools import lru_cache
+
 from workflow_engine.values import Json
 
 SECRETS = frozenset({"SECRETS", "SECRET"})
@@ -13,10 +17,24 @@ RUN = CONSTANTS | SECRETS | WORKFLOW
 """What expressions of a run see; what is kept by the router, and what is known before, sees constants alone."""
 
 
+def seen(variables: Collection[str]) -> frozenset[str]:
+    """*variables*, and those that a run has besides."""
+    return _seen(variables if isinstance(variables, frozenset) else frozenset(variables))
+
+
+@lru_cache(maxsize=256)
+def _seen(variables: frozenset[str]) -> frozenset[str]:
+    return variables | SECRETS | WORKFLOW
+
+
 def mentions(value: Json, text: str) -> bool:
-    """Whether *text*, a variable or a member of one, is anywhere in *value*."""
+    """Whether *text*, a variable or a member of one, is anywhere in *value*, but for the names of members."""
+    return text in json.dumps(value) and _mentions(value, text)  # mostly it is not, which is seen faster so
+
+
+def _mentions(value: Json, text: str) -> bool:
     if isinstance(value, dict):
-        return any(mentions(item, text) for item in value.values())
+        return any(_mentions(item, text) for item in value.values())
     if isinstance(value, list):
-        return any(mentions(item, text) for item in value)
+        return any(_mentions(item, text) for item in value)
     return isinstance(value, str) and text in value

@@ -90,6 +90,8 @@ def fork(lowering: WorkflowLowering, task: Task) -> Action:
 
 def switch(lowering: WorkflowLowering, task: Task) -> Action:
     cases: list[Case] = []
+    names: set[str] = set()
+    defaults = 0
     listed = task.body["switch"]
     for number, item in enumerate(listed if isinstance(listed, list) else []):
         assert isinstance(item, dict)
@@ -98,9 +100,11 @@ def switch(lowering: WorkflowLowering, task: Task) -> Action:
             at = task.at("switch", number, name)
             when = body.get("when")
             condition = None if when is None else lowering.expression(when, task.variables, at + "/when")
-            if any(case.name == name for case in cases):
+            if name in names:
                 lowering.problem("duplicate-case", f"two cases are called {name!r}; rename one", at)
-            if condition is None and any(case.when is None for case in cases):
+            names.add(name)
+            defaults += condition is None
+            if condition is None and defaults > 1:
                 message = f"{name!r} is a second case without `when`; a switch has one default (decision A20)"
                 lowering.problem("two-defaults", message, at)
             then = lowering.transition(body.get("then"), at + "/then", task)
