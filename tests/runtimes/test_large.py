@@ -53,10 +53,10 @@ class Measured:
 
 
 @asynccontextmanager
-async def alone(address: str, queue: str) -> AsyncIterator[Measured]:
-    """A worker in a process of its own, which is measured when it has stopped."""
+async def alone(address: str, queue: str, *places: str) -> AsyncIterator[Measured]:
+    """A worker in a process of its own, which is measured when it has stopped; *places* of its payloads."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.standins.lone_worker", address, queue),
+        *(sys.executable, "-m", "tests.standins.lone_worker", address, queue, *places),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -1,9 +1,10 @@
 """A worker in a process of its own, to be killed or to be measured.
 
-    python -m tests.standins.lone_worker ADDRESS QUEUE
+    python -m tests.standins.lone_worker ADDRESS QUEUE [STORE [KEYS]]
 
 It serves ``GET /N`` on loopback, which answers ``{"n": N}``, and prints where: ``ready http://127.0.0.1:PORT``. When
-its standard input ends it stops, and prints how many calls it had, and the most memory that it used in MiB.
+its standard input ends it stops, and prints how many calls it had, and the most memory that it used in MiB. With the
+URLs of a store, and of keys, large values are kept there.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.connection import connect
+from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.worker import worker
 
+LARGEST = 1_000_000_000
 
-async def main(address: str, queue: str) -> None:
+
+async def main(address: str, queue: str, store: str | None = None, keys: str | None = None) -> None:
     calls = 0
 
     async def answer(request: web.Request) -> web.Response:
@@ -39,11 +43,15 @@ async def main(address: str, queue: str) -> None:
 
     app = web.Application()
     app.router.add_get("/{n}", answer)
-    client = await connect(address, "default")
-    router = Router(open_store("memory:"), targets={"run": RunTarget(TemporalRuntime(client, queue))})
-    await router.start()
-    async with serve(app) as server, Egress() as egress:
-        activities = Activities(CALLERS, router, find, egress)  # type: ignore[arg-type]
+    async with (
+        open_payloads(store=store, keys=keys, largest=LARGEST) as payloads,
+        serve(app) as server,
+        Egress(max_response=LARGEST) as egress,
+    ):
+        client = await connect(address, "default", payloads=payloads)
+        router = Router(open_store("memory:"), targets={"run": RunTarget(TemporalRuntime(client, queue))})
+        await router.start()
+        activities = Activities(CALLERS, router, find, egress, keep=payloads.keeper(client.data_converter))  # type: ignore[arg-type]
         async with worker(client, queue, activities):
             print(f"ready {server.url}", flush=True)
             await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

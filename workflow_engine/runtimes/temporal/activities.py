@@ -127,8 +127,9 @@ class Activities:
 
         return call
 
-    async def _kept(self, result: Any) -> Any:
-        return result if self.keep is None else await _faults(self.keep(result))
+    def _kept(self, result: Any) -> Awaitable[Any]:
+        """No frame but that of `keep` has the result meanwhile: it lets go of a large one."""
+        return _itself(result) if self.keep is None else _faults(self.keep(result))
 
     def _context(self, kind: str, about: dict[str, Any], info: activity.Info) -> CallContext:
         run_id = about.get("run_id") or info.workflow_id
@@ -277,6 +278,10 @@ async def _shortly(work: Awaitable[Any], seconds: float) -> Any:
         if not timer.expired():
             raise
         raise unsuited(SLOW) from None
+
+
+async def _itself(result: Any) -> Any:
+    return result
 
 
 async def _faults(work: Awaitable[Any]) -> Any:

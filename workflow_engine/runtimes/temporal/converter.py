@@ -22,6 +22,8 @@ from temporalio.converter import (
 )
 
 from workflow_engine.dsl.bundle import SEMANTICS, Bundle
+from workflow_engine.runtimes.temporal import held
+from workflow_engine.runtimes.temporal.held import HELD
 
 BUNDLE_ENCODING = "binary/wfe-bundle"
 
@@ -72,17 +74,24 @@ class BundleConverter(EncodingPayloadConverter):
 
 
 class OrderedJsonConverter(EncodingPayloadConverter):
-    """JSON by orjson. What orjson cannot write (an integer beyond 64 bits), the stock converter writes."""
+    """JSON by orjson. What orjson cannot write (an integer beyond 64 bits), the stock converter writes.
+
+    From *large* bytes on it is held, and its payload is a token: see `held`.
+    """
+
+    def __init__(self, large: int | None = None) -> None:
+        self._large = large
 
     @property
     def encoding(self) -> str:
         return "json/plain"
 
     def to_payload(self, value: Any) -> Payload | None:
-        try:
-            data = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
-        except (TypeError, orjson.JSONEncodeError):
+        data = json_of(value)
+        if data is None:
             return _STOCK.to_payload(value)
+        if self._large is not None and len(data) >= self._large:
+            return HELD.hold(data)
         return Payload(metadata={"encoding": b"json/plain"}, data=data)
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
@@ -93,20 +102,47 @@ class OrderedJsonConverter(EncodingPayloadConverter):
         return _STOCK.from_payload(payload, type_hint)
 
 
+def json_of(value: Any) -> bytes | None:
+    """*value* as JSON; None where the stock converter is to write it."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    except (TypeError, orjson.JSONEncodeError):
+        return None
+
+
+class HeldConverter(EncodingPayloadConverter):
+    """Reads the values that stand behind tokens."""
+
+    @property
+    def encoding(self) -> str:
+        return held.ENCODING.decode()
+
+    def to_payload(self, value: Any) -> Payload | None:
+        return None
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        content = HELD.take(payload)
+        if type_hint in {None, Any, object, dict, list}:
+            return orjson.loads(content)
+        whole = Payload(metadata={"encoding": b"json/plain"}, data=bytes(content))
+        return _STOCK.from_payload(whole, type_hint)
+
+
 _STOCK = JSONPlainPayloadConverter()
 
 
 class EngineConverter(CompositePayloadConverter):
-    """The converters above, before the stock ones."""
+    """The converters above, before the stock ones. *large* is from how many bytes on values are held."""
 
-    def __init__(self) -> None:
+    def __init__(self, large: int | None = None) -> None:
         super().__init__(
+            HeldConverter(),
             BinaryNullPayloadConverter(),
             BundleConverter(),
             BinaryPlainPayloadConverter(),
             JSONProtoPayloadConverter(),
             BinaryProtoPayloadConverter(),
-            OrderedJsonConverter(),
+            OrderedJsonConverter(large),
         )
 
 

@@ -16,6 +16,7 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.converter import DataConverter
 
 from workflow_engine.errors import Rejected
+from workflow_engine.runtimes.temporal.held import whole
 from workflow_engine.values import Json, JsonObject
 
 LARGEST = 256 * 1024 * 1024
@@ -81,14 +82,14 @@ class _Opened:
 
     async def payloads(self, payloads: list[Payload]) -> list[Payload]:
         found = await self._converter._external_retrieve_payload_sequence(payloads)
-        read = await self._converter._decode_payload_sequence(found)
+        read = [whole(payload) for payload in await self._converter._decode_payload_sequence(found)]
         self._room -= sum(payload.ByteSize() for payload in read)
         if self._room < 0:
             message = (
                 f"the values in the history are more than {LARGEST:,} bytes with those of the payload store"
             )
             raise Rejected("history-too-large", message, status=413)
-        return list(read)
+        return read
 
     async def message(self, message: Message) -> None:
         if isinstance(message, Payloads):

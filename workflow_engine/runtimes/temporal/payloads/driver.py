@@ -21,6 +21,10 @@ from temporalio.converter import (
     StorageDriverStoreContext,
 )
 
+from workflow_engine.runtimes.temporal.held import HELD, Content, is_token
+from workflow_engine.runtimes.temporal.payloads import wire
+from workflow_engine.runtimes.temporal.payloads.encryption import ENCODING, Encryption
+from workflow_engine.runtimes.temporal.payloads.flow import Flow
 from workflow_engine.runtimes.temporal.payloads.references import DRIVER, KEY
 from workflow_engine.runtimes.temporal.payloads.store import (
     MOST,
@@ -40,18 +44,32 @@ REMEMBERED = 64 * 1024 * 1024
 """How many bytes of what was stored or read last are kept: an activity on the same worker reads what the run wrote, and
 a workflow task that took too long for all that it had to read goes on from there.
 """
+KEPT = 30.0
+"""For so many seconds after it was wanted last: a worker that has nothing to do gives its memory back."""
+BRIEF = 8 * 1024 * 1024
+SLOW = 0.5
+"""What has over `BRIEF` bytes is kept only where it took over `SLOW` seconds to read: else it is read as fast again."""
+HOLD = 64 * 1024
+"""From so many bytes on a value is held on its way (`held`), and not copied with each message."""
+JSON = b"json/plain"
 _MOST_KNOWN = 10_000
 _ELSEWHERE = 64 * 1024
 
 
 class ClaimCheck(StorageDriver):
-    """Stores payloads by content, for one Temporal namespace."""
+    """Stores payloads by content, for one Temporal namespace; the large ones encrypted if there is an *encryption*."""
 
-    def __init__(self, store: Store, namespace: str, remembered: int = REMEMBERED) -> None:
-        self._store, self._namespace = store, namespace
+    def __init__(
+        self,
+        store: Store,
+        namespace: str,
+        remembered: int = REMEMBERED,
+        encryption: Encryption | None = None,
+    ) -> None:
+        self._store, self._namespace, self._encryption = store, namespace, encryption
         self._known: OrderedDict[str, float] = OrderedDict()
-        self._recent: OrderedDict[str, bytes] = OrderedDict()
-        self._room = self._left = remembered
+        self._recent = Recent(remembered)
+        self._flow = Flow()
 
     def name(self) -> str:
         return DRIVER
@@ -66,16 +84,34 @@ class ClaimCheck(StorageDriver):
 
     async def put(self, payload: Payload) -> StorageDriverClaim:
         """Store one payload; raises `StoreUnavailable` after a few attempts."""
-        data, digest = await _aside(payload.ByteSize(), lambda: _serialized(payload))
-        key = key_of(self._namespace, digest)
-        if time.monotonic() - self._known.get(key, float("-inf")) > YOUNG.total_seconds() / 2:
-            await _patiently(lambda: self._store.put(key, data))
-            self._known[key] = time.monotonic()
-            self._known.move_to_end(key)
-            while len(self._known) > _MOST_KNOWN:
-                self._known.popitem(last=False)
-        self._remember(key, data)
-        return StorageDriverClaim({KEY: key, "size": str(len(data))})
+        content = HELD.take(payload) if is_token(payload) else None
+        size = payload.ByteSize() if content is None else len(content)
+        async with self._flow.of(size):
+            pieces, digest = await _aside(size, lambda: self._written(payload, content))
+            content = None
+            key = key_of(self._namespace, digest)
+            if time.monotonic() - self._known.get(key, float("-inf")) > YOUNG.total_seconds() / 2:
+                await _patiently(lambda: self._store.put(key, *pieces))
+                self._known[key] = time.monotonic()
+                self._known.move_to_end(key)
+                while len(self._known) > _MOST_KNOWN:
+                    self._known.popitem(last=False)
+            size = sum(len(piece) for piece in pieces)
+            if size <= BRIEF:
+                self._recent.remember(key, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        return StorageDriverClaim({KEY: key, "size": str(size)})
+
+    def _written(self, payload: Payload, content: Content | None) -> tuple[Sequence[Content], str]:
+        """What is stored of *payload*, which the *content* is held of, and its digest."""
+        pieces: Sequence[Content] = [payload.SerializeToString(deterministic=True)]
+        if content is not None:
+            pieces = [wire.head({"encoding": JSON}, len(content)), content]
+            if self._encryption is not None:
+                pieces = self._encryption.sealed(pieces)
+        digest = hashlib.sha256()
+        for piece in pieces:
+            digest.update(piece)
+        return pieces, digest.hexdigest()
 
     async def retrieve(
         self, context: StorageDriverRetrieveContext, claims: Sequence[StorageDriverClaim]
@@ -83,16 +119,43 @@ class ClaimCheck(StorageDriver):
         return await asyncio.gather(*(self._retrieved(claim) for claim in claims))
 
     async def _retrieved(self, claim: StorageDriverClaim) -> Payload:
-        key = checked(claim.claim_data.get(KEY, ""))
+        key, size = checked(claim.claim_data.get(KEY, "")), claim.claim_data.get("size", "")
+        async with self._flow.of(min(int(size), MOST) if size.isdecimal() else 0):
+            data = await self._object(key)
+            if len(data) < HOLD:
+                return Payload.FromString(bytes(data))
+            held = await _aside(len(data), lambda: self._opened(data))
+            return held if isinstance(held, Payload) else HELD.hold(held, lambda: self._again(key))
+
+    async def _object(self, key: str) -> Content:
         data = self._recent.get(key)
         if data is None:
+            began = time.monotonic()
             data = await _patiently(lambda: self._read(key))
-            self._remember(key, data)
-        else:
-            self._recent.move_to_end(key)
-        return await _aside(len(data), lambda: Payload.FromString(data))
+            if len(data) <= BRIEF or time.monotonic() - began > SLOW:
+                self._recent.remember(key, data)
+        return data
 
-    async def _read(self, key: str) -> bytes:
+    def _opened(self, data: Content) -> Payload | Content:
+        """The JSON in what is stored, decrypted; a payload where there is something else in it."""
+        try:
+            metadata, content = wire.opened(data)
+            if metadata.get("encoding") == ENCODING and self._encryption is not None:
+                data = self._encryption.unsealed(metadata, content)
+                metadata, content = wire.opened(data)
+            if metadata == {"encoding": JSON}:
+                return content
+        except wire.Unusual:
+            pass
+        return Payload.FromString(bytes(data))
+
+    def _again(self, key: str) -> Content:
+        """What `_opened` gives, once more; in whatever thread wants it."""
+        data = asyncio.run(self._read(key))
+        opened = self._opened(data)
+        return opened.data if isinstance(opened, Payload) else opened
+
+    async def _read(self, key: str) -> Content:
         data = await self._store.get(key, MOST)
         if data is None:
             raise ValueLost(
@@ -103,20 +166,46 @@ class ClaimCheck(StorageDriver):
             raise ValueLost(f"the object {key} of the payload store {self._store.url} is damaged")
         return data
 
-    def _remember(self, key: str, data: bytes) -> None:
-        before = self._recent.pop(key, None)
-        self._left += 0 if before is None else len(before)
-        if len(data) > self._room // 2:
+
+class Recent:
+    """What was stored or read last, by key, of *most* bytes in all; each for `KEPT` seconds."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+        self._entries: OrderedDict[str, tuple[Content, float]] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def get(self, key: str) -> Content | None:
+        found = self._entries.get(key)
+        if found is None:
+            return None
+        self._entries.move_to_end(key)
+        self._entries[key] = (found[0], time.monotonic())
+        return found[0]
+
+    def remember(self, key: str, data: Content) -> None:
+        self._forget(key)
+        if len(data) > self._most // 2:
             return
-        self._recent[key] = data
+        self._entries[key] = (data, time.monotonic())
         self._left -= len(data)
         while self._left < 0:
-            self._left += len(self._recent.popitem(last=False)[1])
+            self._forget(next(iter(self._entries)))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(KEPT, self._clear)
 
+    def _forget(self, key: str) -> None:
+        found = self._entries.pop(key, None)
+        if found is not None:
+            self._left += len(found[0])
 
-def _serialized(payload: Payload) -> tuple[bytes, str]:
-    data = payload.SerializeToString(deterministic=True)
-    return data, hashlib.sha256(data).hexdigest()
+    def _clear(self) -> None:
+        self._timer = None
+        before = time.monotonic() - KEPT
+        for key in [key for key, (_, at) in self._entries.items() if at <= before]:
+            self._forget(key)
+        if self._entries:
+            self._timer = asyncio.get_running_loop().call_later(KEPT, self._clear)
 
 
 async def _aside(size: int, work: Callable[[], T]) -> T:

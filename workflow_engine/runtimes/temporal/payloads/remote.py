@@ -10,6 +10,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.converter import DataConverter
 
 from workflow_engine.errors import Rejected, Unavailable
+from workflow_engine.runtimes.temporal.held import whole
 from workflow_engine.runtimes.temporal.payloads.references import claimed
 
 SHOWN = 64 * 1024 * 1024
@@ -46,7 +47,7 @@ class RemoteCodec:
     async def _decoded(self, payload: Payload) -> Payload:
         try:
             found = await self._converter._external_retrieve_payload_sequence([payload])
-            return (await self._converter._decode_payload_sequence(found))[0]
+            return whole((await self._converter._decode_payload_sequence(found))[0])
         except Unavailable as error:
             return _told(f"{claimed(payload) or 'it'} cannot be read: {error}")
 

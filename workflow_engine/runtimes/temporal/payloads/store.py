@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from workflow_engine.errors import Unavailable
+from workflow_engine.runtimes.temporal.held import Content
 
 MOST = 1024 * 1024 * 1024
 """No object is larger, in bytes; what a claim says of one is not believed beyond that."""
@@ -41,10 +42,10 @@ class Store(Protocol):
     def url(self) -> str:
         """What people call it."""
 
-    async def put(self, key: str, data: bytes) -> None:
-        """Have *data* under *key*, durably; when it is there already, make it young."""
+    async def put(self, key: str, *pieces: Content) -> None:
+        """Have the *pieces*, one after the other, under *key*, durably; when they are there already, make it young."""
 
-    async def get(self, key: str, most: int) -> bytes | None:
+    async def get(self, key: str, most: int) -> bytes | bytearray | None:
         """What is under *key*, None when nothing is; `ValueLost` when it has over *most* bytes."""
 
     def objects(self, namespace: str) -> AsyncIterator[Stored]:

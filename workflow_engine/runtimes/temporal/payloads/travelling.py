@@ -20,11 +20,11 @@ from temporalio.converter import (
 )
 
 from workflow_engine.errors import fault
-from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER, DIGEST
-from workflow_engine.runtimes.temporal.payloads.driver import REMEMBERED, ClaimCheck
+from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER, DIGEST, EngineConverter, json_of
+from workflow_engine.runtimes.temporal.held import HELD, is_token
+from workflow_engine.runtimes.temporal.payloads.driver import JSON, REMEMBERED, ClaimCheck
 from workflow_engine.runtimes.temporal.payloads.encryption import Encryption
 from workflow_engine.runtimes.temporal.payloads.keys import Keys
-from workflow_engine.runtimes.temporal.payloads.references import is_reference
 from workflow_engine.runtimes.temporal.payloads.store import Store, StoreUnavailable
 from workflow_engine.runtimes.temporal.payloads.stores.nowhere import Nowhere
 
@@ -58,33 +58,34 @@ class Payloads:
 
     def converter(self) -> DataConverter:
         """The data converter of a client and its workers."""
-        converter = dataclasses.replace(DATA_CONVERTER, external_storage=self._storage())
-        if self.keys is None:
+        encryption = None if self.keys is None else Encryption(self.keys, self.threshold)
+        converter = dataclasses.replace(DATA_CONVERTER, external_storage=self._storage(encryption))
+        if self.store is not None:
+            converter = dataclasses.replace(converter, payload_converter_class=_holding(self.threshold))
+        if encryption is None:
             return converter
         return dataclasses.replace(
             converter,
-            payload_codec=Encryption(self.keys, self.threshold),
+            payload_codec=encryption,
             failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
         )
 
-    def _storage(self) -> ExternalStorage:
+    def _storage(self, encryption: Encryption | None) -> ExternalStorage:
         if self.store is None:
             return ExternalStorage([ClaimCheck(Nowhere(), self.namespace)], payload_size_threshold=INLINE)
-        driver = ClaimCheck(self.store, self.namespace, max(REMEMBERED, 2 * self.largest))
+        driver = ClaimCheck(self.store, self.namespace, max(REMEMBERED, 2 * self.largest), encryption)
 
         def select(_: StorageDriverSelectContext, payload: Payload) -> ClaimCheck | None:
-            return driver if _leaves(payload, self.threshold) else None
+            if is_token(payload):
+                return driver
+            return driver if payload.ByteSize() >= least and _leaves(payload, self.threshold) else None
 
         least = min(SMALL, self.threshold)
-        return ExternalStorage([driver], driver_selector=select, payload_size_threshold=least)
+        return ExternalStorage([driver], driver_selector=select, payload_size_threshold=0)
 
     def keeper(self, converter: DataConverter) -> Callable[[Any], Awaitable[Any]]:
         """What an activity gives its result to, before it ends (see `kept`)."""
-
-        async def keep(value: Any) -> Any:
-            return await self.kept(value, converter)
-
-        return keep
+        return lambda value: self.kept(value, converter)
 
     async def kept(self, value: Any, converter: DataConverter) -> Any:
         """*value* as an activity is to give it: a claim, if it is large, of what is in the store by then.
@@ -92,22 +93,37 @@ class Payloads:
         While the store does not answer, it is tried again: what was done must not be done again for that. A fault
         when it is too large.
         """
-        payload = converter.payload_converter.to_payloads([value])[0]
-        size = len(payload.data)
+        if value is None:
+            return None
+        content = json_of(value)
+        if content is None:
+            content = converter.payload_converter.to_payloads([value])[0].data
+        size = len(content)
         most = self.largest if self.store is not None else INLINE
         if size > most:
             raise too_large(size, most, self.store is not None)
         if size < self.threshold or self.store is None:
-            return RawValue(payload)
+            return RawValue(Payload(metadata={"encoding": JSON}, data=content))
+        del value
         pause = 1.0
         while True:
             try:
-                [claim] = await converter.encode([RawValue(payload)])
-                return RawValue(claim if is_reference(claim) else payload)
+                [claim] = await converter.encode([RawValue(HELD.hold(content))])
+                return RawValue(claim)
             except StoreUnavailable as error:
                 _log.error("the result of a call waits for the payload store: %s", error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _holding(threshold: int) -> type[EngineConverter]:
+    class Holding(EngineConverter):
+        """Holds values of *threshold* bytes and more: the SDK wants a class."""
+
+        def __init__(self) -> None:
+            super().__init__(threshold)
+
+    return Holding
 
 
 def too_large(size: int, most: int, stored: bool) -> Exception:

@@ -7,11 +7,12 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from workflow_engine.errors import Unavailable
+from workflow_engine.runtimes.temporal.held import Content
 from workflow_engine.runtimes.temporal.payloads.store import (
     YOUNG,
     Stored,
@@ -67,17 +68,17 @@ class FileStore:
             )
         return self.root / checked(key)
 
-    async def put(self, key: str, data: bytes) -> None:
-        await self._doing("written", lambda: self._put(self._path(key), data))
+    async def put(self, key: str, *pieces: Content) -> None:
+        await self._doing("written", lambda: self._put(self._path(key), pieces))
 
-    def _put(self, path: Path, data: bytes) -> None:
-        if _renewed(path, len(data)):
+    def _put(self, path: Path, pieces: Sequence[Content]) -> None:
+        if _renewed(path, sum(len(piece) for piece in pieces)):
             return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             with open(beside, "xb", opener=_private) as file:
-                file.write(data)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
@@ -91,13 +92,13 @@ class FileStore:
 
     def _get(self, path: Path, most: int) -> bytes | None:
         try:
-            with path.open("rb") as file:
-                data = file.read(most + 1)
+            with path.open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > most:
+                    raise ValueLost(f"{path} has more than {most:,} bytes, which is the most")
+                return file.readall()
         except FileNotFoundError:
             return None
-        if len(data) > most:
-            raise ValueLost(f"{path} has more than {most:,} bytes, which is the most")
-        return data
 
     async def objects(self, namespace: str) -> AsyncIterator[Stored]:
         folder = self.root / segment(namespace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from workflow_engine.errors import Rejected
+from workflow_engine.runtimes.temporal.held import Content
 from workflow_engine.runtimes.temporal.payloads.store import Stored, StoreUnavailable
 
 
@@ -15,10 +16,11 @@ class Nowhere:
     def url(self) -> str:
         return "nowhere:"
 
-    async def put(self, key: str, data: bytes) -> None:
+    async def put(self, key: str, *pieces: Content) -> None:
+        size = sum(len(piece) for piece in pieces)
         raise Rejected(
             "payload-too-large",
-            f"a value of {len(data):,} bytes is larger than Temporal takes; WFE_PAYLOAD_STORE gives it a place",
+            f"a value of {size:,} bytes is larger than Temporal takes; WFE_PAYLOAD_STORE gives it a place",
             status=413,
         )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.errors import Rejected, Unavailable
+from workflow_engine.runtimes.temporal.held import Content
 from workflow_engine.runtimes.temporal.payloads.store import (
     YOUNG,
     Stored,
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
     from obstore.store import S3Store as Bucket
 
 OPTIONS = frozenset({"endpoint", "region"})
-_TIMEOUT = timedelta(seconds=30)
+_TIMEOUT = timedelta(seconds=60)
 _CONNECT = timedelta(seconds=3)
 _RETRIES = timedelta(seconds=3)
 """How long the client tries again by itself; whoever wants the value tries on."""
 _PAGE = 1000
+_PART = 8 * 1024 * 1024
+"""A larger object is written in parts of so many bytes: each has its own time, and is tried again alone."""
+_SIDE_BY_SIDE = 4
+"""How many parts are on their way at once."""
 
 
 class S3Store:
@@ -78,15 +83,21 @@ class S3Store:
         reason = " ".join(str(error).partition("\n\nDebug source")[0].split())[:500]
         return StoreUnavailable(f"the payload store {self.url} cannot be {done}: {reason}")
 
-    async def put(self, key: str, data: bytes) -> None:
+    async def put(self, key: str, *pieces: Content) -> None:
         from obstore.exceptions import BaseError
 
+        size = sum(len(piece) for piece in pieces)
         try:
             there = await self._head(checked(key))
             young = time.time() - YOUNG.total_seconds()
-            if there is not None and there.size == len(data) and there.modified > young:
+            if there is not None and there.size == size and there.modified > young:
                 return
-            await self._bucket.put_async(key, data, use_multipart=False)
+            if size <= _PART:
+                await self._bucket.put_async(key, b"".join(pieces), use_multipart=False)
+            else:
+                await self._bucket.put_async(
+                    key, _parts(pieces), chunk_size=_PART, max_concurrency=_SIDE_BY_SIDE
+                )
         except Unavailable:
             raise
         except (BaseError, OSError) as error:
@@ -99,14 +110,21 @@ class S3Store:
             return None
         return Stored(key, found["size"], found["last_modified"].timestamp())
 
-    async def get(self, key: str, most: int) -> bytes | None:
+    async def get(self, key: str, most: int) -> bytes | bytearray | None:
         from obstore.exceptions import BaseError
 
         try:
             answer = await self._bucket.get_async(checked(key))
-            if answer.meta["size"] > most:
+            size = answer.meta["size"]
+            if size > most:
                 raise ValueLost(f"{self.url}: {key} has more than {most:,} bytes, which is the most")
-            return bytes(await answer.bytes_async())
+            if size <= _PART:
+                return bytes(await answer.bytes_async())
+            read, at = bytearray(size), 0
+            async for part in answer.stream(min_chunk_size=_PART // 8):
+                read[at : at + len(part)] = memoryview(part)
+                at += len(part)
+            return read
         except FileNotFoundError:
             return None
         except Unavailable:
@@ -154,3 +172,11 @@ class S3Store:
 
     async def close(self) -> None:
         """The connections end with the client."""
+
+
+def _parts(pieces: Sequence[Content]) -> Iterator[bytes]:
+    """*pieces* in parts that are not copied all at once."""
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), _PART):
+            yield bytes(view[start : start + _PART])

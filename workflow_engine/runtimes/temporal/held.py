@@ -1,0 +1,81 @@
+"""Large values on their way through the SDK: it carries a token of each, and the bytes stay here, once.
+
+The SDK copies a payload from message to message at each step of its way: from 100 MB it would make 700. So the
+converter gives it a token where a value is large, and the driver of the store takes the bytes for it; on the way back
+likewise. A token never leaves the process: what is sent is the claim.
+
+A value that is held is taken once. One that nobody takes, because what it was for has failed, is let go of after
+`LONGEST` seconds; who asks for it then reads it again (the token of a stored value says which it is), or, where it was
+never stored, makes it again: a workflow task that fails is tried again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from temporalio.api.common.v1 import Payload
+
+Content = bytes | bytearray | memoryview
+
+ENCODING: Final = b"binary/wfe-held"
+LONGEST: Final = 120.0
+Again = Callable[[], Content]
+
+
+class NotHeld(Exception):
+    """The bytes of a token have been let go of. The task that wants them fails, and is tried again."""
+
+
+class Held:
+    """Bytes by token, of one process, for all of its threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._entries: dict[bytes, tuple[Content, float]] = {}
+        self._again: dict[bytes, Again] = {}
+
+    def hold(self, content: Content, again: Again | None = None) -> Payload:
+        """A token of *content*, which *again* would read once more."""
+        now = time.monotonic()
+        number = str(next(self._numbers)).encode()
+        with self._lock:
+            for old in [old for old, (_, since) in self._entries.items() if now - since > LONGEST]:
+                del self._entries[old]
+            self._entries[number] = (content, now)
+            if again is not None:
+                self._again[number] = again
+                while len(self._again) > _MOST:
+                    del self._again[next(iter(self._again))]
+        return Payload(metadata={"encoding": ENCODING}, data=number)
+
+    def take(self, token: Payload) -> Content:
+        """The bytes of *token*, which are held no longer; `NotHeld` when they cannot be had."""
+        with self._lock:
+            found = self._entries.pop(token.data, None)
+            again = self._again.get(token.data)
+        if found is not None:
+            return found[0]
+        if again is None:
+            raise NotHeld("a large value is held no longer")
+        return again()
+
+
+_MOST = 10_000
+HELD = Held()
+
+
+def is_token(payload: Payload) -> bool:
+    """Whether *payload* is a token of `HELD`."""
+    return payload.metadata.get("encoding") == ENCODING
+
+
+def whole(payload: Payload) -> Payload:
+    """*payload* with its bytes in it, for who shows or writes it down."""
+    if not is_token(payload):
+        return payload
+    return Payload(metadata={"encoding": b"json/plain"}, data=bytes(HELD.take(payload)))
