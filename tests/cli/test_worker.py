@@ -138,7 +138,7 @@ async def test_several_workers_are_kept_running_and_stop_as_one(
     assert run.status == "completed"
 
 
-@pytest.mark.parametrize("number", ["0", "257"])
+@pytest.mark.parametrize("number", ["0", "257", "x", "-1", "1.5"])
 def test_a_number_of_workers_that_makes_no_sense_is_refused(number: str) -> None:
     ended = subprocess.run(
         [*WFE, "worker", "--processes", number],

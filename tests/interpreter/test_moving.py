@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -150,3 +151,68 @@ def test_another_workflow_is_refused():
     other = dsl.compile(dsl.parse(HEAD.replace("name: moving", "name: other") + SIMPLE))
     there = moved(standing(SIMPLE, "/do/1/b"), graph(SIMPLE), other, {})
     assert [each.why for each in there.hindrances] == ["it is another workflow: test/other"]
+
+
+BETWEEN = "do: [{a: {set: {n: 1}}}, {b: {set: {m: 2}}}, {c: {set: '${ {c: .} }'}}]"
+
+
+def between(text: str) -> Any:
+    """The position of a run that has done `a`, and stands before `b`."""
+    positions: list[Any] = []
+
+    def look(run: Any) -> None:
+        if run.root.state == "/do/1/b":
+            positions.append(json.loads(json.dumps(run.position())))
+
+    asyncio.run(LocalRun(graph(text), run_id="r", at_gate=look).execute({}))
+    return positions[0]
+
+
+@pytest.mark.parametrize(
+    ("new", "output", "remarks"),
+    [
+        (BETWEEN, {"c": {"m": 2}}, []),
+        (
+            "do: [{a: {set: {n: 2}}}, {x: {set: '${ {x: .} }'}}, {b: {set: '${ {b: .} }'}}]",
+            {"b": {"x": {"n": 1}}},
+            [],
+        ),
+        (
+            "do: [{z: {set: {z: 1}}}, {a: {set: {n: 2}}}, {x: {set: '${ {x: .} }'}}]",
+            {"x": {"n": 1}},
+            ["/do/0/z is new"],
+        ),
+        (
+            "do: [{b: {set: {m: 3}}}, {a: {set: {n: 2}}}]",
+            {"n": 1},
+            ["/do/1/b was next, and comes earlier now"],
+        ),
+    ],
+)
+def test_a_run_between_two_states_goes_on_with_what_comes_after_the_first(
+    new: str, output: Any, remarks: list[str]
+):
+    there = moved(between(BETWEEN), graph(BETWEEN), graph(new), {})
+    assert there.hindrances == []
+    assert [remark[: len(start)] for remark, start in zip(there.remarks, remarks, strict=True)] == remarks
+    ended = asyncio.run(LocalRun(graph(new), run_id="r").execute({}, position=there.position))
+    assert ended.output == output
+
+
+def test_where_a_state_leads_by_itself_the_run_goes_on_there():
+    """What it has chosen stays chosen: there is no telling what it would choose now."""
+    old = "do: [{a: {switch: [{yes: {then: b}}]}}, {x: {set: {x: 1}}}, {b: {set: {m: 2}}}]"
+    new = (
+        "do: [{a: {switch: [{yes: {then: x}}]}}, {x: {set: {x: 1}}}, {b: {set: {m: 3}}}, {x2: {set: {x: 2}}}]"
+    )
+    positions: list[Any] = []
+
+    def look(run: Any) -> None:
+        if run.root.state == "/do/2/b":
+            positions.append(run.position())
+
+    asyncio.run(LocalRun(graph(old), run_id="r", at_gate=look).execute({}))
+    there = moved(positions[0], graph(old), graph(new), {})
+    assert there.position is not None
+    root: Any = there.position["root"]
+    assert root["state"] == "/do/2/b"

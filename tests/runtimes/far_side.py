@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -15,11 +16,15 @@ from workflow_engine.values import Json
 
 
 class FarSide:
-    """``POST /WHAT`` does WHAT: answers ``{"did": WHAT}``, unless WHAT is *broken*, and then 503."""
+    """``POST /WHAT`` does WHAT: answers ``{"did": WHAT}``, unless WHAT is *broken*, and then 503.
+
+    While WHAT is *held* its answer waits, and so does what it does.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.broken: set[str] = set()
+        self.held: set[str] = set()
         self.asked: list[tuple[str, str]] = []
         """What was asked, with the idempotency key."""
         self.bodies: list[Json] = []
@@ -30,6 +35,8 @@ class FarSide:
         self.asked.append((what, request.headers.get("Idempotency-Key", "")))
         body = await request.read()
         self.bodies.append(json.loads(body) if body else None)
+        while what in self.held:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
         if what in self.broken:
             return web.Response(status=503)
         self.done[what] += 1
@@ -38,6 +45,12 @@ class FarSide:
     def keys(self, what: str) -> list[str]:
         """The keys with which *what* was asked for."""
         return [key for asked, key in self.asked if asked == what]
+
+    async def asked_for(self, what: str, times: int = 1) -> None:
+        """Return once *what* was asked for so many times."""
+        async with asyncio.timeout(20):
+            while len(self.keys(what)) < times:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
     def call(self, what: str, more: str = "") -> str:
         """A task of DSL 1.0 that asks for *what*, in flow style."""

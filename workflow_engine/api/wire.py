@@ -131,6 +131,9 @@ class StateModel(BaseModel):
     status: str = Field(description="Its phase: pending, running, waiting or suspended", examples=["running"])
     doing: str | None = Field(description="What it does or waits for", examples=["sleeping"])
     since: str | None = Field(description=_TIME)
+    attempt: int = Field(1, description="The attempt that it makes or waits for", examples=[1])
+    failure: str | None = Field(None, description="Why the attempt before failed")
+    next_attempt: str | None = Field(None, description="When that begins for which it waits: " + _TIME)
 
 
 class FaultModel(BaseModel):

@@ -230,6 +230,10 @@ def description(run: Mapping[str, Any]) -> list[str]:
             f"{label:<9} {state['name']}: {state['doing'] or state['status']}{since}  ({state['id']})"
         )
         label = ""
+        if state.get("attempt", 1) > 1:
+            why = f" failed: {state['failure']}" if state.get("failure") else " failed"
+            due = f"; the next one begins {state['next_attempt']}" if state.get("next_attempt") else ""
+            lines.append(f"{'':<9} attempt {state['attempt'] - 1}{why}{due}")
     if parked := run.get("parked"):
         lines += _parked(parked)
     elif run.get("remark"):

@@ -20,6 +20,7 @@ from workflow_engine.cli.options import (
 )
 from workflow_engine.cli.serve import add_process_options, ready_file
 from workflow_engine.cli.terminal import FINE
+from workflow_engine.settings import PROCESSES
 
 MOST_WORKERS = 256
 
@@ -57,12 +58,17 @@ class _Processes(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         text = str(values)
-        if not text.isdecimal():
-            setattr(namespace, self.dest, text)
-        elif 1 <= int(text[:10]) <= MOST_WORKERS:
+        kinds = [kind.strip() for kind in text.split(",")]
+        if text.isdecimal() and 1 <= int(text[:10]) <= MOST_WORKERS:
             namespace.workers = int(text)
+        elif not text.isdecimal() and all(kind in ("", *PROCESSES, "all", "none") for kind in kinds):
+            setattr(namespace, self.dest, text)
         else:
-            parser.error(f"--processes {text}: from 1 to {MOST_WORKERS} worker processes")
+            allowed = f"{', '.join(PROCESSES)}, all or none"
+            parser.error(
+                f"--processes {text}: give a number from 1 to {MOST_WORKERS}, of worker processes; "
+                f"or what workflows may start: {allowed}"
+            )
 
 
 def _worker(arguments: argparse.Namespace) -> int:

@@ -59,6 +59,8 @@ class StateDescription:
     """A state at which a run stands: *doing* says in words what it does or waits for there.
 
     *status* is its phase: pending before it is begun, suspended if the run has stopped there, else waiting or running.
+    *attempt*, from 1, is the one that it makes or waits for; *failure* says why the one before it failed.
+    *next_attempt* is when that begins, while it is waited for.
     """
 
     id: str
@@ -66,6 +68,21 @@ class StateDescription:
     doing: str | None
     since: datetime | None
     status: str = "running"
+    attempt: int = 1
+    failure: str | None = None
+    next_attempt: datetime | None = None
+
+    def to_json(self) -> JsonObject:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "status": self.status,
+            "doing": self.doing,
+            "since": None if self.since is None else rfc3339(self.since),
+            "attempt": self.attempt,
+            "failure": self.failure,
+            "next_attempt": None if self.next_attempt is None else rfc3339(self.next_attempt),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +150,7 @@ class RunDescription:
             "input": self.input,
             "output": self.output,
             "error": self.error,
-            "states": [
-                {
-                    "id": state.id,
-                    "name": state.name,
-                    "status": state.status,
-                    "doing": state.doing,
-                    "since": None if state.since is None else rfc3339(state.since),
-                }
-                for state in self.states
-            ],
+            "states": [state.to_json() for state in self.states],
             "started_at": None if self.started_at is None else rfc3339(self.started_at),
             "ended_at": None if self.ended_at is None else rfc3339(self.ended_at),
             "temporal_url": self.temporal_url,

@@ -2,7 +2,8 @@
 
 A position is of a graph. In another one it may be gone on from if all that the run stands at, and what is around that,
 is there too and does the same kind of thing: states are known by their names within their region, wherever they stand
-in it, or as *names* says. What a state that has begun keeps of its progress must mean the same to the other one.
+in it, or as *names* says. What a state that has begun keeps of its progress must mean the same to the other one. A run
+that stands between two states goes on with what comes after the first of them there.
 
 Ids of what is under way (`Frame.local["place"]`) stay: the router and Temporal know listeners and sub-flows by them.
 """
@@ -157,6 +158,8 @@ class _Moving:
         state = frame["state"]
         if state is None:
             return {**frame, "region": new.id}
+        if (rerouted := self._between(frame, old, new)) is not None:
+            return rerouted
         before = old.states.get(str(state))
         after = new.states.get(self._known.get(str(state), ""))
         if before is None or after is None:
@@ -179,6 +182,28 @@ class _Moving:
         if inside:
             made["children"] = {**inside}
         return made
+
+    def _between(self, frame: JsonObject, old: Region, new: Region) -> JsonObject | None:
+        """A frame that stands between two states, the first of which is done: it goes on with what comes after that in
+        the new version. None: that is the same state as before, or there is no telling.
+        """
+        done, local = str(frame.get("after")), frame.get("local")
+        first, other = old.states.get(done), new.states.get(self._known.get(done, ""))
+        if first is None or other is None or frame["state"] in self._names or local:
+            return None
+        if not isinstance(first.next, GoTo) or first.next.state != frame["state"]:
+            return None
+        second = self._known.get(first.next.state)
+        if isinstance(other.next, GoTo) and other.next.state == second:
+            return None
+        order = list(new.states)
+        if second is not None and order.index(second) < order.index(other.id):
+            self._result.remarks.append(f"{first.next.state} was next, and comes earlier now: it is not done")
+        self._passed(old, new, first, other)
+        made: JsonObject = {**frame, "region": new.id}
+        if isinstance(other.next, GoTo):
+            return {**made, "state": other.next.state, "after": other.id}
+        return {**made, "state": other.id, "local": {"done": frame["data"]}}  # it was the last one
 
     def _child(self, child: JsonObject, before: State, after: State) -> JsonObject:
         regions, others = _regions(before), _regions(after)

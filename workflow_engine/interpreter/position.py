@@ -57,7 +57,8 @@ class Frame:
     *state* has left it, and nothing there caught it.
     *variables* are bound for the region and everything inside it. *branch*: the frame has a context of its
     own (the root, and each branch of a fork, decision A34); the frames below share it.
-    *retrying*: the body of a `Try` around one call; it is made anew by whoever goes on from here.
+    *retrying*: the body of a `Try` around one call; it is made anew by whoever goes on from here. *after*: the state
+    before, as long as this one is not entered, if it is what comes after that in any case.
     """
 
     region: str
@@ -76,9 +77,10 @@ class Frame:
     doing: str | None = None
     faulted: bool = False
     retrying: Retrying | None = None
+    after: str | None = None
 
-    def at(self, state: str) -> None:
-        """Stand before *state*, with nothing of the state before left."""
+    def at(self, state: str, after: str | None = None) -> None:
+        """Stand before *state*, with nothing of the state before left but that it was done (`after`)."""
         self.state = state
         self.entered = False
         self.input = None
@@ -87,6 +89,7 @@ class Frame:
         self.children = {}
         self.doing = None
         self.faulted = False
+        self.after = after
 
     def child(self, slot: str, region: str, data: Json, variables: JsonObject | None = None) -> Frame:
         """The frame for *region* at *slot*: the one that is there, after a resume, or a new one."""
@@ -153,6 +156,8 @@ class Frame:
         if self.entered:
             encoded["input"] = self.input
             encoded["started"] = self.started
+        elif self.after is not None:
+            encoded["after"] = self.after
         if self.execution:
             encoded["execution"] = self.execution
         if self.local:
@@ -172,6 +177,7 @@ class Frame:
         state, started = encoded["state"], encoded.get("started", 0.0)
         local, variables = encoded.get("local", {}), encoded.get("variables", {})
         children, execution = encoded.get("children", {}), encoded.get("execution", 0)
+        after = encoded.get("after")
         assert isinstance(execution, int)
         assert isinstance(local, dict)
         assert isinstance(variables, dict)
@@ -191,6 +197,7 @@ class Frame:
             context=encoded.get("context"),
             parent=parent,
             faulted=encoded.get("faulted") is True,
+            after=after if isinstance(after, str) else None,
         )
         for slot, child in children.items():
             assert isinstance(child, dict)

@@ -13,6 +13,7 @@ from workflow_engine.interpreter.effects import Expired, Place
 from workflow_engine.interpreter.evaluation import evaluate, holds, seconds
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope, state_scope
+from workflow_engine.interpreter.showing import remember_failure
 from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -61,8 +62,10 @@ async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Js
             told = None if retrying is None else retrying.told
             if retrying is not None and retrying.key is not None:
                 local[KEY] = retrying.key
+            if catch.retry is not None:
+                remember_failure(run, frame, str(caught))
             if told is not None and "wait" in told:
-                await _wait_again(run, state, frame, told["wait"], action.catch.retry)
+                await _wait_again(run, state, frame, told["wait"], action.catch.retry, told.get("whole"))
                 _retried(run, state, frame)
                 continue
             spent = told is not None and "undecided" not in told
@@ -188,14 +191,16 @@ async def _again(
     return True
 
 
-async def _wait_again(run: Run, state: State, frame: Frame, wait: Json, retry: Retry | None) -> None:
-    """Wait until the next attempt is due, and count it."""
+async def _wait_again(
+    run: Run, state: State, frame: Frame, wait: Json, retry: Retry | None, whole: Json = None
+) -> None:
+    """Wait until the next attempt is due, and count it; *wait* may be what is left of a *whole* delay."""
     tried = frame.local.setdefault("retries", 0)
     assert isinstance(tried, int)
     assert isinstance(wait, float | int)
     frame.local["retries"] = tried + 1
     if retry is not None and retry.backoff == "progressive":
-        frame.local["delay"] = wait
+        frame.local["delay"] = wait if whole is None else whole
     frame.doing = f"waiting to retry, {tried + 1} so far"
     if wait > 0:
         await run.pause(frame, wait, state, "retry")

@@ -39,13 +39,14 @@ from workflow_engine.graph.model import (
 from workflow_engine.interpreter.ending import ENDED
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.references import References
+from workflow_engine.interpreter.showing import FAILED
 from workflow_engine.values import Json, JsonObject
 
 ABSENT: Any = object()
 """Nothing was given: null is something."""
 TIMES = ("deadline", "expires", "attempt", "began")
 """What of a state's progress is a time: it begins anew."""
-ATTEMPTS = ("retries", "delay", "until")
+ATTEMPTS = ("retries", "delay", "until", FAILED)
 """What of a ``try`` counts attempts: it begins anew where the fault went through."""
 
 

@@ -188,7 +188,7 @@ class Run:
             match transition:
                 case GoTo(target, _):
                     frame.data = data
-                    frame.at(target)
+                    frame.at(target, state.id if transition is state.next else None)
                 case Exit(breaks):
                     return data, breaks
                 case End():
@@ -198,6 +198,8 @@ class Run:
 
     async def _step(self, state: State, frame: Frame) -> tuple[Json, Transition]:
         """Do one state, from its raw input to its transformed output."""
+        if "done" in frame.local:  # in another version of the workflow (see `moving`)
+            return frame.local["done"], state.next
         if "skipped" in frame.local:  # somebody has said what comes of it (see `retrying`)
             self._note("skipped", state)
             return frame.local["skipped"], state.next

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from workflow_engine.engine.verdicts import Verdict, cannot
 from workflow_engine.interpreter.moving import moved
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.runtimes.temporal import histories
+from workflow_engine.runtimes.temporal.backoff import taken_back
+from workflow_engine.runtimes.temporal.pending import pending
 from workflow_engine.runtimes.temporal.replaying import replay
 
 _POLL = 0.1
@@ -53,6 +56,7 @@ async def move(
     before = (await handle.describe()).run_id
     await handle.signal("migrate", args=[bundle, dict(names)])
     deadline = asyncio.get_running_loop().time() + seconds
+    taken: set[tuple[str, float]] = set()
 
     def told(answer: str, reasons: list[Any]) -> Verdict:
         return Verdict(run_id, verdict.version, answer, verdict.at, reasons, verdict.remarks)
@@ -65,6 +69,11 @@ async def move(
                 return told("moved", [])
         if refused := await _refused(client, run_id):
             return told("cannot", refused)
+        waiting = taken_back(await pending(client, description), time.time())
+        new = {place: call for place, call in waiting.items() if (place, call["due"]) not in taken}
+        if new and description.run_id == before:
+            taken |= {(place, call["due"]) for place, call in new.items()}
+            await handle.signal("give_back", new)
         if asyncio.get_running_loop().time() >= deadline:
             return told("moving", [])
         await asyncio.sleep(_POLL)

@@ -19,7 +19,7 @@ from workflow_engine.runtimes.temporal.naming import attributes_of
 from workflow_engine.runtimes.temporal.planned import about, mark, memo, run_prefix, schedule_id, what
 from workflow_engine.runtimes.temporal.repeater import LARGE_HISTORY, LONG_HISTORY, REPEATER, Repeater
 from workflow_engine.runtimes.temporal.retrying import NOBODY
-from workflow_engine.runtimes.temporal.runtime import QUERY_TIMEOUT
+from workflow_engine.runtimes.temporal.whereabouts import QUERY_TIMEOUT
 
 RPC = timedelta(seconds=5)
 

@@ -30,6 +30,7 @@ from workflow_engine.interpreter.effects import (
     SubRun,
 )
 from workflow_engine.interpreter.run import Run
+from workflow_engine.runtimes.temporal.backoff import Backoffs
 from workflow_engine.runtimes.temporal.effects import BREATH, TemporalEffects
 from workflow_engine.runtimes.temporal.pace import Pace
 from workflow_engine.runtimes.temporal.room import Room
@@ -115,6 +116,7 @@ class RestingEffects(TemporalEffects):
         self._breath: asyncio.Task[None] | None = None
         self._tried_at = 0
         self._open: set[str] = set()
+        self._backoffs = Backoffs()
 
     # --- coming to rest -----------------------------------------------------------------------------------
 
@@ -161,6 +163,8 @@ class RestingEffects(TemporalEffects):
             yield
         finally:
             self._busy -= 1
+            if self.wanted and self._busy == 0:
+                self._look()
 
     # --- what a run goes on with --------------------------------------------------------------------------
 
@@ -243,7 +247,14 @@ class RestingEffects(TemporalEffects):
             # What receives from a broker has no end of its own: it leaves, and begins again in the new history.
             with self._at_work() if call.reception is None else contextlib.nullcontext():
                 self._weight += CALL
-                return await super().call(call, place)
+                if call.attempts is None:
+                    return await super().call(call, place)
+                with self._backoffs.during(place.id):
+                    return await super().call(call, place)
+
+    def take_back(self, calls: JsonObject) -> None:
+        """Give *calls* up that wait for their next attempts at the server: the run waits for those (`backoff`)."""
+        self._backoffs.take(calls, workflow.time())
 
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
         async with self._room.place():

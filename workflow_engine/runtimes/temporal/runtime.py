@@ -9,18 +9,16 @@ import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from temporalio.client import (
     Client,
     WorkflowExecution,
-    WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
-    WorkflowQueryFailedError,
 )
 from temporalio.common import (
     WorkflowIDConflictPolicy,
@@ -53,10 +51,10 @@ from workflow_engine.runtimes.temporal.naming import BATCH, attributes_of, memo_
 from workflow_engine.runtimes.temporal.parked import FAILING, count, parked, reported
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.runtimes.temporal.resting import Limits, remembered
-from workflow_engine.runtimes.temporal.retrying import NOBODY, Retrying, attempts_of
+from workflow_engine.runtimes.temporal.retrying import Retrying, attempts_of
+from workflow_engine.runtimes.temporal.whereabouts import whereabouts
 from workflow_engine.values import Json, JsonObject, rfc3339
 
-QUERY_TIMEOUT = timedelta(seconds=3)
 _STATUS = {
     WorkflowExecutionStatus.RUNNING: "running",
     WorkflowExecutionStatus.CONTINUED_AS_NEW: "running",
@@ -146,7 +144,7 @@ class TemporalRuntime(Retrying):
             if status == "running":
                 held = await parked(self._client, description)
                 if held is None:
-                    status, states, remark = await self._position(handle, description)
+                    status, states, remark = await whereabouts(self._client, description)
                 else:
                     remark = "a bug keeps it where it is; it goes on once a fixed worker runs"
             elif status != "cancelled":
@@ -167,36 +165,6 @@ class TemporalRuntime(Retrying):
                 remark=remark,
                 parked=held,
             )
-
-    async def _position(
-        self, handle: WorkflowHandle[Any, Any], description: WorkflowExecutionDescription
-    ) -> tuple[str, Sequence[StateDescription], str | None]:
-        """Where a running run is; without a worker that answers, only that it runs, and why no more is known."""
-        first = description.raw_description.workflow_execution_info.first_run_id
-        if description.history_length <= 2 and first == description.run_id:
-            return "pending", (), "no worker has taken it up yet"
-        try:
-            answer: Mapping[str, Any] = await handle.query("state", rpc_timeout=QUERY_TIMEOUT)
-        except WorkflowQueryFailedError as error:
-            return "running", (), f"the worker cannot tell where it is: {error}"
-        except RPCError as error:
-            if error.status in NOBODY:
-                return "running", (), f"no worker of task queue {self._queue} answers"
-            return "running", (), f"it cannot be told where it is: {error.message}"
-        states = [
-            StateDescription(
-                id=str(state["id"]),
-                name=str(state["name"]),
-                doing=state["doing"],
-                since=datetime.fromtimestamp(state["since"], UTC) if state["since"] else None,
-                status=str(state.get("status", "running")),
-            )
-            for state in answer["states"]
-        ]
-        if answer["suspended"]:
-            return "suspended", states, None
-        passive = bool(states) and all(state.status == "waiting" for state in states)
-        return ("waiting" if passive else "running"), states, None
 
     def _url(self, run_id: str, execution: str | None) -> str | None:
         if not self._ui:
@@ -275,7 +243,7 @@ class TemporalRuntime(Retrying):
                 description = await handle.describe()
                 if description.status != WorkflowExecutionStatus.RUNNING:
                     return None
-                found, states, remark = await self._position(handle, description)
+                found, states, remark = await whereabouts(self._client, description)
             if found == "running" and remark is not None:
                 raise Unavailable(f"which runs are {status} cannot be told: of {execution.id}, {remark}")
             return replace(await self._brief(execution), status=found, states=states)

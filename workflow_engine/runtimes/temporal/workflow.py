@@ -23,13 +23,12 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 from workflow_engine.dsl.bundle import Bundle, retimed
 from workflow_engine.errors import Fault, InvalidDocument, Rejected, fault
-from workflow_engine.graph.model import states_of
 from workflow_engine.interpreter.bugs import Bug
-from workflow_engine.interpreter.lifecycle import status_of
 from workflow_engine.interpreter.packing import pack, unpack
 from workflow_engine.interpreter.position import Continued, Frame
 from workflow_engine.interpreter.retrying import Wish, edited, hold
 from workflow_engine.interpreter.run import Run
+from workflow_engine.interpreter.showing import shown
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started, travelling
 from workflow_engine.runtimes.temporal.compiling import graph_of
@@ -267,6 +266,12 @@ class ServerlessWorkflow:
         self._move, self._refused = Move(bundle, names), None
         self._consider()
 
+    @workflow.signal
+    def give_back(self, calls: dict[str, Any]) -> None:
+        """Wait here for the next attempts of *calls*, which the server waits for, so that the run can move."""
+        if self._move is not None and self._effects is not None:
+            self._effects.take_back(calls)
+
     def _consider(self) -> None:
         if self._move is None or self._run is None or self._effects is None:
             return
@@ -305,18 +310,8 @@ class ServerlessWorkflow:
         run = self._run
         if run is None:
             return {"suspended": self._suspended is True, "states": []}
-        names = {state.id: state.name for state in states_of(run.graph)}
-        states = [
-            {
-                "id": leaf.state,
-                "name": names.get(str(leaf.state)),
-                "status": status_of(leaf, suspended=self._suspended is True),
-                "doing": leaf.doing,
-                "since": leaf.started if leaf.entered else None,
-            }
-            for leaf in run.root.leaves()
-        ]
-        return {"suspended": self._suspended is True, "states": states}
+        suspended = self._suspended is True
+        return {"suspended": suspended, "states": shown(run, suspended=suspended)}
 
     @workflow.query
     def recent(self) -> list[dict[str, Any]]:

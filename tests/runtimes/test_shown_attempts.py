@@ -1,0 +1,70 @@
+"""What is shown of a run whose call is tried again: which attempt, why the last one failed, when the next begins."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.running import TemporalRunner
+from tests.runtimes.far_side import FarSide
+from tests.semantics.v1.documents import workflow
+from workflow_engine import dsl
+from workflow_engine.cli.runs import description
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.engine.runtime import RunDescription, Start
+
+pytestmark = pytest.mark.temporal
+
+POLICY = "catch: {errors: {with: {status: 503}}, retry: {delay: {seconds: 3}, limit: {attempt: {count: 4}}}}"
+
+
+async def shown(runner: TemporalRunner, text: str, attempt: int) -> RunDescription:
+    """A run once it waits for its attempt number *attempt*."""
+    bundle, run_id = Bundle.of(dsl.parse(text), {}), f"shown-{uuid.uuid4()}"
+    assert await runner.runtime.start(Start(run_id, bundle.graph().name, bundle, {}))
+    async with asyncio.timeout(30):
+        while True:
+            run = await runner.runtime.describe(run_id)
+            if run.states and run.states[0].attempt == attempt and run.states[0].next_attempt:
+                return run
+            await asyncio.sleep(0.05)
+
+
+def lines(run: RunDescription) -> str:
+    return "\n".join(description(run.to_json()))
+
+
+async def test_of_a_call_that_is_tried_again_by_its_activity(runner: TemporalRunner, far: FarSide) -> None:
+    far.broken = {"b"}
+    before = datetime.now(UTC)
+    run = await shown(runner, workflow(f"do: [{{t: {{try: [{{b: {far.call('b')}}}], {POLICY}}}}}]"), 2)
+    (state,) = run.states
+    assert (state.id, state.status) == ("/do/0/t/try/0/b", "running")
+    assert "503 Service Unavailable" in str(state.failure)
+    assert state.next_attempt is not None
+    assert state.next_attempt > before
+    assert "attempt 1 failed: " in lines(run)
+    assert "; the next one begins " in lines(run)
+    far.held = {"b"}
+    await far.asked_for("b", 2)
+    async with asyncio.timeout(20):
+        while (state := (await runner.runtime.describe(run.id)).states[0]).next_attempt:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert state.attempt == 2
+    assert len(far.keys("b")) == 2
+    await runner.runtime.terminate(run.id, "enough")
+    far.held = set()
+
+
+async def test_of_several_calls_that_the_run_tries_again(runner: TemporalRunner, far: FarSide) -> None:
+    far.broken = {"b"}
+    body = f"[{{a: {far.call('a')}}}, {{b: {far.call('b')}}}]"
+    run = await shown(runner, workflow(f"do: [{{t: {{try: {body}, {POLICY}}}}}]"), 2)
+    (state,) = run.states
+    assert (state.id, state.status) == ("/do/0/t", "waiting")
+    assert "503 Service Unavailable" in str(state.failure)
+    assert "attempt 1 failed: " in lines(run)
+    await runner.runtime.terminate(run.id, "enough")
