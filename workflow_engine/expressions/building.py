@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from workflow_engine.expressions import arithmetic, ordering, syntax
+from workflow_engine.expressions import arithmetic, columns, ordering, syntax
 from workflow_engine.expressions.code import (
     BUILT,
     GROWN,
     PART,
     Builder,
     Code,
+    Column,
     Env,
     Many,
     One,
@@ -43,7 +44,9 @@ def array(builder: Builder, node: syntax.Array, scope: Scope, _tail: bool) -> Co
         env[0].spend(len(collected) >> 3)
         return collected
 
-    return Code(one, parts=(body,))
+    code = Code(one, parts=(body,))
+    code.fixed = body.fixed
+    return code
 
 
 def flat(node: syntax.Node) -> list[syntax.Node]:
@@ -61,12 +64,12 @@ def _fixed_array(bodies: list[Code], ones: list[One]) -> Code:
     grows = BUILT if all(body.grows <= BUILT for body in bodies) else GROWN
     if len(ones) == 1:
         only = ones[0]
-        return Code(lambda env, value: [only(env, value)], parts=bodies, grows=grows)
-
-    def one(env: Env, value: Any) -> Any:
-        return [item(env, value) for item in ones]
-
-    return Code(one, parts=bodies, grows=grows)
+        code = Code(lambda env, value: [only(env, value)], parts=bodies, grows=grows)
+    else:
+        code = Code(lambda env, value: [item(env, value) for item in ones], parts=bodies, grows=grows)
+    code.column = columns.arrays(bodies)
+    code.fixed = all(body.fixed for body in bodies)
+    return code
 
 
 def object_(builder: Builder, node: syntax.Object, scope: Scope, _tail: bool) -> Code:
@@ -80,8 +83,13 @@ def object_(builder: Builder, node: syntax.Object, scope: Scope, _tail: bool) ->
     if all(key.one and value.one for key, value in entries):
         grows = BUILT if all(code.grows <= BUILT for code in parts) else GROWN
         if all(key.constant for key, _ in entries):
-            fields = [(key.constant[0], value.one) for key, value in entries]  # type: ignore[index]
-            return Code(_record(fields), parts=parts, grows=grows)
+            names = [key.constant[0] for key, _ in entries if key.constant]
+            values = [value for _, value in entries]
+            fields = list(zip(names, [value.one for value in values], strict=True))
+            record = Code(_record(fields), parts=parts, grows=grows)
+            record.column = columns.records(names, values)
+            record.fixed = all(value.fixed for value in values)
+            return record
         return Code(_computed([(key.one, value.one) for key, value in entries]), parts=parts, grows=grows)
     pairs = [(key.many, value.many) for key, value in entries]
 
@@ -149,7 +157,10 @@ def text(builder: Builder, node: syntax.Text, scope: Scope, _tail: bool) -> Code
             machine.text(sum(map(len, pieces)))
             return "".join(pieces)
 
-        return Code(one, parts=codes, grows=PART)
+        code = Code(one, parts=codes, grows=PART)
+        code.column = columns.texts(parts, render)
+        code.fixed = all(part.fixed for part in codes)
+        return code
     streams: list[str | Many] = [part if isinstance(part, str) else part.many for part in parts]
 
     def many(env: Env, value: Any) -> Iterable[Any]:
@@ -256,7 +267,11 @@ def binary(builder: Builder, node: syntax.Binary, scope: Scope, _tail: bool) -> 
             or _prefixed(node.operator, left, right.one)
             or _applied(function, left.one, right.one)
         )
-        return Code(one, parts=parts, grows=grows if grows == PART else max(grows, left.grows, right.grows))
+        grows = grows if grows == PART else max(grows, left.grows, right.grows)
+        code = Code(one, parts=parts, grows=grows)
+        code.column = _column(node.operator, function, left, right)
+        code.fixed = left.fixed and right.fixed
+        return code
     lefts, rights = left.many, right.many
 
     def many(env: Env, value: Any) -> Iterable[Any]:
@@ -267,6 +282,19 @@ def binary(builder: Builder, node: syntax.Binary, scope: Scope, _tail: bool) -> 
                 yield function(machine, operand, other)
 
     return Code(None, many, parts=parts, optional=left.optional and right.optional)
+
+
+def _column(operator: str, function: Callable[[Machine, Any, Any], Any], left: Code, right: Code) -> Column:
+    """The same cases for many inputs."""
+    if right.constant:
+        known = right.constant[0]
+        if operator in {"==", "!="} and type(known) is str:
+            return columns.same(left, known, wanted=operator == "==")
+        if operator in {"<", ">"} and type(known) is int:
+            return columns.more(left, known) if operator == ">" else columns.fewer(left, known)
+    if operator == "+" and left.constant and type(left.constant[0]) is str:
+        return columns.prefixed(left.constant[0], right)
+    return columns.operations(operator, function, left, right)
 
 
 def _prefixed(operator: str, left: Code, right: One) -> One | None:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from workflow_engine.expressions import regex, syntax
+from workflow_engine.expressions import columns, regex, syntax
 from workflow_engine.expressions.builtins_loops import LOOPS
 from workflow_engine.expressions.builtins_math import MATH
 from workflow_engine.expressions.builtins_paths import PATHS
@@ -28,11 +28,15 @@ def _function(function: Callable[..., Any]) -> Builtin:
         arguments = arguments_of(builder, node, scope)
         _check_regex(builder, node, arguments)
         if not arguments:
-            return Code(lambda env, value: function(env[0], value))
+            code = Code(lambda env, value: function(env[0], value))
+            code.column = columns.called(function)
+            return code
         ones = [argument.one for argument in arguments if argument.one is not None]
         if len(ones) == len(arguments) == 1:
             only = ones[0]
-            return Code(lambda env, value: function(env[0], value, only(env, value)), parts=arguments)
+            code = Code(lambda env, value: function(env[0], value, only(env, value)), parts=arguments)
+            code.column = columns.called_with(function, arguments[0])
+            return code
         if len(ones) == len(arguments):
             return Code(
                 lambda env, value: function(env[0], value, *[one(env, value) for one in ones]),

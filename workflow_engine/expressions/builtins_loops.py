@@ -163,6 +163,7 @@ def _range(builder: Builder, node: Call, scope: Scope) -> Code:
     ones = [argument.one for argument in arguments if argument.one is not None]
     if len(ones) == len(arguments) <= 2:
         code.items = _whole_numbers(ones, many)
+        code.fixed = all(argument.fixed for argument in arguments)
     return code
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from workflow_engine.expressions import builtins_values as values
-from workflow_engine.expressions import syntax
+from workflow_engine.expressions import columns, syntax
 from workflow_engine.expressions.access import Path
 from workflow_engine.expressions.code import (
     PART,
@@ -62,7 +62,7 @@ def _select(builder: Builder, node: Call, scope: Scope) -> Code:
             grows=PART,
             optional=True,
         )
-        code.condition = check
+        code.condition = condition
         return code
 
     def many(env: Env, value: Any) -> Iterable[Any]:
@@ -95,7 +95,8 @@ def _keyed(apply: Callable[[Machine, Any, list[Any]], Any]) -> Callable[[Builder
 
     def compile(builder: Builder, node: Call, scope: Scope) -> Code:
         (body,) = arguments_of(builder, node, scope)
-        key, keys, weight = body.one, body.many, body.weight
+        keys_of = None if body.one is None else columns.applied(body)
+        keys, weight = body.many, body.weight
 
         def one(env: Env, value: Any) -> Any:
             machine = env[0]
@@ -103,8 +104,8 @@ def _keyed(apply: Callable[[Machine, Any, list[Any]], Any]) -> Callable[[Builder
                 elements(value)
                 raise values.problem(value, f"cannot be given to {node.name}, as it is not an array")
             machine.spend(len(value) * weight)
-            if key is not None:
-                return apply(machine, value, [key(env, item) for item in value])
+            if keys_of is not None:
+                return apply(machine, value, keys_of(env, value))
             return apply(machine, value, [list(keys(env, item)) for item in value])
 
         return Code(one, parts=(body,))

@@ -21,6 +21,8 @@ from workflow_engine.expressions.syntax import Call, Function, Node, called
 Env: TypeAlias = tuple[Any, ...]
 One: TypeAlias = Callable[[Env, Any], Any]
 Many: TypeAlias = Callable[[Env, Any], Iterable[Any]]
+Column: TypeAlias = Callable[[Env, list[Any]], list[Any]]
+"""A filter of one output, for each of a list of inputs (see `columns`)."""
 Trace: TypeAlias = Callable[[Env, "Path | None", Any], Iterable["tuple[Path | None, Any]"]]
 """A filter as a path expression: from a path and its value to the paths and values it leads to.
 
@@ -56,13 +58,14 @@ class Code:
     *one* is there if and only if each input has exactly one output; *many* always is. *optional* tells that
     there is at most one output. *keys* of a path like ``.a[0]`` are its constant keys, *base* what they are
     looked up in (None: the input). *items* gives all outputs as a list without work for each. *constant* is
-    a 1-tuple of the output where that is known now. *condition* of ``select(…)`` is what it asks.
+    a 1-tuple of the output where that is known now. *condition* of ``select(…)`` is what it asks. *fixed* tells
+    that it does not look at its input. *column* is there where many inputs are done faster at once.
     *weight* is steps of one run, *height* frames.
     """
 
     __slots__ = (
-        "_trace", "base", "condition", "constant", "grows", "height", "items", "keys", "make_trace", "many", "one",
-        "optional", "weight",
+        "_trace", "base", "column", "condition", "constant", "fixed", "grows", "height", "items", "keys", "make_trace",
+        "many", "one", "optional", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -84,7 +87,9 @@ class Code:
         self.base: One | None = None
         self.items: Callable[[Env, Any], list[Any]] | None = None
         self.constant: tuple[Any] | None = None
-        self.condition: One | None = None
+        self.condition: Code | None = None
+        self.fixed = False
+        self.column: Column | None = None
         self.make_trace: Callable[[], Trace] = lambda: unless_path(self)
         self._trace: Trace | None = None
         for part in parts:
@@ -112,6 +117,7 @@ def constant(value: Any) -> Code:
     outputs = (value,)
     code = Code(lambda env, _value: value, lambda env, _value: outputs, grows=PART)
     code.constant = outputs
+    code.fixed = True
     return code
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from workflow_engine.expressions import syntax
+from workflow_engine.expressions import columns, syntax
 from workflow_engine.expressions.access import Path
 from workflow_engine.expressions.building import flat
 from workflow_engine.expressions.code import (
@@ -41,7 +41,11 @@ def joined(left: Code, right: Code) -> Code:
         if after is not None:
             if left.keys is not None and right.keys is not None and right.base is None:
                 return _continued(left, right)
-            return Code(lambda env, value: after(env, before(env, value)), parts=(left, right), grows=grows)
+            code = Code(lambda env, value: after(env, before(env, value)), parts=(left, right), grows=grows)
+            code.fixed = left.fixed
+            if left.column is not None or right.column is not None:
+                code.column = columns.chained(left, columns.column(right))
+            return code
         return Code(
             None,
             lambda env, value: following(env, before(env, value)),
@@ -53,7 +57,8 @@ def joined(left: Code, right: Code) -> Code:
     if after is not None:
         code = Code(None, _mapped(left, after, steps), parts=(left, right), optional=left.optional)
         if left.items is not None:
-            code.items = _mapped_items(left, after, steps)
+            code.items = _mapped_items(left, right, steps)
+            code.fixed = left.fixed
         return code
 
     def many(env: Env, value: Any) -> Iterable[Any]:
@@ -67,6 +72,7 @@ def joined(left: Code, right: Code) -> Code:
     code = Code(None, many, parts=(left, right), optional=left.optional and right.optional)
     if left.items is not None and right.condition is not None:
         code.items = _filtered_items(left, right.condition, steps)
+        code.fixed = left.fixed
     return code
 
 
@@ -74,6 +80,7 @@ def _continued(left: Code, right: Code) -> Code:
     """Two paths of constant keys, as one."""
     code = chain(left.base, (*(left.keys or ()), *(right.keys or ())))
     code.grows, code.weight, code.height = left.grows, left.weight + right.weight, left.height
+    code.fixed = left.fixed
     return code
 
 
@@ -91,26 +98,26 @@ def _mapped(left: Code, after: One, steps: int) -> Any:
     return many
 
 
-def _mapped_items(left: Code, after: One, steps: int) -> Any:
-    items = left.items
+def _mapped_items(left: Code, right: Code, steps: int) -> Any:
+    items, apply = left.items, columns.applied(right)
     assert items is not None
 
     def all_items(env: Env, value: Any) -> list[Any]:
         found = items(env, value)
         env[0].spend(len(found) * steps)
-        return [after(env, item) for item in found]
+        return apply(env, found)
 
     return all_items
 
 
-def _filtered_items(left: Code, condition: One, steps: int) -> Any:
-    items = left.items
+def _filtered_items(left: Code, condition: Code, steps: int) -> Any:
+    items, select = left.items, columns.selected(condition)
     assert items is not None
 
     def all_items(env: Env, value: Any) -> list[Any]:
         found = items(env, value)
         env[0].spend(len(found) * steps)
-        return [item for item in found if truthy(condition(env, item))]
+        return select(env, found)
 
     return all_items
 
@@ -169,7 +176,10 @@ def if_(builder: Builder, node: syntax.If, scope: Scope, tail: bool) -> Code:
             decided = check(env, value)
             return no(env, value) if decided is None or decided is False else yes(env, value)
 
-        return Code(one, parts=parts, grows=grows)
+        code = Code(one, parts=parts, grows=grows)
+        code.column = columns.choice(condition, then, otherwise)
+        code.fixed = all(part.fixed for part in parts)
+        return code
     yes_stream, no_stream, checks = then.many, otherwise.many, condition.many
     if check is not None:
 
@@ -203,24 +213,20 @@ def logic(builder: Builder, node: syntax.Logic, scope: Scope, _tail: bool) -> Co
     decisive = node.operator == "or"
     first, second = left.one, right.one
     if first is not None and second is not None:
+        one: One = lambda env, value: truthy(first(env, value)) and truthy(second(env, value))  # noqa: E731
         if decisive:
-            return Code(
-                lambda env, value: truthy(first(env, value)) or truthy(second(env, value)),
-                parts=(left, right),
-                grows=PART,
-            )
-        return Code(
-            lambda env, value: truthy(first(env, value)) and truthy(second(env, value)),
-            parts=(left, right),
-            grows=PART,
-        )
+            one = lambda env, value: truthy(first(env, value)) or truthy(second(env, value))  # noqa: E731
+        code = Code(one, parts=(left, right), grows=PART)
+        code.column = columns.logic(left, right, decisive=decisive)
+        code.fixed = left.fixed and right.fixed
+        return code
     lefts, rights = left.many, right.many
 
     def many(env: Env, value: Any) -> Iterable[Any]:
         machine = env[0]
-        for one in lefts(env, value):
+        for known in lefts(env, value):
             machine.spend(1)
-            if truthy(one) is decisive:
+            if truthy(known) is decisive:
                 yield decisive
                 continue
             for other in rights(env, value):
@@ -241,7 +247,10 @@ def alternative(builder: Builder, node: syntax.Alternative, scope: Scope, _tail:
             output = first(env, value)
             return second(env, value) if output is None or output is False else output
 
-        return Code(one, parts=parts, grows=grows)
+        code = Code(one, parts=parts, grows=grows)
+        code.column = columns.defaults(left, right)
+        code.fixed = left.fixed and right.fixed
+        return code
     if left.optional and second is not None:
 
         def default(env: Env, value: Any) -> Any:

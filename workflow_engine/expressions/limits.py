@@ -85,10 +85,11 @@ class Machine:
     """What one evaluation carries along: the steps that are left, and the time of its run.
 
     *tail* is where a call in tail position leaves what is to run next. *nonfinite* tells that a NaN or an
-    infinity came up, so that the result must be cleaned of them.
+    infinity came up, so that the result must be cleaned of them. *spare* are steps that may still be taken in vain
+    (`columns`).
     """
 
-    __slots__ = ("few", "fuel", "nonfinite", "now", "tail")
+    __slots__ = ("few", "fuel", "nonfinite", "now", "spare", "tail")
 
     def __init__(self, now: Any = 0) -> None:
         self.fuel = LIMITS.steps
@@ -96,6 +97,7 @@ class Machine:
         self.now = now
         self.tail: Any = None
         self.nonfinite = False
+        self.spare = FEW
 
     def spend(self, steps: int) -> None:
         """Take *steps* off what is left; `LimitExceeded` once nothing is."""

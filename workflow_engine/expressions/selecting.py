@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any
 
-from workflow_engine.expressions import syntax
+from workflow_engine.expressions import columns, syntax
 from workflow_engine.expressions.access import Path, cut, field, index
 from workflow_engine.expressions.code import (
     GROWN,
@@ -42,6 +42,7 @@ def variable(_builder: Builder, node: syntax.Variable, scope: Scope, _tail: bool
     slot, grows = scope.variables[node.name]
     code = chain(lambda env, _value: env[slot], ())
     code.grows = PART if grows == PART else GROWN
+    code.fixed = True
     return code
 
 
@@ -61,6 +62,8 @@ def chain(base: One | None, keys: tuple[Any, ...]) -> Code:
     code.keys = keys
     code.base = base
     code.weight = 1 + len(keys)
+    if base is None:
+        code.column = columns.fields(keys)
     return code
 
 
@@ -117,6 +120,13 @@ def index_(builder: Builder, node: syntax.Index, scope: Scope, _tail: bool) -> C
         name = key.constant[0]
         code = chain(at, (name,)) if target.keys is None else chain(target.base, (*target.keys, name))
         code.grows, code.weight, code.height = target.grows, target.weight + 1, target.height + 1
+        code.fixed = target.fixed
+        if (
+            target.keys is None
+            and target.column is not None
+            and (last := columns.fields((name,))) is not None
+        ):
+            code.column = columns.chained(target, last)
         return code
     if at is not None and place is not None:
 
@@ -270,6 +280,7 @@ def iterate(builder: Builder, node: syntax.Iterate, scope: Scope, _tail: bool) -
 
         code = Code(None, items, parts=(target,), grows=target.grows)
         code.items = items
+        code.fixed = target.fixed
         return code
     targets = target.many
 
