@@ -395,8 +395,3 @@ def break_(builder: Builder, node: syntax.Break, scope: Scope, _tail: bool) -> C
         raise Break(env[slot])
 
     return Code(one)
-
-
-def empty() -> Code:
-    """The filter without outputs."""
-    return Code(None, lambda _env, _value: (), grows=PART, optional=True)
