@@ -11,6 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from workflow_engine.api.connection import Connection
+from workflow_engine.api.listing import path_of
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import ENDED, RunQuery
 from workflow_engine.errors import Unavailable
@@ -158,16 +159,7 @@ class HttpApi:
 
     async def runs(self, query: RunQuery = RunQuery()) -> JsonObject:  # noqa: B008 - frozen
         """Runs, newest first, without input and output: ``{runs, cursor}``."""
-        parameters = _present(
-            namespace=query.namespace,
-            workflow=query.name,
-            version=query.version,
-            status=query.status,
-            limit=str(query.limit),
-            cursor=query.cursor,
-            parked="true" if query.parked else None,
-        )
-        return await self._object("GET", "/v1/runs", query=parameters)
+        return await self._object("GET", path_of(query))
 
     async def check_runs(
         self, text: str, *, name: str, resources: Mapping[str, Json] | None, limit: int, map: Sequence[str]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime
 from starlette.requests import ClientDisconnect
 
 from workflow_engine.api.answers import JsonAnswer
@@ -16,6 +18,7 @@ from workflow_engine.api.bodies import (
     read_json,
     read_object,
 )
+from workflow_engine.api.listing import attributes_of
 from workflow_engine.api.parameters import Express, Name, Namespace, NewRunId, RunId, Version, Wait
 from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatus
 from workflow_engine.api.workflows import document_of, resources_of
@@ -100,13 +103,24 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[str | None, Query(max_length=4000, description="Of the page before")] = None,
         parked: Annotated[bool, Query(description="Only runs that a bug of the engine holds up")] = False,
+        started_after: Annotated[AwareDatetime | None, Query(description="Begun then or later")] = None,
+        started_before: Annotated[AwareDatetime | None, Query(description="Begun before then")] = None,
+        attribute: Annotated[
+            list[str] | None,
+            Query(
+                max_length=20, description="A search attribute of Temporal, `NAME=VALUE`; as often as needed"
+            ),
+        ] = None,
     ) -> Response:
         """Runs, newest first, without input and output.
 
         Temporal tells all that have not ended as `running`. For `pending`, `waiting` and `suspended` each of those is
         looked at, so such a page may have fewer runs than *limit*, even none, and yet a *cursor*.
         """
-        page = await engine.runs(RunQuery(namespace, workflow, version, status, limit, cursor, parked))
+        query = RunQuery(
+            namespace, workflow, version, status, limit, cursor, parked, started_after, started_before
+        )
+        page = await engine.runs(replace(query, attributes=attributes_of(attribute)))
         return JsonAnswer({"runs": [run.to_json() for run in page.runs], "cursor": page.cursor})
 
     @routes.get("/runs/{run_id:path}/output", responses=_OUTPUT)

@@ -27,7 +27,7 @@ _COMMANDS = {
     "edit": "give a suspended run other data before its next state",
 }
 _GONE_ON = frozenset({"retry", "skip", "edit"})
-_QUERY = "NAME=VALUE[,…]"
+QUERY = "NAME=VALUE[,…]"
 _NAMES = ("namespace", "workflow", "version", "status", "error", "after", "before")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _POLL = 0.5
@@ -76,7 +76,7 @@ def _add_wish(parser: argparse.ArgumentParser, command: str) -> None:
 def _add_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--query",
-        metavar=_QUERY,
+        metavar=QUERY,
         help=f"all runs of which this holds instead of IDs: {', '.join(_NAMES)}, or a search attribute; "
         "times are RFC 3339, or such as 2h for two hours ago; `all` is every run",
     )
@@ -225,7 +225,7 @@ def parse_query(text: str, now: datetime) -> JsonObject:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not name or not value:
             raise Rejected(
-                "usage", f"--query: {part.strip()!r} is not {_QUERY}; known are {', '.join(_NAMES)}"
+                "usage", f"--query: {part.strip()!r} is not {QUERY}; known are {', '.join(_NAMES)}"
             )
         match name:
             case "workflow":

@@ -102,6 +102,13 @@ class Moving:
         wanted = None if version == "latest" else version
         namespace = run.workflow.namespace or None
         bundle = await self._engine.find_bundle(namespace, run.workflow.name, wanted)
+        name = bundle.graph().name
+        if (
+            not names
+            and run.workflow.version == name.version
+            and run.workflow.namespace in ("", name.namespace)
+        ):
+            return Verdict(run_id, name.version, "same", remarks=["it is of that version"])
         if dry:
             return await self._engine.runtime.judged(run_id, bundle, names)
         if run.parked is not None:

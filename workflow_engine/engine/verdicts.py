@@ -12,9 +12,9 @@ from workflow_engine.values import Json, JsonObject
 class Verdict:
     """Whether a run could go on with another version.
 
-    *answer*: ``same``, it would have done the same so far; ``could move``; ``cannot``, for *reasons* (``state`` and
-    ``why``); once it was told to: ``moved``, or ``moving`` while it has to finish something. *remarks* are what a
-    person should know before.
+    *answer*: ``same``, it would have done the same so far, or is of that version; ``could move``; ``cannot``, for
+    *reasons* (``state`` and ``why``); once it was told to: ``moved``, or ``moving`` while it has to finish something.
+    *remarks* are what a person should know before.
     """
 
     run: str
