@@ -10,14 +10,11 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-
-from fastapi import FastAPI
+from typing import TYPE_CHECKING
 
 import catalog
 from workflow_engine import dsl
-from workflow_engine.api.app import create_app
 from workflow_engine.api.client import HttpApi
-from workflow_engine.api.serving import listen, serve
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.container_sweeping import sweeping
 from workflow_engine.calls.context import ProcessBounds
@@ -28,7 +25,7 @@ from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.processes import refused
 from workflow_engine.engine.queues import Queues
-from workflow_engine.engine.runtime import RunDescription
+from workflow_engine.engine.runtime import RunDescription, RunQuery
 from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.stores import open_definitions
 from workflow_engine.engine.stores.memory import MemoryDefinitions
@@ -59,6 +56,9 @@ from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server, 
 from workflow_engine.runtimes.temporal.worker import Build, worker
 from workflow_engine.settings import LOOPBACK, Settings
 from workflow_engine.values import Json, JsonObject
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 _log = logging.getLogger("wfe")
 
@@ -184,6 +184,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             return dict(zip(parts, works, strict=True))
 
         from catalog.api import create_router
+        from workflow_engine.api.app import create_app  # and not above: a worker starts sooner without
 
         yield create_app(
             engine,
@@ -206,8 +207,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 async def _works(part: str, check: Awaitable[object]) -> bool:
     """Whether *check* succeeds within two seconds, and is not False; the log has why not."""
     try:
-        works = await asyncio.wait_for(check, 2) is not False
-        error: Exception | None = None
+        works, error = await asyncio.wait_for(check, 2) is not False, None
     except Exception as raised:  # noqa: BLE001 - whatever is wrong with it, it is not ready
         works, error = False, raised
     if not works:
@@ -217,6 +217,8 @@ async def _works(part: str, check: Awaitable[object]) -> bool:
 
 async def serve_api(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
     """Serve the API until the process is told to stop; `Unavailable` when the port is taken."""
+    from workflow_engine.api.serving import listen, serve
+
     settings.checked()
     listening = listen(settings.host, settings.port)
     async with open_app(settings) as app:
@@ -343,8 +345,6 @@ async def run_embedded(
 
 async def _triggered(engine: Engine, graph: StateGraph, timeout: float) -> str:
     """The id of the run that the events have started, once there is one."""
-    from workflow_engine.engine.runtime import RunQuery
-
     deadline = asyncio.get_running_loop().time() + timeout
     while asyncio.get_running_loop().time() < deadline:
         page = await engine.runs(RunQuery(name=graph.name.name, limit=1))

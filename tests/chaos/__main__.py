@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--life", type=float, default=12.0, help="mean seconds that a process lives")
+    parser.add_argument("--life", type=float, default=4.0, help="mean seconds that a process lives")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--at-once", type=int, default=16, help="runs under way at a time")
     parser.add_argument(

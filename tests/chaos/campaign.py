@@ -104,13 +104,13 @@ async def run(campaign: Campaign, data: Path, *, say: Callable[[str], None] = la
 async def _tormented(campaign: Campaign, driver: Driver, chaos: Chaos, stack: Running) -> None:
     """Runs while processes are killed, then runs until their ends; those that do not end stay in `under_way`."""
     driving = asyncio.create_task(driver.drive(campaign.at_once, chaos.over, campaign.least))
-    tormenting = [asyncio.create_task(chaos.torment(process)) for process in stack.processes.values()]
+    tormenting = asyncio.create_task(chaos.torment([*stack.processes.values()]))
     over = asyncio.create_task(chaos.over.wait())
     await asyncio.wait([over, driving], timeout=campaign.longest, return_when=asyncio.FIRST_COMPLETED)
     chaos.over.set()
-    for task in (over, *tormenting):
+    for task in (over, tormenting):
         task.cancel()
-    await asyncio.gather(*tormenting, return_exceptions=True)
+    await asyncio.gather(tormenting, return_exceptions=True)
     await stack.ready()
     try:
         await asyncio.wait_for(driving, campaign.patience)

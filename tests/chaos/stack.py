@@ -11,7 +11,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ OFTEN = {
 """Temporal writes down every second how far it has come with its queues, and not every 30 s: one that never lives that
 long would do all that it has ever done again at each start, until it does nothing else.
 """
+EARLY = 4
 STUCK = 90.0
 """Seconds within which a process that nobody kills must be ready."""
 
@@ -82,12 +83,13 @@ class Process:
 
 @dataclass
 class Chaos:
-    """Who kills what when: drawn from *seed*, one sequence for each process, so that none depends on the others'.
+    """Who is killed when, drawn from *seed*: the processes in turn, in another order each time, so that each is killed
+    as often as the others.
 
-    A process lives for a random time around *life* seconds, counted from when it is ready, or one time in eight from
-    its start. On a machine so busy that it takes longer than that to start, it lives as much longer: otherwise there
-    would hardly be a moment when all are there, and nothing to be killed in. *kills* counts them by the name of the
-    process.
+    Between one and the next is a random time, such that a process lives about *life* seconds; on a machine so busy that
+    it takes longer than that to start, as much longer. One that is not ready when it is its turn is killed as it is one
+    time in `EARLY`, and else as soon as it is ready and the next one would be: the others go on being killed meanwhile.
+    *kills* counts them by the name of the process, *unready* those who were just starting.
     """
 
     seed: int
@@ -97,23 +99,33 @@ class Chaos:
     unready: int = 0
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def torment(self, process: Process) -> None:
-        """Kill *process* again and again, until as many have been killed in all as are *wanted*."""
-        random_ = random.Random(f"{self.seed}/{process.child.name}")
+    async def torment(self, processes: Sequence[Process]) -> None:
+        """Kill *processes* again and again, until as many have been killed in all as are *wanted*."""
+        random_ = random.Random(f"{self.seed}/kills")
+        turns: list[tuple[Process, bool]] = []
         while not self.over.is_set():
-            early, part = random_.random() < 0.125, random_.uniform(0.0, 2.0)
-            if not early:
-                await process.ready.wait()
-            await asyncio.sleep(part * (self.life / 4 if early else max(self.life, 1.5 * process.starting)))
-            if self.over.is_set():
-                return
-            was_ready = process.ready.is_set()
-            if process.kill():
-                self.kills[process.child.name] += 1
-                self.unready += not was_ready
-                process.ready.clear()
-            if self.kills.total() >= self.wanted:
-                self.over.set()
+            starting = max(process.starting for process in processes)
+            lives = max(self.life, 1.5 * starting)
+            await asyncio.sleep(random_.uniform(0.0, 2.0) * lives / len(processes))
+            if not turns:
+                order = random_.sample(processes, len(processes))
+                turns = [(process, random_.random() * EARLY < 1) for process in order]
+            for turn in turns:
+                process, early = turn
+                if (early or process.ready.is_set()) and self._kill(process):
+                    turns.remove(turn)
+                    break
+
+    def _kill(self, process: Process) -> bool:
+        was_ready = process.ready.is_set()
+        if self.over.is_set() or not process.kill():
+            return False
+        self.kills[process.child.name] += 1
+        self.unready += not was_ready
+        process.ready.clear()
+        if self.kills.total() >= self.wanted:
+            self.over.set()
+        return True
 
 
 @dataclass(frozen=True)
