@@ -8,8 +8,9 @@ characters of a string made, or 64 places of an array copied.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any, NoReturn, Self
 
 from workflow_engine.expressions.errors import LimitExceeded
@@ -151,6 +152,10 @@ def weigh(value: Any) -> int:
 
 
 _OVERHEAD = 8
+_MANY = 16
+"""How many items are worth weighing at once."""
+_MEMBERS = 100_000
+"""How many members of objects are laid side by side at most."""
 
 
 def _weigh(value: Any, known: dict[int, int], room: int, what: str, depth: int) -> int:
@@ -164,12 +169,12 @@ def _weigh(value: Any, known: dict[int, int], room: int, what: str, depth: int) 
         return size
     if room <= 0:
         raise LimitExceeded(f"{what} is nested deeper than {depth} levels")
-    size = 2
+    size, items = 2, value
     if kind is dict:
         size += sum(map(len, value)) + 4 * len(value)
         items = value.values()
-    else:
-        items = value
+    if len(items) >= _MANY:
+        size, items, room = _weigh_many(items, size, room, records=kind is list)
     for item in items:
         kind = type(item)
         if kind is str:
@@ -184,6 +189,24 @@ def _weigh(value: Any, known: dict[int, int], room: int, what: str, depth: int) 
         raise LimitExceeded(f"{what} is larger than {LIMITS.result} characters of JSON")
     known[id(value)] = size
     return size
+
+
+def _weigh_many(
+    items: Collection[Any], size: int, room: int, *, records: bool
+) -> tuple[int, Collection[Any], int]:
+    """*size* with what of *items* needs no closer look, the rest of them, and how deep that may be nested.
+
+    *records*: if all of *items* are objects, and not too large, it is their members that are looked at.
+    """
+    if records and room > 1 and set(map(type, items)) == {dict}:
+        members = sum(map(len, items))
+        if members <= _MEMBERS:
+            size += 3 * len(items) + sum(map(len, chain.from_iterable(items))) + 4 * members
+            items, room = list(chain.from_iterable(map(dict.values, items))), room - 1
+    texts = [item for item in items if type(item) is str]
+    nested = [item for item in items if (kind := type(item)) is list or kind is dict]
+    size += sum(map(len, texts)) + 3 * len(texts) + _OVERHEAD * (len(items) - len(texts) - len(nested))
+    return size, nested, room
 
 
 _HUGE = 1.7976931348623157e308
