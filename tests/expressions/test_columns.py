@@ -47,7 +47,7 @@ def agree(source: str, value: Any, steps: int = 100_000) -> None:
 
 ITEMS: list[Any] = [
     {"a": 1, "b": "x", "c": {"d": [1, 2]}}, {"a": 2.5, "b": "yy", "c": None}, {"a": -1, "b": "z" * 20, "c": {}},
-    {"a": 9007199254740993, "b": ""}, {"b": "x"}, {"a": 0, "b": "é"}, {"a": 1e300, "b": "x"},
+    {"a": 9007199254740993, "b": ""}, {"b": "x"}, {"a": -0.0, "b": "é"}, {"a": True, "b": "x"}, {"a": 1e300, "b": "x"},
 ]  # fmt: skip
 EVERY = r"""
 .a
@@ -114,6 +114,16 @@ reduce .c.d[]? as $n (0; . + $n)
 if .a > 2 then error("late") else .b.x end
 (.b | test("x"))
 [limit(2; .c.d[]?)]
+.a * 1e300
+.a - 0.5
+.a - 9007199254740992
+.a + .a
+nan + .a
+[infinite * .a]
+-(.a)
+.a - true
+"\(.b)\(.b)\(.a)\(.c)"
+"\(.b)" * 100 | "\(.)\(.)"
 """.strip().splitlines()
 
 AROUND = """

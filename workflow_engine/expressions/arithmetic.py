@@ -14,14 +14,15 @@ from workflow_engine.expressions.limits import MAX_DEPTH, Machine, too_deep
 from workflow_engine.expressions.ordering import equal, type_name
 from workflow_engine.expressions.rendering import excerpt
 
-_EXACT = 1 << 53
+EXACT = 1 << 53
+"""Up to this, doubles hold every whole number."""
 _NUMBERS = {int, float}
 
 
 def number(machine: Machine, value: float) -> int | float:
     """*value* as jq would write it: whole numbers as ints; notes NaN and infinities for the end."""
     if type(value) is int:
-        if -_EXACT <= value <= _EXACT:
+        if -EXACT <= value <= EXACT:
             return value
         value = to_float(value)
     if value.is_integer():
@@ -50,7 +51,7 @@ def add(machine: Machine, left: Any, right: Any) -> Any:
     kind, other = type(left), type(right)
     if kind is int and other is int:
         total = left + right
-        return total if -_EXACT <= total <= _EXACT else number(machine, to_float(left) + to_float(right))
+        return total if -EXACT <= total <= EXACT else number(machine, to_float(left) + to_float(right))
     if kind is str and other is str:
         machine.text(len(left) + len(right))
         return left + right
@@ -74,7 +75,7 @@ def subtract(machine: Machine, left: Any, right: Any) -> Any:
     kind, other = type(left), type(right)
     if kind is int and other is int:
         total = left - right
-        return total if -_EXACT <= total <= _EXACT else number(machine, to_float(left) - to_float(right))
+        return total if -EXACT <= total <= EXACT else number(machine, to_float(left) - to_float(right))
     if kind in _NUMBERS and other in _NUMBERS:
         return number(machine, to_float(left) - to_float(right))
     if kind is list and other is list:
@@ -102,7 +103,7 @@ def multiply(machine: Machine, left: Any, right: Any) -> Any:
     kind, other = type(left), type(right)
     if kind is int and other is int:
         total = left * right
-        return total if -_EXACT <= total <= _EXACT else number(machine, to_float(left) * to_float(right))
+        return total if -EXACT <= total <= EXACT else number(machine, to_float(left) * to_float(right))
     if kind in _NUMBERS and other in _NUMBERS:
         return number(machine, to_float(left) * to_float(right))
     if kind is str and other in _NUMBERS:

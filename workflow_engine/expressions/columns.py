@@ -9,6 +9,7 @@ each time, for a column holds all of its outputs at once.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -25,6 +26,9 @@ _FEWEST = 4
 
 _LONGEST = 1024
 """Columns that are longer are done in pieces, so that what is made on the way does not lie around for long."""
+
+_SHORT = 1024
+"""Strings that are shorter are made before the steps of others of the column are taken."""
 
 _FREE = 16
 """Strings, and objects that are put together, that are shorter take no steps."""
@@ -194,12 +198,10 @@ def selected(condition: Code) -> Callable[[Env, Collection[Any]], list[Any]]:
 # --- operators ----------------------------------------------------------------------------------------------
 
 
-def operations(
-    operator: str, function: Callable[[Machine, Any, Any], Any], left: Code, right: Code
-) -> Column:
+def operations(symbol: str, function: Callable[[Machine, Any, Any], Any], left: Code, right: Code) -> Column:
     """An arithmetic operator, or a comparison, of two columns; as with one input, the right one comes first."""
     lefts, rights = column(left), column(right)
-    pairs = _PAIRS.get(operator)
+    pairs = _PAIRS.get(symbol)
 
     def over(env: Env, items: list[Any]) -> list[Any]:
         others = rights(env, items)
@@ -231,17 +233,34 @@ def _sums(machine: Machine, lefts: list[Any], rights: list[Any]) -> list[Any]:
             else add(machine, one, other)
             for one, other in zip(lefts, rights, strict=True)
         ]
-    return [add(machine, one, other) for one, other in zip(lefts, rights, strict=True)]
+    return _added(machine, lefts, rights)
 
 
-def _products(machine: Machine, lefts: list[Any], rights: list[Any]) -> list[Any]:
-    multiply, number = arithmetic.multiply, arithmetic.number
-    return [
-        number(machine, one * other)
-        if type(one) is float and type(other) is float
-        else multiply(machine, one, other)
-        for one, other in zip(lefts, rights, strict=True)
-    ]
+def _computed(
+    compute: Callable[[Any, Any], Any], otherwise: Callable[[Machine, Any, Any], Any]
+) -> Callable[[Machine, list[Any], list[Any]], list[Any]]:
+    """An operator on numbers: *compute* of those that doubles hold exactly, of anything else *otherwise*."""
+    most, number = arithmetic.EXACT, arithmetic.number
+
+    def pairs(machine: Machine, lefts: list[Any], rights: list[Any]) -> list[Any]:
+        made = []
+        for one, other in zip(lefts, rights, strict=True):
+            kind, its = type(one), type(other)
+            if (kind is float or (kind is int and -most <= one <= most)) and (
+                its is float or (its is int and -most <= other <= most)
+            ):
+                result = compute(one, other)
+                if type(result) is int:
+                    if not -most <= result <= most:
+                        result = number(machine, result)
+                elif result.is_integer() or result - result != 0:  # infinite, or no number
+                    result = number(machine, result)
+                made.append(result)
+            else:
+                made.append(otherwise(machine, one, other))
+        return made
+
+    return pairs
 
 
 def _equals(machine: Machine, lefts: list[Any], rights: list[Any]) -> list[Any]:
@@ -251,9 +270,11 @@ def _equals(machine: Machine, lefts: list[Any], rights: list[Any]) -> list[Any]:
     ]
 
 
+_added = _computed(operator.add, arithmetic.add)
 _PAIRS: dict[str, Callable[[Machine, list[Any], list[Any]], list[Any]]] = {
     "+": _sums,
-    "*": _products,
+    "-": _computed(operator.sub, arithmetic.subtract),
+    "*": _computed(operator.mul, arithmetic.multiply),
     "==": _equals,
 }
 
@@ -307,9 +328,13 @@ def texts(parts: list[str | Code], render: Callable[[Machine, Any], str]) -> Col
             [part] * len(items) if isinstance(part, str) else rendered(machine, part(env, items))
             for part in columns
         ]
+        lengths = list(map(sum, zip(*[map(len, piece) for piece in pieces], strict=True)))
+        if max(lengths, default=0) <= min(_SHORT, LIMITS.text):
+            machine.spend(sum([length >> 4 for length in lengths]))
+            return list(map("".join, zip(*pieces, strict=True)))
         joined = []
-        for row in zip(*pieces, strict=True):
-            machine.text(sum(map(len, row)))
+        for row, length in zip(zip(*pieces, strict=True), lengths, strict=True):
+            machine.text(length)
             joined.append("".join(row))
         return joined
 
