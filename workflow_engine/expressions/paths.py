@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from workflow_engine.expressions.errors import ExpressionError
 from workflow_engine.expressions.lexer import Token, tokenize
 from workflow_engine.expressions.template import unwrap
+
+_NO_PATH = re.compile(r'[^"#]*[|+*/%=<>(){},:?]')
+_FIELDS = re.compile(r"(?:\.[a-zA-Z_][a-zA-Z0-9_]*)+")
 
 
 def assignment_path(source: str) -> list[str | int] | None:
@@ -13,9 +18,14 @@ def assignment_path(source: str) -> list[str | int] | None:
     ``.a.b[0]``, ``${ .a }``, ``.["x y"]`` and ``."x y"`` are paths; ``.`` is the empty path. Whatever could
     name several places, or compute one, is not.
     """
+    if _FIELDS.fullmatch(source):
+        return [*source[1:].split(".")]
     inner = unwrap(source)
+    source = source if inner is None else inner
+    if _NO_PATH.match(source):
+        return None
     try:
-        tokens = tokenize(source if inner is None else inner)
+        tokens = tokenize(source)
     except ExpressionError:
         return None
     return _path(tokens)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from workflow_engine.expressions.errors import EvaluationError, ExpressionError
 from workflow_engine.expressions.expression import Expression, compile
 from workflow_engine.expressions.lexer import closing_brace, unclosed
 from workflow_engine.values import Json, pointer
 
+_Path: TypeAlias = "tuple[_Path | None, str | int]"
+"""The path of what is around, and the key in it."""
+_Key = TypeVar("_Key", str, int)
 _Build: TypeAlias = "Callable[[Json, Mapping[str, Json]], Json]"
 
 
@@ -100,31 +103,50 @@ def template(value: Json, *, variables: Collection[str], at: str = "") -> Templa
     *at* is where in a document *value* stands, if that is known.
     """
     used: set[str] = set()
-    build = _compile(value, frozenset(variables), (), used)
+    build = _compile(value, frozenset(variables), None, used)
     if build is None:
         return Template(value, frozenset(), True, lambda _value, _scope: value, at=at)
     return Template(value, frozenset(used), False, build, at=at)
 
 
-def _compile(
-    value: Json, variables: frozenset[str], path: tuple[str | int, ...], used: set[str]
-) -> _Build | None:
+def _compile(value: Json, variables: frozenset[str], path: _Path | None, used: set[str]) -> _Build | None:
     """The builder of *value*, or None where it holds no expression."""
     if isinstance(value, str):
         if "${" not in value:
             return None
+        at = _pointer(path)
         try:
-            return _string(value, variables, used, pointer(*path))
+            return _string(value, variables, used, at)
         except ExpressionError as error:
-            error.pointer = pointer(*path)
+            error.pointer = at
             raise
     if isinstance(value, dict):
-        built = {key: _compile(item, variables, (*path, key), used) for key, item in value.items()}
-        return _object(value, {key: build for key, build in built.items() if build is not None})
+        return _object(value, _parts(value.items(), variables, path, used))
     if isinstance(value, list):
-        items = [_compile(item, variables, (*path, index), used) for index, item in enumerate(value)]
-        return _array(value, {index: build for index, build in enumerate(items) if build is not None})
+        return _array(value, _parts(enumerate(value), variables, path, used))
     return None
+
+
+def _parts(
+    items: Iterable[tuple[_Key, Json]], variables: frozenset[str], path: _Path | None, used: set[str]
+) -> dict[_Key, _Build]:
+    """The builders of those of *items* that hold expressions."""
+    found: dict[_Key, _Build] = {}
+    for key, item in items:
+        kind = type(item)
+        if (kind is str and "${" in item) or kind is dict or kind is list:  # type: ignore[operator]
+            build = _compile(item, variables, (path, key), used)
+            if build is not None:
+                found[key] = build
+    return found
+
+
+def _pointer(path: _Path | None) -> str:
+    parts: list[str | int] = []
+    while path is not None:
+        path, part = path
+        parts.append(part)
+    return pointer(*reversed(parts))
 
 
 def _object(constant: dict[str, Json], builds: dict[str, _Build]) -> _Build | None:

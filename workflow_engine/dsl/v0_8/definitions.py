@@ -37,7 +37,9 @@ def named(lowering: WorkflowLowering, kind: str) -> Named:
 
 def objects(value: Json) -> list[JsonObject]:
     """The items of a list of objects; empty for anything else."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, dict)]
 
 
 def check(lowering: WorkflowLowering) -> None:

@@ -51,8 +51,10 @@ def _in_state(state: JsonObject, at: str) -> Iterator[tuple[str, str]]:
                 "a switch needs `defaultCondition`; without one a run faults when its `eventTimeout` passes"
             )
         yield message, at
-    yield from _in_actions(state.get("actions"), f"{at}/actions")
-    yield from _in_actions([state.get("action")], f"{at}/action", single=True)
+    if "actions" in state:
+        yield from _in_actions(state["actions"], f"{at}/actions")
+    if "action" in state:
+        yield from _in_actions([state["action"]], f"{at}/action", single=True)
     for number, entry in enumerate(objects(state.get("onEvents"))):
         yield from _in_actions(entry.get("actions"), f"{at}/onEvents/{number}/actions")
     for number, branch in enumerate(objects(state.get("branches"))):

@@ -45,6 +45,8 @@ _DEFAULT = Retry(delay=Duration.parse("PT1S"), backoff="progressive", factor=2.0
 
 def rescues(lowering: WorkflowLowering, body: JsonObject, at: str) -> tuple[Rescue, ...]:
     """``onErrors`` of the state at *at*, in order."""
+    if "onErrors" not in body:
+        return ()
     found = []
     for number, item in enumerate(objects(body.get("onErrors"))):
         place = f"{at}/onErrors/{number}"

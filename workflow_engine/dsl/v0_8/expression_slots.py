@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection
 from functools import cached_property
+
+import orjson
 
 from workflow_engine import expressions
 from workflow_engine.dsl.document import Document
@@ -39,7 +42,20 @@ class ExpressionLowering(Lowering):
     @cached_property
     def for_sonataflow(self) -> bool:
         """Whether the document is written for SonataFlow."""
-        return sonataflow.is_sonataflow(self.data)
+        return sonataflow.is_sonataflow(self.data, mentioned=b"$WORKFLOW" in self.written)
+
+    @cached_property
+    def written(self) -> bytes:
+        """The whole document as one text, for a quick look."""
+        try:
+            return orjson.dumps(self.data)
+        except TypeError:  # a number that is beyond 64 bits
+            return json.dumps(self.data).encode()
+
+    @cached_property
+    def names_functions(self) -> bool:
+        """Whether an expression function may be named anywhere (``fn:name``)."""
+        return b"fn:" in self.written
 
     def wrong(self, since: int) -> bool:
         """Whether an error is among the problems found *since* there were so many; warnings do not count."""
@@ -66,9 +82,13 @@ class ExpressionLowering(Lowering):
     def _compiled(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
         known = seen(variables)
         program = self.unwrapped(str(text))
-        meant = sonataflow.understood(self, program, known, pointer)
-        compiled = super().expression(text if meant == program else meant, known, pointer)
-        self._variables(compiled, _whole(compiled.source), pointer)
+        try:
+            compiled = expressions.compile(program, variables=known).placed(pointer)
+        except ExpressionError:
+            meant = sonataflow.understood(self, program, known, pointer)
+            compiled = super().expression(text if meant == program else meant, known, pointer)
+        if compiled.variables:
+            self._variables(compiled, _whole(compiled.source), pointer)
         return compiled
 
     def _variables(self, compiled: Expression | Template, written: Json, pointer: str) -> None:
@@ -132,6 +152,8 @@ class ExpressionLowering(Lowering):
 
     def with_functions(self, value: Json, at: str) -> Json:
         """*value* with the functions that it names in their place, and all of its expressions in jq."""
+        if not (self.jsonpath or self.names_functions):
+            return value
         if isinstance(value, str) and self.jsonpath:
             close = jsonpath.closing_brace
             return expressions.translated(value, lambda program: self.inlined(program, at) + "\n", close)

@@ -82,10 +82,19 @@ def call(reference: Reference) -> tuple[Operation | None, bool]:
     given: Json = reference.arguments
     if given is not None and not (kind == "custom" and custom.is_log(reference.operation)):
         given = arguments.prepared(lowering, given, reference.variables, reference.place)
+    if given is not reference.arguments:
+        reference = replace(reference, arguments=given)
+    prepared = len(lowering.problems)
+    if isinstance(given, dict) and not lowering.wrong(before):
+        lowered = CALLS[kind](reference)
+        if len(lowering.problems) == prepared:
+            return lowered, reference.wait and kind != "asyncapi"
+        del lowering.problems[
+            prepared:
+        ]  # something is wrong: with the arguments themselves, or else with the call
     lowering.template(given, reference.variables, reference.place)
     if lowering.wrong(before):
         return None, True
-    reference = replace(reference, arguments=given)
     if given is not None and not isinstance(given, dict) and not _whole(reference, kind):
         return None, True
     lowered = CALLS[kind](reference)

@@ -28,11 +28,12 @@ _VARIABLE = re.compile(r"no variable \$([A-Za-z_]\w*)")
 _MOST = 10
 
 
-def is_sonataflow(data: JsonObject) -> bool:
+def is_sonataflow(data: JsonObject, *, mentioned: bool) -> bool:
     """Whether the author of *data* wrote for SonataFlow: a text of an argument that is an expression is meant as one.
 
     So has a document without ``specVersion``, which the specification requires and SonataFlow does not; one with a
-    function in a form that SonataFlow alone has; and one with its variable ``$WORKFLOW``.
+    function in a form that SonataFlow alone has; and one with its variable ``$WORKFLOW``, which is in it only if it is
+    *mentioned* somewhere.
     """
     if "specVersion" not in data:
         return True
@@ -41,7 +42,7 @@ def is_sonataflow(data: JsonObject) -> bool:
         known: JsonObject = function if isinstance(function, dict) else {}
         if known.get("type") == "custom" and custom.is_sonataflow(str(known.get("operation", ""))):
             return True
-    return mentions(data, "$WORKFLOW")
+    return mentioned and mentions(data, "$WORKFLOW")
 
 
 def check_members(lowering: ExpressionLowering, value: Json, at: str) -> None:

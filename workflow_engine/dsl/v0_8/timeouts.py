@@ -18,11 +18,12 @@ def _given(lowering: WorkflowLowering, key: str, *around: tuple[JsonObject, str]
 
     What is inside has its timeouts from what is around it (dsl.md §2.9).
     """
-    for body, at in (*around, (lowering.data, "")):
+    for body, at in around:
         given = body.get("timeouts")
         if isinstance(given, dict) and key in given:
             return given[key], f"{at}/timeouts/{key}"
-    return None, ""
+    given = lowering.data.get("timeouts")
+    return (given[key], f"/timeouts/{key}") if isinstance(given, dict) and key in given else (None, "")
 
 
 def workflow_timeout(lowering: WorkflowLowering) -> tuple[Timing | None, bool]:

@@ -43,10 +43,11 @@ def checked(lowering: WorkflowLowering, body: JsonObject, at: str, then: Transit
 
     It is an expression: what it yields is the detail of the error that the run ends with; null is none.
     """
-    metadata, place = body.get("metadata"), f"{at}/metadata/errorMessage"
+    metadata = body.get("metadata")
     text = metadata.get("errorMessage") if isinstance(metadata, dict) else None
     if not isinstance(text, str) or lowering.compensating:
         return then
+    place = f"{at}/metadata/errorMessage"
     message = "metadata says nothing of what a run does; `errorMessage` is read as SonataFlow has it"
     lowering.warning("earlier-form", message, place)
     program = lowering.in_jq(lowering.unwrapped(text), place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import chain
 
 from workflow_engine import expressions
 from workflow_engine.dsl import definition_files
@@ -74,7 +75,7 @@ class WorkflowLowering(ExpressionLowering):
     @cached_property
     def tells_status(self) -> bool:
         """Whether the document asks for the HTTP status of the last answer, as SonataFlow tells it."""
-        return mentions(self.data, "$WORKFLOW.statusCode")
+        return b"$WORKFLOW.statusCode" in self.written and mentions(self.data, "$WORKFLOW.statusCode")
 
     def _identify(self, number: int, text: str, key: str, known: dict[str, str]) -> None:
         if text in known:
@@ -206,7 +207,7 @@ class WorkflowLowering(ExpressionLowering):
                 )
                 self.problem("misplaced-compensation", message, at)
             return GoTo(found)
-        self.unknown("unknown-state", "state", name, [*self.names, *self.ids], at)
+        self.unknown("unknown-state", "state", name, chain(self.names, self.ids), at)
         return End()
 
     def _trigger(self, start: Transition, lowered: dict[str, State]) -> Trigger | None:
@@ -237,8 +238,12 @@ class WorkflowLowering(ExpressionLowering):
             action=action,
             next=following,
             otherwise=following,
-            enter=self.select(known.get("input"), at + "/stateDataFilter/input", wrap=False),
-            leave=self.select(known.get("output"), at + "/stateDataFilter/output", wrap=True),
+            enter=self.select(known["input"], at + "/stateDataFilter/input", wrap=False)
+            if "input" in known
+            else (),
+            leave=self.select(known["output"], at + "/stateDataFilter/output", wrap=True)
+            if "output" in known
+            else (),
             timeout=state_timeout(self, body, at),
             metadata=metadata if isinstance(metadata, dict) else {},
             rescues=errors.rescues(self, body, at),
