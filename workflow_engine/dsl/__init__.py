@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from dataclasses import replace
 
 from workflow_engine.dsl import v0_8, v1
+from workflow_engine.dsl.collecting import uncollected
 from workflow_engine.dsl.document import Document, parse
 from workflow_engine.dsl.lowering import Lowering, in_order
 from workflow_engine.dsl.v0_8.workflow import lower as lower_v0_8
@@ -50,13 +50,7 @@ def check(document: Document, resources: Mapping[str, Json] | None = None) -> li
 def _lower(
     document: Document, resources: Mapping[str, Json] | None, *, warned: bool
 ) -> tuple[StateGraph, Lowering]:
-    # All that is made here stays, so looking through it for garbage again and again only takes time.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with uncollected():
         if document.dialect == "1.0":
             return lower_v1(document, resources, warned=warned)
         return lower_v0_8(document, resources)
-    finally:
-        if collecting:
-            gc.enable()

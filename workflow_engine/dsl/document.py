@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from dsl_schemas import schema
 from workflow_engine.dsl import earlier_scalars
+from workflow_engine.dsl.collecting import uncollected
 from workflow_engine.dsl.manifests import unwrapped
 from workflow_engine.dsl.report import Full, Report
 from workflow_engine.dsl.rules import compile_rules
@@ -60,6 +61,11 @@ def parse(text: str | bytes, *, name: str = "<text>", limits: Limits = Limits())
     Raises `InvalidDocument` with every problem of the text, or else every problem by the schema, in document
     order; references and expressions are left to the compiler.
     """
+    with uncollected():
+        return _parse(text, name, limits)
+
+
+def _parse(text: str | bytes, name: str, limits: Limits) -> Document:
     source = load(text, name=name, limits=limits)
     manifest = unwrapped(source)
     source = manifest or source

@@ -91,7 +91,7 @@ class ObjectRule:
             hint = "; write {} for an empty one" if value is None and not self.required else ""
             report.add("wrong-type", f"expected {self.title}, got {kind(value)}{hint}", path)
             return
-        parts = self.parts(value)
+        parts = self.parts(value) if self.bases or self.conditions else [self]
         for part in parts:
             if len(value) < part.fewest:
                 report.add("empty-object", "there must be something in this object", path)
@@ -113,9 +113,9 @@ class ObjectRule:
             return False
         if self.closed == "alone" and not value.keys() <= self.properties.keys():
             return False
-        if self.choice is not None and sum(branch.taken(value) for branch in self.choice.branches) != 1:
+        if self.choice is not None and sum([branch.taken(value) for branch in self.choice.branches]) != 1:
             return False
-        return not any(name in value for name, _ in self.companions)
+        return not self.companions or not any(name in value for name, _ in self.companions)
 
     def _too_many(self, value: Object, path: Path, report: Report) -> None:
         names = list(value)

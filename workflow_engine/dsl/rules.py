@@ -242,7 +242,17 @@ def _predicate(schema: dict[str, Any]) -> Predicate:
     tests: list[Predicate] = [_has(name) for name in schema.get("required", [])]
     tests += [_lacks(name) for name in schema.get("not", {}).get("required", [])]
     tests += [_value_predicate(name, sub) for name, sub in schema.get("properties", {}).items()]
+    if len(tests) == 2:
+        first, second = tests
+        return lambda value: first(value) and second(value)
     return tests[0] if len(tests) == 1 else lambda value: all(test(value) for test in tests)
+
+
+def _one_of(values: list[Json]) -> Callable[[Json], bool]:
+    if all(isinstance(value, str) for value in values):
+        texts = {*values}
+        return lambda item: isinstance(item, str) and item in texts
+    return lambda item: any(item == one and type(item) is type(one) for one in values)
 
 
 def _value_predicate(name: str, schema: dict[str, Any]) -> Predicate:
@@ -252,5 +262,5 @@ def _value_predicate(name: str, schema: dict[str, Any]) -> Predicate:
         accepts = lambda item: not isinstance(item, str) or pattern.search(item) is not None  # noqa: E731
     else:
         values = schema.get("enum") or [schema["const"]]
-        accepts = lambda item: any(item == one and type(item) is type(one) for one in values)  # noqa: E731
+        accepts = _one_of(values)
     return lambda value: name not in value or accepts(value[name])

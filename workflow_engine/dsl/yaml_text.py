@@ -61,11 +61,13 @@ def _read(text: str, builder: TreeBuilder) -> None:
                 )
             case yaml.MappingStartEvent():
                 nothing = False
-                _container_tag(event.tag, "map", line, column, builder)
+                if event.tag is not None:
+                    _container_tag(event.tag, "map", line, column, builder)
                 builder.begin_mapping(line, column, anchor=event.anchor)
             case yaml.SequenceStartEvent():
                 nothing = False
-                _container_tag(event.tag, "seq", line, column, builder)
+                if event.tag is not None:
+                    _container_tag(event.tag, "seq", line, column, builder)
                 builder.begin_list(line, column, anchor=event.anchor)
             case yaml.CollectionEndEvent():
                 builder.end()

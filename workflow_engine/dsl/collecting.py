@@ -1,0 +1,24 @@
+"""Making much at once without looking through it for garbage."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Garbage in cycles waits until what is done here is done.
+
+    Nearly all that is made of a document stays, and the collector would look through it again and again as it grows:
+    the more there is, the more each part of it would take. What is done here is bounded by the size of one document.
+    Of several threads the first that ends lets the collector go on for all, which costs the others time and no more.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
