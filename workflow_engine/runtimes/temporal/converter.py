@@ -6,7 +6,9 @@ them. The stock converter sorts keys, which jq's ``keys_unsorted`` and ``to_entr
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Self
 
 import orjson
 from temporalio.api.common.v1 import Payload
@@ -19,6 +21,7 @@ from temporalio.converter import (
     EncodingPayloadConverter,
     JSONPlainPayloadConverter,
     JSONProtoPayloadConverter,
+    SerializationContext,
 )
 
 from workflow_engine.dsl.bundle import SEMANTICS, Bundle
@@ -131,19 +134,42 @@ class HeldConverter(EncodingPayloadConverter):
 _STOCK = JSONPlainPayloadConverter()
 
 
+@cache
+def _members(large: int | None) -> dict[bytes, EncodingPayloadConverter]:
+    """The converters by their encoding. They keep nothing, so all share them: one is made for each task of a run."""
+    made = (
+        HeldConverter(),
+        BinaryNullPayloadConverter(),
+        BundleConverter(),
+        BinaryPlainPayloadConverter(),
+        JSONProtoPayloadConverter(),
+        BinaryProtoPayloadConverter(),
+        OrderedJsonConverter(large),
+    )
+    return {converter.encoding.encode(): converter for converter in made}
+
+
 class EngineConverter(CompositePayloadConverter):
     """The converters above, before the stock ones. *large* is from how many bytes on values are held."""
 
     def __init__(self, large: int | None = None) -> None:
-        super().__init__(
-            HeldConverter(),
-            BinaryNullPayloadConverter(),
-            BundleConverter(),
-            BinaryPlainPayloadConverter(),
-            JSONProtoPayloadConverter(),
-            BinaryProtoPayloadConverter(),
-            OrderedJsonConverter(large),
-        )
+        self.converters = _members(large)
 
+    def with_context(self, context: SerializationContext) -> Self:
+        """None of them asks who a value is for."""
+        return self
+
+    def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
+        """One payload for each value, in their order; what is plain JSON need not be tried with each of the others."""
+        json = self.converters[_JSON]
+        payloads: list[Payload] = []
+        for value in values:
+            payload = json.to_payload(value) if type(value) in _PLAIN else None
+            payloads += [payload] if payload is not None else super().to_payloads([value])
+        return payloads
+
+
+_JSON = b"json/plain"
+_PLAIN = frozenset({dict, list, str, int, float, bool})
 
 DATA_CONVERTER = DataConverter(payload_converter_class=EngineConverter)
