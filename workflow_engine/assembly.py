@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
-import tempfile
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import catalog
-from workflow_engine import dsl
 from workflow_engine.api.client import HttpApi
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.container_sweeping import sweeping
@@ -21,44 +18,37 @@ from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.calls.egress import MAX_RESPONSE
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import open_secrets
-from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.engine import Engine
-from workflow_engine.engine.processes import refused
 from workflow_engine.engine.queues import Queues
-from workflow_engine.engine.runtime import RunDescription, RunQuery
 from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.stores import open_definitions
-from workflow_engine.engine.stores.memory import MemoryDefinitions
 from workflow_engine.engine.targets import RunTarget, WorkflowTarget
 from workflow_engine.engine.triggers import Triggers
-from workflow_engine.errors import InvalidDocument, NotFound, Rejected, Unavailable
+from workflow_engine.errors import Unavailable
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.events.targets import Target
 from workflow_engine.graph.lifecycle import Told
-from workflow_engine.graph.model import StateGraph
-from workflow_engine.interpreter.effects import SubRun
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.processes.leftovers import remove_leftovers
 from workflow_engine.processes.privacy import close_to_others
 from workflow_engine.processes.stopping import stopping, tell_of
-from workflow_engine.runtimes.local import LocalRun, Outcome, PerformCall
-from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
 from workflow_engine.runtimes.temporal.activities import Activities, Events, FindBundle, Keep
 from workflow_engine.runtimes.temporal.batches import TemporalBatches
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.payloads.remote import RemoteCodec
+from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
 from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.schedules import TemporalSchedules
-from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server, ready_unless
+from workflow_engine.runtimes.temporal.server import ready_unless, wait_ready
 from workflow_engine.runtimes.temporal.worker import Build, worker
 from workflow_engine.settings import LOOPBACK, Settings
-from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from temporalio.client import Client
 
 _log = logging.getLogger("wfe")
 
@@ -127,11 +117,14 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         specs = catalog.Catalog(await catalog.open_store(settings.catalog_url))
         stack.push_async_callback(specs.close)
         payloads = await stack.enter_async_context(open_payloads(**settings.payload_options))
+        if settings.api_worker:
+            await _make_ready(settings)
+            await wait_ready(settings.temporal_address, 60.0, namespace=settings.temporal_namespace)
         client = await connect(
             settings.temporal_address,
             settings.temporal_namespace,
             profile=settings.temporal_profile,
-            lazy=True,
+            lazy=not settings.api_worker,
             payloads=payloads,
         )
         limits = Limits(settings.history_events, drain=settings.drain_seconds)
@@ -142,6 +135,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             search_attributes=settings.search_attributes,
             audience=audience_of(settings),
             limits=limits,
+            eager=settings.api_worker,
         )
         engine = Engine(
             definitions,
@@ -170,6 +164,9 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         )
         keeping = asyncio.create_task(engine.scheduling.keep(), name="schedules")
         stack.push_async_callback(_end, keeping)
+        if settings.api_worker:
+            working = _working(settings, client, payloads, router, engine.find_bundle, egress)
+            await stack.enter_async_context(working)
 
         async def ready() -> dict[str, bool]:
             parts: Mapping[str, Awaitable[object]] = {
@@ -230,12 +227,16 @@ async def serve_api(settings: Settings, *, ready: Callable[[], None] | None = No
 
 async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
     """Work until the process is told to stop, then finish what is under way, for ``grace_seconds`` at most."""
-    close_to_others()
-    await asyncio.to_thread(remove_leftovers)
-    _log.info("waiting for Temporal at %s", settings.temporal_address)
+    await _make_ready(settings)
     with stopping() as stop:
         if await ready_unless(stop, settings.temporal_address, namespace=settings.temporal_namespace):
             await _work(settings, stop, ready)
+
+
+async def _make_ready(settings: Settings) -> None:
+    close_to_others()
+    await asyncio.to_thread(remove_leftovers)
+    _log.info("waiting for Temporal at %s", settings.temporal_address)
 
 
 async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], None] | None) -> None:
@@ -250,22 +251,39 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
             profile=settings.temporal_profile,
             payloads=payloads,
         )
-        processes = settings.allowed_processes
-        keep = payloads.keeper(client.data_converter)
-        activities = _activities(settings, api, api.bundle, egress, processes, keep)
-        async with contextlib.AsyncExitStack() as stack:
-            if "container" in processes:
-                await stack.enter_async_context(sweeping())
-            drain, build = settings.grace_seconds, Build.of(**settings.build)
-            working = worker(client, settings.task_queue, activities, build=build, drain=drain)
-            await stack.enter_async_context(working)
+        async with _working(settings, client, payloads, api, api.bundle, egress) as activities:
             if ready is not None:
                 ready()
             await stop.wait()
-            tell_of(list(activities.under_way), drain)
+            tell_of(list(activities.under_way), settings.grace_seconds)
 
 
-def _activities(
+@asynccontextmanager
+async def _working(
+    settings: Settings, client: Client, payloads: Payloads, events: Events, find: FindBundle, egress: Egress
+) -> AsyncIterator[Activities]:
+    """A worker of *client*, until the block ends; then it finishes what it does, for ``grace_seconds`` at most."""
+    processes = settings.allowed_processes
+    keep = payloads.keeper(client.data_converter)
+    activities = activities_of(settings, events, find, egress, processes, keep)
+    async with contextlib.AsyncExitStack() as stack:
+        if "container" in processes:
+            await stack.enter_async_context(sweeping())
+        drain, build = settings.grace_seconds, Build.of(**settings.build)
+        await stack.enter_async_context(
+            worker(client, settings.task_queue, activities, build=build, drain=drain)
+        )
+        _settle()
+        yield activities
+
+
+def _settle() -> None:
+    """Have the collector of garbage pass over what is there by now: modules, which stay."""
+    gc.collect()
+    gc.freeze()
+
+
+def activities_of(
     settings: Settings,
     events: Events,
     find: FindBundle,
@@ -276,125 +294,3 @@ def _activities(
     secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
     express = settings.express_seconds
     return Activities(CALLERS, events, find, egress, secrets, processes, bounds, express, keep)
-
-
-# --- one run, without servers of one's own --------------------------------------------------------------------
-
-
-async def run_embedded(
-    text: str,
-    input: Json,
-    *,
-    settings: Settings,
-    name: str = "<text>",
-    events: Sequence[JsonObject] = (),
-    resources: Mapping[str, Json] | None = None,
-    others: Sequence[str] = (),
-    timeout: float = 300.0,
-    progress: Callable[[str], None] | None = None,
-) -> RunDescription:
-    """Run one document on a Temporal server of its own, in memory, and stop the server again.
-
-    *events* are published once the run has started, or start it when its trigger takes them. *others* are
-    documents that it may run as sub-workflows. The run is described as it is after *timeout* seconds.
-    """
-    say = progress or (lambda _: None)
-    async with contextlib.AsyncExitStack() as stack:
-        egress = await stack.enter_async_context(open_egress(settings))
-        say("starting Temporal")
-        server = await stack.enter_async_context(dev_server(ServerOptions(headless=True, log_level="error")))
-        kept = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wfe-payloads-"))).as_uri()
-        options = {
-            **settings.payload_options,
-            "store": settings.payload_store or kept,
-            "namespace": "default",
-        }
-        payloads = await stack.enter_async_context(open_payloads(**options))
-        client = await connect(server.address, "default", payloads=payloads)
-        limits = Limits(settings.history_events, drain=settings.drain_seconds)
-        runtime = TemporalRuntime(
-            client, settings.task_queue, audience=audience_of(settings), limits=limits, eager=True
-        )
-        specs = catalog.Catalog(await catalog.open_store("memory:"))
-        processes = settings.own_processes
-        resolution = open_resolution(settings, specs, egress)
-        queues = Queues(settings.activity_queues and settings.allowed_queues, settings.task_queue)
-        engine = Engine(MemoryDefinitions(), runtime, resolve=resolution, processes=processes, queues=queues)
-        targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
-        router = Router(open_store("memory:"), targets=targets)
-        engine.triggers = Triggers(router)
-        await router.start()
-        stack.push_async_callback(router.stop)
-        keep = payloads.keeper(client.data_converter)
-        activities = _activities(settings, router, engine.find_bundle, egress, processes, keep)
-        await stack.enter_async_context(worker(client, settings.task_queue, activities))
-        for other in others:
-            await engine.deploy(other, resources=resources)
-        deployed = await engine.deploy(text, name=name, resources=resources)
-        graph = deployed.definition.bundle.graph()
-        say(f"running {graph.name}")
-        if graph.trigger is not None and events:
-            await router.publish(graph.trigger.channel, list(events))
-            run_id = await _triggered(engine, graph, timeout)
-        else:
-            run_id = await engine.start(graph.name.namespace, graph.name.name, None, input)
-            if events:
-                await router.publish("default", list(events))
-        return await engine.wait(run_id, timeout)
-
-
-async def _triggered(engine: Engine, graph: StateGraph, timeout: float) -> str:
-    """The id of the run that the events have started, once there is one."""
-    deadline = asyncio.get_running_loop().time() + timeout
-    while asyncio.get_running_loop().time() < deadline:
-        page = await engine.runs(RunQuery(name=graph.name.name, limit=1))
-        if page.runs:
-            return page.runs[0].id
-        await asyncio.sleep(0.05)
-    raise Rejected("not-triggered", f"the events did not start {graph.name}; do they match its trigger?")
-
-
-async def run_local(
-    text: str,
-    input: Json,
-    *,
-    settings: Settings,
-    name: str = "<text>",
-    events: Sequence[JsonObject] = (),
-    resources: Mapping[str, Json] | None = None,
-    others: Sequence[str] = (),
-    watch: Callable[[PerformCall], PerformCall] = lambda perform: perform,
-) -> tuple[Outcome, LocalRun]:
-    """Run one document in this process on a virtual clock; waiting takes no time, calls are real.
-
-    *watch* may put something before each call.
-    """
-    graphs: dict[str, StateGraph] = {}
-
-    async def find(sub_run: SubRun) -> StateGraph:
-        if sub_run.name not in graphs:
-            raise NotFound("workflow", f"{sub_run.namespace}/{sub_run.name}", "give its file along")
-        return graphs[sub_run.name]
-
-    async with open_egress(settings) as egress:
-        specs = catalog.Catalog(await catalog.open_store("memory:"))
-        resolution = open_resolution(settings, specs, egress)
-        document = dsl.parse(text, name=name)
-        graph = dsl.compile(document)  # problems of the text come before those of what it needs
-        graph = dsl.compile(document, await pin(document, resolution, resources))
-        for other in (dsl.parse(item) for item in others):
-            compiled = dsl.compile(other, await pin(other, resolution, resources))
-            graphs[compiled.name.name] = compiled
-        problems = refused(document, graph, settings.own_processes)
-        if problems:
-            raise InvalidDocument(problems, name=name)
-        secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
-        local = LocalRun(
-            graph,
-            run_id=f"local-{uuid.uuid4()}",
-            perform=watch(real_calls(egress, CALLERS, secrets, settings.own_processes, bounds)),
-            evaluate=real_evaluations(egress, secrets),
-            find=find,
-            audience=audience_of(settings),
-        )
-        return await local.execute(input, events), local

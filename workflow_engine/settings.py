@@ -100,6 +100,11 @@ class Settings:
     call_seconds: float = _setting(
         60, "longest time that a call may take where its workflow says nothing else, in seconds"
     )
+    api_worker: bool = _setting(
+        False,
+        "work in the process of the API too, which begins the runs that it starts at once: fewer operations for each "
+        "run, where one process is enough; wfe dev then starts no other worker",
+    )
     express: bool = _setting(
         False,
         "make runs of workflows that are deployed from now on express, where nobody has said whether they are",

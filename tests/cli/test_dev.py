@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import select
@@ -17,6 +18,8 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
+from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
+from temporalio.client import Client
 
 from tests.cli.command import EXAMPLES, WFE, Ended, environment, wfe
 from tests.processes import gone
@@ -292,6 +295,30 @@ def test_all_goes_on_where_it_was_after_ctrl_c_and_all_ends_when_dev_is_killed(t
         while not all(gone(pid) for pid in programs):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_an_api_that_works_too_begins_runs_at_once_and_there_is_no_other_worker(tmp_path):
+    waits = "  - x: {listen: {to: {one: {with: {type: t.late}}}}}\n"
+    with dev(tmp_path / "data", env={"WFE_API_WORKER": "true"}) as running:
+        assert running.wfe("deploy", write(tmp_path, "patient", waits)).code == 0
+        assert running.wfe("start", "patient", "--id", "patient-1").code == 0
+        assert running.wfe("runs", "show", "patient-1").out
+        assert not (running.data / "worker.ready").exists()
+        history = asyncio.run(began(running.urls["temporal"], "patient-1"))
+        assert history.eager_execution_accepted
+        assert running.interrupt() == 0
+    with dev(tmp_path / "data", env={"WFE_API_WORKER": "true"}) as again:
+        event = '{"type": "t.late", "source": "here", "data": "at last"}'
+        assert again.wfe("events", "publish", event).code == 0
+        assert again.wfe("runs", "wait", "patient-1", "--timeout", 60).json == ["at last"]
+
+
+async def began(address: str, run_id: str) -> WorkflowExecutionStartedEventAttributes:
+    """What the first event of a run's history says."""
+    client = await Client.connect(address)
+    async for event in client.get_workflow_handle(run_id).fetch_history_events():
+        return event.workflow_execution_started_event_attributes
+    raise AssertionError(run_id)
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_refused_with_who_has_it(tmp_path):

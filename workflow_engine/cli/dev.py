@@ -54,7 +54,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the URLs as JSON")
     parser.add_argument("--verbose", action="store_true", help="show what the parts print, too")
-    add_settings(parser, "data", "host", "port", "api_token", *EGRESS, *DEPLOYING, *PROCESS, *PAYLOADS)
+    add_settings(
+        parser, "data", "host", "port", "api_token", "api_worker", *EGRESS, *DEPLOYING, *PROCESS, *PAYLOADS
+    )
     parser.set_defaults(work=_dev)
 
 

@@ -199,7 +199,7 @@ class _Verification:
         seen: Observed,
         watch: Watch,
     ) -> Observed:
-        from workflow_engine.assembly import run_local
+        from workflow_engine.standalone import run_local
 
         async with asyncio.timeout(self.arguments.timeout):
             outcome, local = await run_local(
@@ -223,8 +223,8 @@ class _Verification:
     async def _on_temporal(
         self, text: str, given: Json, resources: dict[str, Json], others: Sequence[str]
     ) -> Observed:
-        from workflow_engine.assembly import run_embedded
         from workflow_engine.dsl.migration.comparison import Observed
+        from workflow_engine.standalone import run_embedded
 
         forget_cluster()
         run = await run_embedded(

@@ -17,7 +17,7 @@ TEMPORAL = (
     "temporal_profile",
     "task_queue",
 )
-STARTING = ("temporal_ui", "search_attributes")
+STARTING = ("temporal_ui", "search_attributes", "api_worker")
 """What only the API uses, which starts runs and links to them."""
 DEPLOYING = ("default_catalog", "activity_queues", "express")
 """What counts when a workflow is deployed."""

@@ -154,7 +154,7 @@ def _show_messages() -> None:
 
 
 async def _on_temporal(job: _Job) -> int:
-    from workflow_engine.assembly import run_embedded
+    from workflow_engine.standalone import run_embedded
 
     # What the run says of itself comes out of it anyway; stderr is for its error.
     logging.getLogger("temporalio.workflow").addHandler(logging.NullHandler())
@@ -189,7 +189,7 @@ async def _on_temporal(job: _Job) -> int:
 
 
 async def _locally(job: _Job) -> int:
-    from workflow_engine.assembly import run_local
+    from workflow_engine.standalone import run_local
 
     try:
         async with asyncio.timeout(job.timeout):

@@ -110,11 +110,11 @@ class Stack:
         }
 
     def children(self) -> list[Child]:
-        """The programs, in the order in which they start."""
+        """The programs, in the order in which they start: no worker of its own where the API works too."""
         chosen, environment = self.settings, _environment(self.settings)
         ready_file = chosen.data / "worker.ready"
         ready_file.unlink(missing_ok=True)
-        return [
+        programs = [
             Child(
                 "temporal",
                 command(self.temporal),
@@ -133,6 +133,7 @@ class Stack:
                 after=("temporal",),
                 url=chosen.api_url,
                 ports=((chosen.host, chosen.port),),
+                grace=chosen.grace_seconds + 5.0 if chosen.api_worker else 10.0,
             ),
             Child(
                 "worker",
@@ -143,6 +144,7 @@ class Stack:
                 grace=chosen.grace_seconds + 5.0,
             ),
         ]
+        return programs[:2] if chosen.api_worker else programs
 
 
 def program(*arguments: str) -> list[str]:
