@@ -7,6 +7,8 @@ Small here; with values of 100 MB, plain and encrypted, by
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import time
 import uuid
@@ -16,12 +18,17 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from tests.running import temporal_runner
 from tests.runtimes.test_large import alone
+from tests.standins.internet import Internet
 from tests.standins.lone_worker import LARGEST
 from tests.standins.server import Server, serve
 from workflow_engine import dsl
+from workflow_engine.calls import flow
+from workflow_engine.calls.flow import AT_ONCE
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
+from workflow_engine.runtimes.temporal import weights
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.payloads.keys import new_key
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
@@ -58,6 +65,111 @@ async def heavy() -> AsyncIterator[Server]:
     app.router.add_post("/size", size)
     async with serve(app) as server:
         yield server
+
+
+SENT = """
+document: {dsl: '1.0.3', namespace: tests, name: sent, version: '1.0.0'}
+do:
+  - all:
+      for: {in: '[range(2)]'}
+      do:
+        - many:
+            fork:
+              branches:
+BRANCHES
+            output: {as: '{}'}
+"""
+BRANCH = "                - b: {call: http, with: {method: post, endpoint: 'URL/size', body: '${ $workflow.input }'}}\n"
+
+
+def sending(url: str, branches: int) -> Bundle:
+    listed = "".join(BRANCH.replace("b:", f"b{number}:") for number in range(branches)).rstrip()
+    return Bundle.of(dsl.parse(SENT.replace("BRANCHES", listed).replace("URL", url)), {})
+
+
+@pytest.mark.skipif(not FULL, reason="takes gigabytes: WFE_SIZE=full")
+async def test_many_large_values_that_are_sent_at_once_do_not_fill_the_memory(
+    temporal_address: str, heavy: Server, tmp_path: Path
+) -> None:
+    """Six branches send the input at the same time, twice."""
+    queue, store = f"weight-{uuid.uuid4()}", (tmp_path / "store").as_uri()
+    async with (
+        alone(temporal_address, queue, store) as measured,
+        open_payloads(store=store, largest=LARGEST) as payloads,
+    ):
+        client = await connect(temporal_address, "default", payloads=payloads)
+        runtime = TemporalRuntime(client, queue, search_attributes=False)
+        bundle, run_id, began = sending(heavy.url, 6), f"weight-{uuid.uuid4()}", time.monotonic()
+        await runtime.start(Start(run_id, bundle.graph().name, bundle, {"given": "x" * SIZE}))
+        ended = await runtime.wait(run_id, 600)
+        assert ended.status == "completed", ended.error
+    print(
+        f"\n12 times {SIZE:,} bytes, {time.monotonic() - began:.1f} s, worker at most {measured.memory} MiB"
+    )
+    assert measured.memory < EMPTY + TIMES * (AT_ONCE + SIZE) / MIB
+
+
+async def test_many_large_values_that_are_sent_at_once_are_sent_one_after_another(
+    temporal_address: str, internet: Internet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six branches send 1 MB at the same time, and a worker works on 2.5 MB at once."""
+    monkeypatch.setattr(flow, "AT_ONCE", 2_500_000)
+    now, most = 0, 0
+
+    async def size(request: web.Request) -> web.Response:
+        nonlocal now, most
+        now += 1
+        most = max(now, most)
+        await asyncio.sleep(0.05)
+        now -= 1
+        return web.json_response({"bytes": len(await request.read())})
+
+    app = web.Application(client_max_size=LARGEST)
+    app.router.add_post("/size", size)
+    async with (
+        serve(app) as server,
+        open_payloads(store=(tmp_path / "store").as_uri()) as payloads,
+        temporal_runner(temporal_address, internet, payloads=payloads) as runner,
+    ):
+        bundle, id = sending(server.url, 6), f"weight-{uuid.uuid4()}"
+        await runner.runtime.start(Start(id, bundle.graph().name, bundle, {"given": "x" * 1_000_000}))
+        ended = await runner.runtime.wait(id, 60)
+        assert ended.status == "completed", ended.error
+    assert len(server.requests) == 12
+    assert most == 2
+
+
+RESTS = """
+document: {dsl: '1.0.3', namespace: tests, name: rests, version: '1.0.0'}
+do:
+  - heard: {listen: {to: {one: {with: {type: com.example.go}}}}}
+  - answer: {set: {given: '${ $workflow.input.given | length }'}}
+"""
+
+
+async def test_runs_that_rest_are_let_go_of_where_their_values_are_too_many(
+    temporal_address: str, internet: Internet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six runs with 1 MB each wait for an event, and a worker may keep 3 MB; all end as they should."""
+    monkeypatch.setattr(weights.WEIGHTS, "most", 3_500_000)
+    monkeypatch.setattr(weights.WEIGHTS, "rests", 0.3)
+    async with (
+        open_payloads(store=(tmp_path / "store").as_uri()) as payloads,
+        temporal_runner(temporal_address, internet, payloads=payloads) as runner,
+    ):
+        bundle = Bundle.of(dsl.parse(RESTS), {})
+        ids = [f"rests-{uuid.uuid4()}" for _ in range(6)]
+        for id in ids:
+            await runner.runtime.start(Start(id, bundle.graph().name, bundle, {"given": "x" * 1_000_000}))
+        while {(await runner.runtime.describe(id)).status for id in ids} != {"waiting"}:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        while not 1 <= len(weights.WEIGHTS.runs()) <= 3:
+            await asyncio.sleep(0.1)
+            gc.collect()
+        event = {"specversion": "1.0", "id": "1", "source": "/x", "type": "com.example.go"}
+        await runner.router.publish("default", [event])
+        ended = [await runner.runtime.wait(id, 30) for id in ids]
+        assert [run.output for run in ended] == [{"given": 1_000_000}] * 6
 
 
 RUN = """

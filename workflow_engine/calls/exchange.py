@@ -21,6 +21,7 @@ from workflow_engine.calls.content import decode
 from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.credentials import NOBODY, Credentials
 from workflow_engine.calls.egress import Egress, Refused
+from workflow_engine.calls.flow import FEW, ROOM
 from workflow_engine.calls.url import REDACTED, bounded, is_secret, shown_url
 from workflow_engine.errors import Fault, fault
 from workflow_engine.values import Json, JsonObject
@@ -205,6 +206,8 @@ async def read_answer(answer: aiohttp.ClientResponse, shown: str, limit: int) ->
         body += chunk
         if failed and len(body) >= _EXCERPT_BYTES:
             return bytes(body[:_EXCERPT_BYTES])
+        if len(body) > FEW and (room := ROOM.get()) is not None:
+            await room.take(min(limit, answer.content_length or limit))
         if len(body) > limit:
             raise fault(
                 "communication",

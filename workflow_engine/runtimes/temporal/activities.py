@@ -7,6 +7,7 @@ A fault is final; anything else is a bug of ours and is tried again, with growin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections import Counter
@@ -16,11 +17,14 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from temporalio import activity
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from workflow_engine.calls import CallContext, Caller, Egress
 from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds, Reception
 from workflow_engine.calls.evaluations import call_with_secrets, evaluate_with_secrets
+from workflow_engine.calls.flow import ROOM, Flow, Room
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault, NotFound, Rejected, fault
@@ -29,6 +33,7 @@ from workflow_engine.interpreter.projecting import project
 from workflow_engine.runtimes.temporal import outcomes
 from workflow_engine.runtimes.temporal.attempts import Attempts, heartbeat
 from workflow_engine.runtimes.temporal.failures import SLOW, failure_of, unsuited
+from workflow_engine.runtimes.temporal.payloads.references import size_of
 from workflow_engine.values import JsonObject
 
 SLACK = 1.0
@@ -79,6 +84,8 @@ class Activities:
     express_seconds: float = 2.0
     keep: Keep | None = None
     """What the result of a call is given to before its activity ends: it puts a large one into the store."""
+    sent: Flow = field(default_factory=Flow)
+    received: Flow = field(default_factory=Flow)
     under_way: Counter[str] = field(default_factory=Counter)
     """The calls that are made now: the run and the place of each."""
 
@@ -90,12 +97,14 @@ class Activities:
 
     def _call_activity(self, kind: str, caller: Caller) -> Callable[..., Any]:
         @activity.defn(name=f"call.{kind}")
-        async def call(arguments: dict[str, Any], about: dict[str, Any]) -> Any:
+        async def call(arguments: RawValue, about: dict[str, Any]) -> Any:
             info = activity.info()
             what = f"{about['place']} of {about.get('run_id') or info.workflow_id}"
             self.under_way[what] += 1
             try:
-                return await made(arguments, about, info)
+                async with contextlib.AsyncExitStack() as held:
+                    ROOM.set(Room(self.received, held))
+                    return await made(await self._given(arguments.payload, about, info, held), about, info)
             finally:
                 self.under_way[what] -= 1
                 if not self.under_way[what]:
@@ -126,6 +135,19 @@ class Activities:
                 return await self._kept(await _faults(once()))
 
         return call
+
+    async def _given(
+        self, payload: Payload, about: dict[str, Any], info: activity.Info, held: contextlib.AsyncExitStack
+    ) -> dict[str, Any]:
+        """The arguments that *payload* has; those that are in the store, once there is room for them."""
+        details = [*info.heartbeat_details]
+        with (
+            contextlib.nullcontext() if info.is_local else heartbeat(lambda: details[0] if details else None)
+        ):
+            if "reception" not in about:  # which has no end
+                await held.enter_async_context(self.sent.of(size_of(payload)))
+            given: list[dict[str, Any]] = await activity.client().data_converter.decode([payload])
+        return given[0]
 
     def _kept(self, result: Any) -> Awaitable[Any]:
         """No frame but that of `keep` has the result meanwhile: it lets go of a large one."""

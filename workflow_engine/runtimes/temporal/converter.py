@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, Self
 
 import orjson
+from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import (
     BinaryNullPayloadConverter,
@@ -27,6 +28,7 @@ from temporalio.converter import (
 from workflow_engine.dsl.bundle import SEMANTICS, Bundle
 from workflow_engine.runtimes.temporal import held
 from workflow_engine.runtimes.temporal.held import HELD
+from workflow_engine.runtimes.temporal.weights import WEIGHTS
 
 BUNDLE_ENCODING = "binary/wfe-bundle"
 
@@ -94,7 +96,8 @@ class OrderedJsonConverter(EncodingPayloadConverter):
         if data is None:
             return _STOCK.to_payload(value)
         if self._large is not None and len(data) >= self._large:
-            return HELD.hold(data)
+            # A workflow task may send many of them, and values do not change.
+            return HELD.hold(data, make=lambda: orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
         return Payload(metadata={"encoding": b"json/plain"}, data=data)
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
@@ -125,6 +128,8 @@ class HeldConverter(EncodingPayloadConverter):
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
         content = HELD.take(payload)
+        if workflow.in_workflow():
+            WEIGHTS.add(len(content))
         if type_hint in {None, Any, object, dict, list}:
             return orjson.loads(content)
         whole = Payload(metadata={"encoding": b"json/plain"}, data=bytes(content))

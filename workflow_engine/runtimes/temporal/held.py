@@ -15,6 +15,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from temporalio.api.common.v1 import Payload
@@ -23,6 +24,8 @@ Content = bytes | bytearray | memoryview
 
 ENCODING: Final = b"binary/wfe-held"
 LONGEST: Final = 120.0
+ROOM = 64 * 1024 * 1024
+"""How many bytes are held of values that are there besides: of more, they are written out once more when it is time."""
 Again = Callable[[], Content]
 
 
@@ -30,39 +33,66 @@ class NotHeld(Exception):
     """The bytes of a token have been let go of. The task that wants them fails, and is tried again."""
 
 
-class Held:
-    """Bytes by token, of one process, for all of its threads."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What is held: its *content*, or how it is made."""
 
-    def __init__(self) -> None:
+    size: int
+    since: float
+    content: Content | None
+    make: Again | None
+
+
+class Held:
+    """Bytes by token, of one process, for all of its threads; at most *room* of those that can be made again."""
+
+    def __init__(self, room: int = ROOM) -> None:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
-        self._entries: dict[bytes, tuple[Content, float]] = {}
+        self._entries: dict[bytes, _Entry] = {}
         self._again: dict[bytes, Again] = {}
+        self._room = room
 
-    def hold(self, content: Content, again: Again | None = None) -> Payload:
-        """A token of *content*, which *again* would read once more."""
+    def hold(self, content: Content, again: Again | None = None, make: Again | None = None) -> Payload:
+        """A token of *content*, which *again* would read once more, or *make* make: then only if there is room."""
         now = time.monotonic()
         number = str(next(self._numbers)).encode()
         with self._lock:
-            for old in [old for old, (_, since) in self._entries.items() if now - since > LONGEST]:
-                del self._entries[old]
-            self._entries[number] = (content, now)
+            for old in [old for old, entry in self._entries.items() if now - entry.since > LONGEST]:
+                self._left(self._entries.pop(old))
+            room = make is None or len(content) <= self._room
+            entry = _Entry(len(content), now, content if room else None, make)
+            if make is not None and room:
+                self._room -= entry.size
+            self._entries[number] = entry
             if again is not None:
                 self._again[number] = again
                 while len(self._again) > _MOST:
                     del self._again[next(iter(self._again))]
         return Payload(metadata={"encoding": ENCODING}, data=number)
 
+    def size(self, token: Payload) -> int:
+        """How many bytes *token* stands for, as far as it is known."""
+        found = self._entries.get(token.data)
+        return 0 if found is None else found.size
+
     def take(self, token: Payload) -> Content:
         """The bytes of *token*, which are held no longer; `NotHeld` when they cannot be had."""
         with self._lock:
             found = self._entries.pop(token.data, None)
             again = self._again.get(token.data)
-        if found is not None:
-            return found[0]
+            if found is not None:
+                self._left(found)
+        if found is not None and found.content is not None:
+            return found.content
+        again = again if found is None else found.make
         if again is None:
             raise NotHeld("a large value is held no longer")
         return again()
+
+    def _left(self, entry: _Entry) -> None:
+        if entry.make is not None and entry.content is not None:
+            self._room += entry.size
 
 
 _MOST = 10_000

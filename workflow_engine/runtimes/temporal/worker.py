@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
@@ -15,6 +16,7 @@ from workflow_engine.runtimes.temporal.batches import Batches, BatchWorkflow
 from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
+from workflow_engine.runtimes.temporal.weights import WEIGHTS, Evict
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
 GRACEFUL = 10.0
@@ -79,6 +81,7 @@ def worker(
         deployment_config=None if build is None else build.config(),
     )
     _patient(made)
+    _light(made)
     return made
 
 
@@ -89,3 +92,18 @@ def _patient(made: Worker) -> None:
     tasks = getattr(made, "_workflow_worker", None)
     if tasks is not None and getattr(tasks, "_deadlock_timeout_seconds", None):
         tasks._deadlock_timeout_seconds = STUCK
+
+
+def _light(made: Worker) -> None:
+    """Have runs with large values let go of where they are too many for the memory (`weights`)."""
+    known = weakref.ref(made)
+
+    def evict() -> Evict | None:
+        there = known()
+        bridge = getattr(there, "_bridge_worker", None)
+        if there is None or there.is_shutdown or bridge is None:
+            return None
+        found: Evict = bridge.request_workflow_eviction
+        return found
+
+    WEIGHTS.watch(evict)

@@ -21,13 +21,12 @@ from temporalio.converter import (
     StorageDriverStoreContext,
 )
 
+from workflow_engine.calls.flow import Flow
 from workflow_engine.runtimes.temporal.held import HELD, Content, is_token
 from workflow_engine.runtimes.temporal.payloads import wire
 from workflow_engine.runtimes.temporal.payloads.encryption import ENCODING, Encryption
-from workflow_engine.runtimes.temporal.payloads.flow import Flow
-from workflow_engine.runtimes.temporal.payloads.references import DRIVER, KEY
+from workflow_engine.runtimes.temporal.payloads.references import DRIVER, KEY, MOST, SIZE
 from workflow_engine.runtimes.temporal.payloads.store import (
-    MOST,
     YOUNG,
     Store,
     StoreUnavailable,
@@ -84,11 +83,9 @@ class ClaimCheck(StorageDriver):
 
     async def put(self, payload: Payload) -> StorageDriverClaim:
         """Store one payload; raises `StoreUnavailable` after a few attempts."""
-        content = HELD.take(payload) if is_token(payload) else None
-        size = payload.ByteSize() if content is None else len(content)
+        size = HELD.size(payload) if is_token(payload) else payload.ByteSize()
         async with self._flow.of(size):
-            pieces, digest = await _aside(size, lambda: self._written(payload, content))
-            content = None
+            pieces, digest = await _aside(size, lambda: self._written(payload))
             key = key_of(self._namespace, digest)
             if time.monotonic() - self._known.get(key, float("-inf")) > YOUNG.total_seconds() / 2:
                 await _patiently(lambda: self._store.put(key, *pieces))
@@ -99,12 +96,14 @@ class ClaimCheck(StorageDriver):
             size = sum(len(piece) for piece in pieces)
             if size <= BRIEF:
                 self._recent.remember(key, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        return StorageDriverClaim({KEY: key, "size": str(size)})
+        return StorageDriverClaim({KEY: key, SIZE: str(size)})
 
-    def _written(self, payload: Payload, content: Content | None) -> tuple[Sequence[Content], str]:
-        """What is stored of *payload*, which the *content* is held of, and its digest."""
-        pieces: Sequence[Content] = [payload.SerializeToString(deterministic=True)]
-        if content is not None:
+    def _written(self, payload: Payload) -> tuple[Sequence[Content], str]:
+        """What is stored of *payload*, or of what it is a token of, and its digest."""
+        if not is_token(payload):
+            pieces: Sequence[Content] = [payload.SerializeToString(deterministic=True)]
+        else:
+            content = HELD.take(payload)
             pieces = [wire.head({"encoding": JSON}, len(content)), content]
             if self._encryption is not None:
                 pieces = self._encryption.sealed(pieces)
@@ -119,7 +118,7 @@ class ClaimCheck(StorageDriver):
         return await asyncio.gather(*(self._retrieved(claim) for claim in claims))
 
     async def _retrieved(self, claim: StorageDriverClaim) -> Payload:
-        key, size = checked(claim.claim_data.get(KEY, "")), claim.claim_data.get("size", "")
+        key, size = checked(claim.claim_data.get(KEY, "")), claim.claim_data.get(SIZE, "")
         async with self._flow.of(min(int(size), MOST) if size.isdecimal() else 0):
             data = await self._object(key)
             if len(data) < HOLD:

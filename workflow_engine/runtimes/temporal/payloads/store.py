@@ -11,8 +11,6 @@ from typing import Protocol
 from workflow_engine.errors import Unavailable
 from workflow_engine.runtimes.temporal.held import Content
 
-MOST = 1024 * 1024 * 1024
-"""No object is larger, in bytes; what a claim says of one is not believed beyond that."""
 YOUNG = timedelta(minutes=10)
 """An object that is put again counts as new, to the precision of this: it will be claimed once more."""
 _KEY = re.compile(r"[A-Za-z0-9._-]{1,250}/[0-9a-f]{2}/[0-9a-f]{64}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,12 @@ from temporalio.converter import (
 )
 
 from workflow_engine.errors import fault
-from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER, DIGEST, EngineConverter, json_of
+from workflow_engine.runtimes.temporal.converter import DIGEST, EngineConverter, json_of
 from workflow_engine.runtimes.temporal.held import HELD, is_token
 from workflow_engine.runtimes.temporal.payloads.driver import JSON, REMEMBERED, ClaimCheck
 from workflow_engine.runtimes.temporal.payloads.encryption import Encryption
 from workflow_engine.runtimes.temporal.payloads.keys import Keys
+from workflow_engine.runtimes.temporal.payloads.references import is_reference
 from workflow_engine.runtimes.temporal.payloads.store import Store, StoreUnavailable
 from workflow_engine.runtimes.temporal.payloads.stores.nowhere import Nowhere
 
@@ -59,9 +60,8 @@ class Payloads:
     def converter(self) -> DataConverter:
         """The data converter of a client and its workers."""
         encryption = None if self.keys is None else Encryption(self.keys, self.threshold)
-        converter = dataclasses.replace(DATA_CONVERTER, external_storage=self._storage(encryption))
-        if self.store is not None:
-            converter = dataclasses.replace(converter, payload_converter_class=_holding(self.threshold))
+        kind = EngineConverter if self.store is None else _holding(self.threshold)
+        converter = Travelling(payload_converter_class=kind, external_storage=self._storage(encryption))
         if encryption is None:
             return converter
         return dataclasses.replace(
@@ -114,6 +114,19 @@ class Payloads:
                 _log.error("the result of a call waits for the payload store: %s", error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+class Travelling(DataConverter):
+    """Leaves a claim as it is to who wants a raw value: it is fetched when there is room for it."""
+
+    async def decode(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        if type_hints is None or RawValue not in type_hints or not any(map(is_reference, payloads)):
+            return await super().decode(payloads, type_hints)
+        decoded: list[Any] = []
+        for payload, hint in zip(payloads, type_hints, strict=True):
+            raw = hint is RawValue and is_reference(payload)
+            decoded += [RawValue(payload)] if raw else await super().decode([payload], [hint])
+        return decoded
 
 
 def _holding(threshold: int) -> type[EngineConverter]:
