@@ -109,7 +109,7 @@ class LocalRunner:
         resources: Mapping[str, Json] | None = None,
         others: Sequence[str] = (),
         audience: Audience | None = None,
-        commands: Sequence[tuple[str, str]] = (),
+        commands: Sequence[tuple[Any, ...]] = (),
     ) -> Ended:
         graph = dsl.compile(dsl.parse(text), resources or {})
         deployed = [Bundle.of(dsl.parse(other), resources or {}) for other in others]
@@ -128,10 +128,10 @@ class LocalRunner:
         )
 
         async def follow() -> None:
-            for name, command in commands:
+            for name, command, *given in commands:
                 while local.run is None or name not in map(named_last, local.run.root.leaves()):
                     await local.scheduler.sleep(0.01)
-                getattr(local.control, command)()
+                getattr(local.control, command)(*given)
 
         if commands:
             local.scheduler.spawn(follow())
@@ -166,7 +166,7 @@ class TemporalRunner:
         resources: Mapping[str, Json] | None = None,
         others: Sequence[str] = (),
         audience: Audience | None = None,
-        commands: Sequence[tuple[str, str]] = (),
+        commands: Sequence[tuple[Any, ...]] = (),
     ) -> Ended:
         document = dsl.parse(text)
         bundle = Bundle.of(document, resources or {})
@@ -183,10 +183,10 @@ class TemporalRunner:
             self.client, self.queue, search_attributes=False, audience=audience, limits=self.limits
         )
         await runtime.start(Start(run_id, graph.name, bundle, given, seeds=seeds, correlated=correlated))
-        for name, command in commands:
+        for name, command, *given_with in commands:
             while name not in [state.name for state in (await runtime.describe(run_id)).states]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-            await getattr(runtime, command)(run_id)
+            await getattr(runtime, command)(run_id, *given_with)
         if events:
             # An identity of their own, for the router is shared and takes an event once.
             await self.router.publish(

@@ -32,6 +32,7 @@ from workflow_engine.interpreter.effects import Arrival, Listener, Place, SubRun
 from workflow_engine.interpreter.lifecycle import status_of
 from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish, edited, gone_on, hold, standing
 from workflow_engine.interpreter.run import Run
+from workflow_engine.interpreter.skipping import skip
 from workflow_engine.runtimes.local import LocalRun
 from workflow_engine.values import Json, JsonObject
 
@@ -122,6 +123,9 @@ class LocalRuntime:
             start = replace(start, input=retry.input)
         position = gone_on(start.bundle.graph(), live.run.position(), retry.wish, datetime.now(UTC))
         self._runs[run_id] = _Live(self, replace(start, position=position))
+
+    async def skip(self, run_id: str, wish: Wish) -> None:
+        skip(self._alive(run_id, "skip").run, wish)
 
     async def edit(self, run_id: str, wish: Wish) -> None:
         live = self._alive(run_id, "edit")

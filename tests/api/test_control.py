@@ -55,6 +55,19 @@ async def test_a_run_is_retried_as_it_was_or_with_another_version(server):
     assert (await ended(server, run_id))["output"]["second"] == 2
 
 
+async def test_a_state_is_left_out_while_it_waits(server):
+    waits = TWO.replace("{set: {n: '${ .n }'}}", "{listen: {to: {one: {with: {type: never}}}}}")
+    await server.deploy(waits)
+    run_id = (await server.post("/v1/workflows/tests/two/latest/runs", json={})).json["id"]
+    while (await server.get(f"/v1/runs/{run_id}")).json["status"] != "waiting":  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    refused = await server.post(f"/v1/runs/{run_id}/skip", json={"state": "/do/2/last"})
+    assert (refused.status, refused.json["type"]) == (409, "urn:wfe:problem:unknown-state")
+    skipped = await server.post(f"/v1/runs/{run_id}/skip", json={"output": {"n": 2}})
+    assert (skipped.status, skipped.json["id"]) == (202, run_id)
+    assert (await ended(server, run_id))["output"]["got"] == 2
+
+
 async def test_the_failed_state_is_left_out(server):
     run_id = await failed(server)
     await server.post(f"/v1/runs/{run_id}/skip", json={"output": {"n": 7}})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.semantics.v0_8 import documents as old
 from tests.semantics.v1.documents import event, workflow
 from tests.standins.petstore import SWAGGER
 from workflow_engine.calls.openapi_pruning import prune
+from workflow_engine.interpreter.retrying import Wish
 from workflow_engine.values import Json, JsonObject
 
 
@@ -17,6 +19,7 @@ class Recorded:
     """A run to record: what it is given, and how it ends; or what it started, by the end of that one's id: *child*.
 
     With *longest*, how many events of history are enough, it goes on in new ones, of which the second is kept.
+    *commands* are done to it, each once it is at a state of that name.
     """
 
     text: str
@@ -27,6 +30,7 @@ class Recorded:
     status: str = "completed"
     child: str = ""
     longest: int = 0
+    commands: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 def pinned_operation(operation: str) -> JsonObject:
@@ -491,6 +495,29 @@ RUNS = {
                 "messages": [{"name": "note"}],
             },
         },
+    ),
+    "skipped": Recorded(
+        workflow(
+            """
+            do:
+              - hear: {listen: {to: {one: {with: {type: never}}}}}
+              - nap: {wait: {hours: 1}}
+              - both:
+                  fork:
+                    branches:
+                      - long: {wait: {hours: 2}}
+                      - hears: {do: [{ear: {listen: {to: {one: {with: {type: never}}}}}}]}
+              - child: {run: {workflow: {namespace: semantics, name: waiting, version: '1.0.0'}}}
+              - end: {set: {got: '${ . }'}}
+            """
+        ),
+        others=[workflow("do: [{w: {wait: {hours: 3}}}]", name="waiting")],
+        commands=[
+            ("hear", "skip", Wish(skip=True, output={"n": 1})),
+            ("nap", "skip", Wish(skip=True)),
+            ("ear", "skip", Wish("/do/2/both", skip=True, output={"n": 2})),
+            ("child", "skip", Wish(skip=True, output={"n": 3})),
+        ],
     ),
     "control": Recorded(
         workflow(

@@ -36,7 +36,12 @@ async def record(runner: TemporalRunner, name: str, wanted: Recorded) -> str:
     """The history of one run, as JSON."""
     runner.limits = Limits(events=wanted.longest) if wanted.longest else None
     ended = await runner(
-        wanted.text, wanted.input, events=wanted.events, others=wanted.others, resources=wanted.resources
+        wanted.text,
+        wanted.input,
+        events=wanted.events,
+        others=wanted.others,
+        resources=wanted.resources,
+        commands=wanted.commands,
     )
     assert ended.status == wanted.status, (name, ended)
     id = ended.run_id + wanted.child

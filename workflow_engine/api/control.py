@@ -58,10 +58,11 @@ def create_routes(engine: Engine) -> APIRouter:
         "/runs/{run_id:path}/skip", status_code=202, response_model=RunModel, openapi_extra=_body(SkipModel)
     )
     async def skip(request: Request, run_id: RunId) -> Response:
-        """Leave out the state that failed, or before which a suspended run is held, and go on after it.
+        """Leave out a state, and go on after it: the one that failed, or one at which the run is.
 
-        What comes of it is `output`, or else its input. 409 as for `retry`; of a suspended run also
-        `run-not-suspended` and `state-under-way`.
+        What comes of it is `output`, or else its input. What it is doing is interrupted: a wait, a call, a sub-flow,
+        and all that is inside it. 409 as for `retry`; of a run that has not ended also `several-states` and
+        `state-skipped`.
         """
         body = await _read(request, {"state", "output", "context"})
         await engine.skip(run_id, _wish(body, skip=True, output=body.get("output", ABSENT)))

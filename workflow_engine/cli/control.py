@@ -23,7 +23,7 @@ _COMMANDS = {
     "suspend": "let runs stop before their next state",
     "resume": "let suspended runs go on",
     "retry": "let runs that faulted or were cancelled go on from the failed state",
-    "skip": "let runs leave out the failed state, or the one before which they are suspended",
+    "skip": "let runs leave out a state: the failed one, or one at which they wait or call",
     "edit": "give a suspended run other data before its next state",
 }
 _GONE_ON = frozenset({"retry", "skip", "edit"})
@@ -69,7 +69,9 @@ def _add_wish(parser: argparse.ArgumentParser, command: str) -> None:
     else:
         parser.add_argument("--state", metavar="STATE", help="which one, if a run stands at several")
     what = "what comes of the state (default: its input)" if command == "skip" else "what the state gets"
-    parser.add_argument("--data", metavar=json, help=what)
+    parser.add_argument(
+        *(["--output"] if command == "skip" else []), "--data", dest="data", metavar=json, help=what
+    )
     parser.add_argument("--context", metavar=json, help="another $context")
 
 
@@ -132,7 +134,7 @@ def _wish(arguments: argparse.Namespace) -> JsonObject:
         given = getattr(arguments, name, None)
         if given is not None:
             wish["output" if name == "data" and arguments.command == "skip" else name] = read_json(
-                given, f"--{name}"
+                given, "--output" if arguments.command == "skip" and name == "data" else f"--{name}"
             )
     if getattr(arguments, "new_keys", False):
         wish["new_keys"] = True

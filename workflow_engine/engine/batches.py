@@ -56,7 +56,8 @@ class Batch:
         if self.command not in ("retry", "skip") and (self.wish != Wish() or self.version is not None):
             raise Rejected("not-for-command", f"{self.command} takes no data and no version")
         status = self.query.status or COMMANDS[self.command]
-        if self.ids is None and (status in _OPEN) != (COMMANDS[self.command] in _OPEN):
+        anywhere = self.command == "skip" and status != "completed"
+        if self.ids is None and not anywhere and (status in _OPEN) != (COMMANDS[self.command] in _OPEN):
             message = f"{self.command} does nothing to runs that are {status}"
             raise Rejected("not-for-status", message, pointer="/query/status")
         return replace(self, query=replace(self.query, status=status))

@@ -344,11 +344,11 @@ class Engine:
         await self._runtime.retry(run_id, Retry(wish, input, bundle))
 
     async def skip(self, run_id: str, wish: Wish) -> None:
-        """Let a run leave out a state: the one that failed, or before which it is held, being suspended."""
+        """Let a run leave out a state: the one that failed, or one at which it is."""
         if (await self._runtime.describe(run_id)).ended:
             await self._runtime.retry(run_id, Retry(wish, what="skip"))
         else:
-            await self._runtime.edit(run_id, wish)
+            await self._runtime.skip(run_id, wish)
 
     async def edit(self, run_id: str, wish: Wish) -> None:
         """Change the data of a suspended run before its next state."""

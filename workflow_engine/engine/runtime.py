@@ -237,5 +237,8 @@ class Runtime(Protocol):
     async def edit(self, run_id: str, wish: Wish) -> None:
         """Change a suspended run before its next state; `Rejected` says why it cannot, `Conflict` if it has ended."""
 
+    async def skip(self, run_id: str, wish: Wish) -> None:
+        """Let the run leave out a state at which it is; `Rejected` says why it cannot, `Conflict` if it has ended."""
+
     async def deliver(self, run_id: str, listen_id: str, message: JsonObject) -> bool:
         """Give the run an event for one of its listeners; False when the run is over."""

@@ -236,6 +236,15 @@ class Effects(Protocol):
     async def gate(self) -> None:
         """Return at once, unless the run is suspended: then when it is resumed."""
 
+    def current_task(self) -> object:
+        """What the coroutine that asks is done in."""
+
+    def interrupt(self, task: object) -> None:
+        """Have *task* unwind from where it waits, as if it were no longer wanted; whoever asked for it stops that."""
+
+    def interrupted(self, task: object) -> bool:
+        """Stop that in *task*, which asks; False: it is to unwind for another reason too."""
+
     def spent(self, steps: int) -> None:
         """An expression of the run took *steps*, more than a few: where it is one of many, the gate may pause it."""
 

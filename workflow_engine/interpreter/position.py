@@ -58,7 +58,8 @@ class Frame:
     *variables* are bound for the region and everything inside it. *branch*: the frame has a context of its
     own (the root, and each branch of a fork, decision A34); the frames below share it.
     *retrying*: the body of a `Try` around one call; it is made anew by whoever goes on from here. *after*: the state
-    before, as long as this one is not entered, if it is what comes after that in any case.
+    before, as long as this one is not entered, if it is what comes after that in any case. *task* is what *state* is
+    done in, while it is (`Effects.current_task`); *interrupted*: it is to be left there (`skipping`).
     """
 
     region: str
@@ -78,6 +79,8 @@ class Frame:
     faulted: bool = False
     retrying: Retrying | None = None
     after: str | None = None
+    task: object = None
+    interrupted: bool = False
 
     def at(self, state: str, after: str | None = None) -> None:
         """Stand before *state*, with nothing of the state before left but that it was done (`after`)."""
@@ -90,6 +93,7 @@ class Frame:
         self.doing = None
         self.faulted = False
         self.after = after
+        self.task, self.interrupted = None, False
 
     def child(self, slot: str, region: str, data: Json, variables: JsonObject | None = None) -> Frame:
         """The frame for *region* at *slot*: the one that is there, after a resume, or a new one."""

@@ -43,6 +43,7 @@ from workflow_engine.interpreter import (
     publishing,
     recovery,
     restoring,
+    skipping,
 )
 from workflow_engine.interpreter.dataflow import enter, leave, shaped
 from workflow_engine.interpreter.effects import Effects, Expired, Place, Progress, SubRun
@@ -203,6 +204,7 @@ class Run:
         if "skipped" in frame.local:  # somebody has said what comes of it (see `retrying`)
             self._note("skipped", state)
             return frame.local["skipped"], state.next
+        frame.task = self.effects.current_task()
         try:
             if not frame.entered:
                 frame.started = self.effects.now().timestamp()
@@ -224,6 +226,8 @@ class Run:
             ends = isinstance(transition, End) or (isinstance(transition, GoTo) and transition.ends)
             result = await leave(self, state, frame, output, ends=ends)
         except Fault as raised:
+            if self._interrupted(frame):
+                return self._left(state, frame)
             self._note("faulted", state)
             caught = raised.at(state.id)
             if self.lifecycle is not None:
@@ -234,17 +238,29 @@ class Run:
                 raise caught from None
             return (frame.input if frame.entered else frame.data), then
         except BaseException as unwound:
+            if not isinstance(unwound, Exception | GeneratorExit) and self._interrupted(frame):
+                return self._left(state, frame)
             if bugs.found(unwound, state.id):
                 self.effects.broke()
             if self.lifecycle is not None:
                 self.lifecycle.unwound(state, frame, unwound)
             raise
+        if self._interrupted(frame):
+            return self._left(state, frame)
         self._note("completed", state)
         if self.lifecycle is not None:
             self.lifecycle.completed(state, frame)
         if state.compensated:
             self.completed.append(state.id)
         return result, transition
+
+    def _interrupted(self, frame: Frame) -> bool:
+        """Whether the state at which *frame* stands is left for having been skipped, and for nothing else."""
+        return frame.interrupted and self.effects.interrupted(frame.task)
+
+    def _left(self, state: State, frame: Frame) -> tuple[Json, Transition]:
+        self._note("skipped", state)
+        return skipping.outcome(self, state, frame), state.next
 
     def _note(self, phase: str, state: State) -> None:
         self.effects.note(Progress(phase, state.id, state.name, self.effects.now()))

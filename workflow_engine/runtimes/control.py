@@ -1,8 +1,10 @@
-"""What may be done to a run of the local runtime from outside: suspend, resume, cancel."""
+"""What may be done to a run of the local runtime from outside: suspend, resume, skip, cancel."""
 
 from __future__ import annotations
 
+from workflow_engine.interpreter.retrying import Wish
 from workflow_engine.interpreter.run import Run
+from workflow_engine.interpreter.skipping import skip
 from workflow_engine.runtimes.scheduler import Promise, Scheduler
 from workflow_engine.values import Json
 
@@ -34,6 +36,11 @@ class Control:
             if self._run is not None:
                 self._run.resume()
             going.resolve(None)
+
+    def skip(self, wish: Wish) -> None:
+        """Let it leave out the state at which it is: `Rejected` where that cannot be (`interpreter.skipping`)."""
+        assert self._run is not None
+        skip(self._run, wish)
 
     def cancel(self) -> None:
         """Let the run end where it is."""

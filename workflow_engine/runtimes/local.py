@@ -38,6 +38,7 @@ from workflow_engine.interpreter.position import Continued
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.control import CancelledRun, Control
 from workflow_engine.runtimes.events import check_event
+from workflow_engine.runtimes.interruptions import SteppedTasks
 from workflow_engine.runtimes.scheduler import Cancelled, Promise, Scheduler, Stalled, Task
 from workflow_engine.values import Json, JsonObject
 
@@ -86,7 +87,7 @@ class _Family:
     detached: list[Task[Json]] = field(default_factory=list)
 
 
-class LocalRun:
+class LocalRun(SteppedTasks):
     """The effects of one run, and what came of it: `progress` and the events in `channels`."""
 
     semantics, delegates = SEMANTICS, False

@@ -95,8 +95,20 @@ class Task(Generic[T]):
             self._waiting = None
             self._scheduler.ready.append((self, Cancelled()))
 
+    def interrupt(self) -> None:
+        """Throw `Cancelled` into the coroutine at its next step, which may stop it and go on."""
+        if not self.outcome.done and not self.cancelled:
+            self._waiting = None
+            self._scheduler.ready.append((self, Cancelled()))
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it is no longer wanted."""
+        return self._cancelled
+
     def step(self, error: BaseException | None) -> None:
         """Go on until the coroutine waits or ends."""
+        self._scheduler.current = self
         try:
             promise = self._coroutine.throw(error) if error is not None else self._coroutine.send(None)
         except StopIteration as stop:
@@ -126,6 +138,8 @@ class Scheduler:
         self.giving_up = False
         """What is left is cancelled for nothing else can happen to it: nobody has asked for that."""
         self._nudged: asyncio.Future[None] | None = None
+        self.current: Task[Any] | None = None
+        """The one that is being stepped, or was last."""
         self._ending: set[asyncio.Future[Any]] = set()
 
     def now(self) -> datetime:

@@ -136,6 +136,8 @@ class Batches:
                 await self.runtime.suspend(run.id)
             case "resume":
                 await self.runtime.resume(run.id)
+            case "skip" if not run.ended:
+                await self.runtime.skip(run.id, batch.wish)
             case _:
                 bundle: Bundle | None = None
                 if batch.version is not None and run.workflow is not None:

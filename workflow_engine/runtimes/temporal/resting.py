@@ -30,6 +30,7 @@ from workflow_engine.interpreter.effects import (
     SubRun,
 )
 from workflow_engine.interpreter.run import Run
+from workflow_engine.runtimes.interruptions import AsyncioTasks
 from workflow_engine.runtimes.temporal.backoff import Backoffs
 from workflow_engine.runtimes.temporal.effects import BREATH, TemporalEffects
 from workflow_engine.runtimes.temporal.pace import Pace
@@ -91,7 +92,7 @@ def remembered(limits: Limits) -> dict[str, Any]:
     return {LIMITS: encoded} if encoded else {}
 
 
-class RestingEffects(TemporalEffects):
+class RestingEffects(AsyncioTasks, TemporalEffects):
     """`TemporalEffects` of a run that can come to rest."""
 
     def __init__(

@@ -108,7 +108,7 @@ class Retrying:
             raise Rejected("run-completed", message, status=409)
         if status not in _ENDINGS:
             message = (
-                f"the run {run_id!r} has not ended; suspend it to edit or skip a state, or cancel it first"
+                f"the run {run_id!r} has not ended; skip its state, suspend it to edit the next, or cancel it"
             )
             raise Rejected("run-not-ended", message, status=409)
         stood = await self._stood(run_id, description)
@@ -194,7 +194,14 @@ class Retrying:
         }
 
     async def edit(self, run_id: str, wish: Wish) -> None:
-        """Change a suspended run before its next state, or let it leave that state out."""
+        """Change a suspended run before its next state."""
+        await self._update(run_id, "edit", wish)
+
+    async def skip(self, run_id: str, wish: Wish) -> None:
+        """Let a run that goes on leave out a state at which it is."""
+        await self._update(run_id, "skip", wish)
+
+    async def _update(self, run_id: str, what: str, wish: Wish) -> None:
         with translated(run_id):
             description = await self._client.get_workflow_handle(run_id).describe()
             if description.status != WorkflowExecutionStatus.RUNNING:
@@ -203,12 +210,12 @@ class Retrying:
                 )
             handle = self._client.get_workflow_handle(run_id, run_id=description.run_id)
             try:
-                await handle.execute_update("edit", wish.to_json(), rpc_timeout=REPLAY_TIMEOUT)
+                await handle.execute_update(what, wish.to_json(), rpc_timeout=REPLAY_TIMEOUT)
             except WorkflowUpdateFailedError as failure:
                 cause = failure.cause
                 if isinstance(cause, ApplicationError) and cause.type:
                     raise Rejected(cause.type, cause.message, status=409) from None
-                raise Unavailable(f"the run {run_id!r} cannot be edited now: {cause}") from None
+                raise Unavailable(f"{what} cannot be done to the run {run_id!r} now: {cause}") from None
             except RPCError as error:
                 if error.status in NOBODY:
                     raise Unavailable(f"no worker of task queue {self._queue} answers") from None

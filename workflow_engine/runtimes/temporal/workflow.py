@@ -29,6 +29,7 @@ from workflow_engine.interpreter.position import Continued, Frame
 from workflow_engine.interpreter.retrying import Wish, edited, hold
 from workflow_engine.interpreter.run import Run
 from workflow_engine.interpreter.showing import shown
+from workflow_engine.interpreter.skipping import skip, skippable
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started, travelling
 from workflow_engine.runtimes.temporal.compiling import graph_of
@@ -341,20 +342,49 @@ class ServerlessWorkflow:
         return self._pinned
 
     @workflow.update
-    def edit(self, wish: dict[str, Any]) -> dict[str, Any]:
+    async def edit(self, wish: dict[str, Any]) -> dict[str, Any]:
         """Give the state before which the suspended run is held other data, or what comes of it (`Wish`)."""
-        frame = self._held(wish)
-        edited(frame, Wish.from_json(wish))
-        return {"id": frame.state}
+        return await self._changed(self._edit, wish)
 
     @edit.validator
     def _may_be_edited(self, wish: dict[str, Any]) -> None:
+        self._may(lambda _: self._held(wish))
+
+    def _edit(self, run: Run, wish: dict[str, Any]) -> Frame:
+        frame = self._held(wish)
+        edited(frame, Wish.from_json(wish))
+        return frame
+
+    @workflow.update
+    async def skip(self, wish: dict[str, Any]) -> dict[str, Any]:
+        """Leave out a state at which the run stands, also one that is under way (`Wish`)."""
+        return await self._changed(lambda run, wish: skip(run, Wish.from_json(wish)), wish)
+
+    @skip.validator
+    def _may_be_skipped(self, wish: dict[str, Any]) -> None:
+        self._may(lambda run: skippable(run, Wish.from_json(wish)))
+
+    async def _changed(self, change: Callable[[Run, Any], Frame], wish: dict[str, Any]) -> dict[str, Any]:
+        """Change the run, which may just begin a new history: then once it is where it was."""
+        if self._run is None:
+            await workflow.wait_condition(lambda: self._run is not None)
+        assert self._run is not None
         try:
-            self._held(wish)
+            return {"id": change(self._run, wish).state}
+        except Rejected as refused:
+            raise ApplicationError(str(refused), type=refused.code, non_retryable=True) from None
+
+    def _may(self, look: Callable[[Run], object]) -> None:
+        """Refuse at once, without a word in the history, what would be refused now."""
+        if self._run is None:
+            return
+        try:
+            look(self._run)
         except Rejected as refused:
             raise ApplicationError(str(refused), type=refused.code, non_retryable=True) from None
 
     def _held(self, wish: dict[str, Any]) -> Frame:
-        if self._run is None or not self._suspended:
+        assert self._run is not None
+        if not self._suspended:
             raise Rejected("run-not-suspended", "the run is not suspended; suspend it first", status=409)
         return hold(self._run.root, Wish.from_json(wish).state)
