@@ -77,6 +77,7 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         """Start a run of a deployed workflow; 409 when a run has or had its id."""
         given = await read_json(request, largest_input, empty={})
         id = await engine.start(namespace, name, version, given, run_id=run_id, express=express)
+        del given  # it may be large, and the answer has it again
         return await _started(request, engine, id, wait)
 
     @routes.post("/runs", status_code=201, response_model=RunModel, responses=_FINISHED, openapi_extra=_ONCE)
