@@ -21,7 +21,7 @@ NAMES = ("v", "w")
 def told(source: str, value: Any, *, at_once: bool, steps: int = 100_000) -> tuple[str, Any, int]:
     """How *source* ends on *value*, with what, and how many steps it leaves."""
     program = compile_program(source, NAMES)
-    machine = Machine(0)
+    machine = Machine()
     machine.fuel = steps
     if not at_once:
         machine.spare = -1
@@ -168,7 +168,7 @@ def test_what_fails_again_and_again_is_not_tried_at_once_for_ever() -> None:
         value = [value] * 5
     for _ in range(38):
         value = [value, 1, 1, 1]
-    machine = Machine(0)
+    machine = Machine()
     with pytest.raises(EvaluationError):
         compile_program(deep, ()).compiled().one((machine, 0), value)  # type: ignore[misc]
     assert machine.spare < 0

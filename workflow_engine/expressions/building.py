@@ -85,8 +85,7 @@ def object_(builder: Builder, node: syntax.Object, scope: Scope, _tail: bool) ->
         if all(key.constant for key, _ in entries):
             names = [key.constant[0] for key, _ in entries if key.constant]
             values = [value for _, value in entries]
-            fields = list(zip(names, [value.one for value in values], strict=True))
-            record = Code(_record(fields), parts=parts, grows=grows)
+            record = Code(_picked(names, values), parts=parts, grows=grows)
             record.column = columns.records(names, values)
             record.fixed = all(value.fixed for value in values)
             return record
@@ -99,6 +98,29 @@ def object_(builder: Builder, node: syntax.Object, scope: Scope, _tail: bool) ->
     code = Code(None, many, parts=parts)
     code.height += len(pairs)
     return code
+
+
+def _picked(names: list[Any], values: list[Code]) -> One:
+    """An object of members of the input, and of constants, which most objects are; else of whatever."""
+    other = _record(list(zip(names, [value.one for value in values], strict=True)))
+    if len(names) < 2 or not all(value.constant or _member(value) for value in values):
+        return other
+    plan = [
+        (name, None, value.constant[0]) if value.constant else (name, value.keys[0], None)  # type: ignore[index]
+        for name, value in zip(names, values, strict=True)
+    ]
+
+    def one(env: Env, value: Any) -> Any:
+        if type(value) is not dict:
+            return other(env, value)
+        get = value.get
+        return {name: known if key is None else get(key) for name, key, known in plan}
+
+    return one
+
+
+def _member(code: Code) -> bool:
+    return code.base is None and code.keys is not None and len(code.keys) == 1 and type(code.keys[0]) is str
 
 
 def _record(fields: list[tuple[Any, Any]]) -> One:

@@ -43,7 +43,7 @@ class Expression:
         """
         program = self._program
         code = program.code or program.compiled()
-        machine = Machine(scope.get("__now", 0))
+        machine = Machine(scope)
         env = (machine, 0, *[scope.get(name) for name in program.names])
         result: Any
         try:
@@ -67,7 +67,7 @@ class Expression:
         """The first output, or null where there is none; what comes after it is not computed."""
         program = self._program
         code = program.code or program.compiled()
-        machine = Machine(scope.get("__now", 0))
+        machine = Machine(scope)
         env = (machine, 0, *[scope.get(name) for name in program.names])
         result: Any = None
         try:

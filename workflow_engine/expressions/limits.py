@@ -8,7 +8,7 @@ characters of a string made, or 64 places of an array copied.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Any, NoReturn, Self
@@ -82,23 +82,31 @@ FEW = 10_000
 """Steps of one evaluation that nobody needs to hear of."""
 
 
+_NOTHING: Mapping[str, Any] = {}
+
+
 class Machine:
-    """What one evaluation carries along: the steps that are left, and the time of its run.
+    """What one evaluation carries along: the steps that are left, and what is *known* to it by name.
 
     *tail* is where a call in tail position leaves what is to run next. *nonfinite* tells that a NaN or an
     infinity came up, so that the result must be cleaned of them. *spare* are steps that may still be taken in vain
     (`columns`).
     """
 
-    __slots__ = ("few", "fuel", "nonfinite", "now", "spare", "tail")
+    __slots__ = ("few", "fuel", "known", "nonfinite", "spare", "tail")
 
-    def __init__(self, now: Any = 0) -> None:
+    def __init__(self, known: Mapping[str, Any] = _NOTHING) -> None:
         self.fuel = LIMITS.steps
         self.few = self.fuel - FEW
-        self.now = now
+        self.known = known
         self.tail: Any = None
         self.nonfinite = False
         self.spare = FEW
+
+    @property
+    def now(self) -> Any:
+        """The time of its run, in seconds; few ask for it."""
+        return self.known.get("__now", 0)
 
     def spend(self, steps: int) -> None:
         """Take *steps* off what is left; `LimitExceeded` once nothing is."""

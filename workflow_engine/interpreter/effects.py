@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from workflow_engine.errors import Error, Fault
 from workflow_engine.values import Json, JsonObject
@@ -149,8 +149,7 @@ class SubRun:
     alone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """What a state has just done: *phase* is started, completed, faulted or skipped."""
 
     phase: str

@@ -216,7 +216,7 @@ class Run:
                 self._note("started", state)
                 if self.lifecycle is not None:
                     self.lifecycle.began(state, frame)
-                frame.input = await enter(self, state, frame)
+                frame.input = await enter(self, state, frame) if state.enter else frame.data
                 frame.entered = True
             if state.extensions:
                 perform = partial(self._perform, state, frame)
@@ -224,7 +224,9 @@ class Run:
             else:
                 output, transition = await self._perform(state, frame)
             ends = isinstance(transition, End) or (isinstance(transition, GoTo) and transition.ends)
-            result = await leave(self, state, frame, output, ends=ends)
+            result = (
+                await leave(self, state, frame, output, ends=ends) if state.leave or frame.local else output
+            )
         except Fault as raised:
             if self._interrupted(frame):
                 return self._left(state, frame)

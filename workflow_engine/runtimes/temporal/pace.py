@@ -25,6 +25,11 @@ class Pace:
     def spent(self, steps: int) -> None:
         self._spent += steps
 
+    @property
+    def due(self) -> bool:
+        """Whether `keep` is to be asked."""
+        return self._counted and self._spent >= MOST
+
     async def keep(self) -> None:
         """Return at once, or when the run has paused; of several branches one pauses for all."""
         while self._counted and self._spent >= MOST:

@@ -227,7 +227,8 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
         self._weight += 1
         if not self._counted:
             await super().gate()
-        await self.pace.keep()
+        if self.pace.due:
+            await self.pace.keep()
 
     def spent(self, steps: int) -> None:
         self.pace.spent(steps)
