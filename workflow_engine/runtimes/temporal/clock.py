@@ -14,6 +14,10 @@ class Clock:
         self._at = 0.0
         self._now = datetime.fromtimestamp(0, UTC)
 
+    def time(self) -> float:
+        """The same as `workflow.time`."""
+        return self._loop.time()
+
     def now(self) -> datetime:
         """The same as `workflow.now`, for the loop of a workflow keeps the time of its task."""
         at = self._loop.time()

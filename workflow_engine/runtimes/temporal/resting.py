@@ -215,7 +215,7 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
     async def gate(self) -> None:
         self._steps += 1
         while True:
-            if self._moment != (moment := workflow.time()):
+            if self._moment != (moment := self._clock.time()):
                 self._moment, self._weight = moment, 0
                 self._look()
             if self.held():
