@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 from benchmarks.engine.contenders import TITLES
 from benchmarks.engine.shapes import SHAPES
 
-COLOURS = {"a": "#9aa5b1", "b": "#5c6b7a", "c": "#2f7de1", "d": "#0a9d6e"}
+COLOURS = {"a": "#9aa5b1", "b": "#5c6b7a", "c": "#2f7de1", "d": "#0a9d6e", "e": "#c98a3d", "f": "#8d6bb8"}
 _WIDTH, _LEFT, _RIGHT, _HEIGHT, _TOP = 1000, 60, 20, 230, 70
 _GAP = 70
 _FONT = 'font-family="system-ui, sans-serif"'

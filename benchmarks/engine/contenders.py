@@ -1,116 +1,102 @@
-"""Who is measured: the hand-written workflows with and without sandbox, the engine, and its express runs."""
+"""Who is measured: hand-written workflows in several ways, the engine, its express runs; each a process (`host`)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from temporalio.client import Client
 
 from benchmarks.engine.shapes import Shape
-from workflow_engine.dsl.bundle import Bundle
-from workflow_engine.engine.runtime import Start
 from workflow_engine.processes.guarded import GuardedProcess
 from workflow_engine.processes.output import Tail
-from workflow_engine.processes.ports import free_port
-from workflow_engine.runtimes.temporal.connection import connect
-from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
-from workflow_engine.values import Json
+from workflow_engine.processes.ports import free_ports
+from workflow_engine.values import Json, JsonObject
 
 READY_SECONDS = 60.0
-ENGINE = "engine"
-"""The task queue of the engine, and the name of its worker."""
+LONGEST_LINE = 1 << 24
 TITLES: Mapping[str, str] = {
     "a": "by hand, as the SDK ships it",
     "b": "by hand, unsandboxed",
     "c": "this engine",
     "d": "this engine, express",
+    "e": "by hand, all in one file",
+    "f": "by hand, unsandboxed, started eagerly",
 }
-"""The letters are those of the acceptance in the issue."""
+"""The first four letters are those of the acceptance in the issue."""
+ONLY: Mapping[str, Sequence[str]] = {"e": ("order",), "f": ("order", "tasks-20")}
+"""The shapes of those that do not do all."""
 
 
-class ByHand:
-    """Hand-written workflows, started with a client as `Client.connect` gives it."""
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One of those that are measured: a process with its worker and its client, told what to do over a connection.
 
-    def __init__(self, client: Client, queue: str, pid: int) -> None:
-        self.client, self.worker, self.pid = client, queue, pid
+    *client* is ours, to look at what is kept of a run.
+    """
 
-    async def run(self, shape: Shape, run_id: str) -> Json:
-        """Run *shape* to its end; its output."""
-        return await self.client.execute_workflow(  # type: ignore[no-any-return]
-            shape.name, shape.input, id=run_id, task_queue=self.worker
-        )
+    letter: str
+    worker: str
+    pid: int
+    client: Client
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
 
-
-class ThisEngine:
-    """Documents, started as ``wfe api`` starts them."""
-
-    def __init__(self, client: Client, queue: str, pid: int, services: str, *, express: bool) -> None:
-        self.client, self.worker, self.pid = client, queue, pid
-        self._runtime = TemporalRuntime(client, queue)
-        self._services, self._express = services, express
-        self._bundles: dict[str, Bundle] = {}
+    def does(self, shape: Shape) -> bool:
+        """Whether it has that shape."""
+        return shape.name in ONLY.get(self.letter, (shape.name,))
 
     async def run(self, shape: Shape, run_id: str) -> Json:
         """Run *shape* to its end; its output."""
-        bundle = self._bundles.get(shape.name)
-        if bundle is None:
-            bundle = self._bundles[shape.name] = shape.bundle(self._services, express=self._express)
-        await self._runtime.start(Start(run_id, bundle.graph().name, bundle, shape.input))
-        return await self.client.get_workflow_handle(run_id).result()  # type: ignore[no-any-return]
+        output: Json = (await self._asked({"shape": shape.name, "id": run_id}))["output"]
+        return output
 
+    async def crowd(self, shape: Shape, clients: int, seconds: float) -> tuple[list[float], float]:
+        """How long each run took of those that *clients* at a time got done, and how long all of them took."""
+        answer = await self._asked({"shape": shape.name, "clients": clients, "seconds": seconds})
+        return answer["latencies"], answer["seconds"]
 
-Contender = ByHand | ThisEngine
+    async def _asked(self, request: JsonObject) -> dict[str, Any]:
+        self.writer.write(json.dumps(request).encode() + b"\n")
+        await self.writer.drain()
+        answer: dict[str, Any] = json.loads(await self.reader.readline() or b'{"failed": "it has ended"}')
+        if "failed" in answer:
+            raise RuntimeError(f"({self.letter}) {TITLES[self.letter]}: {answer['failed']}")
+        return answer
 
 
 @asynccontextmanager
 async def contenders(
     address: str, folder: Path, names: Sequence[str], *, profiled: bool = False
 ) -> AsyncIterator[dict[str, Contender]]:
-    """The contenders called *names* (keys of `TITLES`), each with a worker process at Temporal's *address*.
+    """The contenders called *names* (keys of `TITLES`), each a process that has Temporal at *address*.
 
-    Runs of the engine, express or not, are all done by one ``wfe worker``. With *profiled*, workers are run by
-    `profiling`, which writes to ``{worker}.profile`` in *folder*.
+    With *profiled*, they are run by `profiling`, which writes to ``{worker}.profile`` in *folder*.
     """
     async with AsyncExitStack() as stack:
-        port = free_port("127.0.0.1")
+        port, *ports = free_ports(len(names) + 1)
         services = f"http://127.0.0.1:{port}"
         start = _Starter(stack, folder)
-        lines: dict[str, Sequence[str]] = {}
-        for name in ("a", "b"):
-            if name in names:
-                queue = f"by-hand-{name}"
-                line = ["benchmarks.engine.by_hand.worker", "--address", address, "--queue", queue]
-                lines[queue] = [*line, "--services", services, *(["--unsandboxed"] if name == "b" else [])]
-        if not {"c", "d"}.isdisjoint(names):
-            lines[ENGINE] = [
-                "workflow_engine",
-                "worker",
-                "--temporal-address",
-                address,
-                "--log-level",
-                "warning",
-            ]
-        env = {"WFE_TASK_QUEUE": ENGINE, "WFE_DATA": str(folder / ENGINE)}
-        serving = start("services", ["benchmarks.engine.services", "--port", str(port)], {})
-        working = [start(queue, line, env, profiled=profiled) for queue, line in lines.items()]
-        _, *pids = await asyncio.gather(serving, *working)
-        workers = dict(zip(lines, pids, strict=True))
-        plain, client = await Client.connect(address), await connect(address, "default")
-        found: dict[str, Contender] = {
-            name: ByHand(plain, f"by-hand-{name}", workers[f"by-hand-{name}"])
-            for name in ("a", "b")
-            if name in names
-        }
-        for name in ("c", "d"):
-            if name in names:
-                found[name] = ThisEngine(client, ENGINE, workers[ENGINE], services, express=name == "d")
-        yield found
+        await start("services", ["benchmarks.engine.services", "--port", str(port)])
+        client = await Client.connect(address)
+
+        async def contender(letter: str, port: int) -> Contender:
+            worker = f"contender-{letter}"
+            line = ["benchmarks.engine.host", "--contender", letter, "--port", str(port)]
+            line += ["--address", address, "--services", services, "--folder", str(folder / worker)]
+            pid = await start(worker, line, profiled=profiled)
+            streams = await asyncio.open_connection("127.0.0.1", port, limit=LONGEST_LINE)
+            stack.callback(streams[1].close)
+            return Contender(letter, worker, pid, client, *streams)
+
+        yield {name: await contender(name, port) for name, port in zip(names, ports, strict=True)}
 
 
 class _Starter:
@@ -119,9 +105,7 @@ class _Starter:
     def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
         self._stack, self._folder = stack, folder
 
-    async def __call__(
-        self, name: str, line: Sequence[str], env: Mapping[str, str], *, profiled: bool = False
-    ) -> int:
+    async def __call__(self, name: str, line: Sequence[str], *, profiled: bool = False) -> int:
         """Start the module and arguments of *line*; the pid of the process."""
         ready = self._folder / f"{name}.ready"
         tail = Tail(30)
@@ -129,7 +113,7 @@ class _Starter:
         if profiled:
             begin += ["benchmarks.engine.profiling", str(self._folder / f"{name}.profile")]
         process = await GuardedProcess.start(
-            [*begin, *line, "--ready-file", str(ready)], output=[tail.write], env=env, cwd=_ROOT, grace=2.0
+            [*begin, *line, "--ready-file", str(ready)], output=[tail.write], cwd=_ROOT, grace=2.0
         )
         self._stack.push_async_callback(process.stop, 2.0)
         with contextlib.suppress(TimeoutError):

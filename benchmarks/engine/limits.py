@@ -1,4 +1,4 @@
-"""How much any worker could still win: the CPU of a run that is not the worker's."""
+"""How much any worker could still win: the CPU of a run that is the server's."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Of one shape, in milliseconds of CPU for a run: server, client and worker of the engine together, and what of it
-    is the worker's. *most* is how many times the throughput of (a), and of (b), it would have if its worker took none.
+    """Of one shape, in milliseconds of CPU for a run: of the server and the engine together, and what of it is the
+    engine's. *most* is how many times the throughput of (a), and of (b), it would have if it took none itself.
     """
 
     shape: str
@@ -20,8 +20,8 @@ class Limit:
 
 
 def together(row: dict[str, Any]) -> float | None:
-    """Milliseconds of CPU of server, worker and client for a run; None where it could not be told."""
-    parts = [row["server_cpu"], row["worker_cpu"], row["client_cpu"]]
+    """Milliseconds of CPU of the server and of the contender for a run; None where it could not be told."""
+    parts = [row["server_cpu"], row["worker_cpu"]]
     return None if None in parts else sum(parts)
 
 

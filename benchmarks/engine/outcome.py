@@ -84,7 +84,6 @@ def _row(shape: str, letter: str, runs: Results) -> JsonDict:
         "alone": statistics.median(statistics.median(cell.latencies) for cell in measured.alone) * 1e3,
         "server_cpu": _cpu_of(measured, lambda cell: cell.server_cpu),
         "worker_cpu": _cpu_of(measured, lambda cell: cell.worker_cpu),
-        "client_cpu": _cpu_of(measured, lambda cell: cell.client_cpu),
     }
 
 

@@ -7,7 +7,6 @@ clients, each of which starts the next run when its last one has ended.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 import uuid
@@ -33,7 +32,6 @@ class Cell:
     latencies: Sequence[float]
     server_cpu: float | None
     worker_cpu: float | None
-    client_cpu: float | None
 
     @property
     def rate(self) -> float:
@@ -76,12 +74,15 @@ async def measure(
     results: Results = {}
     for shape in shapes:
         for letter, contender in found.items():
-            results[shape.name, letter] = Measured(await warmed_up(shape, contender))
+            if contender.does(shape):
+                results[shape.name, letter] = Measured(await warmed_up(shape, contender))
     order = random.Random(plan.seed)
     for number in range(plan.rounds):
         began = time.monotonic()
         for shape in order.sample(list(shapes), len(shapes)):
             for letter in order.sample(list(found), len(found)):
+                if not found[letter].does(shape):
+                    continue
                 contender, measured = found[letter], results[shape.name, letter]
                 measured.crowd.append(await cell(shape, contender, server, plan.clients, plan.seconds))
                 measured.alone.append(await cell(shape, contender, server, 1, plan.alone))
@@ -92,37 +93,22 @@ async def measure(
 async def warmed_up(shape: Shape, contender: Contender) -> Kept:
     """The first runs: each must yield what the shape says, and the last one tells what is kept of it."""
     for _ in range(WARM_UP):
-        run_id = _fresh(shape)
+        run_id = f"{shape.name}-{uuid.uuid4()}"
         _check(shape, await asyncio.wait_for(contender.run(shape, run_id), PATIENCE))
     return await recorded(contender.client, run_id)
 
 
 async def cell(shape: Shape, contender: Contender, server: int, clients: int, seconds: float) -> Cell:
     """Run *shape* for so many *seconds*, and until what is under way then has ended."""
-    latencies: list[float] = []
-    processes = (server, contender.pid, os.getpid())
+    processes = (server, contender.pid)
     before = [cpu_seconds(pid) for pid in processes]
-    began = time.monotonic()
-
-    async def client() -> None:
-        while time.monotonic() - began < seconds:
-            started = time.monotonic()
-            output = await asyncio.wait_for(contender.run(shape, _fresh(shape)), PATIENCE)
-            latencies.append(time.monotonic() - started)
-            _check(shape, output)
-
-    await asyncio.gather(*(client() for _ in range(clients)))
-    took = time.monotonic() - began
+    latencies, took = await contender.crowd(shape, clients, seconds)
     after = [cpu_seconds(pid) for pid in processes]
     used = [
         None if one is None or other is None else other - one
         for one, other in zip(before, after, strict=True)
     ]
     return Cell(len(latencies), took, latencies, *used)
-
-
-def _fresh(shape: Shape) -> str:
-    return f"{shape.name}-{uuid.uuid4()}"
 
 
 def _check(shape: Shape, output: Json) -> None:

@@ -75,8 +75,8 @@ def create_app(
     With a *token*, every request but ``/livez`` must carry it. *loopback_only* refuses requests that are not
     addressed to this machine by a loopback name, and writes from pages of other sites: right without a token.
     *ready* says which parts work. The *codec* reads payloads for pages of *codec_origins*.
-    Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut down: whoever waits for a run is
-    answered at once with the run as it is.
+    ``app.state.engine`` is *engine*. Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut
+    down: whoever waits for a run is answered at once with the run as it is.
     """
     app = FastAPIOffline(  # its documentation pages need nothing from the internet
         redoc_url=None,
@@ -91,6 +91,7 @@ def create_app(
         generate_unique_id_function=lambda route: f"{route.tags[0] if route.tags else 'other'}-{route.name}",
     )
     app.state.closing = asyncio.Event()
+    app.state.engine = engine
     metrics = Metrics()
     answer_problems(app)
     bearer = HTTPBearer(auto_error=False, description="The token that the server was started with")
