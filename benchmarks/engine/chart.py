@@ -15,7 +15,7 @@ _FONT = 'font-family="system-ui, sans-serif"'
 
 
 def chart(found: dict[str, Any]) -> str:
-    """Two panels, one above the other. The paler part of a bar below is the server's, the other one the worker's."""
+    """Two panels, one above the other. The paler part of a bar below is the server's, the other one the contender's."""
     rows = {(row["shape"], row["contender"]): row for row in found["runs"]}
     shapes = [shape for shape in SHAPES if any((shape.name, letter) in rows for letter in TITLES)]
     letters = [letter for letter in TITLES if any((shape.name, letter) in rows for shape in shapes)]
@@ -37,7 +37,7 @@ def chart(found: dict[str, Any]) -> str:
     for number, (title, of) in enumerate(
         [
             ("runs a second: more is better", rate),
-            ("ms of CPU for a run: server (pale) and worker; less is better", cpu),
+            ("ms of CPU for a run: server (pale), worker and client; less is better", cpu),
         ]
     ):
         top = _TOP + number * (_HEIGHT + _GAP)

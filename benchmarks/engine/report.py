@@ -38,7 +38,7 @@ def _head(found: Row) -> str:
             "",
             (
                 f"{where['at']}, {where['cores']} × {where['cpu']}, {where['system']}, Python {where['python']}, "
-                f"temporalio {where['temporalio']}, Temporal {where['temporal']}. Server, worker, client and the "
+                f"temporalio {where['temporalio']}, Temporal {where['temporal']}. Server, contenders and the "
                 f"services that are called share the machine. {plan['rounds']} rounds; in each, {plan['clients']} "
                 f"clients start runs for {plan['seconds']:g} s, and one client for {plan['alone']:g} s."
             ),
@@ -105,15 +105,16 @@ def _limits(found: Row) -> str:
     ]
     if not rows:
         return ""
-    head = ["shape", "CPU of a run of (c), ms", "of it the worker's", "at most × (a)", "at most × (b)"]
+    head = ["shape", "CPU of a run of (c), ms", "of it the engine's own", "at most × (a)", "at most × (b)"]
     return (
         "## What stands in the way\n\n"
         "With all cores at work, throughput is the inverse of the CPU of a run, most of which is the Temporal "
-        "server's and the client's: the same operations cost it the same whoever asks for them. The last two "
-        "columns say how many times the throughput of (a) and (b) the engine would have **if its worker cost "
-        "nothing at all**; an aim above them cannot be met by a faster engine, but only by fewer operations, "
-        "as (d) does. A run has 5 events before it does anything: with one call, (d) has 6 and (b) 11, which "
-        "is more than half. How the worker spends its part is told by the profile below.\n\n"
+        "server's: the same operations cost it the same whoever asks for them. The last two columns say how many "
+        "times the throughput of (a) and (b) the engine would have **if its own process cost nothing at all**; an "
+        "aim above them cannot be met by a faster engine, but only by fewer operations, as (d) does. What the "
+        "sandbox costs (a) is known from the profile below; written as its guide advises, a few milliseconds. "
+        "Written all in one file (e), it loads the file and what that imports for each run. A run has 5 events "
+        "before it does anything: with one call, (d) has 6 and (b) 11, which is more than half.\n\n"
         + table(head, rows, numbers=4)
     )
 
@@ -147,7 +148,7 @@ def _runs(found: Row) -> str:
         "p50 / p99 ms",
         "alone ms",
         "CPU server ms",
-        "CPU worker ms",
+        "CPU contender ms",
         "CPU all ms",
     ]
     return (
@@ -155,8 +156,8 @@ def _runs(found: Row) -> str:
         + table([*head, "events", "bytes"], rows, numbers=10)
         + "\n\nRuns a second: the median of the rounds [lowest–highest]. × (a), × (b): times the rate of those, the "
         "median over the rounds of the ratio within a round. p50 and p99: how long a run takes with all clients at "
-        "work; alone: the median with one client. CPU: of one run; all: of server, worker and client. Events and "
-        "bytes: of its history."
+        "work; alone: the median with one client. CPU: of one run; of the contender: of its worker and client. "
+        "Events and bytes: of its history."
     )
 
 
