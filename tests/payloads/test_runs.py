@@ -149,6 +149,53 @@ async def test_input_answer_context_and_output_of_ten_megabytes(
         )
 
 
+IGNORED = {
+    "restored by 1.0": """
+document: {dsl: '1.0.3', namespace: tests, name: ignored, version: '1.0.0'}
+do:
+  - fetch:
+      call: http
+      with: {method: get, endpoint: 'URL/large/300000'}
+      output: {as: $input}
+      export: {as: '${ {kept: (.number + 1)} }'}
+  - give: {set: {number: '${ .number }', kept: '${ $context.kept }', note: '${ .note | length }'}}
+""",
+    "made of something else by 1.0": """
+document: {dsl: '1.0.3', namespace: tests, name: ignored, version: '1.0.0'}
+do:
+  - fetch:
+      call: http
+      with: {method: get, endpoint: 'URL/large/300000'}
+      output: {as: {number: '${ $input.number }', kept: 8, note: '${ $workflow.input.note }'}}
+  - give: {set: {number: '${ .number }', kept: '${ .kept }', note: '${ .note | length }'}}
+""",
+    "not used by 0.8": """
+id: ignored
+specVersion: '0.8'
+version: '1.0'
+functions: [{name: fetch, operation: 'rest:get:URL/large/300000', type: custom}]
+states:
+  - name: Fetch
+    type: operation
+    actions: [{functionRef: fetch, actionDataFilter: {useResults: false}}]
+    stateDataFilter: {output: '${ {number, kept: (.number + 1), note: (.note | length)} }'}
+    end: true
+""",
+}
+
+
+@pytest.mark.parametrize("document", IGNORED.values(), ids=IGNORED)
+async def test_an_answer_that_the_run_does_not_look_at_stays_where_it_was_given(
+    document: str, temporal_address: str, internet: Internet, heavy: Server, tmp_path: Path
+) -> None:
+    async with runner(temporal_address, internet, tmp_path / "store") as run:
+        given = {"number": 7, "note": "longer than filters may need to be told" * 50}
+        ended = await run(document.replace("URL", heavy.url), given)
+    assert (ended.status, ended.output) == ("completed", {"number": 7, "kept": 8, "note": 39 * 50}), ended
+    assert len(heavy.requests) == 1
+    assert not stored(tmp_path / "store")
+
+
 BRANCH = """\
         - branch-NUMBER: {{call: http, with: {{method: post, endpoint: 'URL/size', body: '${{ $workflow.input }}'}}}}
 """
