@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from temporalio.api.common.v1 import Payload
@@ -149,8 +150,9 @@ class ClaimCheck(StorageDriver):
         return Payload.FromString(bytes(data))
 
     def _again(self, key: str) -> Content:
-        """What `_opened` gives, once more; in whatever thread wants it."""
-        data = asyncio.run(self._read(key))
+        """What `_opened` gives, once more; for whatever thread wants it, which may have a loop of its own."""
+        with ThreadPoolExecutor(1) as aside:
+            data = aside.submit(lambda: asyncio.run(self._read(key))).result()
         opened = self._opened(data)
         return opened.data if isinstance(opened, Payload) else opened
 
