@@ -14,6 +14,7 @@ def uncollected() -> Iterator[None]:
     Nearly all that is made of a document stays, and the collector would look through it again and again as it grows:
     the more there is, the more each part of it would take. What is done here is bounded by the size of one document.
     Of several threads the first that ends lets the collector go on for all, which costs the others time and no more.
+    Then everything counts as old, so that it is not looked through at once either, but when all that is old is.
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -21,4 +22,7 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if collecting:
+            if gc.get_freeze_count() == 0:
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

@@ -48,13 +48,8 @@ class Lowering:
 
     def __init__(self, document: Document) -> None:
         self.document = document
+        self.data: JsonObject = document.data
         self.problems: list[Problem] = []
-
-    @property
-    def data(self) -> JsonObject:
-        """The document as JSON; the schema has seen to its shape."""
-        assert isinstance(self.document.data, dict)
-        return self.document.data
 
     def problem(self, code: str, message: str, pointer: str) -> None:
         self.problems.append(self.document.problem(code, *self.placed(message, pointer)))

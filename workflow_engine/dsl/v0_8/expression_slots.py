@@ -72,16 +72,20 @@ class ExpressionLowering(Lowering):
         """Compile an expression slot; ``fn:name`` stands for that expression function (decision B47)."""
         text = self._current(text, pointer)
         program = self.unwrapped(str(text))
-        match = _FUNCTION.match(program)
+        match = _FUNCTION.match(program) if "fn:" in program else None
         if match is not None:
             program = self._function(match[1], pointer)
         elif not self.jsonpath:
-            return self._compiled(text, variables, pointer)
+            return self._compiled(text, variables, pointer, program)
         return self._compiled(self.in_jq(program, pointer), variables, pointer)
 
-    def _compiled(self, text: Json, variables: Collection[str], pointer: str) -> Expression:
+    def _compiled(
+        self, text: Json, variables: Collection[str], pointer: str, program: str | None = None
+    ) -> Expression:
+        """Compile *text*, in jq; *program* is what it has in ``${ … }``, if that is known."""
         known = seen(variables)
-        program = self.unwrapped(str(text))
+        if program is None:
+            program = self.unwrapped(str(text))
         try:
             compiled = expressions.compile(program, variables=known).placed(pointer)
         except ExpressionError:

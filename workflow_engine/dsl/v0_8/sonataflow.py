@@ -94,7 +94,7 @@ def understood(lowering: ExpressionLowering, program: str, known: Collection[str
 
 def old_style(lowering: ExpressionLowering, text: Json, at: str) -> str | None:
     """What stands in *text* between ``{{`` and ``}}``; None for anything else."""
-    found = _OLD.fullmatch(text) if isinstance(text, str) else None
+    found = _OLD.fullmatch(text) if isinstance(text, str) and "{{" in text else None
     if found is None:
         return None
     message = "an expression stands in `${ }`; `{{ }}` is of the DSL before 0.6, and read as one"

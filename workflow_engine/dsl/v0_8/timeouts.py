@@ -56,6 +56,8 @@ def state_timeout(lowering: WorkflowLowering, body: JsonObject, at: str) -> Timi
 
     A state is never tried again as a whole, so that the shorter one of both counts.
     """
+    if "timeouts" not in body and "timeouts" not in lowering.data:
+        return None
     value, place = _given(lowering, "stateExecTimeout", (body, at))
     if not isinstance(value, dict):
         return lowering.optional_timing(value, CONSTANTS, place)

@@ -58,6 +58,7 @@ class WorkflowLowering(ExpressionLowering):
         self.errors = definitions.named(self, "errors")
         self.retries = definitions.named(self, "retries")
         self.states = regions.undoing(self, definitions.objects(self.data.get("states")))
+        self.bodies = {f"/states/{number}": state for number, state in enumerate(self.states)}
         self.broken: set[str] = set()
         self.names: dict[str, str] = {}
         self.ids: dict[str, str] = {}
@@ -89,9 +90,7 @@ class WorkflowLowering(ExpressionLowering):
         earlier.check(self)
         errors.check(self)
         start = self.start = self._start()
-        lowered = {
-            f"/states/{number}": self._state(number, state) for number, state in enumerate(self.states)
-        }
+        lowered = {id: self._state(id, body) for id, body in self.bodies.items()}
         self.compensating = False
         timeout, interrupt = workflow_timeout(self)
         root, before_end = regions.divided(self, lowered)
@@ -192,7 +191,7 @@ class WorkflowLowering(ExpressionLowering):
 
     def body_of(self, id: str) -> JsonObject:
         """The state with the pointer *id*, as it is written."""
-        return self.states[int(id.rpartition("/")[2])]
+        return self.bodies[id]
 
     def to(self, name: str, at: str) -> Transition:
         """Go to the state called *name*, or else with that id (decision B35)."""
@@ -224,8 +223,7 @@ class WorkflowLowering(ExpressionLowering):
         kept = self.data.get("keepActive") is True
         return Trigger(state.action.strategy, state.action.channel, "envelope", state.id, kept)
 
-    def _state(self, number: int, body: JsonObject) -> State:
-        at = f"/states/{number}"
+    def _state(self, at: str, body: JsonObject) -> State:
         self.compensating = bool(body.get("usedForCompensation"))
         following = transitions.checked(self, body, at, self.way(body, at))
         action = states.action(self, body, at, following)
