@@ -74,6 +74,11 @@ _LOOKED_AT = frozenset({"pending", "waiting", "suspended"})
 """What Temporal does not tell apart: all of it is running."""
 _LOOKS = 50
 """How many running runs are looked at side by side."""
+SIGNALLED_WITHIN = 2.0
+"""How many seconds an event is offered to a run before it is put back, to be offered again later. A run that has tried
+to end while an event came takes no more until it has looked at that one, and the client would go on asking in vain,
+while the run waits until nothing is on its way to it any more.
+"""
 
 
 class TemporalRuntime(Retrying):
@@ -308,7 +313,10 @@ class TemporalRuntime(Retrying):
     async def deliver(self, run_id: str, listen_id: str, message: JsonObject) -> bool:
         try:
             with translated():
-                await self._client.get_workflow_handle(run_id).signal(listen_id, message)
+                async with asyncio.timeout(SIGNALLED_WITHIN):
+                    await self._client.get_workflow_handle(run_id).signal(listen_id, message)
+        except TimeoutError:
+            raise Unavailable(f"Temporal does not take events for the run {run_id} now") from None
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
                 return False
