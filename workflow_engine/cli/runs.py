@@ -237,7 +237,9 @@ def description(run: Mapping[str, Any]) -> list[str]:
     if parked := run.get("parked"):
         lines += _parked(parked)
     elif run.get("remark"):
-        lines.append(f"{label:<9} unknown: {run['remark']}")
+        lines.append(
+            f"{'held':<9} {run['remark']}" if run["states"] else f"{label:<9} unknown: {run['remark']}"
+        )
     for number, attempt in enumerate(run.get("attempts") or (), 1):
         error = attempt["error"] or {}
         why = f" at {error.get('instance')}: {error.get('detail') or error.get('type')}" if error else ""
@@ -265,6 +267,11 @@ def _parked(parked: Mapping[str, Any]) -> list[str]:
     ]
     last = [line.strip() for line in str(parked["trace"]).splitlines() if line.strip()][-2:]
     lines += [f"          | {line}" for line in last]
+    if parked["exception"].startswith("PositionTooLarge"):
+        return [
+            *lines,
+            "          Not a bug: the run goes on from here once the workers have a payload store.",
+        ]
     return [*lines, "          A bug of the engine. The run goes on from here once a fixed worker runs."]
 
 

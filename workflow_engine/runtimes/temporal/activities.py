@@ -33,6 +33,7 @@ from workflow_engine.interpreter.projecting import project
 from workflow_engine.runtimes.temporal import outcomes
 from workflow_engine.runtimes.temporal.attempts import Attempts, heartbeat
 from workflow_engine.runtimes.temporal.failures import SLOW, failure_of, unsuited
+from workflow_engine.runtimes.temporal.leaving import rooms
 from workflow_engine.runtimes.temporal.payloads.references import size_of
 from workflow_engine.values import JsonObject
 
@@ -66,6 +67,7 @@ class Events(Protocol):
 
 
 Keep = Callable[[Any], Awaitable[Any]]
+"""Puts what is large into the store, if there is one: ``stores`` (`payloads.travelling.Keeper`)."""
 FindBundle = Callable[[str | None, str, str | None], Awaitable[Bundle]]
 """Finds the bundle of a deployed workflow by namespace, name and version; `NotFound` when there is none."""
 
@@ -93,7 +95,8 @@ class Activities:
         """Every activity, each under its own type."""
         calls = [self._call_activity(kind, caller) for kind, caller in self.callers.items()]
         events = (self.publish, self.tell, self.listen, self.unlisten, self.forget)
-        return [*calls, *events, self.evaluate, self.resolve, *outcomes.ACTIVITIES]
+        room = rooms(stores=getattr(self.keep, "stores", False))
+        return [*calls, *events, self.evaluate, self.resolve, room, *outcomes.ACTIVITIES]
 
     def _call_activity(self, kind: str, caller: Caller) -> Callable[..., Any]:
         @activity.defn(name=f"call.{kind}")

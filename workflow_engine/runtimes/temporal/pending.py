@@ -51,6 +51,14 @@ async def pending(client: Client, description: WorkflowExecutionDescription) -> 
     return found
 
 
+async def refused(client: Client, description: WorkflowExecutionDescription, type: str) -> str | None:
+    """Why an activity of *type*, which the run waits for, has failed last; None: there is none, or it has not."""
+    for info in list(description.raw_description.pending_activities)[:_MOST]:
+        if info.activity_type.name == type:
+            return await _error(client, info)
+    return None
+
+
 async def _pending(client: Client, info: PendingActivityInfo) -> Pending:
     progress: JsonObject | None = None
     if info.HasField("heartbeat_details"):

@@ -46,6 +46,8 @@ LONGEST = 30_000
 LARGEST = 30 * 1024 * 1024
 """At so many events or bytes of history the calls in flight are waited for, however long they take: Temporal ends a run
 at 51,200 events or 50 MB."""
+LAST = 45_000
+"""At so many events, or KiB of history, a run that cannot go on in a new one is at its end."""
 CALL = 25
 """To how many states it amounts to begin a call or a sub-flow."""
 PATIENCE = 1000
@@ -116,6 +118,7 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
         self._weight = 0
         self._breath: asyncio.Task[None] | None = None
         self._tried_at = 0
+        self._stays = False
         self._open: set[str] = set()
         self._backoffs = Backoffs()
 
@@ -126,10 +129,12 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
         info = workflow.info()
         length = info.get_current_history_length()
         waits = self._tried_at and length < self._tried_at + PATIENCE
-        if self.draining or (waits and not self.pressed and not self.wanted):
+        pressed = self.at_its_end if self._stays else self.pressed
+        if self.draining or (waits and not pressed and not self.wanted):
             return
         events = self.limits.events
         due = info.is_continue_as_new_suggested() if events is None else length >= events
+        due = due or (self._stays and self.at_its_end)
         if due or self.wanted or (self._counted and self._steps >= self.limits.states):
             self.draining = True
             self._room.close()
@@ -144,6 +149,16 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
         """Whether the history is so long that everything has to wait for the calls in flight."""
         info = workflow.info()
         return info.get_current_history_length() >= LONGEST or info.get_current_history_size() >= LARGEST
+
+    @property
+    def at_its_end(self) -> bool:
+        """Whether Temporal would soon end the run for the length of its history."""
+        info = workflow.info()
+        return max(info.get_current_history_length(), info.get_current_history_size() >> 10) >= LAST
+
+    def stay(self) -> None:
+        """Go on in this history, for what the run would go on with is too large: it is tried again later."""
+        self._stays, self.wanted = True, False
 
     def at_rest(self) -> bool:
         """Whether the position says all of the run: to be asked when nothing of it can go on."""

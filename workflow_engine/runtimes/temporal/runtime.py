@@ -249,7 +249,7 @@ class TemporalRuntime(Retrying):
                 if description.status != WorkflowExecutionStatus.RUNNING:
                     return None
                 found, states, remark = await whereabouts(self._client, description)
-            if found == "running" and remark is not None:
+            if found == "running" and remark is not None and not states:
                 raise Unavailable(f"which runs are {status} cannot be told: of {execution.id}, {remark}")
             return replace(await self._brief(execution), status=found, states=states)
 

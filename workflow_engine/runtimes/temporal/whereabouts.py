@@ -11,7 +11,8 @@ from temporalio.client import Client, WorkflowExecutionDescription, WorkflowQuer
 from temporalio.service import RPCError
 
 from workflow_engine.engine.runtime import StateDescription
-from workflow_engine.runtimes.temporal.pending import Pending, pending
+from workflow_engine.runtimes.temporal.leaving import ROOM
+from workflow_engine.runtimes.temporal.pending import Pending, pending, refused
 from workflow_engine.runtimes.temporal.retrying import NOBODY
 
 QUERY_TIMEOUT = timedelta(seconds=3)
@@ -37,10 +38,11 @@ async def whereabouts(
         return "running", (), f"it cannot be told where it is: {error.message}"
     calls = await pending(client, description)
     states = [_state(told, calls.get(str(told.get("place")))) for told in answer["states"]]
+    held = await refused(client, description, ROOM)
     if answer["suspended"]:
-        return "suspended", states, None
+        return "suspended", states, held
     passive = bool(states) and all(state.status == "waiting" for state in states)
-    return ("waiting" if passive else "running"), states, None
+    return ("waiting" if passive else "running"), states, held
 
 
 def _state(told: Mapping[str, Any], call: Pending | None) -> StateDescription:

@@ -31,22 +31,14 @@ from workflow_engine.interpreter.run import Run
 from workflow_engine.interpreter.showing import shown
 from workflow_engine.interpreter.skipping import skip, skippable
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
-from workflow_engine.runtimes.temporal.carrying import STARTED, started, travelling
+from workflow_engine.runtimes.temporal.carrying import STARTED, started
 from workflow_engine.runtimes.temporal.compiling import graph_of
 from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
+from workflow_engine.runtimes.temporal.leaving import MOST, Leaving, room_for, until_there_is_room, why_not
 from workflow_engine.runtimes.temporal.moves import Move, refusal
-from workflow_engine.runtimes.temporal.naming import VERSION, attributes_of, memo_of
+from workflow_engine.runtimes.temporal.naming import VERSION, attributes_of
 from workflow_engine.runtimes.temporal.resting import LIMITS, Limits, RestingEffects
-
-UPGRADING = workflow.ContinueAsNewVersioningBehavior.AUTO_UPGRADE
-"""A new history is no one's yet: the current build of the workers takes it up, also where runs are pinned."""
-
-
-def _versioned() -> bool:
-    """Whether the worker says which build it is: then the run belongs to that build, or moves to the current one."""
-    build = workflow.info().get_current_deployment_version()
-    return build is not None and bool(build.deployment_name)
 
 
 @workflow.defn(dynamic=True)
@@ -81,10 +73,10 @@ class ServerlessWorkflow:
             if input is None and not payloads:
                 input = {}
             effects, run = self._prepare(bundle, input, seeds, before)
-            over = True
+            leaving: Leaving | None = None
             try:
-                output, over = await self._drive(run, effects)
-                if over:
+                output, leaving = await self._drive(run, effects, bundle)
+                if leaving is None:
                     return output
             except Continued as raised:
                 continued, following = raised, await self._following(raised)
@@ -101,9 +93,9 @@ class ServerlessWorkflow:
                 effects.failed = True
                 raise
             else:
-                self._go_on(run, effects, bundle)
+                leaving.go()
             finally:
-                if over and not effects.let_go:
+                if leaving is None and not effects.let_go:
                     await effects.ended()
             self._continue(continued, following)
         except Fault as raised:
@@ -141,8 +133,8 @@ class ServerlessWorkflow:
         self._consider()
         return effects, run
 
-    async def _drive(self, run: Run, effects: RestingEffects) -> tuple[Any, bool]:
-        """The output of *run*, and whether it is over: else it is at rest, and is to go on in a new history."""
+    async def _drive(self, run: Run, effects: RestingEffects, bundle: Bundle) -> tuple[Any, Leaving | None]:
+        """The output of *run*; or else what it goes on with in a new history, for it is at rest."""
         work = asyncio.create_task(run.execute())
         try:
             while True:
@@ -156,35 +148,30 @@ class ServerlessWorkflow:
                             timeout_summary="letting calls end",
                         )
                 if work.done():
-                    return work.result(), True
-                if effects.at_rest():
-                    return None, False
+                    return work.result(), None
+                if effects.at_rest() and (leaving := await self._leaves(run, effects, bundle)) is not None:
+                    return None, leaving
                 effects.go_on()
         except asyncio.CancelledError:
             if not work.done():
                 work.cancel()
-            return await work, True
+            return await work, None
 
-    def _go_on(self, run: Run, effects: RestingEffects, bundle: Bundle) -> NoReturn:
-        """Go on in a new history from where *run* is, under the same id; with another version if that is wanted."""
-        position, memo, attributes, named = run.position(), dict(workflow.memo()), None, self._named
-        before = effects.carried(run)
-        if self._move is not None:
-            there = self._move.of(run)
-            if there.position is None:
-                before["refused"] = refusal(there)
-            else:
-                position, bundle, named = there.position, self._move.bundle, False
-                name = bundle.graph().name
-                memo |= memo_of(name)
-                known = workflow.info().typed_search_attributes.get(VERSION)
-                attributes = None if known is None else attributes_of(name)
-        workflow.continue_as_new(
-            args=[run.input, travelling(bundle, named=named), [], {**before, "position": pack(position)}],
-            memo={**memo, STARTED: started()},
-            search_attributes=attributes,
-            initial_versioning_behavior=UPGRADING if _versioned() else None,
-        )
+    async def _leaves(self, run: Run, effects: RestingEffects, bundle: Bundle) -> Leaving | None:
+        """What *run* goes on with in a new history; None when it goes on in this one, for that is too large."""
+        leaving = Leaving.of(run, effects, bundle, self._move, named=self._named)
+        size = leaving.size
+        if size <= MOST:
+            return leaving
+        if effects.at_its_end:
+            await until_there_is_room(size)
+        elif not await room_for(size):
+            if self._move is not None:
+                self._move, self._refused = None, list(why_not(size))
+            effects.stay()
+            return None
+        # Meanwhile events may have come.
+        return Leaving.of(run, effects, bundle, self._move, named=self._named)
 
     async def _following(self, continued: Continued) -> Bundle:
         """The bundle of the workflow that the run goes on as."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,9 +83,9 @@ class Payloads:
         least = min(SMALL, self.threshold)
         return ExternalStorage([driver], driver_selector=select, payload_size_threshold=0)
 
-    def keeper(self, converter: DataConverter) -> Callable[[Any], Awaitable[Any]]:
+    def keeper(self, converter: DataConverter) -> Keeper:
         """What an activity gives its result to, before it ends (see `kept`)."""
-        return lambda value: self.kept(value, converter)
+        return Keeper(self, converter)
 
     async def kept(self, value: Any, converter: DataConverter) -> Any:
         """*value* as an activity is to give it: a claim, if it is large, of what is in the store by then.
@@ -114,6 +114,22 @@ class Payloads:
                 _log.error("the result of a call waits for the payload store: %s", error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """`Payloads.kept` with its converter."""
+
+    payloads: Payloads
+    converter: DataConverter
+
+    @property
+    def stores(self) -> bool:
+        """Whether there is a store."""
+        return self.payloads.store is not None
+
+    def __call__(self, value: Any) -> Awaitable[Any]:
+        return self.payloads.kept(value, self.converter)
 
 
 class Travelling(DataConverter):
