@@ -36,6 +36,7 @@ from workflow_engine.processes.stopping import stopping, tell_of
 from workflow_engine.runtimes.temporal.activities import Activities, Events, FindBundle, Keep
 from workflow_engine.runtimes.temporal.batches import TemporalBatches
 from workflow_engine.runtimes.temporal.connection import connect
+from workflow_engine.runtimes.temporal.orphans import Orphans
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.payloads.remote import RemoteCodec
 from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
@@ -164,6 +165,8 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         )
         keeping = asyncio.create_task(engine.scheduling.keep(), name="schedules")
         stack.push_async_callback(_end, keeping)
+        orphans = asyncio.create_task(Orphans(client, settings.task_queue).keep(), name="orphans")
+        stack.push_async_callback(_end, orphans)
         if settings.api_worker:
             working = _working(settings, client, payloads, router, engine.find_bundle, egress)
             await stack.enter_async_context(working)

@@ -15,7 +15,7 @@ from workflow_engine.errors import Fault, fault
 from workflow_engine.runtimes.temporal.failures import failure_of, fault_of
 from workflow_engine.runtimes.temporal.sub_flows import BOUND, CANCELLED
 
-_GOES_ON = frozenset({WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW, None})
+GOES_ON = frozenset({WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW, None})
 
 
 @activity.defn(name="run.outcome")
@@ -24,7 +24,7 @@ async def outcome(id: str) -> Any:
     handle = activity.client().get_workflow_handle(id)
     try:
         description = await handle.describe()
-        if description.status in _GOES_ON:
+        if description.status in GOES_ON:
             raise ApplicationError(f"{id} goes on", type="NotYet", category=ApplicationErrorCategory.BENIGN)
         return await handle.result()
     except WorkflowFailureError as failure:
@@ -45,7 +45,7 @@ async def goes_on(id: str) -> bool:
         description = await activity.client().get_workflow_handle(id).describe()
     except RPCError as error:
         return error.status != RPCStatusCode.NOT_FOUND
-    return description.status in _GOES_ON
+    return description.status in GOES_ON
 
 
 def _without_result(id: str, why: object) -> Fault:
@@ -61,7 +61,7 @@ async def end(ids: list[str]) -> None:
 
 async def terminate(client: Client, id: str, reason: str) -> None:
     """End the run *id*, and those that it began and that end with it; what has ended is left alone."""
-    children = await _bound(client, id)
+    children = await bound(client, id)
     with contextlib.suppress(RPCError):
         children |= await _pending(client, id)
     try:
@@ -69,12 +69,12 @@ async def terminate(client: Client, id: str, reason: str) -> None:
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
-    children |= await _bound(client, id)  # what it began meanwhile
+    children |= await bound(client, id)  # what it began meanwhile
     for child in sorted(children):
         await terminate(client, child, reason)
 
 
-async def _bound(client: Client, id: str) -> set[str]:
+async def bound(client: Client, id: str) -> set[str]:
     """The sub-flows that are under way and end with the run, in whichever of its histories it began them."""
     quoted = id.replace("\\", "\\\\").replace("'", "\\'")
     query = f"ParentWorkflowId = '{quoted}' AND ExecutionStatus = 'Running'"
