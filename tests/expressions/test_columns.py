@@ -135,6 +135,9 @@ map(try EACH catch .)
 label $out | [.[] | if .a == 0 then break $out else EACH end]
 [.[] | EACH | EACH]
 map({x: EACH, y: .})
+[.[] as $v | EACH]
+[.[] as $v | $v | EACH]
+reduce (.[] as $x | EACH) as $v (0; [., $v])
 """.strip().splitlines()
 
 
@@ -157,6 +160,16 @@ def test_generated_programs(source: str, values: list[Any], steps: int) -> None:
         assume(False)
     agree(f"[.[] | {source}]", values, steps)
     agree(f"map(select({source}))", values, steps)
+
+
+@pytest.mark.parametrize("each", EVERY)
+def test_what_is_bound_takes_the_steps_of_one_after_the_other(each: str) -> None:
+    for steps in (100_000, 5, 30, 100, 400):
+        bound = told(f"[.[] as $v | {each}]", ITEMS, at_once=True, steps=steps)
+        streamed = told(f"[empty, (.[] as $v | {each})]", ITEMS, at_once=True, steps=steps)
+        assert repr(bound[:2]) == repr(streamed[:2])
+        if bound[0] == "error" or "fuel" in bound:
+            assert bound[2] == streamed[2]
 
 
 def test_what_fails_again_and_again_is_not_tried_at_once_for_ever() -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from workflow_engine.expressions import syntax
 from workflow_engine.expressions.access import Path, get, index
-from workflow_engine.expressions.code import GROWN, PART, Builder, Code, Env, Many, Scope, Trace
+from workflow_engine.expressions.code import GROWN, PART, Builder, Code, Env, Many, One, Scope, Trace
 from workflow_engine.expressions.errors import EvaluationError, LimitExceeded
 from workflow_engine.expressions.syntax import Pattern
 
@@ -45,7 +45,40 @@ def bind(builder: Builder, node: syntax.Bind, scope: Scope, tail: bool) -> Code:
             return one_body((*env, *[get(env[0], found, place) for place in fixed]), value)
 
         return Code(one, parts=parts)
-    return Code(None, _each(source.many, patterns, body), parts=parts)
+    code = Code(None, _each(source.many, patterns, body), parts=parts)
+    if simple and source.items is not None and one_body is not None:
+        code.gathered = _bound_items(source.items, one_body, code.many, body.weight + 1)
+    return code
+
+
+def _bound_items(
+    items: Callable[[Env, Any], list[Any]], body: One, many: Many, steps: int
+) -> Callable[[Env, Any], list[Any]]:
+    """The output of *body* for each of *items* bound, for as many *steps* as one after the other take."""
+
+    def all_items(env: Env, value: Any) -> list[Any]:
+        machine = env[0]
+        if machine.spare < 0:
+            return list(many(env, value))
+        fuel = machine.fuel
+        found = items(env, value)
+        if machine.fuel < len(found) * steps:
+            machine.fuel, machine.spare = fuel, -1
+            return list(many(env, value))
+        machine.fuel -= len(found) * steps
+        made: list[Any] = []
+        try:
+            for item in found:
+                made.append(body((*env, item), value))  # noqa: PERF401 - where it fails, so many were made
+        except LimitExceeded:  # the steps may be used up before their time: where is seen one after the other
+            machine.fuel, machine.spare = fuel, -1
+            return list(many(env, value))
+        except BaseException:
+            machine.fuel += (len(found) - len(made) - 1) * steps
+            raise
+        return made
+
+    return all_items
 
 
 def _each(sources: Many, patterns: list[Bound], body: Code) -> Many:

@@ -35,7 +35,7 @@ def array(builder: Builder, node: syntax.Array, scope: Scope, _tail: bool) -> Co
     if len(ones) == len(bodies):
         return _fixed_array(bodies, ones)
     body = bodies[0] if len(bodies) == 1 else builder.code(node.body, scope)
-    many = body.items or body.many
+    many = body.items or body.gathered or body.many
 
     def one(env: Env, value: Any) -> Any:
         collected = list(many(env, value))

@@ -86,7 +86,7 @@ def _map_values(builder: Builder, node: Call, scope: Scope) -> Code:
 
 def _add(builder: Builder, node: Call, scope: Scope) -> Code:
     (body,) = arguments_of(builder, node, scope)
-    stream = body.items or body.many
+    stream = body.items or body.gathered or body.many
     return Code(lambda env, value: values.total(env[0], list(stream(env, value))), parts=(body,))
 
 

@@ -57,15 +57,16 @@ class Code:
 
     *one* is there if and only if each input has exactly one output; *many* always is. *optional* tells that
     there is at most one output. *keys* of a path like ``.a[0]`` are its constant keys, *base* what they are
-    looked up in (None: the input). *items* gives all outputs as a list without work for each. *constant* is
+    looked up in (None: the input). *items* gives all outputs as a list without work for each; so does *gathered*,
+    but only where nothing else is done before all of them are there. *constant* is
     a 1-tuple of the output where that is known now. *condition* of ``select(…)`` is what it asks. *fixed* tells
     that it does not look at its input. *column* is there where many inputs are done faster at once.
     *weight* is steps of one run, *height* frames.
     """
 
     __slots__ = (
-        "_trace", "base", "column", "condition", "constant", "fixed", "grows", "height", "items", "keys", "make_trace",
-        "many", "one", "optional", "weight",
+        "_trace", "base", "column", "condition", "constant", "fixed", "gathered", "grows", "height", "items", "keys",
+        "make_trace", "many", "one", "optional", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +87,7 @@ class Code:
         self.keys: tuple[Any, ...] | None = None
         self.base: One | None = None
         self.items: Callable[[Env, Any], list[Any]] | None = None
+        self.gathered: Callable[[Env, Any], list[Any]] | None = None
         self.constant: tuple[Any] | None = None
         self.condition: Code | None = None
         self.fixed = False

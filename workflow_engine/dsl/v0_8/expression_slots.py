@@ -169,9 +169,14 @@ class ExpressionLowering(Lowering):
             return {key: self.with_functions(item, at + pointer(key)) for key, item in value.items()}
         return value
 
+    @cached_property
+    def expression_functions(self) -> dict[str, None]:
+        """The names of the functions that are expressions."""
+        return {name: None for name, (item, _) in self.functions.items() if item.get("type") == "expression"}
+
     def _function(self, name: str, at: str) -> str:
         """The jq of the expression function that the text at *at* names."""
-        known = [key for key, (item, _) in self.functions.items() if item.get("type") == "expression"]
+        known = self.expression_functions
         if name.strip() not in known:
             if not isinstance(self.data.get("functions"), str):
                 self.unknown("unknown-function", "expression function", name.strip(), known, at)
