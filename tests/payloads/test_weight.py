@@ -60,11 +60,46 @@ async def heavy() -> AsyncIterator[Server]:
     async def size(request: web.Request) -> web.Response:
         return web.json_response({"bytes": len(await request.read())})
 
+    async def many(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await answer.prepare(request)
+        await answer.write(b'{"text": [')
+        part = b'{"id": 1234567, "name": "of a thing", "price": 12.5, "tags": ["a", "b"]},'
+        for _ in range(int(request.match_info["size"]) // (1000 * len(part))):
+            await answer.write(part * 1000)
+        await answer.write(b"null]}")
+        return answer
+
     app = web.Application(client_max_size=LARGEST)
     app.router.add_get("/large/{size}", large)
+    app.router.add_get("/many/{size}", many)
     app.router.add_post("/size", size)
     async with serve(app) as server:
         yield server
+
+
+@pytest.mark.skipif(not FULL, reason="takes gigabytes: WFE_SIZE=full")
+async def test_a_value_of_a_million_parts_goes_the_same_way(
+    temporal_address: str, heavy: Server, tmp_path: Path
+) -> None:
+    queue, store = f"weight-{uuid.uuid4()}", (tmp_path / "store").as_uri()
+    async with (
+        alone(temporal_address, queue, store) as measured,
+        open_payloads(store=store, largest=LARGEST) as payloads,
+    ):
+        client = await connect(temporal_address, "default", payloads=payloads)
+        runtime = TemporalRuntime(client, queue, search_attributes=False)
+        document = (
+            RUN.replace("URL/large", f"{heavy.url}/many").replace("URL", heavy.url).replace("SIZE", str(SIZE))
+        )
+        bundle, run_id, began = Bundle.of(dsl.parse(document), {}), f"weight-{uuid.uuid4()}", time.monotonic()
+        await runtime.start(Start(run_id, bundle.graph().name, bundle, {}))
+        ended = await runtime.wait(run_id, 600)
+        assert ended.status == "completed", ended.error
+        parts = len(ended.output["text"])
+    seconds = time.monotonic() - began
+    print(f"\n{parts:,} parts, {SIZE:,} bytes, {seconds:.1f} s, worker at most {measured.memory} MiB")
+    assert measured.memory < EMPTY + 4 * TIMES * SIZE / MIB
 
 
 SENT = """
