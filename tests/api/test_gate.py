@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.api.documents import GREET
 from tests.api.server import api
+from workflow_engine.api import gate, room
 from workflow_engine.errors import Unavailable
 
 BEARER = {"Authorization": "Bearer s3cret"}
@@ -162,3 +165,33 @@ async def test_metrics_count_requests_by_route_and_events_by_channel(server):
     assert 'wfe_events_published_total{channel="default",duplicate="false"} 1' in lines
     assert 'wfe_events_published_total{channel="default",duplicate="true"} 1' in lines
     assert 'wfe_channel_events{channel="default"} 1' in lines
+
+
+async def test_large_bodies_are_refused_for_now_while_too_many_are_in_hand(monkeypatch):
+    """Two have sent almost all of theirs and go on slowly; a third is too much, and small ones are not counted."""
+    for module, name, value in ((room, "AT_ONCE", 0), (room, "FREE", 100_000), (gate, "MAX_BODY", 0)):
+        monkeypatch.setattr(module, name, value)
+    body = b'{"note": "' + b"x" * 3_800_000 + b'"}'
+    sent, goes_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slowly():
+        for start in range(0, len(body) - 2, 100_000):
+            yield body[start : min(start + 100_000, len(body) - 2)]
+        sent.release()
+        await goes_on.wait()
+        yield body[-2:]
+
+    async with api(largest_input=3_900_000) as server:
+        await server.deploy(GREET)
+        path, json = "/v1/workflows/tests/greet/latest/runs", {"Content-Type": "application/json"}
+        slow = [asyncio.create_task(server.post(path, data=slowly(), headers=json)) for _ in range(2)]
+        await sent.acquire()
+        await sent.acquire()
+        await asyncio.sleep(0.3)
+        refused = await server.post(path, data=body, headers=json)
+        assert (refused.status, refused.json["type"]) == (503, "urn:wfe:problem:unavailable")
+        assert "Retry-After" in refused.headers
+        assert (await server.post(path, data=b'{"name": "Ada"}', headers=json)).status == 201
+        goes_on.set()
+        assert [answer.status for answer in await asyncio.gather(*slow)] == [201, 201]
+        assert (await server.post(path, data=body, headers=json)).status == 201

@@ -10,7 +10,6 @@ import uuid
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +17,7 @@ from workflow_engine.api.answers import problem_answer
 from workflow_engine.api.bodies import MAX_PACKAGE
 from workflow_engine.api.metrics import Metrics
 from workflow_engine.api.problems import Details
+from workflow_engine.api.room import Room
 
 MAX_BODY = 4 * MAX_PACKAGE
 """The most bytes of a body that anything here reads, whatever the endpoint."""
@@ -46,7 +46,7 @@ class Gate:
         most: int = MAX_BODY,
     ) -> None:
         self._app = app
-        self._most = max(most, MAX_BODY)
+        self._room = Room(max(most, MAX_BODY))
         self._token = None if token is None else token.encode()
         self._loopback_only = loopback_only
         self._metrics = metrics
@@ -71,12 +71,13 @@ class Gate:
             await send(message)
 
         self._metrics.in_flight += 1
+        share = self._room.share(receive)
         try:
             refusal = self._refuse(scope, headers)
             if refusal is not None:
                 await problem_answer(refusal, scope["path"])(scope, receive, answer)
                 return
-            await self._app(scope, _bounded(receive, self._most), answer)
+            await self._app(scope, share.receive, answer)
         except ClientDisconnect:
             status = 499  # nobody is left to be answered
         except Exception:
@@ -86,6 +87,7 @@ class Gate:
             told = Details(500, "internal-error", "the server failed; this is not your mistake")
             await problem_answer(told, scope["path"], request_id=request_id)(scope, receive, answer)
         finally:
+            share.leave()
             self._metrics.in_flight -= 1
             self._metrics.answered(_method(scope), _route(scope), status, time.monotonic() - began)
 
@@ -126,22 +128,6 @@ def _asks_first(scope: Scope, headers: Headers) -> bool:
     """Whether a browser asks if a page may call (CORS), which it does without a token: the answer has nothing else."""
     asks = scope["method"] == "OPTIONS" and "access-control-request-method" in headers
     return asks and str(scope["path"]).startswith("/v1/codec/")
-
-
-def _bounded(receive: Receive, most: int) -> Receive:
-    """*receive* until the body has *most* bytes, for endpoints that do not count by themselves."""
-    received = 0
-
-    async def bounded() -> Message:
-        nonlocal received
-        message = await receive()
-        if message["type"] == "http.request":
-            received += len(message.get("body", b""))
-            if received > most:
-                raise HTTPException(413, f"the body has more than {most:,} bytes")
-        return message
-
-    return bounded
 
 
 def _method(scope: Scope) -> str:
