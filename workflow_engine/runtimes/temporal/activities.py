@@ -34,7 +34,7 @@ from workflow_engine.runtimes.temporal import outcomes
 from workflow_engine.runtimes.temporal.attempts import Attempts, heartbeat
 from workflow_engine.runtimes.temporal.failures import SLOW, failure_of, unsuited
 from workflow_engine.runtimes.temporal.leaving import rooms
-from workflow_engine.runtimes.temporal.payloads.references import size_of
+from workflow_engine.runtimes.temporal.payloads.references import is_reference, size_of
 from workflow_engine.values import JsonObject
 
 SLACK = 1.0
@@ -143,6 +143,9 @@ class Activities:
         self, payload: Payload, about: dict[str, Any], info: activity.Info, held: contextlib.AsyncExitStack
     ) -> dict[str, Any]:
         """The arguments that *payload* has; those that are in the store, once there is room for them."""
+        if not is_reference(payload):
+            here: dict[str, Any] = activity.payload_converter().from_payload(payload)
+            return here
         details = [*info.heartbeat_details]
         with (
             contextlib.nullcontext() if info.is_local else heartbeat(lambda: details[0] if details else None)
