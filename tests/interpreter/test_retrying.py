@@ -10,6 +10,7 @@ import pytest
 from workflow_engine import dsl
 from workflow_engine.errors import Rejected, fault
 from workflow_engine.interpreter.lifecycle import Audience
+from workflow_engine.interpreter.redeployed import gone_on_with
 from workflow_engine.interpreter.retrying import Wish, gone_on, standing
 from workflow_engine.runtimes.local import LocalRun
 from workflow_engine.values import Json, JsonObject
@@ -280,6 +281,65 @@ async def test_a_workflow_whose_states_are_gone_is_refused() -> None:
     with pytest.raises(Rejected) as refused:
         gone_on(graph_of("do: [{a: {set: {x: 1}}}]"), ended(local), Wish(), local.now())
     assert refused.value.code == "position-does-not-fit"
+
+
+SHIFTED = NESTED.replace("do:\n  - first:", "do:\n  - new: {set: {new: true}}\n  - first:", 1).replace(
+    call("d"), call("d2")
+)
+
+
+@pytest.mark.parametrize("skips", [False, True])
+async def test_a_run_that_failed_deep_inside_goes_on_with_another_version(skips: bool) -> None:
+    """The lists of the other version have states that are new; the failed call is another one there."""
+    graph, new = graph_of(NESTED), graph_of(SHIFTED)
+    world = World("d")
+    _, local = await go(graph, world, {})
+    world.failing.clear()
+    before = len(world.calls)
+    wish = Wish(skip=True, output={"by": "hand"}) if skips else Wish()
+    following = json.loads(json.dumps(gone_on_with(graph, new, ended(local), wish, local.now())))
+    outcome, _ = await go(new, world, {}, following)
+    assert outcome.status == "completed"
+    assert outcome.output["context"] == {"i1": 1, "i2": 1, "i3": 1}
+    after_that = [what for what, _ in world.calls[before:]]
+    assert "first" not in after_that
+    assert "d" not in after_that
+    assert after_that.count("d2") == (2 if skips else 3)
+    if not skips:
+        keys = [place for what, place in world.calls if what in ("d", "d2")]
+        assert keys[0] == keys[1]  # the same execution
+
+
+async def test_what_does_not_fit_another_version_is_told() -> None:
+    graph = graph_of(NESTED)
+    _, local = await go(graph, World("d"), {})
+    other = graph_of(NESTED.replace("each: item", "each: thing").replace("$item", "$thing"))
+    with pytest.raises(Rejected, match="/do/1/loop: it has begun, and its item is another now") as refused:
+        gone_on_with(graph, other, ended(local), Wish(), local.now())
+    assert refused.value.code == "position-does-not-fit"
+    renamed = graph_of(NESTED.replace("- loop:", "- all:"))
+    with pytest.raises(Rejected, match="map it to another"):
+        gone_on_with(graph, renamed, ended(local), Wish(), local.now())
+    position = gone_on_with(graph, renamed, ended(local), Wish(), local.now(), {"/do/1/loop": "/do/1/all"})
+    outcome, _ = await go(renamed, World(), {}, position)
+    assert outcome.status == "completed"
+
+
+@pytest.mark.parametrize("around", ["", "/do/1/loop", "/do/1/loop/do/0/both"])
+async def test_a_state_is_skipped_that_failed_in_a_fork_in_a_loop_or_all_of_these(around: str) -> None:
+    graph, world = graph_of(NESTED), World("d")
+    _, local = await go(graph, world, {})
+    world.failing.clear()
+    before = len(world.calls)
+    wish = Wish(around or None, skip=True, output={"by": "hand"})
+    outcome, _ = await go(graph, world, {}, after(graph, local, wish))
+    assert outcome.status == "completed"
+    done = [what for what, _ in world.calls[before:]]
+    skipped = {"": 1, "/do/1/loop": 3, "/do/1/loop/do/0/both": 1}[around]
+    assert done.count("d") == 3 - skipped
+    assert done.count("c") == (0 if around == "/do/1/loop" else 2)
+    if around == "/do/1/loop":
+        assert outcome.output["data"] == {"by": "hand"}
 
 
 async def test_a_fault_of_the_output_of_the_workflow_repeats_no_state() -> None:

@@ -12,6 +12,7 @@ from workflow_engine.api.parameters import RunId
 from workflow_engine.api.wire import RunModel
 from workflow_engine.api.wire_control import EditModel, RetryModel, SkipModel, StandingsModel
 from workflow_engine.engine.engine import Engine
+from workflow_engine.engine.moving import names_of
 from workflow_engine.errors import Rejected
 from workflow_engine.interpreter.retrying import ABSENT, Wish
 from workflow_engine.values import Json, JsonObject
@@ -48,10 +49,11 @@ def create_routes(engine: Engine) -> APIRouter:
         their idempotency keys, unless their data is changed. 409 if it cannot: `run-completed`, `run-not-ended`,
         `unknown-state`, `several-failed-states`, `data-needed`, `position-does-not-fit`, `no-position`.
         """
-        body = await _read(request, {"state", "data", "context", "input", "version", "new_keys"})
+        body = await _read(request, {"state", "data", "context", "input", "version", "map", "new_keys"})
         wish = _wish(body, renew=_flag(body, "new_keys"))
         version = _text(body, "version")
-        await engine.retry(run_id, wish, input=body.get("input", ABSENT), version=version)
+        names = names_of(_texts(body, "map"))
+        await engine.retry(run_id, wish, input=body.get("input", ABSENT), version=version, names=names)
         return await _as_it_is(engine, run_id)
 
     @routes.post(
@@ -119,6 +121,13 @@ def _text(body: JsonObject, name: str) -> str | None:
     if value is not None and not (isinstance(value, str) and 0 < len(value) <= 4000):
         raise Rejected("wrong-type", "expected a text, 4,000 characters at most", pointer=f"/{name}")
     return value
+
+
+def _texts(body: JsonObject, name: str) -> list[str]:
+    value = body.get(name, [])
+    if not isinstance(value, list) or len(value) > 1000 or not all(isinstance(item, str) for item in value):
+        raise Rejected("wrong-type", "expected a list of texts, 1,000 at most", pointer=f"/{name}")
+    return [str(item) for item in value]
 
 
 def _flag(body: JsonObject, name: str) -> bool:

@@ -20,6 +20,11 @@ class RetryModel(BaseModel):
     context: Any = Field(None, description="`$context` there, instead of what it was")
     input: Any = Field(None, description="Input of the run, instead of what it was: `$workflow.input`")
     version: str | None = Field(None, description="Version of the workflow to go on with, or `latest`")
+    map: list[str] = Field(
+        default=[],
+        description="What states are called in that version: `/pointer/then=/pointer/now`",
+        examples=[["/do/1/pay=/do/2/charge"]],
+    )
     new_keys: bool = Field(False, description="Calls get new idempotency keys, as they do with other data")
 
 

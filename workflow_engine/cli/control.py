@@ -62,6 +62,13 @@ def _add_wish(parser: argparse.ArgumentParser, command: str) -> None:
             "--version", metavar="VERSION", help="go on with this version of the workflow, or `latest`"
         )
         parser.add_argument(
+            "--map",
+            action="append",
+            default=[],
+            metavar="OLD=NEW",
+            help="what a state is in that version, where its name is another: /do/1/pay=/do/2/charge; repeatable",
+        )
+        parser.add_argument(
             "--new-keys",
             action="store_true",
             help="calls get new idempotency keys, as they do with other data",
@@ -136,6 +143,8 @@ def _wish(arguments: argparse.Namespace) -> JsonObject:
             wish["output" if name == "data" and arguments.command == "skip" else name] = read_json(
                 given, "--output" if arguments.command == "skip" and name == "data" else f"--{name}"
             )
+    if getattr(arguments, "map", []):
+        wish["map"] = list(arguments.map)
     if getattr(arguments, "new_keys", False):
         wish["new_keys"] = True
     return wish
@@ -143,8 +152,8 @@ def _wish(arguments: argparse.Namespace) -> JsonObject:
 
 def _batch(arguments: argparse.Namespace, query: str | None) -> int:
     wish = _wish(arguments)
-    if "input" in wish:
-        raise Rejected("usage", "--input is for one run; give its ID")
+    if "input" in wish or "map" in wish:
+        raise Rejected("usage", f"{'--input' if 'input' in wish else '--map'} is for one run; give its ID")
     wanted: JsonObject = {**wish, "command": arguments.command, "rate": arguments.rate}
     if query is None:
         wanted["ids"] = list(arguments.ids)

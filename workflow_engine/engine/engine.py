@@ -332,16 +332,22 @@ class Engine:
         return await self._runtime.standing(run_id)
 
     async def retry(
-        self, run_id: str, wish: Wish, *, input: Json = ABSENT, version: str | None = None
+        self,
+        run_id: str,
+        wish: Wish,
+        *,
+        input: Json = ABSENT,
+        version: str | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
-        """Let a run go on that has ended: with another *input*, or *version* of its workflow, if they are given."""
+        """Let a run go on that has ended: with another *input*, or *version* of its workflow (`Retry`), if given."""
         bundle: Bundle | None = None
         if version is not None:
             name = (await self._runtime.describe(run_id)).workflow
             if name is None:
                 raise Conflict(f"of which workflow {run_id!r} is a run is not known")
             bundle = (await self.definition(name.namespace, name.name, version)).bundle
-        await self._runtime.retry(run_id, Retry(wish, input, bundle))
+        await self._runtime.retry(run_id, Retry(wish, input, bundle, names=names or {}))
 
     async def skip(self, run_id: str, wish: Wish) -> None:
         """Let a run leave out a state: the one that failed, or one at which it is."""

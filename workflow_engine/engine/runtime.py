@@ -45,13 +45,15 @@ class Start:
 class Retry:
     """How a run that has ended is to go on: *bundle* is another version to go on with, *input* another input.
 
-    *what* says in a word what was asked for: retry or skip.
+    *what* says in a word what was asked for: retry or skip. *names* are pointers of states in the other version by
+    those that they had, where they are called otherwise.
     """
 
     wish: Wish = Wish()
     input: Json = ABSENT
     bundle: Bundle | None = None
     what: str = "retry"
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from workflow_engine.engine.runtime import Retry
 from workflow_engine.errors import Conflict, NotFound, Rejected, Unavailable
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.packing import pack, unpack
+from workflow_engine.interpreter.redeployed import gone_on_with
 from workflow_engine.interpreter.references import References
 from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish, gone_on, standing, sub_flows
 from workflow_engine.runtimes.temporal.calling import summary
@@ -129,7 +130,7 @@ class Retrying:
         if retry.input is not ABSENT:
             args[0] = retry.input
         if stood.position is not None:
-            following = gone_on(graph, stood.position, retry.wish, datetime.now(UTC))
+            following = await asyncio.to_thread(_following, stood, bundle, graph, retry)
             args[2] = []
             args[3] = await self._before(run_id, stood, graph, following)
         elif retry.wish != Wish():
@@ -299,6 +300,15 @@ class Retrying:
         memo[ATTEMPTS] = [*(before if isinstance(before, list) else []), ended][-MOST_ATTEMPTS:]
         name = graph.name
         return {**memo, "namespace": name.namespace, "name": name.name, "version": name.version}
+
+
+def _following(stood: _Stood, bundle: Bundle, graph: StateGraph, retry: Retry) -> JsonObject:
+    """Where the run goes on as one of *bundle*, whose graph is *graph*."""
+    assert stood.position is not None
+    now = datetime.now(UTC)
+    if stood.bundle is None or stood.bundle.digest == bundle.digest:
+        return gone_on(graph, stood.position, retry.wish, now)
+    return gone_on_with(stood.bundle.graph(), graph, stood.position, retry.wish, now, retry.names)
 
 
 async def _error(handle: WorkflowHandle[Any, Any]) -> JsonObject | None:
