@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from tests.expressions.cases import CASES, FAILING, OURS
 from tests.expressions.programs import PROGRAMS
+from workflow_engine import expressions
+from workflow_engine.expressions import compiler
 from workflow_engine.expressions.compiler import _Compiler
 from workflow_engine.expressions.errors import ExpressionError
 from workflow_engine.expressions.parser import parse
@@ -88,3 +90,15 @@ def test_pieces_of_programs_in_any_order_are_what_they_seem(pieces):
             agree(source)
         except ExpressionError as error:
             raise AssertionError(source) from error
+
+
+def test_arrays_in_arrays_are_compiled_once_each():
+    deep = "[.[]," * 60 + "." + "]" * 60
+    assert len(expressions.compile(deep, variables=()).evaluate([1], {})) == 2
+
+
+def test_what_turns_out_to_be_too_large_when_it_is_evaluated_meets_a_limit(monkeypatch):
+    monkeypatch.setattr(compiler, "MAX_NODES", 3)
+    plain = expressions.compile(".a + .b + .too_large", variables=())
+    with pytest.raises(expressions.EvaluationError, match="too many filters"):
+        plain.evaluate({}, {})

@@ -34,7 +34,7 @@ def array(builder: Builder, node: syntax.Array, scope: Scope, _tail: bool) -> Co
     ones = [code.one for code in bodies if code.one is not None]
     if len(ones) == len(bodies):
         return _fixed_array(bodies, ones)
-    body = bodies[0] if len(bodies) == 1 else builder.code(node.body, scope)
+    body = bodies[0] if len(bodies) == 1 else one_after_other(bodies)
     many = body.items or body.gathered or body.many
 
     def one(env: Env, value: Any) -> Any:
@@ -47,6 +47,21 @@ def array(builder: Builder, node: syntax.Array, scope: Scope, _tail: bool) -> Co
     code = Code(one, parts=(body,))
     code.fixed = body.fixed
     return code
+
+
+def one_after_other(codes: list[Code], *, tail: bool = False) -> Code:
+    """The outputs of each of *codes*; *tail* if the last is a call in tail position."""
+    grows = max(code.grows for code in codes)
+    ones = [code.one for code in codes if code.one is not None]
+    if len(ones) == len(codes) and not tail:
+        return Code(None, lambda env, value: (one(env, value) for one in ones), parts=codes, grows=grows)
+    streams = [code.many for code in codes]
+
+    def many(env: Env, value: Any) -> Iterable[Any]:
+        for stream in streams:
+            yield from stream(env, value)
+
+    return Code(None, many, parts=codes, grows=grows)
 
 
 def flat(node: syntax.Node) -> list[syntax.Node]:

@@ -28,7 +28,7 @@ from workflow_engine.expressions.code import (
     Trace,
     unless_path,
 )
-from workflow_engine.expressions.errors import ExpressionError
+from workflow_engine.expressions.errors import ExpressionError, LimitExceeded
 from workflow_engine.expressions.parser import parse, parse_plain
 from workflow_engine.expressions.plain import plain_variables
 from workflow_engine.expressions.prelude import PRELUDE
@@ -108,7 +108,10 @@ class Program:
         """The code, made when it is first asked for where nothing can be wrong with it any more."""
         if self.code is None:
             compiler = _Compiler(self._source, frozenset(self.names), len(self.names))
-            self.code = compiler.program(self._tree or parse(self._source), self.names)
+            try:
+                self.code = compiler.program(self._tree or parse(self._source), self.names)
+            except ExpressionError as error:  # nothing but its size
+                raise LimitExceeded(error.message) from None
             self._tree = None
         return self.code
 

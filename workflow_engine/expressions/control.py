@@ -7,7 +7,7 @@ from typing import Any
 
 from workflow_engine.expressions import columns, syntax
 from workflow_engine.expressions.access import Path
-from workflow_engine.expressions.building import flat
+from workflow_engine.expressions.building import flat, one_after_other
 from workflow_engine.expressions.code import (
     GROWN,
     PART,
@@ -138,17 +138,7 @@ def comma(builder: Builder, node: syntax.Comma, scope: Scope, tail: bool) -> Cod
     nodes = flat(node)
     codes = [builder.code(item, scope) for item in nodes[:-1]]
     codes.append(builder.code(nodes[-1], scope, tail=tail))
-    grows = max(code.grows for code in codes)
-    ones = [code.one for code in codes if code.one is not None]
-    if len(ones) == len(codes) and not tail:
-        return Code(None, lambda env, value: (one(env, value) for one in ones), parts=codes, grows=grows)
-    streams = [code.many for code in codes]
-
-    def many(env: Env, value: Any) -> Iterable[Any]:
-        for stream in streams:
-            yield from stream(env, value)
-
-    return Code(None, many, parts=codes, grows=grows)
+    return one_after_other(codes, tail=tail)
 
 
 def trace_comma(builder: Builder, node: syntax.Comma, scope: Scope) -> Trace:
