@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from tests.running import TemporalRunner, temporal_runner
+from tests.runtimes.far_side import FarSide
 from tests.runtimes.test_continuing import histories
 from tests.semantics.v1.documents import workflow
 from workflow_engine import dsl
 from workflow_engine.cli.runs import description
 from workflow_engine.dsl.bundle import Bundle
-from workflow_engine.engine.runtime import Start
+from workflow_engine.engine.runtime import Retry, Start
+from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.interpreter.retrying import Wish
 from workflow_engine.runtimes.temporal import resting
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
@@ -99,3 +101,25 @@ async def test_it_waits_before_temporal_would_end_it_and_goes_on_once_there_is_a
         await runner.runtime.skip(run_id, Wish(skip=True))
         run = await runner.runtime.wait(run_id, 30)
     assert (run.status, run.output) == ("completed", {"n": 2_500_000})
+
+
+async def test_one_that_has_failed_is_retried_once_there_is_a_store(
+    temporal_address: str, internet: Any, far: FarSide, tmp_path: Path
+) -> None:
+    far.broken = {"a"}
+    call = f"{{call: http, with: {{method: post, endpoint: '{far.url}/a'}}}}"
+    big = "{set: {n: 1}, export: {as: '{text: (\"x\" * 2500000)}'}}"
+    queue = f"heavy-{uuid.uuid4()}"
+    async with temporal_runner(temporal_address, internet, queue=queue) as runner:
+        run_id = await begun(runner, workflow(f"do: [{{big: {big}}}, {{a: {call}}}]"))
+        assert (await runner.runtime.wait(run_id, 20)).status == "faulted"
+        with pytest.raises((Rejected, Unavailable), match="WFE_PAYLOAD_STORE"):
+            await runner.runtime.retry(run_id, Retry())
+    far.broken = set()
+    async with (
+        open_payloads(store=tmp_path.as_uri()) as payloads,
+        temporal_runner(temporal_address, internet, queue=queue, payloads=payloads) as runner,
+    ):
+        await runner.runtime.retry(run_id, Retry())
+        run = await runner.runtime.wait(run_id, 30)
+    assert (run.status, run.output) == ("completed", {"did": "a"})
