@@ -156,6 +156,8 @@ async def test_a_run_moves_to_another_version_and_goes_on_from_where_it_stood(sh
 
     verdict = await shop.moving.migrate(run_id, "latest", {}, seconds=20, dry=False)
     assert (verdict.answer, verdict.version) == ("moved", "1.0.0")
+    again = await shop.moving.migrate(run_id, "latest", {}, seconds=20, dry=False)
+    assert (again.answer, again.remarks) == ("same", ["it is of that version"])
     described = await shop.runtime.describe(run_id)
     assert described.workflow is not None
     assert described.workflow.version == "2.0.0"
@@ -164,6 +166,21 @@ async def test_a_run_moves_to_another_version_and_goes_on_from_where_it_stood(sh
     assert await shop.output(run_id) == {"version": 2, "heard": "news", "seen": 1}
     with pytest.raises(Conflict, match="has ended"):
         await shop.moving.migrate(run_id, "latest", {}, seconds=1, dry=False)
+
+
+async def test_a_suspended_run_moves_and_stays_so(shop: Shop) -> None:
+    await shop.deploy(FIRST)
+    run_id = await shop.start()
+    await shop.runtime.suspend(run_id)
+    await shop.deploy(SECOND)
+    assert (await shop.moving.migrate(run_id, "latest", {}, seconds=20, dry=False)).answer == "moved"
+    await shop.go()
+    async with asyncio.timeout(20):
+        while [each.name for each in (await shop.runtime.describe(run_id)).states] != ["finish"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert (await shop.runtime.describe(run_id)).status == "suspended"
+    await shop.runtime.resume(run_id)
+    assert (await shop.output(run_id))["version"] == 2
 
 
 async def test_a_run_that_cannot_move_is_left_as_it_is(shop: Shop) -> None:

@@ -146,7 +146,7 @@ async def test_a_run_moves_while_it_waits_to_try_several_calls_again(shop: Shop,
           retry: {{delay: {{milliseconds: {delay}}}, limit: {{attempt: {{count: 2}}}}}}
     """
 
-    run_id = await begun(shop, tried("b", "3000"), tried("mended", "10"))
+    run_id = await begun(shop, tried("b", "1500"), tried("mended", "10"))
     await standing_with(shop, run_id, "t", retries=1)
     assert (await moved(shop, run_id)).answer == "moved"
     assert await shop.output(run_id) == {"did": "mended"}
@@ -158,16 +158,16 @@ async def test_a_run_moves_while_one_call_waits_for_its_next_attempt(shop: Shop,
     """It waits within its activity, or rather the server does: the attempts and the key go on with the run."""
     far.broken = {"b"}
 
-    def tried(endpoint: str) -> str:
+    def tried(endpoint: str, delay: str) -> str:
         return f"""
     - t:
         try: [{{b: {far.call(endpoint)}}}]
         catch:
           errors: {{with: {{status: 503}}}}
-          retry: {{delay: {{seconds: 4}}, limit: {{attempt: {{count: 2}}}}}}
+          retry: {{delay: {delay}, limit: {{attempt: {{count: 2}}}}}}
     """
 
-    run_id = await begun(shop, tried("b"), tried("still-broken"))
+    run_id = await begun(shop, tried("b", "PT4S"), tried("still-broken", "PT0.01S"))
     far.broken.add("still-broken")
     await far.asked_for("b")
     await asyncio.sleep(0.5)

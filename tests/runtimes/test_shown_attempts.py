@@ -18,7 +18,7 @@ from workflow_engine.engine.runtime import RunDescription, Start
 
 pytestmark = pytest.mark.temporal
 
-POLICY = "catch: {errors: {with: {status: 503}}, retry: {delay: {seconds: 3}, limit: {attempt: {count: 4}}}}"
+POLICY = "catch: {errors: {with: {status: 503}}, retry: {delay: {milliseconds: 1500}, limit: {attempt: {count: 4}}}}"
 
 
 async def shown(runner: TemporalRunner, text: str, attempt: int) -> RunDescription:
