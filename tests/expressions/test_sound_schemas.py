@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workflow_engine.expressions import schemas
 from workflow_engine.expressions.schemas import Schema, missing_references
 from workflow_engine.expressions.sound_schemas import _BY_NAME, _RULES, _WITH_MANY, _WITH_ONE, is_sound
 
@@ -79,3 +80,65 @@ def test_generated_schemas_are_what_they_seem(schema):
     if is_sound(schema):
         jsonschema.Draft202012Validator.check_schema(schema)
         assert missing_references(schema) == []
+
+
+def looked_at(schema: Schema, value: object) -> tuple[bool, int]:
+    """Whether *value* matches, and the steps of that, without a quick look."""
+    check = schemas._Check(schema._dialects)
+    token = schemas._check.set(check)
+    try:
+        wrong = next(schema._validator.iter_errors(value), None)
+        return wrong is None, schemas.MAX_STEPS - check.left
+    finally:
+        schemas._check.reset(token)
+
+
+DATA = st.recursive(
+    VALUES,
+    lambda inner: st.one_of(
+        st.dictionaries(st.sampled_from("abc"), inner, max_size=3), st.lists(inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+NAMED = st.sampled_from("ab")
+PARTS = st.recursive(
+    st.sampled_from([
+        True, False, {}, {"type": "string"}, {"type": ["integer", "null"]}, {"type": "number", "minimum": 0.5},
+        {"enum": ["a", 1, True, None, 0]}, {"const": 1}, {"const": False}, {"const": [1]}, {"minItems": 2},
+        {"minLength": 1, "pattern": "^a"}, {"exclusiveMinimum": 0, "maximum": 2}, {"maxItems": 1, "uniqueItems": True},
+        {"minProperties": 1, "title": "x"}, {"type": "object", "required": ["a"]}, {"type": "boolean"},
+        {"exclusiveMaximum": 3, "maxLength": 3},
+    ]),
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"type": st.just("array"), "items": inner}),
+        st.fixed_dictionaries({"items": inner, "minItems": st.just(1)}),
+        st.fixed_dictionaries({"properties": st.dictionaries(NAMED, inner), "additionalProperties": inner}),
+        st.fixed_dictionaries({"properties": st.dictionaries(NAMED, inner), "required": st.just(["a"])}),
+        st.fixed_dictionaries({"anyOf": st.lists(inner, min_size=1, max_size=2)}),
+    ),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None)
+@given(PARTS, DATA)
+def test_a_quick_look_sees_the_same_in_as_many_steps(schema, value):
+    whole = Schema(schema)
+    if whole._quick is not None:
+        matches, steps = looked_at(whole, value)
+        assert whole._quick(value) == (steps if matches else -1)
+        assert (whole.problems(value) == []) is matches
+
+
+def test_what_takes_too_many_steps_is_not_told_by_a_quick_look():
+    schema = Schema({"items": {"type": "integer"}})
+    assert schema.problems([1] * schemas.MAX_STEPS) == []
+    assert "steps" in schema.problems([1] * (schemas.MAX_STEPS + 1))[0]
+    nested = Schema({"items": {"properties": {"a": {"type": "integer"}}}})
+    assert nested.problems([{"a": 1}] * (schemas.MAX_STEPS // 2)) == []
+    assert "steps" in nested.problems([{"a": 1}] * (schemas.MAX_STEPS // 2 + 1))[0]
+
+
+def test_most_schemas_can_be_looked_at_quickly():
+    assert Schema({key: value for key, value in COMMON.items() if key != "oneOf"})._quick is not None
+    assert Schema(COMMON)._quick is None

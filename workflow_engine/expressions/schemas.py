@@ -20,6 +20,7 @@ from referencing import Registry
 from referencing.exceptions import NoSuchResource, Unresolvable
 from referencing.jsonschema import DRAFT202012, specification_with
 
+from workflow_engine.expressions.quick_checks import Quick, quick_check
 from workflow_engine.expressions.sound_schemas import is_sound
 from workflow_engine.values import Json, identity, pointer
 
@@ -89,16 +90,20 @@ class Schema:
     `ValueError` as in `check_schema`. Formats are annotations, as the draft has it.
     """
 
-    __slots__ = ("_dialects", "_validator")
+    __slots__ = ("_dialects", "_quick", "_validator")
 
     def __init__(self, schema: Json, address: str = "", others: Mapping[str, Json] | None = None) -> None:
-        self._validator, self._dialects = _validator(_text(schema), address, _text(dict(others or {})))
+        self._validator, self._dialects, self._quick = _validator(
+            _text(schema), address, _text(dict(others or {}))
+        )
 
     def problems(self, value: Json, limit: int = 10) -> list[str]:
         """At most *limit* reasons why *value* does not match, each ``/pointer: message``."""
         found: list[str] = []
         token = _check.set(_Check(self._dialects))
         try:
+            if self._quick is not None and 0 <= self._quick(value) <= MAX_STEPS:
+                return []
             for error in self._validator.iter_errors(value):
                 place = pointer(*error.absolute_path) or "/"
                 found.append(f"{place}: {_short(error.message)}")
@@ -122,8 +127,10 @@ def _text(schema: Json) -> str:
 
 
 @lru_cache(maxsize=512)
-def _validator(text: str, address: str, others_text: str) -> tuple[Validator, Mapping[str, Any]]:
-    """What applies a schema, and the class for the dialect of each document, by its address."""
+def _validator(
+    text: str, address: str, others_text: str
+) -> tuple[Validator, Mapping[str, Any], Quick | None]:
+    """What applies a schema, the class for the dialect of each document, by its address, and a quick look."""
     schema: Any = json.loads(text)
     others: dict[str, Any] = json.loads(others_text)
     sound = is_sound(schema)
@@ -144,7 +151,8 @@ def _validator(text: str, address: str, others_text: str) -> tuple[Validator, Ma
         (address, schema),
     ):  # a document is also known by its own ``$id``
         dialects[registry.resolver(place).in_subresource(_resource(document))._base_uri] = classes[place]
-    return validator, dialects
+    quick = quick_check(schema, MAX_STEPS, _found) if sound and not others else None
+    return validator, dialects, quick
 
 
 def _checked(schema: Any, place: str, *, sound: bool = False) -> Any:
@@ -264,6 +272,10 @@ def _check_patterns(schema: Any, place: str) -> None:
 @lru_cache(maxsize=1024)
 def _regex(pattern: str) -> Any:
     return re2.compile(pattern, _OPTIONS)
+
+
+def _found(pattern: str, text: str) -> bool:
+    return bool(_regex(pattern).search(text))
 
 
 def _pattern(_validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[jsonschema.ValidationError]:
