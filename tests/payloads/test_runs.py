@@ -295,7 +295,15 @@ async def test_a_heavy_run_goes_on_in_a_new_history(
         assert ended.status == "completed", ended.error
         assert ended.output == {"text": text(size), "given": len(text(size))}
         description = await run.client.get_workflow_handle(ended.run_id).describe()
-        assert description.run_id != description.raw_description.workflow_execution_info.first_run_id
+        first = description.raw_description.workflow_execution_info.first_run_id
+        histories = [
+            execution.run_id
+            async for execution in run.client.list_workflows(f"WorkflowId = '{ended.run_id}'")
+        ]
+        assert first in histories
+        assert len(histories) > 2
+    # The input, the answer, the text of it that is kept, and the output: no more with each history.
+    assert sum(path.stat().st_size for path in stored(tmp_path / "store")) < 4.1 * size
     assert len([1 for request in heavy.requests if request.target == "/size"]) == 6
 
 

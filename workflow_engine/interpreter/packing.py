@@ -6,18 +6,29 @@ within it got. In memory that is one value, and so it is here:
     {"pool": [VALUE, …], "value": POSITION}
 
 In both, ``{"#": 3}`` is the value number 3 of the pool, ``{"#": {"from": 0, "to": 9}}`` the whole numbers from 0 up to
-9, without it; and an object of the data that has ``#`` as its only member is ``{"#": [VALUE]}``.
+9, without it; and an object of the data that has ``#`` as its only member is ``{"#": [VALUE]}``. What is large can be
+kept apart, in an array beside the position: ``{"#": "0"}`` is the first value of that, and ``{"#": "input"}`` the input
+of the run, which travels by itself.
 """
 
 from __future__ import annotations
 
-from workflow_engine.values import Json, JsonObject
+from collections.abc import Sequence
+
+from workflow_engine.values import Json, JsonObject, weighs
 
 MARK = "#"
 SHORT = 64
 """Texts of fewer characters are written where they stand."""
 ROW = 64
 """From so many numbers on a row is written by its ends."""
+LARGE = 64 * 1024
+"""From so many characters on a value is kept apart: the smallest that has them, for it changes least."""
+APART = 64
+"""So many values are kept apart at most."""
+MANY = 1000
+"""What has more members is kept apart whole."""
+INPUT = "input"
 
 
 def pack(position: JsonObject) -> JsonObject:
@@ -27,32 +38,63 @@ def pack(position: JsonObject) -> JsonObject:
     return {"value": packer.value(position, whole=True), "pool": packer.pool}
 
 
-def unpack(packed: JsonObject) -> JsonObject:
+def pack_apart(position: JsonObject, input: Json) -> tuple[JsonObject, list[Json]]:
+    """*position* of a run with *input* as it travels, and what is large in it."""
+    packer = _Packer(input)
+    for member in position.values():
+        packer.set_apart(member)
+    packer.count(position)
+    return {"value": packer.value(position, whole=True), "pool": packer.pool}, packer.apart
+
+
+def unpack(packed: JsonObject, input: Json = None, apart: Sequence[Json] = ()) -> JsonObject:
     """The position that was packed; one that was not is as it is."""
     if "root" in packed:
         return packed
-    pool: list[Json] = []
+    reader = _Reader(input, apart)
     listed = packed["pool"]
     assert isinstance(listed, list)
     for value in listed:  # each has only what comes before it
-        pool.append(_read(value, pool))
-    position = _read(packed["value"], pool)
+        reader.pool.append(reader.read(value))
+    position = reader.read(packed["value"])
     assert isinstance(position, dict)
     return position
 
 
 class _Packer:
-    def __init__(self) -> None:
+    def __init__(self, input: Json = None) -> None:
         self.pool: list[Json] = []
+        self.apart: list[Json] = []
         self._times: dict[int, int] = {}
         self._numbers: dict[int, int] = {}
+        self._input = input
+        self._places: dict[int, str] = {}
+
+    def set_apart(self, value: Json) -> bool:
+        """Find what is large in *value*, and say whether anything is. Only as much is looked at as that takes."""
+        if id(value) in self._places:
+            return True
+        if not isinstance(value, str | dict | list) or weighs(value, LARGE) < LARGE:
+            return False
+        if value is self._input:
+            self._places[id(value)] = INPUT
+            return True
+        if not isinstance(value, str) and len(value) <= MANY:
+            members = value.values() if isinstance(value, dict) else value
+            found = [self.set_apart(member) for member in members]
+            if True in found:
+                return True
+        if len(self.apart) < APART:
+            self._places[id(value)] = str(len(self.apart))
+            self.apart.append(value)
+        return True
 
     def count(self, position: Json) -> None:
         """Find out what stands there more than once."""
         left: list[Json] = [position]
         while left:
             value = left.pop()
-            if not _long(value):
+            if not _long(value) or id(value) in self._places:
                 continue
             times = self._times[id(value)] = self._times.get(id(value), 0) + 1
             if times > 1:
@@ -64,6 +106,8 @@ class _Packer:
 
     def value(self, value: Json, *, whole: bool = False) -> Json:
         """*value* as it is written; *whole*: not as a reference to the pool."""
+        if not whole and id(value) in self._places:
+            return {MARK: self._places[id(value)]}
         if not whole and self._times.get(id(value), 0) > 1 and _long(value):
             number = self._numbers.get(id(value))
             if number is None:
@@ -96,20 +140,27 @@ def _row(value: list[Json]) -> JsonObject | None:
     return {"from": first, "to": end}
 
 
-def _read(value: Json, pool: list[Json]) -> Json:
-    if isinstance(value, list):
-        return [_read(item, pool) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if len(value) != 1 or MARK not in value:
-        return {key: _read(item, pool) for key, item in value.items()}
-    marked = value[MARK]
-    if isinstance(marked, int):
-        return pool[marked]
-    if isinstance(marked, list):
-        return {MARK: _read(marked[0], pool)}
-    assert isinstance(marked, dict)
-    first, end = marked["from"], marked["to"]
-    assert isinstance(first, int)
-    assert isinstance(end, int)
-    return [*range(first, end)]
+class _Reader:
+    def __init__(self, input: Json, apart: Sequence[Json]) -> None:
+        self.pool: list[Json] = []
+        self._input, self._apart = input, apart
+
+    def read(self, value: Json) -> Json:
+        if isinstance(value, list):
+            return [self.read(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if len(value) != 1 or MARK not in value:
+            return {key: self.read(item) for key, item in value.items()}
+        marked = value[MARK]
+        if isinstance(marked, int):
+            return self.pool[marked]
+        if isinstance(marked, str):
+            return self._input if marked == INPUT else self._apart[int(marked)]
+        if isinstance(marked, list):
+            return {MARK: self.read(marked[0])}
+        assert isinstance(marked, dict)
+        first, end = marked["from"], marked["to"]
+        assert isinstance(first, int)
+        assert isinstance(end, int)
+        return [*range(first, end)]

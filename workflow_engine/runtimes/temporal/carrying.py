@@ -4,7 +4,8 @@ A JSON object, of which every member may be missing:
 
 ``since``      from when on it hears events, an ISO 8601 time: the runs of a schedule, and those that go on for another
 ``counts``     how often its states were done, of the run whose id it has (DSL 0.8 ``continueAs``)
-``position``   where another run of the workflow was, to go on from there: `interpreter.run.Run.position`, packed or not
+``position``   where another run of the workflow was, to go on from there: `interpreter.run.Run.position`, packed or
+               not; what is large in it may be kept apart (`packing.pack_apart`), as further arguments after this one
 ``runs``       of a retried run: what the workflows that it had run came to, or where they go on, by place (`retrying`)
 
 Of a run that goes on in a new history, besides:

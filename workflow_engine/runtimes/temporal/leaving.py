@@ -18,7 +18,7 @@ from temporalio.common import TypedSearchAttributes
 from temporalio.exceptions import ApplicationError
 
 from workflow_engine.dsl.bundle import Bundle
-from workflow_engine.interpreter.packing import pack
+from workflow_engine.interpreter.packing import pack_apart
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started, travelling
@@ -65,11 +65,13 @@ class Leaving:
                 memo |= memo_of(name)
                 known = workflow.info().typed_search_attributes.get(VERSION)
                 attributes = None if known is None else attributes_of(name)
+        packed, apart = pack_apart(position, run.input)
         args: list[Any] = [
             run.input,
             travelling(bundle, named=named),
             [],
-            {**before, "position": pack(position)},
+            {**before, "position": packed},
+            *apart,
         ]
         return cls(args, {**memo, STARTED: started()}, attributes)
 

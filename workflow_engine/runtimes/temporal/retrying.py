@@ -125,14 +125,13 @@ class Retrying:
     ) -> None:
         given = stood.arguments
         args: list[Any] = [{}, bundle, [], {}]
-        args[: len(given)] = given[:4]
+        args[: len(given)] = given
         args[1] = bundle
         if retry.input is not ABSENT:
             args[0] = retry.input
         if stood.position is not None:
             following = await asyncio.to_thread(_following, stood, bundle, graph, retry)
-            args[2] = []
-            args[3] = await self._before(run_id, stood, graph, following)
+            args[2:] = [[], await self._before(run_id, stood, graph, following)]
         elif retry.wish != Wish():
             raise Rejected(
                 "no-failed-state", "the run had not begun a state: there is none to edit or skip", status=409

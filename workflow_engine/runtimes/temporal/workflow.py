@@ -70,6 +70,9 @@ class ServerlessWorkflow:
             self._pinned = bundle
             seeds = converter.from_payload(payloads[2]) if len(payloads) > 2 else []
             before = converter.from_payload(payloads[3]) if len(payloads) > 3 else {}
+            if isinstance(position := before.get("position"), dict):
+                apart = [converter.from_payload(payload) for payload in payloads[4:]]
+                before["position"] = unpack(position, input, apart)
             if input is None and not payloads:
                 input = {}
             effects, run = self._prepare(bundle, input, seeds, before)
