@@ -12,7 +12,7 @@ from workflow_engine import expressions
 from workflow_engine.expressions import compiler
 from workflow_engine.expressions.compiler import _Compiler
 from workflow_engine.expressions.errors import ExpressionError
-from workflow_engine.expressions.parser import parse
+from workflow_engine.expressions.parser import parse, parse_plain
 from workflow_engine.expressions.plain import APPLIED, FUNCTIONS, MAX_PLAIN, plain_variables
 
 NAMES = frozenset({"a", "v", "w", "x", "context"})
@@ -90,6 +90,36 @@ def test_pieces_of_programs_in_any_order_are_what_they_seem(pieces):
             agree(source)
         except ExpressionError as error:
             raise AssertionError(source) from error
+
+
+PLAIN = [
+    ". as $x | $x.a", ". as $r | [.items[] | select(.q > $r.min) | {sku, n: .q}] | map(.n) | add",
+    "$x | . as $x | [$x, $v]", "(. as $x | $x), $x", ". as $y | . as $x | [$y, $x]",
+    "[.[] as $y | $y] | length", "sort_by(. as $y | $y.a)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", PLAIN)
+def test_what_binds_a_variable_is_compiled_when_it_is_evaluated(source):
+    _, variables = parse_plain(source)
+    assert variables is not None
+    assert read(source) == variables
+
+
+@settings(max_examples=500, deadline=None)
+@given(PROGRAMS)
+def test_what_the_parser_calls_plain_compiles(source):
+    try:
+        _, variables = parse_plain(source)
+    except ExpressionError:
+        return
+    if variables is not None and variables <= NAMES:
+        assert read(source) == variables
+
+
+def test_a_variable_is_bound_for_what_follows_alone():
+    with pytest.raises(ExpressionError, match="no variable"):
+        expressions.compile("(. as $y | $y), $y", variables=())
 
 
 def test_arrays_in_arrays_are_compiled_once_each():

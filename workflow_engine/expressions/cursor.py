@@ -16,8 +16,9 @@ MAX_NESTING = 200
 class Cursor:
     """Goes through *tokens*, the last of which is of kind ``end``; *nesting* counts what is open around them.
 
-    *plain* tells of what has been read that nothing in it defines, binds or calls anything, so that the only thing left
-    that can be wrong with it are the names of its *variables*.
+    *plain* tells of what has been read that nothing in it defines anything, takes anything apart, or calls what may
+    refuse its arguments, so that the only thing left that can be wrong with it are the names of its *variables*; what
+    it binds itself is not among them.
     """
 
     def __init__(self, source: str, tokens: list[Token], nesting: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 
 from workflow_engine.expressions.lexer import closing_brace
 from workflow_engine.expressions.parser import parse
@@ -22,9 +23,9 @@ def members(value: Json, variables: Collection[str], at: str = "") -> Iterator[t
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from members(item, variables, at + pointer(number))
-    elif isinstance(value, str):
+    elif isinstance(value, str) and "${" in value:
         for source in expressions_in(value):
-            for name in _named(source, variables):
+            for name in _named(source, frozenset(variables)):
                 yield at, name
 
 
@@ -39,17 +40,22 @@ def expressions_in(text: str) -> Iterator[str]:
         at = end + 1
 
 
-def _named(source: str, variables: Collection[str]) -> Iterator[str | None]:
+@lru_cache(maxsize=1024)
+def _named(source: str, variables: frozenset[str]) -> tuple[str | None, ...]:
     if not any(f"${name}" in source for name in variables):
-        return
+        return ()
     nodes = list(parts(parse(source)))
+    found: list[str | None] = []
     named = set()
     for node in nodes:
         if isinstance(node, Index) and isinstance(node.target, Variable) and node.target.name in variables:
             key = node.key
             if isinstance(key, Literal) and isinstance(key.value, str):
                 named.add(id(node.target))
-                yield key.value
-    for node in nodes:
-        if isinstance(node, Variable) and node.name in variables and id(node) not in named:
-            yield None
+                found.append(key.value)
+    found += [
+        None
+        for node in nodes
+        if isinstance(node, Variable) and node.name in variables and id(node) not in named
+    ]
+    return tuple(found)

@@ -10,6 +10,7 @@ from workflow_engine.expressions.errors import ExpressionError
 from workflow_engine.expressions.lexer import Token, tokenize
 from workflow_engine.expressions.operators import ASSIGNING, NOT_CHAINED, PRECEDENCE, number, operation
 from workflow_engine.expressions.patterns import Patterns
+from workflow_engine.expressions.plain import APPLIED, FUNCTIONS
 from workflow_engine.expressions.purity import REFUSED
 from workflow_engine.expressions.syntax import Node
 
@@ -19,6 +20,7 @@ MAX_CHAIN = 500
 _KEYWORDS = frozenset(
     "as def module import include if then else elif end reduce foreach and or try catch label break".split()  # noqa: SIM905
 )
+_TAKING_NOTHING, _TAKING_ONE = frozenset(FUNCTIONS), frozenset(APPLIED)
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
@@ -112,9 +114,16 @@ class _Parser(Patterns):
         if not self.at("as"):
             return source
         position = self.take().position
+        name, plain, before = self.token.text, self.plain, len(self.variables)
+        alone = self.token.kind == "variable" and self._follows("|")
         patterns = self.patterns()
+        if alone:
+            self.plain = plain
         self.expect("|")
-        return syntax.Bind(position, source, patterns, self.query())
+        body = self.query()
+        if alone:
+            self.variables[before:] = [used for used in self.variables[before:] if used.name != name]
+        return syntax.Bind(position, source, patterns, body)
 
     # --- expressions: operators
 
@@ -278,13 +287,14 @@ class _Parser(Patterns):
         self.take()
         if name in _CONSTANTS:
             return syntax.Literal(position, _CONSTANTS[name])
-        self.plain = False
         arguments: list[Node] = []
         if self.accept("("):
             arguments.append(self.query())
             while self.accept(";"):
                 arguments.append(self.query())
             self.expect(")")
+        known = _TAKING_NOTHING if not arguments else _TAKING_ONE if len(arguments) == 1 else ()
+        self.plain = self.plain and name in known
         return syntax.Call(position, name, tuple(arguments))
 
     def _refuse(self, word: str, position: int) -> NoReturn:
