@@ -124,7 +124,7 @@ class LocalRuntime:
         position = gone_on(start.bundle.graph(), live.run.position(), retry.wish, datetime.now(UTC))
         self._runs[run_id] = _Live(self, replace(start, position=position))
 
-    async def skip(self, run_id: str, wish: Wish) -> None:
+    async def skip(self, run_id: str, wish: Wish, key: str | None = None) -> None:
         skip(self._alive(run_id, "skip").run, wish)
 
     async def edit(self, run_id: str, wish: Wish) -> None:

@@ -132,6 +132,17 @@ async def test_it_stops_when_it_is_told_to_and_goes_on_when_it_is_run_again(desk
         assert (await shop.runtime.wait(id, 20)).status == "completed"
 
 
+async def test_a_run_is_led_past_what_it_waits_for(desk: Desk) -> None:
+    shop = desk.shop  # noqa: F811
+    await shop.deploy(FIRST)
+    run_id = await shop.start()
+    skipped = await asyncio.to_thread(
+        wfe, "runs", "skip", run_id, "--state", "/do/1/hear", "--output", '"by hand"', "--api-url", desk.url
+    )
+    assert (skipped.code, skipped.out.split()[0]) == (0, run_id), skipped.err
+    assert await shop.output(run_id) == {"version": 1, "heard": "by hand", "seen": 1}
+
+
 async def test_what_is_asked_must_make_sense(desk: Desk) -> None:
     assert (await desk.migrate("an-id", "--query", "all")).code == 2
     error = await desk.migrate("--query", "error=timeout")

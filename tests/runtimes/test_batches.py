@@ -12,6 +12,7 @@ import pytest
 from tests.running import TemporalRunner, temporal_runner
 from tests.runtimes.far_side import FarSide
 from tests.semantics.v1.documents import workflow
+from tests.semantics.v1.test_control import until
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.batches import Batch, BatchProgress
@@ -121,6 +122,21 @@ async def test_failed_states_are_skipped_together(runner: TemporalRunner, batche
     wanted = batch("skip", ids=tuple(ids), wish=Wish(skip=True, output={"by": "hand"}))
     assert (await done(batches, wanted)).done == 3
     assert [(await runner.runtime.wait(id, 20)).output for id in ids] == [{"by": "hand"}] * 3
+
+
+async def test_states_at_which_runs_wait_are_skipped_together(
+    runner: TemporalRunner, batches: TemporalBatches
+) -> None:
+    text = workflow("do: [{w: {wait: PT1H}}, {v: {wait: PT2H}}, {end: {set: {got: '${ . }'}}}]", name="led")
+    ids = await start(runner, text, 3)
+    for id in ids:
+        await until(runner, id, "waiting")
+    await found(batches, batch("skip", status="waiting", name="led"), 3)
+    wanted = batch("skip", status="waiting", name="led", wish=Wish(skip=True, output=1))
+    assert (await done(batches, wanted)).done == 3
+    for id in ids:
+        await runner.runtime.skip(id, Wish(skip=True, output=2))
+    assert [(await runner.runtime.wait(id, 20)).output for id in ids] == [{"got": 2}] * 3
 
 
 async def test_a_batch_goes_on_when_its_worker_is_another_one(temporal_address: str, internet: Any) -> None:

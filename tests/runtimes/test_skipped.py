@@ -118,6 +118,15 @@ async def test_what_cannot_be_skipped_is_refused_and_changes_nothing(runner: Tem
         await runner.runtime.skip(run_id, Wish(skip=True))
 
 
+async def test_it_is_done_once_however_often_it_is_asked_with_the_same_key(runner: TemporalRunner) -> None:
+    run_id = await begun(runner, workflow(f"do: [{{w: {NEVER}}}, {{v: {NEVER}}}]"))
+    await at(runner, run_id, "w")
+    for _ in range(2):
+        await runner.runtime.skip(run_id, Wish(skip=True, output=1), "key")
+    await at(runner, run_id, "v")
+    await runner.runtime.terminate(run_id, "enough")
+
+
 async def test_a_run_that_is_cancelled_at_the_same_time_is_cancelled(runner: TemporalRunner) -> None:
     run_id = await begun(runner, workflow(f"do: [{{w: {NEVER}}}, {{v: {NEVER}}}]"))
     await until(runner, run_id, "waiting")

@@ -239,8 +239,11 @@ class Runtime(Protocol):
     async def edit(self, run_id: str, wish: Wish) -> None:
         """Change a suspended run before its next state; `Rejected` says why it cannot, `Conflict` if it has ended."""
 
-    async def skip(self, run_id: str, wish: Wish) -> None:
-        """Let the run leave out a state at which it is; `Rejected` says why it cannot, `Conflict` if it has ended."""
+    async def skip(self, run_id: str, wish: Wish, key: str | None = None) -> None:
+        """Let the run leave out a state at which it is; `Rejected` says why it cannot, `Conflict` if it has ended.
+
+        Done twice with the same *key*, it is done once.
+        """
 
     async def deliver(self, run_id: str, listen_id: str, message: JsonObject) -> bool:
         """Give the run an event for one of its listeners; False when the run is over."""

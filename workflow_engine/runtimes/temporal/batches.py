@@ -137,7 +137,7 @@ class Batches:
             case "resume":
                 await self.runtime.resume(run.id)
             case "skip" if not run.ended:
-                await self.runtime.skip(run.id, batch.wish)
+                await self.runtime.skip(run.id, batch.wish, activity.info().workflow_id)
             case _:
                 bundle: Bundle | None = None
                 if batch.version is not None and run.workflow is not None:

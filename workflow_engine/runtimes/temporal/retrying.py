@@ -197,11 +197,11 @@ class Retrying:
         """Change a suspended run before its next state."""
         await self._update(run_id, "edit", wish)
 
-    async def skip(self, run_id: str, wish: Wish) -> None:
-        """Let a run that goes on leave out a state at which it is."""
-        await self._update(run_id, "skip", wish)
+    async def skip(self, run_id: str, wish: Wish, key: str | None = None) -> None:
+        """Let a run that goes on leave out a state at which it is; with the same *key* once."""
+        await self._update(run_id, "skip", wish, key)
 
-    async def _update(self, run_id: str, what: str, wish: Wish) -> None:
+    async def _update(self, run_id: str, what: str, wish: Wish, key: str | None = None) -> None:
         with translated(run_id):
             description = await self._client.get_workflow_handle(run_id).describe()
             if description.status != WorkflowExecutionStatus.RUNNING:
@@ -210,7 +210,7 @@ class Retrying:
                 )
             handle = self._client.get_workflow_handle(run_id, run_id=description.run_id)
             try:
-                await handle.execute_update(what, wish.to_json(), rpc_timeout=REPLAY_TIMEOUT)
+                await handle.execute_update(what, wish.to_json(), id=key, rpc_timeout=REPLAY_TIMEOUT)
             except WorkflowUpdateFailedError as failure:
                 cause = failure.cause
                 if isinstance(cause, ApplicationError) and cause.type:
