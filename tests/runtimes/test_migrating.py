@@ -182,6 +182,7 @@ async def test_a_suspended_run_moves_and_stays_so(shop: Shop) -> None:
     described = await shop.runtime.describe(run_id)
     assert described.workflow is not None
     assert (described.status, described.workflow.version) == ("suspended", "2.0.0")
+    assert [(state.name, state.status) for state in described.states] == [("hear", "suspended")]
     await shop.runtime.resume(run_id)
     assert (await shop.output(run_id))["version"] == 2
 

@@ -72,7 +72,9 @@ async def test_a_call_in_flight_ends_and_its_answer_goes_to_the_new_version(shop
     await far.asked_for("a")
     dry = await shop.moving.migrate(run_id, "2.0.0", {}, seconds=10, dry=True)
     assert (dry.answer, dry.at) == ("could move", ["/do/0/a"])
-    assert (await moved(shop, run_id, seconds=0.5)).answer == "moving"
+    moving = await moved(shop, run_id, seconds=0.5)
+    assert moving.answer == "moving"
+    assert "/do/0/a has to end first: calling http" in moving.remarks
     assert (await version_of(shop, run_id)) == "1.0.0"
     far.held = set()
     assert await shop.output(run_id) == {"did": "c"}

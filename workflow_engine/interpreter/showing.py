@@ -26,10 +26,11 @@ def shown(run: Run, *, suspended: bool) -> list[JsonObject]:
 
     def show(leaf: Frame) -> JsonObject:
         state = states.get(str(leaf.state))
+        held = suspended and leaf.task is None  # also amid a state, where the run went on in a new history
         told: JsonObject = {
             "id": leaf.state,
             "name": None if state is None else state.name,
-            "status": status_of(leaf, suspended=suspended),
+            "status": "suspended" if held else status_of(leaf, suspended=suspended),
             "doing": leaf.doing,
             "since": leaf.started if leaf.entered else None,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from temporalio.client import Client, WorkflowQueryFailedError
@@ -20,6 +21,7 @@ from workflow_engine.runtimes.temporal.pending import pending
 from workflow_engine.runtimes.temporal.replaying import replay
 
 _POLL = 0.1
+_MOST_TOLD = 20
 _KEPT = 2
 """How many steps of a trace are kept that nobody is shown."""
 
@@ -75,8 +77,19 @@ async def move(
             taken |= {(place, call["due"]) for place, call in new.items()}
             await handle.signal("give_back", new)
         if asyncio.get_running_loop().time() >= deadline:
-            return told("moving", [])
+            held = await _under_way(client, run_id)
+            return replace(told("moving", []), remarks=[*verdict.remarks, *held])
         await asyncio.sleep(_POLL)
+
+
+async def _under_way(client: Client, run_id: str) -> list[str]:
+    """What has to end before the run can move."""
+    try:
+        answer = await client.get_workflow_handle(run_id).query("state")
+    except (RPCError, WorkflowQueryFailedError):
+        return []
+    states = [state for state in answer["states"] if state.get("status") == "running" and state["doing"]]
+    return [f"{state['id']} has to end first: {state['doing']}" for state in states[:_MOST_TOLD]]
 
 
 async def _refused(client: Client, run_id: str) -> list[Any]:
