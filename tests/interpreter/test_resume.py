@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+import yaml
 
 from workflow_engine import dsl
+from workflow_engine.interpreter.moving import moved
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.local import LocalRun
 from workflow_engine.runtimes.scheduler import Scheduler
@@ -289,3 +291,46 @@ async def test_the_leaves_of_the_position_say_where_a_run_is() -> None:
 
     await LocalRun(dsl.compile(dsl.parse(text)), at_gate=gate).execute({})
     assert seen == [["/do/0/outer"], ["/do/0/outer/do/0/inner"]]
+
+
+def padded(text: str) -> str:
+    """The document *text* in another version, with a state that changes nothing around each one in its lists."""
+    count = 0
+
+    def noop() -> JsonObject:
+        nonlocal count
+        count += 1
+        return {f"noop{count}": {"set": "${ . }"}}
+
+    def padding(value: Any) -> Any:
+        if isinstance(value, list):
+            return [padding(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        made = {key: padding(item) for key, item in value.items()}
+        for key in ("do", "try"):
+            if isinstance(made.get(key), list):
+                made[key] = [noop(), *(each for state in made[key] for each in (state, noop()))]
+        return made
+
+    return yaml.safe_dump(padding(yaml.safe_load(text)), sort_keys=False)
+
+
+TELLING = {"extensions around tasks", "a jump back"}
+"""They tell the pointers of their states."""
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name not in TELLING])
+async def test_a_run_stopped_at_any_boundary_goes_on_in_another_version(name: str) -> None:
+    old, text = dsl.compile(dsl.parse(HEADER + DOCUMENTS[name])), padded(HEADER + DOCUMENTS[name])
+    new = dsl.compile(dsl.parse(text.replace("version: 1.0.0", "version: 2.0.0")))
+    assert new.name.version == "2.0.0"
+    whole, gates = await run(old)
+    for boundary in range(1, gates + 1):
+        with pytest.raises(Stop) as stopped:
+            await run(old, stop_at=boundary)
+        there = moved(json.loads(stopped.value.position), old, new, {})
+        assert there.hindrances == [], boundary
+        position = json.loads(json.dumps(there.position))
+        resumed, _ = await run(new, position=position, start=stopped.value.at)
+        assert (resumed.status, resumed.output) == (whole.status, whole.output), boundary
