@@ -9,7 +9,9 @@ from typing import Any
 from tests.semantics.v0_8 import documents as old
 from tests.semantics.v1.documents import event, workflow
 from tests.standins.petstore import SWAGGER
+from workflow_engine import dsl
 from workflow_engine.calls.openapi_pruning import prune
+from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.interpreter.retrying import Wish
 from workflow_engine.values import Json, JsonObject
 
@@ -19,7 +21,7 @@ class Recorded:
     """A run to record: what it is given, and how it ends; or what it started, by the end of that one's id: *child*.
 
     With *longest*, how many events of history are enough, it goes on in new ones, of which the second is kept.
-    *commands* are done to it, each once it is at a state of that name.
+    *commands* are done to it, each once it is at a state of that name. *first*: its first history is kept.
     """
 
     text: str
@@ -31,6 +33,7 @@ class Recorded:
     child: str = ""
     longest: int = 0
     commands: list[tuple[Any, ...]] = field(default_factory=list)
+    first: bool = False
 
 
 def pinned_operation(operation: str) -> JsonObject:
@@ -39,6 +42,19 @@ def pinned_operation(operation: str) -> JsonObject:
     return {f"{uri}#{operation}": {"uri": uri, "base": uri, "content": json.dumps(prune(SWAGGER, operation))}}
 
 
+MOVING = """
+document: {{dsl: '1.0.3', namespace: semantics, name: moving, version: {version}}}
+do:
+  - both:
+      fork:
+        branches:
+          - nap: {{wait: {{seconds: 2}}}}
+          - risky:
+              try: [{{get: {{call: http, with: {{method: get, endpoint: 'https://httpbin.org/status/{status}'}}}}}}]
+              catch: {{errors: {{with: {{status: 503}}}}, retry: {{delay: PT4S, limit: {{attempt: {{count: 2}}}}}}}}
+  - end: {{set: {{moved: true}}}}
+"""
+"""Moves while its call waits for the next attempt, and another branch waits too."""
 CHILD = workflow("do: [{pause: {wait: PT0.01S}}, {double: {set: {n: '${ .n * 2 }'}}}]", name="child")
 FAILING = workflow(
     "do: [{fail: {raise: {error: {type: 'https://e.example/x', status: 418}}}}]", name="failing"
@@ -632,6 +648,13 @@ RUNS = {
         {},
         others=[workflow("do: [{pause: {wait: PT2S}}, {double: {set: {n: '${ .n * 2 }'}}}]", name="slow")],
         longest=14,
+    ),
+    "moved": Recorded(
+        MOVING.format(version="1.0.0", status=503),
+        commands=[
+            ("get", "move", Bundle.of(dsl.parse(MOVING.format(version="2.0.0", status=200)), {}), {}, 20)
+        ],
+        first=True,
     ),
     "attempts": Recorded(
         workflow(

@@ -47,7 +47,10 @@ async def record(runner: TemporalRunner, name: str, wanted: Recorded) -> str:
     id = ended.run_id + wanted.child
     await runner.runtime.wait(id, 30)
     events = await runner.history(id)
-    if wanted.longest:
+    if wanted.first:
+        one = runner.client.get_workflow_handle(id, run_id=await first_execution(runner, id))
+        events = [*(await one.fetch_history()).events]
+    elif wanted.longest:
         first = await runner.client.get_workflow_handle(
             id, run_id=await first_execution(runner, id)
         ).fetch_history()
