@@ -15,8 +15,10 @@ JsonObject: TypeAlias = dict[str, Json]
 
 def deep_equal(left: Json, right: Json) -> bool:
     """JSON equality: ``1`` equals ``1.0``, but ``true`` does not equal ``1`` (jq and JSON Schema agree)."""
+    if left is right:
+        return True
     if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
+        return False
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(deep_equal(left[key], right[key]) for key in left)
     if isinstance(left, list) and isinstance(right, list):
@@ -47,6 +49,8 @@ def deep_merge(target: Json, incoming: Json) -> Json:
     that is already there (by JSON equality); a value joined to an array is appended to it (decision B3);
     anything else is replaced. Source: specification 0.8, "Merging data" (decisions B2-B4).
     """
+    if incoming is target:
+        return target
     if isinstance(target, dict) and isinstance(incoming, dict):
         merged = dict(target)
         for key, value in incoming.items():
