@@ -46,6 +46,23 @@ def v0_8(states: int) -> str:
     return "\n".join(lines)
 
 
+def wide(states: int) -> str:
+    """One state with many cases."""
+    cases = ", ".join(f"{{c{n}: {{when: .n == {n}, then: end}}}}" for n in range(states))
+    return f"document: {{dsl: '1.0.3', namespace: t, name: wide, version: '1.0.0'}}\ndo:\n- s: {{switch: [{cases}]}}"
+
+
+def expression_functions(states: int) -> str:
+    """Many functions, each of which is called once."""
+    lines = ["id: large", "specVersion: '0.8'", "version: '1.0'", "functions:"]
+    lines += [f"- {{name: f{n}, type: expression, operation: '.a + {n}'}}" for n in range(states)]
+    lines.append("states:")
+    for n in range(states):
+        then = f"transition: s{n + 1}" if n + 1 < states else "end: true"
+        lines.append(f"- {{name: s{n}, type: inject, data: {{a: '${{ fn:f{n} }}'}}, {then}}}")
+    return "\n".join(lines)
+
+
 def calls(document: Document) -> int:
     counted = 0
 
@@ -61,7 +78,9 @@ def calls(document: Document) -> int:
     return counted
 
 
-@pytest.mark.parametrize("text", [v1, v0_8], ids=["1.0", "0.8"])
+@pytest.mark.parametrize(
+    "text", [v1, v0_8, wide, expression_functions], ids=["1.0", "0.8", "cases", "functions"]
+)
 def test_twice_as_many_states_take_twice_as_much(text: Callable[[int], str]) -> None:
     calls(dsl.parse(text(8)))
     once = calls(dsl.parse(text(200)))
