@@ -116,7 +116,12 @@ class _Opened:
 
 
 async def input_of(client: Client, run_id: str, execution: str) -> Json:
-    """The input that a run was started with: the first payload of its first event."""
+    """The input that a run was started with."""
+    return await argument_of(client, run_id, execution, 0)
+
+
+async def argument_of(client: Client, run_id: str, execution: str, number: int) -> Json:
+    """One of the arguments that an execution was started with, of its first event; null where it has fewer."""
     response = await client.workflow_service.get_workflow_execution_history(
         GetWorkflowExecutionHistoryRequest(
             namespace=client.namespace,
@@ -126,7 +131,7 @@ async def input_of(client: Client, run_id: str, execution: str) -> Json:
     )
     for event in response.history.events:
         payloads = event.workflow_execution_started_event_attributes.input.payloads
-        if payloads:
-            values = await client.data_converter.decode(payloads[:1])
+        if len(payloads) > number:
+            values = await client.data_converter.decode([payloads[number]])
             return values[0]  # type: ignore[no-any-return]
     return None

@@ -13,6 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflow_engine.errors import Fault, fault
 from workflow_engine.runtimes.temporal.failures import failure_of, fault_of
+from workflow_engine.runtimes.temporal.histories import argument_of
 from workflow_engine.runtimes.temporal.sub_flows import BOUND, CANCELLED
 
 GOES_ON = frozenset({WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW, None})
@@ -63,7 +64,7 @@ async def terminate(client: Client, id: str, reason: str) -> None:
     """End the run *id*, and those that it began and that end with it; what has ended is left alone."""
     children = await bound(client, id)
     with contextlib.suppress(RPCError):
-        children |= await _pending(client, id)
+        children |= await _known(client, id)
     try:
         await client.get_workflow_handle(id).terminate(reason=reason)
     except RPCError as error:
@@ -85,14 +86,25 @@ async def bound(client: Client, id: str) -> set[str]:
     }
 
 
-async def _pending(client: Client, id: str) -> set[str]:
-    """Those of its present history: what can be listed is some moments late."""
+async def _known(client: Client, id: str) -> set[str]:
+    """Those that it has begun in its present history, or an earlier one: what can be listed is some moments late."""
     description = await client.get_workflow_handle(id).describe()
-    children = [child.workflow_id for child in description.raw_description.pending_children]
+    children = {child.workflow_id for child in description.raw_description.pending_children}
+    before = await argument_of(client, id, description.run_id, 3)
+    carried = before.get("sub_flows") if isinstance(before, dict) else None
+    if isinstance(carried, dict):
+        generation = (await description.memo()).get("generation")
+        identity = f"{id}~{generation}" if generation else id
+        under_way, bound = carried["under_way"], carried["bound"]
+        assert isinstance(under_way, list)
+        assert isinstance(bound, list)
+        children |= {identity + str(place).replace("/", ".") for place in under_way} | {*map(str, bound)}
     found = set()
     for child in children:
-        if (await (await client.get_workflow_handle(child).describe()).memo()).get(BOUND) is True:
-            found.add(child)
+        with contextlib.suppress(RPCError):
+            there = await client.get_workflow_handle(child).describe()
+            if there.status in GOES_ON and (await there.memo()).get(BOUND) is True:
+                found.add(child)
     return found
 
 
