@@ -12,6 +12,7 @@ from typing import TypeAlias
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
+from workflow_engine.calls.content import loads
 from workflow_engine.errors import Rejected
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -135,7 +136,7 @@ def unknown_members(body: JsonObject, known: Collection[str]) -> None:
 def parse(body: bytes) -> Json:
     """Read JSON (RFC 8259) strictly: no NaN, no half surrogates, integers of 64 bits, bounded depth."""
     try:
-        value = orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
+        value = loads(body.removeprefix(b"\xef\xbb\xbf"))
     except orjson.JSONDecodeError as error:
         decode(body)
         message = error.msg.partition(": line ")[0]
@@ -144,7 +145,7 @@ def parse(body: bytes) -> Json:
         _check_depth(value)
     if _LONG_NUMBER.search(body):
         json.loads(body.removeprefix(b"\xef\xbb\xbf"), parse_int=_integer)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _integer(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
+import gc
 import hashlib
 import json
 from collections.abc import Collection, Mapping
@@ -22,6 +23,7 @@ from workflow_engine.values import Json, JsonObject
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
+_LARGE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,19 @@ def parse_json(body: bytes | str) -> Json:
     """Parse JSON text; a byte order mark is skipped. `ValueError` says what is wrong and where."""
     if isinstance(body, bytes):
         body = body.removeprefix(codecs.BOM_UTF8)
-    parsed: Json = orjson.loads(body)
+    return loads(body)
+
+
+def loads(body: bytes | bytearray | memoryview | str) -> Json:
+    """Parse JSON of any size. What is parsed has no cycles, and the search for them takes most of the time."""
+    searched = len(body) >= _LARGE and gc.isenabled()
+    if searched:
+        gc.disable()
+    try:
+        parsed: Json = orjson.loads(body)
+    finally:
+        if searched:
+            gc.enable()
     return parsed
 
 
