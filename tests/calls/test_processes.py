@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import uuid
 from asyncio.subprocess import PIPE
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,9 @@ BOUNDS = ProcessBounds(seconds=30, memory=150 * MIB, processes=20, output=50_000
 
 @pytest.fixture
 def context(egress):
-    return make_context(egress, processes=frozenset({"script", "shell"}), bounds=BOUNDS)
+    # A key of its own, by which its processes are told from those of tests at the same time.
+    key = f"run-{uuid.uuid4()}/do/0/call/0"
+    return make_context(egress, processes=frozenset({"script", "shell"}), bounds=BOUNDS, idempotency_key=key)
 
 
 async def failing(call) -> Error:
