@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ def test_the_demo_stays_up_when_it_is_kept_until_ctrl_c(tmp_path):
             if "export WFE_API_URL=" in line:
                 url = line.partition("=")[2].split()[0]
                 break
+        time.sleep(1)  # lists are a moment behind
         listed = wfe("runs", "list", "--json", "--api-url", url)
         assert {run["status"] for run in listed.json} == {"completed"}
         process.send_signal(signal.SIGINT)

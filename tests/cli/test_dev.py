@@ -214,6 +214,7 @@ def test_a_run_is_listed_suspended_resumed_and_cancelled(running, tmp_path):
     ended = running.wfe("runs", "wait", "nap-1", "--timeout", 60)
     assert (ended.code, ended.out) == (1, "")
     assert "cancelled" in ended.err
+    time.sleep(1)  # lists are a moment behind
     listed = running.wfe("runs", "list", "--workflow", "test/nap", "--json").json
     assert [run["id"] for run in listed] == ["nap-1"]
     assert "nap-1" in running.wfe("runs", "list", "--status", "cancelled").out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -123,10 +123,10 @@ async def test_in_a_fork_with_timers_and_timeouts_under_way(runner: TemporalRunn
     description = await runner.runtime.describe(ended.run_id)
     began = found[0][0].event_time.ToDatetime(UTC)
     assert description.started_at == began
-    listed = await runner.runtime.list(RunQuery(limit=200))
-    assert [(run.status, run.started_at) for run in listed.runs if run.id == ended.run_id] == [
-        ("completed", began)
-    ]
+    async with asyncio.timeout(10):  # lists are a moment behind
+        while not (listed := await _listed(runner, ended.run_id, "completed")):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert listed == [began]
     assert output["all"] == [{"slow": output["started"]}, 7, {"n": 2}, {"late": True}]
     assert output["context"] == {"ticks": 7, "bounded": 2}
 
@@ -387,3 +387,9 @@ async def test_while_messages_are_received_from_a_broker(runner: TemporalRunner)
     assert len(await histories(runner, ended.run_id)) > 1
     heard = [event["data"] for event in await runner.told("default", ended.run_id)]
     assert len(heard) == len({str(data) for data in heard}) == 3
+
+
+async def _listed(runner: TemporalRunner, run_id: str, status: str) -> list[datetime | None]:
+    """When the run began, if it is listed with that status."""
+    page = await runner.runtime.list(RunQuery(status=status, limit=200))
+    return [run.started_at for run in page.runs if run.id == run_id]
