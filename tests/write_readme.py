@@ -34,15 +34,16 @@ def measured_table() -> str:
         return "Not measured yet: `python -m benchmarks.engine`."
     found = json.loads(MEASURED.read_text())
     titles = {shape.name: shape.title for shape in SHAPES}
-    letters = list(dict.fromkeys(row["contender"] for row in found["runs"]))
     by = {(row["shape"], row["contender"]): row for row in found["runs"]}
+    shapes = list(dict.fromkeys(shape for shape, _ in by))
+    letters = [letter for letter in TITLES if all((shape, letter) in by for shape in shapes)]
     head = ["runs a second (history events)", *(TITLES[letter] for letter in letters)]
     rows = [head, ["---", *("--:" for _ in letters)]]
-    for shape in dict.fromkeys(row["shape"] for row in found["runs"]):
+    for shape in shapes:
         cells = [by[shape, letter] for letter in letters]
         rows.append([titles[shape], *(f"{cell['rate']:.0f} ({cell['events']})" for cell in cells)])
     where = found["machine"]
-    note = f"{where['cores']} × {where['cpu']}, Temporal {where['temporal']}; server, worker and client share it."
+    note = f"{where['cores']} × {where['cpu']}, Temporal {where['temporal']}; the server shares it."
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + f"\n\n{note}"
 
 
