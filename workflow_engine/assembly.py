@@ -254,17 +254,16 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
             profile=settings.temporal_profile,
             payloads=payloads,
         )
-        async with _working(settings, client, payloads, api, api.bundle, egress) as activities:
+        async with _working(settings, client, payloads, api, api.bundle, egress):
             if ready is not None:
                 ready()
             await stop.wait()
-            tell_of(list(activities.under_way), settings.grace_seconds)
 
 
 @asynccontextmanager
 async def _working(
     settings: Settings, client: Client, payloads: Payloads, events: Events, find: FindBundle, egress: Egress
-) -> AsyncIterator[Activities]:
+) -> AsyncIterator[None]:
     """A worker of *client*, until the block ends; then it finishes what it does, for ``grace_seconds`` at most."""
     processes = settings.allowed_processes
     keep = payloads.keeper(client.data_converter)
@@ -277,7 +276,8 @@ async def _working(
             worker(client, settings.task_queue, activities, build=build, drain=drain)
         )
         _settle()
-        yield activities
+        yield
+        tell_of(list(activities.under_way), settings.grace_seconds)
 
 
 def _settle() -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from workflow_engine.cli.logs import LEVELS, log_to_stderr
 from workflow_engine.cli.options import (
+    BUILD,
     DEPLOYING,
     EGRESS,
     PAYLOADS,
+    PROCESS,
     SERVER,
     STARTING,
     TEMPORAL,
@@ -32,10 +34,11 @@ def configure_api(parser: argparse.ArgumentParser) -> None:
     parser.usage = "wfe api [OPTIONS]"
     parser.description = (
         "Serve the HTTP API, with the event router and the catalog, until SIGTERM or Ctrl-C.\n"
-        "Only one process at a time may use a SQLite store."
+        "Only one process at a time may use a SQLite store. What limits calls, and the build, count with --api-worker."
     )
     add_process_options(parser)
-    add_settings(parser, *SERVER, *TEMPORAL, *STARTING, *DEPLOYING, *EGRESS, *PAYLOADS, "codec_origins")
+    starting = (*STARTING, *DEPLOYING, *EGRESS, *PAYLOADS, "codec_origins")
+    add_settings(parser, *SERVER, *TEMPORAL, *starting, *BUILD, *PROCESS)
     parser.set_defaults(work=_api)
 
 

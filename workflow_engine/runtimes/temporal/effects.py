@@ -45,6 +45,7 @@ from workflow_engine.runtimes.temporal.calling import (
 )
 from workflow_engine.runtimes.temporal.clock import Clock
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
+from workflow_engine.runtimes.temporal.naming import identity_of
 from workflow_engine.runtimes.temporal.sub_flows import SubFlows
 from workflow_engine.values import Json, JsonObject, rfc3339
 
@@ -67,8 +68,6 @@ UNTIL_TOLD = RetryPolicy(
 """For lifecycle events: from the second try on each costs some events of history, so a long outage is asked seldom."""
 LIFECYCLE = "lifecycle"
 """The member of a run's memo that says who is told of it."""
-GENERATION = "generation"
-"""The member of its memo that tells a run from earlier ones which had the same id."""
 
 
 class TemporalEffects:
@@ -96,7 +95,7 @@ class TemporalEffects:
         self.recent: deque[Progress] = deque(maxlen=RECENT)
         self._memo = memo
         self._clock = Clock()
-        self._generation = f"~{generation}" if generation else ""
+        self._generation = generation
         self.audience = Audience.from_json(memo).of(graph)
         self._untold: list[JsonObject] = []
         self._over = False
@@ -113,7 +112,7 @@ class TemporalEffects:
 
     @property
     def identity(self) -> str:
-        return self.run_id + self._generation
+        return identity_of(self.run_id, self._generation)
 
     def now(self) -> datetime:
         return self._clock.now()

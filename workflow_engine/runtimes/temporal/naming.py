@@ -13,6 +13,8 @@ BATCH = "wfe.batch"
 NAMESPACE = SearchAttributeKey.for_keyword("WfeNamespace")
 DEFINITION = SearchAttributeKey.for_keyword("WfeDefinition")
 VERSION = SearchAttributeKey.for_keyword("WfeVersion")
+GENERATION = "generation"
+"""The member of its memo that tells a run from earlier ones which had the same id."""
 
 
 def attributes_of(name: WorkflowName) -> TypedSearchAttributes:
@@ -29,3 +31,8 @@ def attributes_of(name: WorkflowName) -> TypedSearchAttributes:
 def memo_of(name: WorkflowName) -> dict[str, Any]:
     """What a run remembers of its workflow, so that it can be told without its history."""
     return {"namespace": name.namespace, "name": name.name, "version": name.version}
+
+
+def identity_of(run_id: str, generation: str | None) -> str:
+    """What tells a run from others that had its id before: what it begins is named after it."""
+    return f"{run_id}~{generation}" if generation else run_id

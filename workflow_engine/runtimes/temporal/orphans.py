@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflow_engine.errors import Unavailable
 from workflow_engine.runtimes.temporal import outcomes
 from workflow_engine.runtimes.temporal.connection import translated
-from workflow_engine.runtimes.temporal.effects import GENERATION
+from workflow_engine.runtimes.temporal.naming import GENERATION, identity_of
 from workflow_engine.runtimes.temporal.outcomes import GOES_ON
 from workflow_engine.values import rfc3339
 
@@ -98,5 +98,4 @@ class Orphans:
         if description.status not in GOES_ON:
             return False
         generation = (await description.memo()).get(GENERATION)
-        identity = f"{run_id}~{generation}" if generation else run_id
-        return child.startswith(identity + ".")
+        return child.startswith(identity_of(run_id, generation) + ".")

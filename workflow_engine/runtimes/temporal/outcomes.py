@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflow_engine.errors import Fault, fault
 from workflow_engine.runtimes.temporal.failures import failure_of, fault_of
 from workflow_engine.runtimes.temporal.histories import argument_of
+from workflow_engine.runtimes.temporal.naming import GENERATION, identity_of
 from workflow_engine.runtimes.temporal.sub_flows import BOUND, CANCELLED
 
 GOES_ON = frozenset({WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW, None})
@@ -93,8 +94,7 @@ async def _known(client: Client, id: str) -> set[str]:
     before = await argument_of(client, id, description.run_id, 3)
     carried = before.get("sub_flows") if isinstance(before, dict) else None
     if isinstance(carried, dict):
-        generation = (await description.memo()).get("generation")
-        identity = f"{id}~{generation}" if generation else id
+        identity = identity_of(id, (await description.memo()).get(GENERATION))
         under_way, bound = carried["under_way"], carried["bound"]
         assert isinstance(under_way, list)
         assert isinstance(bound, list)

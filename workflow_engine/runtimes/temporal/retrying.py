@@ -47,7 +47,7 @@ from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.carrying import STARTED
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.failures import fault_of
-from workflow_engine.runtimes.temporal.naming import attributes_of
+from workflow_engine.runtimes.temporal.naming import GENERATION, attributes_of, identity_of
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 REPLAY_TIMEOUT = timedelta(seconds=60)
@@ -159,8 +159,8 @@ class Retrying:
         self, run_id: str, stood: _Stood, graph: StateGraph, following: JsonObject
     ) -> JsonObject:
         """What the next attempt has from before: the workflows too that it had begun, each where it goes on."""
-        generation = (await stood.description.memo()).get("generation")
-        identity = f"{run_id}~{generation}" if generation else run_id
+        generation = (await stood.description.memo()).get(GENERATION)
+        identity = identity_of(run_id, generation)
         runs: JsonObject = {}
         for place in sub_flows(graph, following):
             going_on = await self._sub_flow(identity + place.replace("/", "."))

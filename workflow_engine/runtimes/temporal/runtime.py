@@ -45,9 +45,9 @@ from workflow_engine.runtimes.temporal import histories, judging, outcomes
 from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.carrying import STARTED, before
 from workflow_engine.runtimes.temporal.connection import translated
-from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
+from workflow_engine.runtimes.temporal.effects import LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import fault_of
-from workflow_engine.runtimes.temporal.naming import BATCH, attributes_of, memo_of
+from workflow_engine.runtimes.temporal.naming import BATCH, GENERATION, attributes_of, memo_of
 from workflow_engine.runtimes.temporal.parked import FAILING, count, parked, reported
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.runtimes.temporal.resting import Limits, remembered

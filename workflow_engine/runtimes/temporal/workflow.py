@@ -33,11 +33,11 @@ from workflow_engine.interpreter.skipping import skip, skippable
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started
 from workflow_engine.runtimes.temporal.compiling import graph_of
-from workflow_engine.runtimes.temporal.effects import GENERATION, LIFECYCLE
+from workflow_engine.runtimes.temporal.effects import LIFECYCLE
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
 from workflow_engine.runtimes.temporal.leaving import MOST, Leaving, room_for, until_there_is_room, why_not
 from workflow_engine.runtimes.temporal.moves import Move, refusal
-from workflow_engine.runtimes.temporal.naming import VERSION, attributes_of
+from workflow_engine.runtimes.temporal.naming import GENERATION, VERSION, attributes_of
 from workflow_engine.runtimes.temporal.resting import LIMITS, Limits, RestingEffects
 
 
