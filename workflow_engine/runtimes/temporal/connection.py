@@ -45,10 +45,10 @@ async def connect(
             grpc_compression=GrpcCompression.NONE,
         )
     except RuntimeError as error:
-        raise Unavailable(f"Temporal does not answer at {address}: {_why(error)}") from None
+        raise Unavailable(f"Temporal does not answer at {address}: {why(error)}") from None
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
     """What *error* says of the cause: the innermost message of the library's own nested ones."""
     found = _CAUSE.findall(str(error))
     return found[-1] if found else str(error)
@@ -71,12 +71,12 @@ def translated(run_id: str | None = None, *, address: str = "") -> Iterator[None
             RPCStatusCode.RESOURCE_EXHAUSTED,
         }:
             raise Unavailable(
-                f"Temporal does not answer{f' at {address}' if address else ''}: {_why(error)}"
+                f"Temporal does not answer{f' at {address}' if address else ''}: {why(error)}"
             ) from None
         raise
     except RuntimeError as error:
         if "connect" in str(error).lower():
             raise Unavailable(
-                f"Temporal does not answer{f' at {address}' if address else ''}: {_why(error)}"
+                f"Temporal does not answer{f' at {address}' if address else ''}: {why(error)}"
             ) from None
         raise

@@ -28,6 +28,7 @@ from workflow_engine.processes.guarded import GuardedProcess
 from workflow_engine.processes.lockfile import LockFile
 from workflow_engine.processes.output import Tail
 from workflow_engine.processes.ports import free_port, free_ports, port_in_use
+from workflow_engine.runtimes.temporal.connection import why
 
 __all__ = [
     "SEARCH_ATTRIBUTES",
@@ -187,7 +188,7 @@ async def wait_ready(
     except TimeoutError:
         raise Unavailable(
             f"no Temporal server answered at {address} (namespace {namespace}) within {timeout:g} s; "
-            f"last error: {last or 'none, it accepts connections and says nothing'}{_shown(log())}"
+            f"last error: {why(last) if last else 'none, it accepts connections and says nothing'}{_shown(log())}"
         ) from None
 
 
