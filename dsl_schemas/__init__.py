@@ -1,4 +1,5 @@
-"""JSON Schemas (draft 2020-12) of the workflow languages this engine reads, written by hand.
+"""JSON Schemas (draft 2020-12) of the workflow languages this engine reads, and of its files of scenarios
+(``workflow-test``), written by hand.
 
 They say what a document may look like: the language of the specification, with this project's decisions where
 the specification leaves room. They are ordinary JSON Schemas, for editors and other tools. Names and
@@ -21,7 +22,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-NAMES = ("serverless-workflow-1.0", "serverless-workflow-0.8")
+NAMES = ("serverless-workflow-1.0", "serverless-workflow-0.8", "workflow-test")
 
 
 @cache

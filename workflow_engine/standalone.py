@@ -7,13 +7,16 @@ import contextlib
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import catalog
 from workflow_engine import dsl
 from workflow_engine.assembly import activities_of, audience_of, open_egress, open_resolution, process_bounds
-from workflow_engine.calls import CALLERS
-from workflow_engine.calls.secrets import open_secrets
+from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.calls.secrets import GivenSecrets, open_secrets
 from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.processes import refused
@@ -28,8 +31,10 @@ from workflow_engine.events.stores import open_store
 from workflow_engine.events.targets import Target
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import SubRun
-from workflow_engine.runtimes.local import LocalRun, Outcome, PerformCall
-from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
+from workflow_engine.runtimes.answers import Answers
+from workflow_engine.runtimes.local import FindGraph, LocalRun, Outcome, PerformCall
+from workflow_engine.runtimes.local_calls import evaluated_arguments, real_calls, real_evaluations
+from workflow_engine.runtimes.scheduler import Scheduler
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.resting import Limits
@@ -128,32 +133,109 @@ async def run_local(
 
     *watch* may put something before each call.
     """
-    graphs: dict[str, StateGraph] = {}
-
-    async def find(sub_run: SubRun) -> StateGraph:
-        if sub_run.name not in graphs:
-            raise NotFound("workflow", f"{sub_run.namespace}/{sub_run.name}", "give its file along")
-        return graphs[sub_run.name]
-
     async with open_egress(settings) as egress:
-        specs = catalog.Catalog(await catalog.open_store("memory:"))
-        resolution = open_resolution(settings, specs, egress)
-        document = dsl.parse(text, name=name)
-        graph = dsl.compile(document)  # problems of the text come before those of what it needs
-        graph = dsl.compile(document, await pin(document, resolution, resources))
-        for other in (dsl.parse(item) for item in others):
-            compiled = dsl.compile(other, await pin(other, resolution, resources))
-            graphs[compiled.name.name] = compiled
-        problems = refused(document, graph, settings.own_processes)
-        if problems:
-            raise InvalidDocument(problems, name=name)
+        graph, graphs = await _compiled(text, name, settings, egress, resources, others)
         secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
         local = LocalRun(
             graph,
             run_id=f"local-{uuid.uuid4()}",
             perform=watch(real_calls(egress, CALLERS, secrets, settings.own_processes, bounds)),
             evaluate=real_evaluations(egress, secrets),
-            find=find,
+            find=_finding(graphs),
             audience=audience_of(settings),
         )
         return await local.execute(input, events), local
+
+
+async def compiled(
+    text: str,
+    *,
+    settings: Settings,
+    name: str = "<text>",
+    resources: Mapping[str, Json] | None = None,
+    others: Sequence[str] = (),
+) -> tuple[StateGraph, dict[str, StateGraph]]:
+    """The graph of a document, and of the *others* that it may run as sub-workflows, by name; for `try_out`."""
+    async with open_egress(settings) as egress:
+        return await _compiled(text, name, settings, egress, resources, others)
+
+
+async def _compiled(
+    text: str,
+    name: str,
+    settings: Settings,
+    egress: Egress,
+    resources: Mapping[str, Json] | None,
+    others: Sequence[str],
+) -> tuple[StateGraph, dict[str, StateGraph]]:
+    graphs: dict[str, StateGraph] = {}
+    specs = catalog.Catalog(await catalog.open_store("memory:"))
+    resolution = open_resolution(settings, specs, egress)
+    document = dsl.parse(text, name=name)
+    graph = dsl.compile(document)  # problems of the text come before those of what it needs
+    graph = dsl.compile(document, await pin(document, resolution, resources))
+    for other in (dsl.parse(item) for item in others):
+        compiled = dsl.compile(other, await pin(other, resolution, resources))
+        graphs[compiled.name.name] = compiled
+    problems = refused(document, graph, settings.own_processes)
+    if problems:
+        raise InvalidDocument(problems, name=name)
+    return graph, graphs
+
+
+def _finding(graphs: Mapping[str, StateGraph]) -> FindGraph:
+    async def find(sub_run: SubRun) -> StateGraph:
+        if sub_run.name not in graphs:
+            raise NotFound("workflow", f"{sub_run.namespace}/{sub_run.name}", "give its file along")
+        return graphs[sub_run.name]
+
+    return find
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """An event that is published in *channel*, *after* so many seconds, or with 0 before the run starts."""
+
+    event: JsonObject
+    after: float = 0.0
+    channel: str = "default"
+
+
+async def try_out(
+    graph: StateGraph,
+    graphs: Mapping[str, StateGraph],
+    input: Json,
+    *,
+    answers: Answers,
+    events: Sequence[Coming] = (),
+    secrets: Mapping[str, Json] = MappingProxyType({}),
+    now: datetime | None = None,
+) -> tuple[Outcome, LocalRun]:
+    """Run *graph* in this process with *answers* in the place of the world; nothing outside is touched.
+
+    *now* is when the virtual clock begins.
+    """
+    async with Egress() as egress:
+        known = GivenSecrets(secrets)
+        answers.evaluate = evaluated_arguments(egress, known)
+        local = LocalRun(
+            graph,
+            run_id="test",
+            scheduler=Scheduler(now, still=True),
+            perform=real_calls(egress, CALLERS, known),
+            evaluate=real_evaluations(egress, known),
+            find=_finding(graphs),
+            answers=answers,
+        )
+
+        async def come(coming: Coming) -> None:
+            await local.scheduler.sleep(coming.after)
+            local.store(coming.channel, coming.event)
+
+        for coming in events:
+            if coming.after:
+                local.scheduler.spawn(come(coming))
+            elif coming.channel != "default":
+                local.channels.setdefault(coming.channel, []).append(coming.event)
+        at_once = [each.event for each in events if not each.after and each.channel == "default"]
+        return await local.execute(input, at_once), local

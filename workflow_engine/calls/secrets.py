@@ -48,6 +48,18 @@ class NoSecrets:
 NO_SECRETS = NoSecrets()
 
 
+class GivenSecrets:
+    """Those of a mapping: for tests of workflows."""
+
+    def __init__(self, values: Mapping[str, Json]) -> None:
+        self._values = values
+
+    async def get(self, name: str) -> Json:
+        if name not in self._values:
+            raise NotFound("secret", name, "write it below `secrets`")
+        return self._values[name]
+
+
 class EnvironmentSecrets:
     """Environment variables: *prefix* and the name, as it is or in capitals with ``_`` for what is no letter or digit
     (``WFE_SECRET_MY_KEY`` for ``my-key``). A value that is a JSON object is one, anything else is text.

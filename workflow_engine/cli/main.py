@@ -81,6 +81,12 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
                 "run:configure",
             ),
             Command(
+                "test",
+                "run scenarios of workflows, without any server",
+                "wfe test order.test.yaml",
+                "test:configure",
+            ),
+            Command(
                 "migrate",
                 "write a DSL 1.0 document from one of DSL 0.8",
                 "wfe migrate greeting.sw.json -o greeting.yaml",

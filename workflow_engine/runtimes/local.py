@@ -21,7 +21,6 @@ from workflow_engine.errors import Error, Fault, InvalidDocument, NotFound, faul
 from workflow_engine.filters import read
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
-    CLOSED,
     Arrival,
     Call,
     Evaluation,
@@ -36,8 +35,10 @@ from workflow_engine.interpreter.lifecycle import Audience, correlation_keys
 from workflow_engine.interpreter.listening import triggering
 from workflow_engine.interpreter.position import Continued
 from workflow_engine.interpreter.run import Run
+from workflow_engine.runtimes.answers import Answers
 from workflow_engine.runtimes.control import CancelledRun, Control
 from workflow_engine.runtimes.events import check_event
+from workflow_engine.runtimes.hearing import Ears
 from workflow_engine.runtimes.interruptions import SteppedTasks
 from workflow_engine.runtimes.scheduler import Cancelled, Promise, Scheduler, Stalled, Task
 from workflow_engine.values import Json, JsonObject
@@ -68,18 +69,6 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class _Ear:
-    machine: filters.Machine
-    state: filters.State
-    channel: str
-    position: int = 0
-    arrivals: list[tuple[int, Arrival]] = field(default_factory=list)
-    complete: bool = False
-    wanted: Promise[None] | None = None
-    clock: Promise[None] | None = None
-
-
-@dataclass(slots=True)
 class _Family:
     """What a run shares with the workflows that it runs: *detached* are those that nobody waits for."""
 
@@ -105,8 +94,11 @@ class LocalRun(SteppedTasks):
         seed: int = 0,
         at_gate: Callable[[Run], None] | None = None,
         audience: Audience | None = None,
+        answers: Answers | None = None,
     ) -> None:
-        """*audience*: who is told of the run, unless its document has another wish."""
+        """*audience*: who is told of the run, unless its document has another wish. *answers* stand in the place of
+        calls.
+        """
         self.graph, self.scheduler = graph, scheduler or Scheduler()
         self.run_id = self.identity = run_id or f"{graph.name.name}-{uuid.uuid4()}"
         self.progress: list[Progress] = []
@@ -115,9 +107,9 @@ class LocalRun(SteppedTasks):
         self._perform = perform
         self._evaluate = evaluate
         self._find = find
+        self._answers = answers
         self._random = random.Random(seed)  # noqa: S311 - jitter, not a secret
-        self._ears: dict[str, _Ear] = {}
-        self._consumed: set[tuple[str, int]] = set()
+        self._ears = Ears(self.channels, self.scheduler)
         self._at_gate = at_gate
         self._audience = audience or Audience()
         self.audience = self._audience.of(graph)
@@ -209,7 +201,7 @@ class LocalRun(SteppedTasks):
             state = accepted.state
             taken.append((number, event, accepted.index is not None))
             if accepted.complete:
-                self._consumed |= {(trigger.channel, position) for position, _, _ in taken}
+                self._ears.consumed |= {(trigger.channel, position) for position, _, _ in taken}
                 seeds = [taken_event for _, taken_event, counts in taken if counts]
                 if trigger.state is not None:
                     return input, seeds
@@ -238,6 +230,8 @@ class LocalRun(SteppedTasks):
         await self.scheduler.sleep(seconds)
 
     async def call(self, call: Call, place: Place) -> Json:
+        if self._answers is not None and (answer := self._answers.call(self, call, place)) is not None:
+            return await self._answered(answer, call, place)
         if self._perform is None:
             raise fault("configuration", f"calls of kind {call.kind!r} are not available in this run")
         work = self._perform(self, call, place)
@@ -259,6 +253,13 @@ class LocalRun(SteppedTasks):
         self._family.detached.append(self.scheduler.spawn(real))
         return None
 
+    async def _answered(self, answer: Thunk[Json], call: Call, place: Place) -> Json:
+        """What *answer* gives on the virtual clock, within the time that *call* has."""
+        if call.wait:
+            return await (answer() if call.timeout is None else self.within(call.timeout, answer, place))
+        self._family.detached.append(self.scheduler.spawn(_awaited(answer)))
+        return None
+
     async def never(self) -> None:
         await Promise[None]()
 
@@ -278,64 +279,26 @@ class LocalRun(SteppedTasks):
     def _add(self, channel: str, event: JsonObject) -> None:
         self.channels.setdefault(channel, []).append(event)
         for run in self._family.runs:
-            for ear in list(run._ears.values()):
-                run._hear(ear)
+            run._ears.hear()
         self.scheduler.nudge()
 
     async def listen(self, listener: Listener, place: Place) -> None:
-        if place.id not in self._ears:
-            machine = filters.machine(listener.spec)
-            since = self._since.get(listener.channel, 0)
-            ear = self._ears[place.id] = _Ear(machine, machine.initial(), listener.channel, since)
-            if listener.seconds is not None:
-                ear.clock = self.scheduler.alarm(listener.seconds)
-                ear.clock.then(partial(self._close, place, ear))
-        self._hear(self._ears[place.id])
-
-    def _close(self, place: Place, ear: _Ear) -> None:
-        if self._ears.get(place.id) is ear:
-            ear.arrivals.append((-1, CLOSED))
-            if ear.wanted is not None:
-                ear.wanted.resolve(None)
-
-    def _hear(self, ear: _Ear) -> None:
-        log = self.channels.get(ear.channel, [])
-        while ear.position < len(log) and not ear.complete:
-            position, ear.position = ear.position, ear.position + 1
-            if (ear.channel, position) in self._consumed:
-                continue
-            accepted = ear.machine.accept(ear.state, log[position])
-            if accepted is None:
-                continue
-            self._consumed.add((ear.channel, position))
-            ear.state = accepted.state
-            ear.complete = accepted.complete
-            if accepted.index is not None or accepted.ends:
-                arrival = Arrival(log[position], accepted.index or 0, accepted.complete, accepted.ends)
-                ear.arrivals.append((position, arrival))
-        if ear.arrivals and ear.wanted is not None:
-            ear.wanted.resolve(None)
+        self._ears.listen(listener, place, self._since.get(listener.channel, 0))
 
     async def next_event(self, place: Place) -> Arrival:
-        ear = self._ears[place.id]
-        while not ear.arrivals:
-            ear.wanted = Promise()
-            await ear.wanted
-        return ear.arrivals.pop(0)[1]
+        return await self._ears.next_event(place)
 
     async def stop_listening(self, place: Place) -> None:
-        ear = self._ears.pop(place.id, None)
-        if ear is not None:
-            if ear.clock is not None:
-                ear.clock.resolve(None)
-            self._consumed -= {(ear.channel, position) for position, _ in ear.arrivals}
+        self._ears.stop_listening(place)
 
     async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:
-        work = partial(self._sub_run, sub_run, f"{self.run_id}{place.id}")
+        work: Thunk[Json] = partial(self._sub_run, sub_run, f"{self.run_id}{place.id}")
+        if self._answers is not None and (answer := self._answers.sub_run(self, sub_run, place)) is not None:
+            work = answer
         if sub_run.wait:
             # As a task of its own, so that workflows in workflows do not add up to one deep stack.
             return (await self.scheduler.join([work], need=1, tolerant=False))[0]
-        task = self.scheduler.spawn(work())
+        task = self.scheduler.spawn(_awaited(work))
         self._family.detached.append(task)
         if sub_run.with_parent:
             self._bound.append(task)
@@ -364,6 +327,7 @@ class LocalRun(SteppedTasks):
             find=self._find,
             channels=self.channels,
             audience=replace(self._audience, correlated=None),
+            answers=self._answers,
         )
         child._depth, child._family = self._depth + 1, self._family
         child._since = {name: len(log) for name, log in self.channels.items()}
@@ -397,3 +361,7 @@ class LocalRun(SteppedTasks):
     def tell(self, event: JsonObject) -> None:
         if self.audience is not None and not self.scheduler.giving_up:
             self._add(self.audience.channel, event)  # no two have the same id
+
+
+async def _awaited(answer: Thunk[Json]) -> Json:
+    return await answer()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 
 from workflow_engine.calls import CallContext, Caller, Egress
 from workflow_engine.calls.activity import KIND
@@ -69,6 +70,28 @@ def real_evaluations(egress: Egress, secrets: Secrets) -> PerformEvaluation:
 
     async def evaluate(evaluation: Evaluation) -> Json:
         return await evaluate_with_secrets(asdict(evaluation), secrets, egress)
+
+    return evaluate
+
+
+def evaluated_arguments(egress: Egress, secrets: Secrets) -> Callable[[Call], Awaitable[Json]]:
+    """Evaluates arguments that use *secrets*, without making the call; those that credentials which must be fetched are
+    a part of stay as they are written.
+    """
+
+    async def evaluate(call: Call) -> Json:
+        made: Json = call.arguments
+
+        async def keep(arguments: JsonObject, context: CallContext) -> Json:
+            nonlocal made
+            made = arguments
+            return None
+
+        if call.deferred is not None and "policy" not in call.deferred:
+            now = datetime.now(UTC)
+            context = CallContext("", "", "", "", {}, None, egress, now=now, timeout=egress.seconds)
+            await call_with_secrets(keep, call.arguments, call.deferred, context, secrets)
+        return made
 
     return evaluate
 

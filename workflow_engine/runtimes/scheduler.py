@@ -126,9 +126,13 @@ class Task(Generic[T]):
 
 
 class Scheduler:
-    """Steps tasks; owns the clock. *start* is the first moment of the virtual clock, by default now."""
+    """Steps tasks; owns the clock. *start* is the first moment of the virtual clock, by default now.
 
-    def __init__(self, start: datetime | None = None) -> None:
+    *still*: it stands still while a real call is under way, so that a run takes the same time each time.
+    """
+
+    def __init__(self, start: datetime | None = None, *, still: bool = False) -> None:
+        self._still = still
         self._now = start if start is not None else datetime.now(UTC)
         self.ready: deque[tuple[Task[Any], BaseException | None]] = deque()
         self._sleepers: list[tuple[datetime, int, Promise[None]]] = []
@@ -293,13 +297,14 @@ class Scheduler:
         patience = None
         while self._sleepers and self._sleepers[0][2].done:
             heapq.heappop(self._sleepers)
-        if self._sleepers:
+        if self._sleepers and not self._still:
             patience = max(0.0, (self._sleepers[0][0] - virtual).total_seconds())
         self._nudged = loop.create_future()
         done, _ = await asyncio.wait(
             {*self._calls, self._nudged}, timeout=patience, return_when=asyncio.FIRST_COMPLETED
         )
-        self._now = virtual + timedelta(seconds=loop.time() - began)
+        if not self._still:
+            self._now = virtual + timedelta(seconds=loop.time() - began)
         if not done:
             self._wake_next()
         for future in [future for future in self._calls if future in done]:
