@@ -154,6 +154,16 @@ async def test_what_curl_says_of_a_body_is_not_held_against_it(server):
     assert taken.status == 201
 
 
+async def test_a_document_whose_line_breaks_curl_has_taken_out_is_told_so(server):
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    refused = await server.post("/v1/workflows", data=GREET.replace("\n", "").encode(), headers=headers)
+    assert (refused.status, refused.json["type"]) == (400, "urn:wfe:problem:no-line-breaks")
+    assert "--data-binary" in refused.json["detail"]
+    head = '{"document": {"dsl": "1.0.3", "namespace": "a", "name": "b", "version": "1.0.0"}'
+    one_line = f'{head}, "do": [{{"c": {{"set": {{"d": 1}}}}}}]}}'.encode()
+    assert (await server.post("/v1/workflows", data=one_line, headers=headers)).status == 201
+
+
 @pytest.mark.parametrize(
     "path",
     ["/v1/runs/%00", "/v1/workflows/%00/x", "/v1/runs/" + "x" * 1001, "/v1/runs/%FF%FE", "/v1/runs/.."],

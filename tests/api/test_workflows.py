@@ -117,6 +117,17 @@ async def test_an_unknown_workflow_is_not_found(server, path):
     assert missing.json["kind"] == "workflow"
 
 
+async def test_an_unknown_version_is_told_which_there_are(server):
+    await server.deploy(GREET)
+    missing = await server.get("/v1/workflows/tests/greet/9.9.9")
+    assert (missing.status, missing.json["hint"]) == (404, "the latest versions: 1.0.0")
+
+
+async def test_who_opens_the_address_in_a_browser_finds_the_documentation(server):
+    answer = await server.get("/", allow_redirects=False)
+    assert (answer.status, answer.headers["Location"]) == (307, "docs")
+
+
 async def test_validating_stores_nothing(server):
     good = await server.post("/v1/workflows/validate", data=GREET.encode(), headers=YAML)
     assert good.json == {"valid": True, "problems": []}

@@ -97,6 +97,36 @@ def test_an_unknown_option_is_wrong_usage():
     assert wfe("--nonsense").code == 2
 
 
+def test_an_option_that_is_nearly_right_is_suggested_also_one_of_a_command_in_a_group():
+    assert "did you mean --wait?" in wfe("start", "shop/order", "--wiat").err
+    shown = wfe("runs", "list", "--jsno")
+    assert (shown.code, shown.out) == (2, "")
+    assert "usage: wfe runs list" in shown.err
+    assert "did you mean --json?" in shown.err
+
+
+def test_a_group_alone_shows_its_commands_and_is_wrong_usage():
+    shown = wfe("runs")
+    assert (shown.code, shown.out) == (2, "")
+    assert "  list       runs, newest first\n" in shown.err
+
+
+def test_a_variable_that_is_nearly_a_setting_is_told():
+    shown = wfe(
+        "run", EXAMPLES / "pick-a-colour/workflow.yaml", "--runtime", "local", env={"WFE_API_TOKNE": "x"}
+    )
+    assert "warning: there is no setting WFE_API_TOKNE; did you mean WFE_API_TOKEN?" in shown.err
+    secret = wfe("runs", "list", "--api-url", NOT_THERE, env={"WFE_SECRET_S": "x", "WFE_MINE": "x"})
+    assert "warning" not in secret.err
+
+
+def test_why_a_server_is_not_reached_is_said_in_words():
+    assert (
+        f"the API at {NOT_THERE} cannot be reached: Connection refused\n"
+        in wfe("runs", "list", "--api-url", NOT_THERE).err
+    )
+
+
 def test_the_version_is_a_result():
     assert wfe("--version").out.startswith("wfe ")
 

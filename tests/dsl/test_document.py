@@ -104,7 +104,12 @@ def test_other_versions_of_the_old_dsl_are_refused(version):
 def test_a_version_without_quotes_is_told_with_the_digits_that_were_written():
     problem = the_problem_of("document: {dsl: 1.0.3, namespace: a, name: b, version: 1.10}\ndo: []")
     assert (problem.code, problem.pointer) == ("unquoted-version", "/document/version")
-    assert '"1.10"' in problem.message
+    assert problem.message.endswith('put it in quotes: "1.10.0"')  # for "1.10" would be refused next
+
+
+def test_an_author_who_mixes_both_dialects_is_told_which_properties_say_so():
+    problem = the_problem_of("specVersion: '0.8'\nid: a\ndo: [{a: {set: {}}}]")
+    assert problem.message == "this has both `do` (DSL 1.0) and `specVersion` (DSL 0.8); keep one of them"
 
 
 def test_versions_of_0_8_without_quotes_are_read_with_the_digits_that_were_written():
@@ -183,6 +188,7 @@ def test_every_problem_is_told_at_once_in_document_order():
         ("{wait: {seconds: '5'}}", "wrong-type", "/wait/seconds", "leave the quotes out"),
         ("{wait: {seconds: 1.5}}", "wrong-type", "/wait/seconds", "got 1.5"),
         ("{wait: {seconds: -5}}", "invalid-value", "/wait/seconds", "less than 0"),
+        ("{run: {shell: ls}}", "wrong-type", "/run/shell", "an object with `command`, got a string"),
         ("{set: {a: 1}, if: true}", "wrong-type", "/if", 'put it in quotes: "true"'),
         ("{fork: {branches: {a: {}}}}", "wrong-type", "/fork/branches", "a list of named tasks"),
         ("{fork: {branches: [], compete: yes}}", "wrong-type", "/fork/compete", "write true or false"),

@@ -7,8 +7,9 @@ from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Security
+from fastapi import APIRouter, FastAPI, Response, Security
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import RedirectResponse
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
@@ -115,10 +116,16 @@ def create_app(
     app.include_router(
         health.create_routes(engine, router, metrics, ready, guarded=guarded), responses=_PROBLEM
     )
+    app.add_api_route("/", _begin, include_in_schema=False)
     most = largest_input + MAX_DOCUMENT
     app.add_middleware(Gate, token=token, loopback_only=loopback_only, metrics=metrics, most=most)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
+
+
+async def _begin() -> Response:
+    """Who opens the address that `wfe dev` prints finds the documentation."""
+    return RedirectResponse("docs")
 
 
 def _version() -> str:

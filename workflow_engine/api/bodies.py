@@ -28,7 +28,7 @@ _PARSED_HERE = 1024 * 1024
 _DISCARDED = 32 * 1024 * 1024
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _Trail: TypeAlias = "tuple[_Trail, str | int] | None"
-_CURL = "application/x-www-form-urlencoded"
+CURL = "application/x-www-form-urlencoded"
 """What curl says of any body, unless it is told; browsers, which mean it, send their origin with it."""
 
 
@@ -53,7 +53,7 @@ def media_type(request: Request) -> str:
 def check_type(request: Request, known: Collection[str]) -> str:
     """`media_type`, if it is one of *known* or absent; else `Rejected` with status 415."""
     kind = media_type(request)
-    if kind == _CURL and "origin" not in request.headers:
+    if kind == CURL and "origin" not in request.headers:
         return ""
     if kind and kind not in known:
         raise Rejected(
@@ -180,6 +180,7 @@ def _children(parent: Json) -> list[tuple[str | int, Json]]:
 
 
 __all__ = [
+    "CURL",
     "JSON_TYPES",
     "MAX_DEPTH",
     "MAX_DOCUMENT",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -108,7 +109,7 @@ class Connection:
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, Unavailable):
                 raise
-            raise Unavailable(f"the API at {self.base_url} cannot be reached: {error}") from None
+            raise Unavailable(f"the API at {self.base_url} cannot be reached: {_why(error)}") from None
         if 200 <= answer.status < 300:
             return answer
         raise self._error(answer, problems_of)
@@ -124,6 +125,24 @@ class Connection:
         if isinstance(error, InvalidDocument):
             return InvalidDocument(error.problems, name=name)
         return error
+
+
+def _why(error: aiohttp.ClientError | OSError) -> str:
+    """What the operating system said, or the client library, in one line."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name {error.host} is not found ({error.os_error.strerror or error.os_error})"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"its certificate is not trusted: {error.certificate_error}"
+        case aiohttp.ClientConnectorSSLError():
+            return f"no TLS: {error.strerror or error}; is it http, not https?"
+        case aiohttp.ClientConnectorError():
+            number = error.os_error.errno
+            return os.strerror(number) if number else str(error.os_error)
+        case aiohttp.ClientResponseError():
+            return "what answers there does not speak HTTP"
+        case _:
+            return " ".join(str(error).split()) or type(error).__name__
 
 
 def _is_base(url: str) -> bool:

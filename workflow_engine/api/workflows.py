@@ -13,9 +13,11 @@ from fastapi import APIRouter, Query, Request, Response
 from workflow_engine import dsl
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import (
+    CURL,
     MAX_DOCUMENT,
     MAX_PACKAGE,
     check_type,
+    media_type,
     parse,
     read,
     read_text,
@@ -178,7 +180,10 @@ def create_routes(engine: Engine) -> APIRouter:
 
 async def _package(request: Request) -> Package:
     if check_type(request, _TEXTS | {PACKAGE}) != PACKAGE:
-        return Package(await read_text(request, MAX_DOCUMENT))
+        text = await read_text(request, MAX_DOCUMENT)
+        if media_type(request) == CURL:
+            _check_lines(text)
+        return Package(text)
     body = parse(await read(request, MAX_PACKAGE))
     if not isinstance(body, dict):
         raise Rejected("wrong-type", "a package is a JSON object")
@@ -187,6 +192,15 @@ async def _package(request: Request) -> Package:
     if not isinstance(name, str) or len(name) > 1000:
         raise Rejected("wrong-type", "expected the name of a file, 1,000 characters at most", pointer="/name")
     return Package(document_of(body), name, resources_of(body))
+
+
+def _check_lines(text: str) -> None:
+    """`Rejected` for YAML that ``curl -d @FILE`` has made one line of: what the parser says of it helps nobody."""
+    if text.strip() and "\n" not in text.strip() and not text.lstrip().startswith("{"):
+        message = (
+            "the document has no line breaks: `curl -d` takes them out; send it with --data-binary @FILE"
+        )
+        raise Rejected("no-line-breaks", message)
 
 
 def document_of(body: JsonObject) -> str:

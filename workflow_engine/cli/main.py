@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from workflow_engine.cli.arguments import Parser
 from workflow_engine.cli.terminal import FAILED, FINE, INTERRUPTED, UNREACHABLE, USAGE, print_error_json, say
 
 BROKEN_PIPE = 141
@@ -212,7 +213,7 @@ def _guarded(command: Command, given: Sequence[str], *, debug: bool) -> int:
 
 def _parser(command: Command) -> argparse.ArgumentParser:
     summary = command.summary[0].upper() + command.summary[1:] + "."
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"wfe {command.name}",
         description=summary,
         epilog=f"example: {command.example}",
@@ -236,6 +237,11 @@ def _complain(command: Command, error: Exception, *, debug: bool) -> int:
             print_error_json(error.error.to_json())
             return FAILED
         case NotFound() | Conflict():
+            say(f"wfe {command.name}: {error}")
+            if isinstance(error, NotFound) and error.kind == "workflow" and not error.hint:
+                say("`wfe workflows list` shows what is deployed.")
+            return FAILED
+        case Rejected(status=409):
             say(f"wfe {command.name}: {error}")
             return FAILED
         case Rejected():

@@ -6,7 +6,9 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 
+from workflow_engine.cli.terminal import say
 from workflow_engine.settings import Settings
 
 CLIENT = ("api_url", "api_token")
@@ -50,6 +52,8 @@ PAYLOADS = ("payload_store", "payload_threshold", "payload_largest", "payload_ke
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 _PREFIX = "setting_"
+_OTHERS = ("WFE_SECRET_", "WFE_PAYLOAD_KEY_", "WFE_CATALOG_")
+"""How variables begin that are no settings: secrets, keys, and where the commands of the catalog find it."""
 _METAVAR = {
     "data": "DIR",
     "api_url": "URL",
@@ -115,6 +119,8 @@ def settings(arguments: argparse.Namespace, environ: Mapping[str, str] | None = 
     Expressions of this process may do from now on what they say.
     """
     environment = dict(os.environ if environ is None else environ)
+    for doubt in misspelt(environment):
+        say(f"warning: {doubt}")
     for name in _FIELDS:
         value = getattr(arguments, _PREFIX + name, None)
         if value is not None:
@@ -125,6 +131,17 @@ def settings(arguments: argparse.Namespace, environ: Mapping[str, str] | None = 
 
         allow(chosen.expression_limits)
     return chosen
+
+
+def misspelt(environ: Mapping[str, str]) -> list[str]:
+    """What to say of variables that no part reads, and that are nearly the name of a setting."""
+    known = [variable(name) for name in _FIELDS]
+    said = []
+    for name in environ:
+        if name.startswith("WFE_") and name not in known and not name.startswith(_OTHERS):
+            close = get_close_matches(name, known, n=1, cutoff=0.85)
+            said += [f"there is no setting {name}; did you mean {close[0]}?"] if close else []
+    return said
 
 
 def given(arguments: argparse.Namespace, name: str) -> bool:

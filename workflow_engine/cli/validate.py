@@ -44,6 +44,8 @@ def _validate(arguments: argparse.Namespace) -> int:
         print_json([each.to_json() for each in checked])
     if checked:
         say(summary(checked))
+        if any(each.problems for each in checked) and not arguments.json:
+            say("`wfe explain CODE` tells more about a problem.")
     fatal = ("error", "warning") if arguments.strict else ("error",)
     if code == FINE and any(each.count(severity) for each in checked for severity in fatal):
         code = FAILED

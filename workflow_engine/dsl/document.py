@@ -115,9 +115,9 @@ def _dialect(source: Source, report: Report) -> Dialect | None:
             report.add("missing-version", message, None, severity="warning")
         return "0.8"
     if newer:
-        message = (
-            "this has both `document` (DSL 1.0) and `specVersion` or `states` (DSL 0.8); keep one of them"
-        )
+        one = next(name for name in ("document", "do") if name in data)
+        other = next(name for name in ("specVersion", "states") if name in data)
+        message = f"this has both `{one}` (DSL 1.0) and `{other}` (DSL 0.8); keep one of them"
     else:
         message = (
             "nothing says which DSL this is; write `document: {dsl: '1.0.3', namespace: ..., name: ..., version: ...}` "

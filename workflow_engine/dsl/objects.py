@@ -89,7 +89,9 @@ class ObjectRule:
     def __call__(self, value: Json, path: Path, report: Report) -> None:
         if not isinstance(value, dict):
             hint = "; write {} for an empty one" if value is None and not self.required else ""
-            report.add("wrong-type", f"expected {self.title}, got {kind(value)}{hint}", path)
+            needs = f" with {' and '.join(f'`{name}`' for name in self.required)}" if self.required else ""
+            expected = self.title + needs if self.title == "an object" else self.title
+            report.add("wrong-type", f"expected {expected}, got {kind(value)}{hint}", path)
             return
         parts = self.parts(value) if self.bases or self.conditions else [self]
         for part in parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from workflow_engine.dsl.report import Path, Report
@@ -33,7 +33,9 @@ def string_rule(schema: dict[str, Any]) -> Check:
         if not isinstance(value, str):
             number = isinstance(value, int | float) and not isinstance(value, bool)
             code = codes.get("number", "wrong-type") if number else "wrong-type"
-            hint = "" if value is None or isinstance(value, list | dict) else _quote(report.written(path))
+            fits = [complaint for _, complaint in complaints] if number else []
+            quotable = value is not None and not isinstance(value, list | dict)
+            hint = _quote(report.written(path), fits) if quotable else ""
             report.add(code, f"expected {expected}, got {kind(value)}{hint}", path)
         elif len(value) < shortest:
             report.add("invalid-value", f"expected {expected}, got an empty string", path)
@@ -47,8 +49,12 @@ def string_rule(schema: dict[str, Any]) -> Check:
     return check
 
 
-def _quote(written: str) -> str:
-    return f'; put it in quotes: "{written}"' if written else "; put it in quotes"
+def _quote(written: str, complaints: Sequence[Complaint]) -> str:
+    """Advice to quote what is *written*; of a version that is too short, in full."""
+    for text in (written, f"{written}.0", f"{written}.0.0"):
+        if written and not any(complaint(text) for complaint in complaints):
+            return f'; put it in quotes: "{text}"'
+    return "; put it in quotes"
 
 
 def _complaints(schema: dict[str, Any]) -> list[tuple[str, Complaint]]:

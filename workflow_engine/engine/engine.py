@@ -23,7 +23,7 @@ from workflow_engine.engine.queues import Queues
 from workflow_engine.engine.runtime import Retry, RunDescription, RunPage, RunQuery, Runtime, Start
 from workflow_engine.engine.schedules import ScheduleDescription
 from workflow_engine.engine.scheduling import Scheduling
-from workflow_engine.engine.store import Definition, DefinitionStore
+from workflow_engine.engine.store import Definition, DefinitionStore, find
 from workflow_engine.engine.triggers import Triggers
 from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Problem, Rejected
 from workflow_engine.filters import read
@@ -207,7 +207,7 @@ class Engine:
 
     async def definition(self, namespace: str, name: str, version: str | None = None) -> Definition:
         """A deployed workflow; *version* None or ``latest`` is the latest."""
-        return await self._store.get(namespace, name, None if version == "latest" else version)
+        return await find(self._store, namespace, name, None if version == "latest" else version)
 
     async def versions(self, namespace: str, name: str) -> Sequence[Definition]:
         """Every version of a workflow, latest first; `NotFound` when there is none."""

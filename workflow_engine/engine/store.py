@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 
 from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.errors import NotFound
 from workflow_engine.graph.model import WorkflowName
 
 
@@ -63,3 +64,14 @@ def order(version: str) -> tuple[tuple[int, int, str], ...]:
 
 def _part(part: str) -> tuple[int, int, str]:
     return (0, int(part), "") if re.fullmatch(r"\d{1,18}", part) else (1, 0, part)
+
+
+async def find(store: DefinitionStore, namespace: str, name: str, version: str | None) -> Definition:
+    """As `DefinitionStore.get`; `NotFound` says which versions there are."""
+    try:
+        return await store.get(namespace, name, version)
+    except NotFound as missing:
+        others = [each.workflow.version for each in await store.versions(namespace, name)]
+        if not others:
+            raise
+        raise NotFound(missing.kind, missing.id, f"the latest versions: {', '.join(others[:10])}") from None
