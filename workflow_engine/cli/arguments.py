@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,14 +29,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """As argparse's; where the command of a group is missing, those that there are follow."""
-        commands = next((action for action in self._actions if _has_commands(action)), None)
-        if commands is not None and message.endswith("required: COMMAND"):
-            names = [each.dest for each in commands._get_subactions()]
-            width = max(map(len, names))
-            lines = [f"  {each.dest:<{width}}  {each.help}" for each in commands._get_subactions()]
+        if message.endswith("required: COMMAND"):
+            groups = (action for action in self._actions if isinstance(action, argparse._SubParsersAction))
+            commands = [each for group in groups for each in group._get_subactions()]
+            width = max((len(each.dest) for each in commands), default=0)
+            lines = [f"  {each.dest:<{width}}  {each.help}" for each in commands]
             self.exit(2, "\n".join([f"usage: {self.prog} COMMAND …\n", *lines, ""]))
         super().error(message)
-
-
-def _has_commands(action: Any) -> bool:
-    return isinstance(action, argparse._SubParsersAction)
