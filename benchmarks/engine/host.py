@@ -28,7 +28,6 @@ from benchmarks.engine.shapes import SHAPES, TIMER, Shape
 from workflow_engine.assembly import open_app
 from workflow_engine.engine.engine import Engine
 from workflow_engine.graph.model import WorkflowName
-from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.settings import Settings
 from workflow_engine.values import Json
 
@@ -70,15 +69,14 @@ async def this_engine(address: str, services: str, folder: Path, *, express: boo
     deployed: dict[str, WorkflowName] = {}
     async with open_app(settings) as app:
         engine: Engine = app.state.engine
-        client = await connect(address, "default")
 
         async def run(shape: Shape, run_id: str) -> Json:
             if shape.name not in deployed:
                 found = await engine.deploy(shape.document(services, express=express), name=shape.name)
                 deployed[shape.name] = found.definition.bundle.graph().name
             name = deployed[shape.name]
-            await engine.start(name.namespace, name.name, None, shape.input, run_id=run_id)
-            return await client.get_workflow_handle(run_id).result()  # type: ignore[no-any-return]
+            await engine.start(name.namespace, name.name, None, shape.input, run_id=run_id, awaited=PATIENCE)
+            return await engine.output(run_id, PATIENCE)
 
         yield run
 

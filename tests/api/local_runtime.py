@@ -67,6 +67,12 @@ class LocalRuntime:
         await asyncio.wait({live.task}, timeout=seconds)
         return live.describe()
 
+    async def output(self, run_id: str, seconds: float) -> Json:
+        run = await self.wait(run_id, seconds)
+        if run.status != "completed":
+            raise Conflict(f"the run {run_id!r} has no output; it is {run.status}")
+        return run.output
+
     async def list(self, query: RunQuery) -> RunPage:
         fitting = [
             live.describe(brief=True)

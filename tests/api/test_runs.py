@@ -288,6 +288,21 @@ async def test_the_output_of_a_run_has_an_address_of_its_own(server):
     assert (await server.get("/v1/runs/nobody/output")).status == 404
 
 
+async def test_the_output_of_a_run_can_be_waited_for(server):
+    await server.deploy(WAIT)
+    await server.post("/v1/workflows/tests/wait/latest/runs?id=o4")
+    await waiting(server, "o4")
+    asking = asyncio.create_task(server.get("/v1/runs/o4/output?wait=30"))
+    assert (await server.get("/v1/runs/o4/output?wait=0.05")).status == 409
+    await server.post(
+        "/v1/events",
+        json=event("19", "order.paid", data={"order": 7}),
+        headers={"Content-Type": "application/cloudevents+json"},
+    )
+    answer = await asking
+    assert (answer.status, answer.json) == (200, {"paid": 7})
+
+
 async def test_a_run_that_has_not_completed_has_no_output(server):
     await server.deploy(WAIT)
     await server.deploy(FAIL)

@@ -24,7 +24,6 @@ from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatu
 from workflow_engine.api.workflows import document_of, resources_of
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunDescription, RunQuery
-from workflow_engine.errors import Conflict
 
 _FINISHED: dict[int | str, dict[str, Any]] = {
     200: {"model": RunModel, "description": "It was waited for, and the run has ended"}
@@ -76,7 +75,9 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
     ) -> Response:
         """Start a run of a deployed workflow; 409 when a run has or had its id."""
         given = await read_json(request, largest_input, empty={})
-        id = await engine.start(namespace, name, version, given, run_id=run_id, express=express)
+        id = await engine.start(
+            namespace, name, version, given, run_id=run_id, express=express, awaited=wait or 0.0
+        )
         del given  # it may be large, and the answer has it again
         return await _started(request, engine, id, wait)
 
@@ -92,6 +93,7 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
             run_id=run_id,
             resources=resources_of(body),
             express=express,
+            awaited=wait or 0.0,
         )
         return await _started(request, engine, id, wait)
 
@@ -125,15 +127,15 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         return JsonAnswer({"runs": [run.to_json() for run in page.runs], "cursor": page.cursor})
 
     @routes.get("/runs/{run_id:path}/output", responses=_OUTPUT)
-    async def output(run_id: RunId) -> Response:
+    async def output(request: Request, run_id: RunId, wait: Wait = None) -> Response:
         """The output of a completed run, and nothing else: what `outputUri` of its lifecycle event is the address of.
 
-        409 while the run has none: it has not ended, or has faulted or been cancelled.
+        409 while the run has none, also after waiting: it has not ended, or has faulted or been cancelled.
         """
-        run = await engine.describe(run_id)
-        if run.status != "completed":
-            raise Conflict(f"the run {run_id!r} has no output; it is {run.status}")
-        return JsonAnswer(run.output)
+        asking = asyncio.ensure_future(engine.output(run_id, wait or 0.0))
+        if await _awaited(request, asking):
+            return JsonAnswer(asking.result())
+        return JsonAnswer(await engine.output(run_id))
 
     @routes.get("/runs/{run_id:path}/history", responses=_HISTORY)
     async def history(
@@ -172,19 +174,24 @@ async def _described(request: Request, engine: Engine, id: str, wait: float | No
     if not wait:
         return await engine.describe(id)
     working = asyncio.ensure_future(engine.wait(id, wait))
+    return working.result() if await _awaited(request, working) else await engine.describe(id)
+
+
+async def _awaited(request: Request, working: asyncio.Future[Any]) -> bool:
+    """Whether *working* is done; if not, it is given up, for the server closes. `ClientDisconnect` when the caller has
+    hung up.
+    """
     closing = asyncio.ensure_future(request.app.state.closing.wait())
     gone = asyncio.ensure_future(_gone(request))
     try:
         await asyncio.wait({working, closing, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        if gone.done():
+        if gone.done() and not working.done():
             raise ClientDisconnect
+        return working.done()
     finally:
         for task in (working, closing, gone):
             task.cancel()
         await asyncio.gather(working, closing, gone, return_exceptions=True)
-    return await engine.describe(id)
 
 
 async def _gone(request: Request) -> None:

@@ -243,10 +243,13 @@ class Engine:
         *,
         run_id: str | None = None,
         express: bool | None = None,
+        awaited: float = 0.0,
     ) -> str:
-        """Start a run and return its id; `Conflict` when *run_id* is taken. *express*: whether it is, for once."""
+        """Start a run and return its id; `Conflict` when *run_id* is taken. *express*: whether it is, for once.
+        *awaited*: for so many seconds its end will be waited for.
+        """
         definition = await self.definition(namespace, name, version)
-        return await self._start(definition.bundle.expressed(express), input, run_id)
+        return await self._start(definition.bundle.expressed(express), input, run_id, awaited)
 
     async def run_once(
         self,
@@ -256,18 +259,21 @@ class Engine:
         run_id: str | None = None,
         resources: Mapping[str, Json] | None = None,
         express: bool | None = None,
+        awaited: float = 0.0,
     ) -> str:
-        """Run a document without deploying it."""
+        """Run a document without deploying it; *awaited* as in `start`."""
         document, _ = await self._check(text, "<text>")
-        return await self._start(await self._bundle(document, resources or {}, express), input, run_id)
+        bundle = await self._bundle(document, resources or {}, express)
+        return await self._start(bundle, input, run_id, awaited)
 
-    async def _start(self, bundle: Bundle, input: Json, run_id: str | None) -> str:
+    async def _start(self, bundle: Bundle, input: Json, run_id: str | None, awaited: float) -> str:
         graph = bundle.graph()
         if run_id is not None and not _RUN_ID.fullmatch(run_id):
             message = "a run id is letters, digits and ._:@+~- (not at the start), 200 characters at most"
             raise Rejected("invalid-run-id", message)
         id = run_id or f"{_safe(graph.name.name)}-{uuid.uuid4()}"
-        if not await self._runtime.start(_start_of(id, bundle, graph, input, ())):
+        start = replace(_start_of(id, bundle, graph, input, ()), awaited=awaited)
+        if not await self._runtime.start(start):
             raise Conflict(f"a run {id!r} exists already; choose another id, or look at it")
         return id
 
@@ -304,6 +310,10 @@ class Engine:
     async def wait(self, run_id: str, seconds: float) -> RunDescription:
         """The run once it has ended, or as it is after *seconds*."""
         return await self._runtime.wait(run_id, seconds)
+
+    async def output(self, run_id: str, seconds: float = 0.0) -> Json:
+        """The output of a run that has completed, or does within *seconds*; else `Conflict`."""
+        return await self._runtime.output(run_id, seconds)
 
     async def runs(self, query: RunQuery) -> RunPage:
         """Runs, newest first."""

@@ -26,6 +26,7 @@ class Start:
     since then, and not only since it started. *correlated*: events have
     started it and are its input; this is what they agree on. *position* is that of another run of the same workflow
     (`interpreter.run.Run.position`), to go on from there: with its data, its counts and the moment when it started.
+    *awaited*: it will be waited for, for so many seconds, by whoever starts it.
     """
 
     run_id: str
@@ -39,6 +40,7 @@ class Start:
     again: bool = False
     since: datetime | None = None
     position: JsonObject | None = None
+    awaited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,9 @@ class Runtime(Protocol):
 
     async def wait(self, run_id: str, seconds: float) -> RunDescription:
         """The run once it has ended, or as it is after *seconds*."""
+
+    async def output(self, run_id: str, seconds: float) -> Json:
+        """The output of a run that has completed, or does within *seconds*; else `Conflict`."""
 
     async def list(self, query: RunQuery) -> RunPage:
         """The runs that *query* asks for; `Rejected` for a cursor or status that means nothing."""

@@ -6,6 +6,7 @@ them. The stock converter sorts keys, which jq's ``keys_unsorted`` and ``to_entr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Self
@@ -14,6 +15,7 @@ import orjson
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import (
+    AdvancedJSONEncoder,
     BinaryNullPayloadConverter,
     BinaryPlainPayloadConverter,
     BinaryProtoPayloadConverter,
@@ -80,7 +82,7 @@ class BundleConverter(EncodingPayloadConverter):
 
 
 class OrderedJsonConverter(EncodingPayloadConverter):
-    """JSON by orjson. What orjson cannot write (an integer beyond 64 bits), the stock converter writes.
+    """JSON by orjson. What orjson cannot write (an integer beyond 64 bits, an object), the standard library writes.
 
     From *large* bytes on it is held, and its payload is a token: see `held`.
     """
@@ -95,7 +97,7 @@ class OrderedJsonConverter(EncodingPayloadConverter):
     def to_payload(self, value: Any) -> Payload | None:
         data = json_of(value)
         if data is None:
-            return _STOCK.to_payload(value)
+            return _WIDER.to_payload(value)
         if self._large is not None and len(data) >= self._large:
             # A workflow task may send many of them, and values do not change.
             return HELD.hold(data, make=lambda: orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
@@ -110,7 +112,7 @@ class OrderedJsonConverter(EncodingPayloadConverter):
 
 
 def json_of(value: Any) -> bytes | None:
-    """*value* as JSON; None where the stock converter is to write it."""
+    """*value* as JSON; None where the standard library is to write it."""
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
     except (TypeError, orjson.JSONEncodeError):
@@ -137,7 +139,16 @@ class HeldConverter(EncodingPayloadConverter):
         return _STOCK.from_payload(whole, type_hint)
 
 
+class WiderConverter(JSONPlainPayloadConverter):
+    """The stock converter, but for the order of keys, which it sorts."""
+
+    def to_payload(self, value: Any) -> Payload | None:
+        text = json.dumps(value, cls=AdvancedJSONEncoder, separators=(",", ":"))
+        return Payload(metadata={"encoding": b"json/plain"}, data=text.encode())
+
+
 _STOCK = JSONPlainPayloadConverter()
+_WIDER = WiderConverter()
 
 
 @cache
@@ -167,10 +178,10 @@ class EngineConverter(CompositePayloadConverter):
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
         """One payload for each value, in their order; what is plain JSON need not be tried with each of the others."""
-        json = self.converters[_JSON]
+        plain = self.converters[_JSON]
         payloads: list[Payload] = []
         for value in values:
-            payload = json.to_payload(value) if type(value) in _PLAIN else None
+            payload = plain.to_payload(value) if type(value) in _PLAIN else None
             payloads += [payload] if payload is not None else super().to_payloads([value])
         return payloads
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -46,6 +47,7 @@ from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.carrying import STARTED, before
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE
+from workflow_engine.runtimes.temporal.endings import ENDINGS, UNKNOWN
 from workflow_engine.runtimes.temporal.failures import fault_of
 from workflow_engine.runtimes.temporal.naming import BATCH, GENERATION, attributes_of, memo_of
 from workflow_engine.runtimes.temporal.parked import FAILING, count, parked, reported
@@ -117,6 +119,8 @@ class TemporalRuntime(Retrying):
         memo |= remembered(self._limits)
         if start.again:
             memo[GENERATION] = uuid.uuid4().hex[:12]
+        if self._eager and start.awaited:
+            ENDINGS.expect(start.run_id, start.awaited)
         with translated():
             try:
                 await self._client.start_workflow(
@@ -137,6 +141,10 @@ class TemporalRuntime(Retrying):
         return True
 
     async def describe(self, run_id: str) -> RunDescription:
+        return await self._described_with(run_id, UNKNOWN)
+
+    async def _described_with(self, run_id: str, known: Any) -> RunDescription:
+        """The run as it is now; *known* is its output if it has completed, or `UNKNOWN`."""
         handle = self._client.get_workflow_handle(run_id)
         with translated(run_id):
             description = await handle.describe()
@@ -152,6 +160,8 @@ class TemporalRuntime(Retrying):
                     status, states, remark = await whereabouts(self._client, description)
                 else:
                     remark = "a bug keeps it where it is; it goes on once a fixed worker runs"
+            elif status == "completed" and known is not UNKNOWN:
+                output = known
             elif status != "cancelled":
                 output, error = await _outcome(handle)
             return RunDescription(
@@ -178,10 +188,32 @@ class TemporalRuntime(Retrying):
         return f"{place}/{execution}/timeline" if execution else place
 
     async def wait(self, run_id: str, seconds: float) -> RunDescription:
-        handle = self._client.get_workflow_handle(run_id)
-        with translated(run_id), contextlib.suppress(TimeoutError, WorkflowFailureError):
-            await asyncio.wait_for(handle.result(), seconds)
-        return await self.describe(run_id)
+        return await self._described_with(run_id, await self._awaited(run_id, seconds))
+
+    async def output(self, run_id: str, seconds: float) -> Json:
+        found = await self._awaited(run_id, seconds)
+        if found is UNKNOWN:
+            run = await self.describe(run_id)
+            if run.status != "completed":
+                raise Conflict(f"the run {run_id!r} has no output; it is {run.status}")
+            found = run.output
+        output: Json = found
+        return output
+
+    async def _awaited(self, run_id: str, seconds: float) -> Any:
+        """The output of a run that completes within *seconds*, or `UNKNOWN`; `NotFound` when there is none."""
+        deadline = time.monotonic() + seconds
+        with ENDINGS.waiting(run_id) as expected:
+            found = UNKNOWN if expected is None else await expected.output(seconds)
+        if found is not UNKNOWN:
+            # What has been told from here is what everyone is told: numbers and keys as JSON has them.
+            converter = self._client.data_converter.payload_converter
+            return converter.from_payload(converter.to_payload(found))
+        left = deadline - time.monotonic()
+        if left > 0:
+            with translated(run_id), contextlib.suppress(TimeoutError, WorkflowFailureError):
+                return await asyncio.wait_for(self._client.get_workflow_handle(run_id).result(), left)
+        return UNKNOWN
 
     async def list(self, query: RunQuery) -> RunPage:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+from temporalio.bridge.proto.workflow_activation import RemoveFromCache
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
@@ -14,6 +15,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymen
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.batches import Batches, BatchWorkflow
 from workflow_engine.runtimes.temporal.detached import DetachedCall
+from workflow_engine.runtimes.temporal.endings import ENDINGS
 from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.weights import WEIGHTS, Evict
@@ -82,6 +84,7 @@ def worker(
     )
     _patient(made)
     _light(made)
+    _telling(made)
     return made
 
 
@@ -107,3 +110,18 @@ def _light(made: Worker) -> None:
         return found
 
     WEIGHTS.watch(evict)
+
+
+def _telling(made: Worker) -> None:
+    """Have `ENDINGS` told what the SDK tells those who replay: which run the worker lets go of, and why. No option of a
+    worker asks for it; where it cannot be had, Temporal is asked how runs end.
+    """
+    tasks = getattr(made, "_workflow_worker", None)
+    if getattr(tasks, "_on_eviction_hook", made) is not None:
+        return
+
+    def let_go(execution: str, why: RemoveFromCache) -> None:
+        ENDINGS.let_go(execution, ended=why.reason == RemoveFromCache.WORKFLOW_EXECUTION_ENDING)
+
+    assert tasks is not None
+    tasks._on_eviction_hook = let_go

@@ -34,6 +34,7 @@ from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started
 from workflow_engine.runtimes.temporal.compiling import graph_of
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE
+from workflow_engine.runtimes.temporal.endings import ENDINGS, UNKNOWN
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
 from workflow_engine.runtimes.temporal.leaving import MOST, Leaving, room_for, until_there_is_room, why_not
 from workflow_engine.runtimes.temporal.moves import Move, refusal
@@ -62,6 +63,7 @@ class ServerlessWorkflow:
     @workflow.run
     async def run(self, args: collections.abc.Sequence[RawValue]) -> Any:
         """Run to the end; the output is the workflow's result, a fault its failure."""
+        ENDINGS.begun()
         payloads = [arg.payload for arg in args]
         converter = workflow.payload_converter()
         input = converter.from_payload(payloads[0]) if payloads else None
@@ -80,6 +82,7 @@ class ServerlessWorkflow:
             try:
                 output, leaving = await self._drive(run, effects, bundle)
                 if leaving is None:
+                    ENDINGS.returns(output)
                     return output
             except Continued as raised:
                 continued, following = raised, await self._following(raised)
@@ -104,6 +107,7 @@ class ServerlessWorkflow:
         except Fault as raised:
             place = raised.error.instance or "no state"
             workflow.logger.warning("faulted at %s: %s: %s", place, raised.error.type, raised)
+            ENDINGS.returns(UNKNOWN)
             raise failure_of(raised) from None
 
     def _prepare(
