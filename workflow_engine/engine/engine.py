@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
-import re
-import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,14 +16,15 @@ from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.batches import Batches
 from workflow_engine.engine.processes import refused
 from workflow_engine.engine.queues import Queues
-from workflow_engine.engine.runtime import Retry, RunDescription, RunPage, RunQuery, Runtime, Start
+from workflow_engine.engine.runtime import Retry, RunDescription, RunPage, RunQuery, Runtime
 from workflow_engine.engine.schedules import ScheduleDescription
 from workflow_engine.engine.scheduling import Scheduling
+from workflow_engine.engine.starting import checked, correlation_of, id_of, new_id, start_of
 from workflow_engine.engine.store import Definition, DefinitionStore, find
 from workflow_engine.engine.triggers import Triggers
 from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Problem, Rejected
 from workflow_engine.filters import read
-from workflow_engine.graph.model import StateGraph, Trigger
+from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.lifecycle import correlation_keys
 from workflow_engine.interpreter.listening import triggering
 from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish
@@ -37,7 +34,6 @@ Resolve = Callable[[Need], Awaitable[Json]]
 """Finds an external thing; `NotFound` when it is not there, with a hint where it should be."""
 
 _log = logging.getLogger(__name__)
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+~-]{0,199}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,11 +264,8 @@ class Engine:
 
     async def _start(self, bundle: Bundle, input: Json, run_id: str | None, awaited: float) -> str:
         graph = bundle.graph()
-        if run_id is not None and not _RUN_ID.fullmatch(run_id):
-            message = "a run id is letters, digits and ._:@+~- (not at the start), 200 characters at most"
-            raise Rejected("invalid-run-id", message)
-        id = run_id or f"{_safe(graph.name.name)}-{uuid.uuid4()}"
-        start = replace(_start_of(id, bundle, graph, input, ()), awaited=awaited)
+        id = new_id(graph.name.name) if run_id is None else checked(run_id)
+        start = replace(start_of(id, bundle, graph, input, ()), awaited=awaited)
         if not await self._runtime.start(start):
             raise Conflict(f"a run {id!r} exists already; choose another id, or look at it")
         return id
@@ -295,10 +288,10 @@ class Engine:
         trigger = graph.trigger
         if trigger is None:
             raise NotFound("trigger", f"{namespace}/{name}", "the latest version is not started by events")
-        id = f"{_safe(graph.name.name)}-{correlation_of(trigger, events) if trigger.keeps else identity}"
+        id = id_of(graph.name.name, correlation_of(trigger, events) if trigger.keeps else identity)
         by_state = trigger.state is not None
         given: Json = {} if by_state else [read(event, trigger.read) for event in events]
-        start = _start_of(id, definition.bundle, graph, given, events if by_state else ())
+        start = start_of(id, definition.bundle, graph, given, events if by_state else ())
         keys = None if by_state else correlation_keys(triggering(trigger), events)
         await self._runtime.start(replace(start, correlated=keys, again=trigger.keeps, since=received))
         return id
@@ -385,20 +378,3 @@ class Engine:
                 raise NotFound(
                     "command", command, "use cancel, terminate, suspend, resume, retry, skip or edit"
                 )
-
-
-def correlation_of(trigger: Trigger, events: Sequence[JsonObject]) -> str:
-    """What the events of one run that is kept active have in common, as a part of its id (decision B19)."""
-    keys = {key for wanted in trigger.strategy.filters for key, _, _ in wanted.correlate}
-    named = [{name.lower(): value for name, value in event.items()} for event in events]
-    values = sorted((key, json.dumps(event.get(key))) for key in keys for event in named[:1])
-    return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
-
-
-def _start_of(id: str, bundle: Bundle, graph: StateGraph, input: Json, seeds: Sequence[JsonObject]) -> Start:
-    return Start(id, graph.name, bundle, input, graph.title or graph.name.name, graph.summary, seeds)
-
-
-def _safe(name: str) -> str:
-    """*name* as the beginning of a run id: what an address cannot carry becomes a dash."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:100] or "run"
