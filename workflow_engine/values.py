@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,10 @@ _ISO_DURATION = re.compile(
 )
 
 
+LONGEST_YEARS = 1000
+"""How long a duration may be: no moment to which it is added comes near the end of the calendar."""
+
+
 @dataclass(frozen=True, slots=True)
 class Duration:
     """A length of time: whole calendar *months*, and *seconds* (a float, microseconds at the finest).
@@ -118,7 +123,8 @@ class Duration:
         """Read an ISO 8601 duration such as ``PT1H30M``; `ValueError` says what is wrong with it.
 
         Days and weeks after the ``T`` (``PT30D``), which examples of DSL 0.8 use, are understood too
-        (decision B38). Negative durations, and fractions of years or months, are refused.
+        (decision B38). Negative durations, fractions of years or months, and more than a thousand years are
+        refused.
         """
         stripped = text.strip()
         match = _ISO_DURATION.fullmatch(stripped)
@@ -128,26 +134,34 @@ class Duration:
         if match["sign"]:
             raise ValueError(f"{text!r} is negative; a duration is how long to wait")
         months = part.get("years", 0.0) * 12 + part.get("months", 0.0)
-        if months != int(months):
+        if not months.is_integer() and math.isfinite(months):
             raise ValueError(
                 f"{text!r} has a fraction of a year or month, which has no fixed length; use days"
             )
         days = (part.get("weeks", 0.0) + part.get("late_weeks", 0.0)) * 7 + part.get("days", 0.0)
         days += part.get("late_days", 0.0)
         seconds = part.get("hours", 0.0) * 3600 + part.get("minutes", 0.0) * 60 + part.get("seconds", 0.0)
-        return cls(int(months), days * 86400 + seconds)
+        seconds += days * 86400
+        _check_length(months, seconds, text if len(text) < 60 else text[:59] + "…")
+        return cls(int(months), seconds)
 
     @classmethod
     def of(cls, parts: Mapping[str, float]) -> Duration:
-        """Make a duration of the DSL 1.0 object form: days, hours, minutes, seconds, milliseconds."""
-        return cls(
-            0,
+        """Make a duration of the DSL 1.0 object form: days, hours, minutes, seconds, milliseconds.
+
+        `ValueError` when it is longer than a thousand years.
+        """
+        for name, part in parts.items():
+            _check_length(0, 0 if -_LONGEST_SECONDS <= part <= _LONGEST_SECONDS else math.inf, name)
+        seconds = (
             parts.get("days", 0) * 86400
             + parts.get("hours", 0) * 3600
             + parts.get("minutes", 0) * 60
             + parts.get("seconds", 0)
-            + parts.get("milliseconds", 0) / 1000,
+            + parts.get("milliseconds", 0) / 1000
         )
+        _check_length(0, seconds, "the duration")
+        return cls(0, seconds)
 
     def __str__(self) -> str:
         """ISO 8601: ``P1Y2M``, ``PT1H30M``, ``PT0.2S``."""
@@ -173,6 +187,14 @@ class Duration:
     def seconds_from(self, moment: datetime) -> float:
         """How many seconds this is when it starts at *moment*."""
         return (self.after(moment) - moment).total_seconds() if self.months else self.seconds
+
+
+_LONGEST_SECONDS = LONGEST_YEARS * 366 * 86400.0
+
+
+def _check_length(months: float, seconds: float, what: str) -> None:
+    if not (months <= LONGEST_YEARS * 12 and seconds <= _LONGEST_SECONDS):
+        raise ValueError(f"{what} is longer than {LONGEST_YEARS} years")
 
 
 def pointer(*parts: str | int) -> str:
@@ -209,6 +231,20 @@ def plain(value: object) -> Json:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def unicode(value: Json) -> Json:
+    """*value* with a replacement in the place of each half of a surrogate pair, which UTF-8 cannot write."""
+    if isinstance(value, str):
+        return value if value.isascii() else _HALVES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [unicode(item) for item in value]
+    if isinstance(value, dict):
+        return {_HALVES.sub("\ufffd", key): unicode(item) for key, item in value.items()}
+    return value
 
 
 def rfc3339(moment: datetime) -> str:

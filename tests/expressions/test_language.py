@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import json
+
 import pytest
 
 from tests.expressions.cases import CASES, FAILING, OURS
@@ -38,6 +41,49 @@ def test_whole_numbers_are_ints_and_exact_where_they_only_pass_through():
     assert evaluate(".", 9007199254740993) == 9007199254740993
     assert evaluate("map(.) | .[0] | tostring", [12345678901234567890123]) == "12345678901234567890123"
     assert evaluate("10 / 4") == 2.5
+
+
+BEYOND = "1" + "0" * 399
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"{BEYOND}",
+        f'"{BEYOND}" | tonumber',
+        f'"{BEYOND}" | fromjson',
+        '"1e999" | tonumber',
+        f"[{BEYOND}, 1.5] | add",
+    ],
+)
+def test_a_number_beyond_the_doubles_is_the_largest_one(program):
+    assert evaluate(program) == 1.7976931348623157e308
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 307, "nan", "infinite", "-infinite", "1e308", "-0.0", "0.5"])
+def test_no_number_is_anything_but_data(number):
+    for use in (
+        "[., 1.5] | add", "[., .] | add", "[1, 2] | del(.[$n])", "[1, 2] | .[$n]", "[1, 2] | .[$n:]",
+        "[limit(3; range($n))]",
+        "[limit(3; range(0; 1; $n))]", "[1, 2] | .[$n] = 1", "[limit($n; 1, 2)]", "[skip($n; 1, 2)]", "nth($n; 1, 2)",
+        "[1, 2] | has($n)", "\"ab\" * $n", "todate", "gmtime", "[.] | implode", "[1, 2, 3, 4] | map(. * $n)",
+        "[1, 2, 3, 4] | map(. < $n, . > $n, . == $n)", "[[1]] | flatten($n)", "tojson | fromjson",
+        "[range(0; 9)] | bsearch($n)",
+    ):  # fmt: skip
+        with contextlib.suppress(expressions.EvaluationError):
+            json.dumps(evaluate(f"({number}) as $n | $n | {use}"), allow_nan=False)
+
+
+def test_half_a_surrogate_pair_is_a_replacement_character_so_that_what_has_it_can_be_written():
+    text = r'{"\ud800": ["\udc00x", "\ud83d\ude00"]}'
+    assert evaluate("fromjson", text) == {"\ufffd": ["\ufffdx", "\N{GRINNING FACE}"]}
+    assert evaluate(r'"\ud800"') == "\ufffd"
+
+
+@pytest.mark.parametrize("function", ["def f(g): g;", "def f($g): $g;", "def f(g): path(g);"])
+def test_calls_in_calls_are_compiled_once_each(function):
+    expressions.compile(f"{function} {'f(' * 60}.{')' * 60}", variables=())
+    expressions.compile("with_entries(" * 60 + "." + ")" * 60, variables=())
 
 
 def test_the_order_of_keys_is_the_order_of_making():

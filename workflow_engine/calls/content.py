@@ -18,7 +18,7 @@ import orjson
 
 from workflow_engine.calls.uri_template import scalar_text
 from workflow_engine.errors import fault
-from workflow_engine.values import Json, JsonObject
+from workflow_engine.values import Json, JsonObject, unicode
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -91,6 +91,38 @@ def loads(body: bytes | bytearray | memoryview | str) -> Json:
         if searched:
             gc.enable()
     return parsed
+
+
+_LARGEST = 1.7976931348623157e308
+
+
+def loads_any(body: bytes | bytearray | memoryview) -> Json:
+    """Like `loads`, of what any writer of JSON may have written: what could not be written again is made fit.
+
+    Half a surrogate pair is a replacement character, NaN is null, and a number beyond the doubles the largest one.
+    """
+    try:
+        return loads(body)
+    except orjson.JSONDecodeError as problem:
+        if "depth" in str(problem):
+            raise
+        try:
+            parsed: Json = json.loads(
+                bytes(body), parse_int=_number, parse_float=_number, parse_constant=_constant
+            )
+            return unicode(parsed)
+        except (ValueError, RecursionError):
+            raise problem from None
+
+
+def _number(text: str) -> int | float:
+    if len(text) < 300 and text.lstrip("-").isdecimal():
+        return int(text)
+    return max(-_LARGEST, min(_LARGEST, float(text)))
+
+
+def _constant(name: str) -> float | None:
+    return None if name == "NaN" else -_LARGEST if name.startswith("-") else _LARGEST
 
 
 def encode(

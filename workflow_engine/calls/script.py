@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_engine.calls.content import kind
+from workflow_engine.calls.content import kind, loads_any
 from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.documents import fetch
 from workflow_engine.calls.http import endpoint
@@ -131,7 +131,7 @@ def _value(file: Path, ended: Ended, what: str, context: CallContext) -> Json:
             content = result.read(most + 1)
         if len(content) > most:
             raise fault("runtime", f"{what} returned more than {most:,} bytes")
-        value: Json = json.loads(content)
-    except (OSError, ValueError, RecursionError):
+        value = loads_any(content)
+    except (OSError, ValueError):
         raise fault("runtime", f"{what} ended before it returned a value") from None
     return value

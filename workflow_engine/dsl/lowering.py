@@ -142,13 +142,14 @@ class Lowering:
 
     def timing(self, value: Json, variables: Collection[str], pointer: str) -> Timing:
         """Compile a duration: an object of parts, ISO 8601 text, or an expression that yields such text."""
-        if isinstance(value, dict):
-            parts = {key: part for key, part in value.items() if isinstance(part, int | float)}
-            return Duration.of(parts)
         text = str(value)
-        if "${" in text:
+        if not isinstance(value, dict) and "${" in text:
             return self.expression(text, frozenset(variables) - KEPT_SECRET, pointer)
         try:
+            if isinstance(value, dict):
+                return Duration.of(
+                    {key: part for key, part in value.items() if isinstance(part, int | float)}
+                )
             return Duration.parse(text)
         except ValueError as error:
             self.problem("invalid-duration", str(error), pointer)

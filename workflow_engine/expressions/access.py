@@ -40,9 +40,7 @@ def index(machine: Machine, value: Any, key: Any) -> Any:
     if kind is list:
         if other in _NUMBERS:
             if other is float:
-                if not math.isfinite(key):
-                    return None
-                key = math.floor(key)
+                key = place_of(key)
             return value[key] if -len(value) <= key < len(value) else None
         if other is dict:
             return cut(value, *slice_bounds(key))
@@ -53,6 +51,14 @@ def index(machine: Machine, value: Any, key: Any) -> Any:
     elif kind is str and other is dict:
         return cut(value, *slice_bounds(key))
     raise _cannot_index(value, key)
+
+
+def place_of(key: float) -> int:
+    """The place in an array that *key* means, which is cut to a whole number; far beyond any end where it is none."""
+    return math.trunc(min(max(key, -_FAR), _FAR)) if key == key else _FAR
+
+
+_FAR = 1 << 60
 
 
 def slice_bounds(key: dict[str, Any]) -> tuple[Any, Any]:
@@ -156,7 +162,7 @@ def set_place(machine: Machine, items: list[Any], key: float, new: Any) -> None:
     """Put *new* at place *key* of *items*, which is changed; nulls fill the way to a place past its end."""
     if key != key:
         raise EvaluationError("Cannot set array element at NaN index")
-    place = LIMITS.array if key > LIMITS.array else max(math.floor(key), -LIMITS.array - 1)
+    place = place_of(key)
     if place < 0:
         place += len(items)
         if place < 0:
@@ -206,9 +212,7 @@ def _mark(machine: Machine, value: Any, path: Sequence[Any], tree: dict[Any, Any
                     _graft(tree, low + place, below)
             return
         if type(value) is list:
-            if not math.isfinite(key):
-                return
-            key = math.floor(key)
+            key = place_of(key)
             key += len(value) if key < 0 else 0
             if not 0 <= key < len(value):
                 return

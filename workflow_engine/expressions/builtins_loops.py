@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from workflow_engine.expressions import syntax
 from workflow_engine.expressions.access import Path
-from workflow_engine.expressions.arithmetic import number
-from workflow_engine.expressions.builtins_select import INNER_SELECT
+from workflow_engine.expressions.arithmetic import add
+from workflow_engine.expressions.builtins_select import INNER_SELECT, items_of
 from workflow_engine.expressions.code import (
     PART,
     Builder,
@@ -31,10 +32,6 @@ _FEW = 10_000
 
 Tracer = Callable[[Builder, Call, Scope], Trace]
 Compiler = Callable[[Builder, Call, Scope], Code]
-
-
-def _items(node: Node) -> syntax.Iterate:
-    return syntax.Iterate(node.position, syntax.Identity(node.position))
 
 
 def _trace_recurse(builder: Builder, node: Call, scope: Scope) -> Trace:
@@ -203,23 +200,25 @@ def _count(machine: Machine, start: Any, stop: Any, by: Any = 1) -> Iterable[Any
     while (by > 0 and start < stop) or (by < 0 and start > stop):
         machine.spend(1)
         yield start
-        start = number(machine, start + by)
+        start = add(machine, start, by)
 
 
-def _limited(name: str) -> Callable[[Any], int]:
+def _counted(name: str, whole: Callable[[float], int]) -> Callable[[Any], int]:
+    """Reads a number of outputs, which *whole* rounds."""
+
     def check(count: Any) -> int:
         if type(count) is not int and type(count) is not float:
             raise EvaluationError(f"{name} needs a number")
-        if count < 0:
+        if not count >= 0:  # NaN too
             raise EvaluationError(f"{name} doesn't support negative count")
-        return int(min(-(-count // 1), LIMITS.array * 10))
+        return whole(min(count, LIMITS.array * 10))
 
     return check
 
 
 def _trace_limit(builder: Builder, node: Call, scope: Scope) -> Trace:
     counts, body = builder.code(node.arguments[0], scope).many, builder.trace(node.arguments[1], scope)
-    limit = _limited("limit")
+    limit = _counted("limit", math.ceil)
 
     def trace(env: Env, path: Path | None, value: Any) -> Iterable[tuple[Path | None, Any]]:
         for count in counts(env, value):
@@ -243,7 +242,7 @@ def _some(machine: Machine, outputs: Iterable[Any], left: int) -> Iterable[Any]:
 def _limit(builder: Builder, node: Call, scope: Scope) -> Code:
     count, body = arguments_of(builder, node, scope)
     counts, stream = count.many, body.many
-    limit = _limited("limit")
+    limit = _counted("limit", math.ceil)
 
     def many(env: Env, value: Any) -> Iterable[Any]:
         for wanted in counts(env, value):
@@ -256,7 +255,7 @@ def _limit(builder: Builder, node: Call, scope: Scope) -> Code:
 
 def _trace_skip(builder: Builder, node: Call, scope: Scope) -> Trace:
     counts, body = builder.code(node.arguments[0], scope).many, builder.trace(node.arguments[1], scope)
-    limit = _limited("skip")
+    limit = _counted("skip", math.floor)
 
     def trace(env: Env, path: Path | None, value: Any) -> Iterable[tuple[Path | None, Any]]:
         for count in counts(env, value):
@@ -279,7 +278,7 @@ def _rest(machine: Machine, outputs: Iterable[Any], left: int) -> Iterable[Any]:
 def _skip(builder: Builder, node: Call, scope: Scope) -> Code:
     count, body = arguments_of(builder, node, scope)
     counts, stream = count.many, body.many
-    limit = _limited("skip")
+    limit = _counted("skip", math.floor)
 
     def many(env: Env, value: Any) -> Iterable[Any]:
         for unwanted in counts(env, value):
@@ -360,7 +359,7 @@ def _quantifier(decisive: bool) -> Compiler:
 
     def compile(builder: Builder, node: Call, scope: Scope) -> Code:
         arguments = list(node.arguments)
-        generator = arguments.pop(0) if len(arguments) == 2 else _items(node)
+        generator = arguments.pop(0) if len(arguments) == 2 else items_of(node)
         condition = arguments[0] if arguments else syntax.Identity(node.position)
         body = builder.code(syntax.Pipe(node.position, generator, condition), scope)
         stream = body.many

@@ -27,7 +27,8 @@ INNER_SELECT = " select"
 """``select`` for what the compiler builds: no program can define a function of this name over it."""
 
 
-def _items(node: Node) -> syntax.Iterate:
+def items_of(node: Node) -> syntax.Iterate:
+    """``.[]``, for what the compiler builds in the place of *node*."""
     return syntax.Iterate(node.position, syntax.Identity(node.position))
 
 
@@ -76,12 +77,12 @@ def _select(builder: Builder, node: Call, scope: Scope) -> Code:
 
 def _map(builder: Builder, node: Call, scope: Scope) -> Code:
     return builder.code(
-        syntax.Array(node.position, syntax.Pipe(node.position, _items(node), node.arguments[0])), scope
+        syntax.Array(node.position, syntax.Pipe(node.position, items_of(node), node.arguments[0])), scope
     )
 
 
 def _map_values(builder: Builder, node: Call, scope: Scope) -> Code:
-    return builder.code(syntax.Assign(node.position, "|=", _items(node), node.arguments[0]), scope)
+    return builder.code(syntax.Assign(node.position, "|=", items_of(node), node.arguments[0]), scope)
 
 
 def _add(builder: Builder, node: Call, scope: Scope) -> Code:

@@ -12,8 +12,10 @@ from workflow_engine.expressions import arithmetic, dates, regex
 from workflow_engine.expressions.builtins_values import problem
 from workflow_engine.expressions.errors import EvaluationError
 from workflow_engine.expressions.limits import Machine, weigh
+from workflow_engine.expressions.operators import number
 from workflow_engine.expressions.rendering import FORMATS, excerpt, to_json, to_text
 from workflow_engine.expressions.selecting import elements
+from workflow_engine.values import unicode
 
 _UPPER = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
@@ -37,6 +39,7 @@ _SPACE = "".join(
 )
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _LARGEST = 1.7976931348623157e308
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _string(value: Any, what: str) -> str:
@@ -149,22 +152,12 @@ def _to_number(machine: Machine, value: Any) -> Any:
     if type(value) is str:
         machine.text(len(value))
         if _NUMBER.fullmatch(value):
-            return _number(value)
+            return number(value)
         special = value.lower().lstrip("+-")
         if special in {"nan", "infinity"}:
             machine.nonfinite = True
             return math.nan if special == "nan" else -math.inf if value.startswith("-") else math.inf
     raise problem(value, "cannot be parsed as a number")
-
-
-def _number(text: str) -> int | float:
-    digits = text.lstrip("+-")
-    if digits.isdecimal() and len(digits) <= 400:
-        return int(text)
-    value = float(text)
-    if value.is_integer() and abs(value) < 1e17:
-        return int(value)
-    return max(-_LARGEST, min(_LARGEST, value))
 
 
 def _from_json(machine: Machine, value: Any) -> Any:
@@ -175,12 +168,12 @@ def _from_json(machine: Machine, value: Any) -> Any:
         machine.nonfinite = True
         return math.nan
     try:
-        parsed = json.loads(stripped, parse_float=_finite, parse_int=_number, parse_constant=_constant)
+        parsed = json.loads(stripped, parse_float=_finite, parse_int=number, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
         raise EvaluationError(f"{reason} (while parsing {excerpt(text)})") from None
     machine.spend(weigh(parsed) >> 6)
-    return parsed
+    return unicode(parsed) if _HALF.search(stripped) else parsed
 
 
 def _finite(text: str) -> float:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from workflow_engine.expressions import arithmetic
-from workflow_engine.expressions.access import drop_paths, get, index, positions, put
+from workflow_engine.expressions.access import drop_paths, get, index, place_of, positions, put
 from workflow_engine.expressions.arithmetic import contains
 from workflow_engine.expressions.errors import EvaluationError, Raised
 from workflow_engine.expressions.limits import LIMITS, MAX_DEPTH, Machine, too_deep, too_long
@@ -55,7 +55,7 @@ def has(machine: Machine, value: Any, key: Any) -> bool:
     if type(value) is dict and type(key) is str:
         return key in value
     if type(value) is list and type(key) in _NUMBERS:
-        return bool(0 <= key < len(value))
+        return 0 <= place_of(key) < len(value)
     if value is None:
         return False
     raise EvaluationError(f"Cannot check whether {type_name(value)} has a {type_name(key)} key")
@@ -68,10 +68,7 @@ def total(machine: Machine, value: Any) -> Any:
     kinds = set(map(type, items))
     if len(items) > 1:
         if kinds <= _NUMBERS:
-            number: int | float = 0
-            for item in items:  # not sum(): it rounds differently from one version of Python to another
-                number += item
-            return arithmetic.number(machine, number)
+            return _sum(machine, items)
         if kinds == {str}:
             machine.text(sum(map(len, items)))
             return "".join(items)
@@ -84,6 +81,15 @@ def total(machine: Machine, value: Any) -> Any:
     for item in items:
         result = arithmetic.add(machine, result, item)
     return result
+
+
+def _sum(machine: Machine, numbers: Collection[int | float]) -> int | float:
+    if set(map(type, numbers)) == {int} and sum(map(abs, numbers)) <= arithmetic.EXACT:
+        return sum(numbers)
+    summed = 0.0
+    for number in numbers:  # not sum(): it rounds floats differently from one version of Python to another
+        summed += number if type(number) is float else arithmetic.to_float(number)
+    return arithmetic.number(machine, summed)
 
 
 def _united(machine: Machine, items: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -250,13 +256,11 @@ def indices(machine: Machine, value: Any, part: Any) -> Any:
 
 
 def _index(machine: Machine, value: Any, part: Any) -> Any:
-    found = indices(machine, value, part)
-    return found[0] if found else None
+    return index(machine, indices(machine, value, part), 0)
 
 
 def _rindex(machine: Machine, value: Any, part: Any) -> Any:
-    found = indices(machine, value, part)
-    return found[-1] if found else None
+    return index(machine, indices(machine, value, part), -1)
 
 
 def _bsearch(machine: Machine, value: Any, target: Any) -> int:

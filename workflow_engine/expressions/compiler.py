@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from typing import NoReturn
 
@@ -143,7 +144,7 @@ class _Compiler:
         self.used: set[str] = set()
         self._variables = variables
         self._outer = FIRST_SLOT + outer
-        self._nodes = 0
+        self._room = MAX_NODES
         self._prelude: dict[tuple[str, int], Definition] = {}
 
     def program(self, tree: Node, names: tuple[str, ...]) -> Code:
@@ -151,12 +152,18 @@ class _Compiler:
         scope = Scope({}, {}, {}, FIRST_SLOT)
         for name in names:
             scope = scope.with_variable(name, PART)
-        return self.code(tree, scope)
+        code = self.code(tree, scope)
+        # Paths are compiled when they are first followed; which ones are must not matter to others.
+        self._room = sys.maxsize
+        return code
+
+    def _count(self) -> None:
+        self._room -= 1
+        if self._room < 0:
+            raise ExpressionError("the expression comes to too many filters; write it shorter", self.source)
 
     def code(self, node: Node, scope: Scope, *, tail: bool = False) -> Code:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise ExpressionError("the expression comes to too many filters; write it shorter", self.source)
+        self._count()
         if isinstance(node, syntax.Call):
             return self._call(node, scope, tail=tail)
         if isinstance(node, syntax.Variable):
@@ -196,9 +203,7 @@ class _Compiler:
         return definition
 
     def trace(self, node: Node, scope: Scope) -> Trace:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise ExpressionError("the expression comes to too many filters; write it shorter", self.source)
+        self._count()
         if isinstance(node, syntax.Call):
             return self._trace_call(node, scope)
         compile_trace = _TRACE.get(type(node))

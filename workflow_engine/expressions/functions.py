@@ -84,8 +84,8 @@ def _call_parameter(target: Parameter) -> Code:
 def _call_definition(
     builder: Builder, node: syntax.Call, scope: Scope, target: Definition, *, tail: bool
 ) -> Code:
-    variant, enters, enter = _prepared(builder, node, scope, target)
     parts = [builder.code(argument, scope) for argument in node.arguments]
+    variant, enters, enter = _prepared(builder, node, scope, target, parts)
     if enter is None:
         return Code(None, _calling_many(enters, variant), parts=parts)
     if variant.busy and tail:
@@ -96,15 +96,16 @@ def _call_definition(
 
 
 def _prepared(
-    builder: Builder, node: syntax.Call, scope: Scope, target: Definition
+    builder: Builder, node: syntax.Call, scope: Scope, target: Definition, arguments: list[Code]
 ) -> tuple[Variant, Many, One | None]:
-    """The variant that a call needs, and how the environments of the callee are made; if there is one, how."""
+    """The variant that a call with *arguments* needs, and how the environments of the callee are made; if there is one,
+    how.
+    """
     parameters = target.function.parameters
     makers: list[One | None] = []
     streams: list[Many] = []
     signature: list[bool] = []
-    for argument, name in zip(node.arguments, parameters, strict=True):
-        code = builder.code(argument, scope)
+    for argument, code, name in zip(node.arguments, arguments, parameters, strict=True):
         if name.startswith("$"):
             makers.append(code.one)
             streams.append(code.many)
@@ -274,7 +275,8 @@ def trace_call(builder: Builder, node: syntax.Call, scope: Scope, target: Defini
 
 
 def _trace_definition(builder: Builder, node: syntax.Call, scope: Scope, target: Definition) -> Trace:
-    variant, enters, _ = _prepared(builder, node, scope, target)
+    arguments = [builder.code(argument, scope) for argument in node.arguments]
+    variant, enters, _ = _prepared(builder, node, scope, target, arguments)
     inner = variant.scope
     body = target.function.body
 

@@ -27,11 +27,15 @@ def operation(position: int, operator: str, left: Node, right: Node) -> Node:
     return syntax.Binary(position, operator, left, right)
 
 
+_LARGEST = 1.7976931348623157e308
+_DIGITS = 308
+"""Whole numbers of so many digits are doubles too, so that they can be read again wherever they are written."""
+
+
 def number(text: str) -> int | float:
     """The number that *text* spells; what is a whole number is an int, as jq writes it."""
-    if text.isdecimal() and len(text) <= 400:
+    digits = text.lstrip("+-")
+    if digits.isdecimal() and len(digits) <= _DIGITS:
         return int(text)
-    value = float(text)
-    if value in {float("inf"), float("-inf")}:
-        return 1.7976931348623157e308 if value > 0 else -1.7976931348623157e308
+    value = max(-_LARGEST, min(_LARGEST, float(text)))
     return int(value) if value.is_integer() and abs(value) < 1e17 else value

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
 
 LONGEST_DELAY = 366 * 86_400.0
-"""A delay that grows without a bound of its own stops growing at a year, in seconds."""
+"""A delay that grows stops growing at a year, in seconds."""
 KEY = "key"
 """What the frame of a `Try` remembers between two attempts of its only call: the place of that, which stays."""
 OWN_RETRIES = frozenset({"activity"})
@@ -317,13 +317,21 @@ def grown(
     """
     match backoff:
         case "linear":
-            return base + (base if step is None else step) * (number - 1)
+            delay = base + (base if step is None else step) * (number - 1)
         case "exponential":
-            return base * min(factor ** min(number - 1, 64), 1e12)
+            delay = base * _power(factor, min(number - 1, 64))
         case "progressive":
-            return min(base if before is None else (before + (step or 0.0)) * factor, LONGEST_DELAY)
+            delay = base if before is None else (before + (step or 0.0)) * factor
         case _:
             return base
+    return min(delay, max(base, LONGEST_DELAY))
+
+
+def _power(factor: float, exponent: int) -> float:
+    try:
+        return min(factor**exponent, LONGEST_DELAY)
+    except OverflowError:
+        return LONGEST_DELAY
 
 
 def whole(limit: Json) -> int:

@@ -135,7 +135,6 @@ def channel(run: Run, messages: Messages) -> str:
 
 def message(run: Run, messages: Messages, event: JsonObject) -> JsonObject:
     """*event* as a message of the operation."""
-    read = pure(_READ, event, _names(_operation(run, messages)))
     if messages.bridge is not None:
         brought = event.get("data")
         return brought if isinstance(brought, dict) else {}

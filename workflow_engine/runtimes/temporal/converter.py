@@ -27,7 +27,7 @@ from temporalio.converter import (
     SerializationContext,
 )
 
-from workflow_engine.calls.content import loads
+from workflow_engine.calls.content import loads_any
 from workflow_engine.dsl.bundle import SEMANTICS, Bundle
 from workflow_engine.runtimes.temporal import held
 from workflow_engine.runtimes.temporal.held import HELD
@@ -107,7 +107,7 @@ class OrderedJsonConverter(EncodingPayloadConverter):
         if is_bundle(payload):
             return bundle_of(payload)
         if type_hint in {None, Any, object, dict, list}:
-            return loads(payload.data)
+            return loads_any(payload.data)
         return _STOCK.from_payload(payload, type_hint)
 
 
@@ -134,7 +134,7 @@ class HeldConverter(EncodingPayloadConverter):
         if workflow.in_workflow():
             WEIGHTS.add(len(content))
         if type_hint in {None, Any, object, dict, list}:
-            return loads(content)
+            return loads_any(content)
         whole = Payload(metadata={"encoding": b"json/plain"}, data=bytes(content))
         return _STOCK.from_payload(whole, type_hint)
 
