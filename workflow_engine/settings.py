@@ -161,6 +161,11 @@ class Settings:
     payload_largest: float = _setting(
         64, "largest input, and largest result of a call, in MiB; without a store it is 1 and about 2"
     )
+    payload_memory: float | None = _setting(
+        None,
+        "how much of large values the runs of one worker have in memory at a time, in MiB; the largest one always "
+        "passes; default: a quarter of the memory that the process may use, at most 1024",
+    )
     payload_keys: str | None = _setting(
         None,
         "keys that all values are encrypted with: env: for variables WFE_PAYLOAD_KEY_ID, or file:///FOLDER; default: "
@@ -283,6 +288,7 @@ class Settings:
             "namespace": self.temporal_namespace,
             "threshold": int(self.payload_threshold * 1024),
             "largest": int(self.payload_largest * 1024 * 1024),
+            "memory": None if self.payload_memory is None else int(self.payload_memory * 1024 * 1024),
         }
 
     @property

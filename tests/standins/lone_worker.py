@@ -4,12 +4,13 @@
 
 It serves ``GET /N`` on loopback, which answers ``{"n": N}``, and prints where: ``ready http://127.0.0.1:PORT``. When
 its standard input ends it stops, and prints how many calls it had, and the most memory that it used in MiB. With the
-URLs of a store, and of keys, large values are kept there.
+URLs of a store, and of keys, large values are kept there; of ``WFE_PAYLOAD_MEMORY`` MiB at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -32,6 +33,8 @@ LARGEST = 1_000_000_000
 
 async def main(address: str, queue: str, store: str | None = None, keys: str | None = None) -> None:
     calls = 0
+    memory = os.environ.get("WFE_PAYLOAD_MEMORY")
+    most = None if memory is None else int(float(memory) * 1024 * 1024)
 
     async def answer(request: web.Request) -> web.Response:
         nonlocal calls
@@ -44,7 +47,7 @@ async def main(address: str, queue: str, store: str | None = None, keys: str | N
     app = web.Application()
     app.router.add_get("/{n}", answer)
     async with (
-        open_payloads(store=store, keys=keys, largest=LARGEST) as payloads,
+        open_payloads(store=store, keys=keys, largest=LARGEST, memory=most) as payloads,
         serve(app) as server,
         Egress(max_response=LARGEST) as egress,
     ):

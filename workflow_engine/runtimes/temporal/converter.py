@@ -31,7 +31,7 @@ from workflow_engine.calls.content import loads_any
 from workflow_engine.dsl.bundle import SEMANTICS, Bundle
 from workflow_engine.runtimes.temporal import held
 from workflow_engine.runtimes.temporal.held import HELD
-from workflow_engine.runtimes.temporal.weights import WEIGHTS
+from workflow_engine.runtimes.temporal.weights import WEIGHTS, parsed
 
 BUNDLE_ENCODING = "binary/wfe-bundle"
 
@@ -132,7 +132,7 @@ class HeldConverter(EncodingPayloadConverter):
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
         content = HELD.take(payload)
         if workflow.in_workflow():
-            WEIGHTS.add(len(content))
+            WEIGHTS.add(parsed(content))
         if type_hint in {None, Any, object, dict, list}:
             return loads_any(content)
         whole = Payload(metadata={"encoding": b"json/plain"}, data=bytes(content))

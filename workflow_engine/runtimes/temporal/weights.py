@@ -1,34 +1,100 @@
 """How much the runs weigh that a worker keeps in memory between their tasks: the large values that they were given.
 
-A worker keeps a thousand runs, whatever they have. Where those that rest have more than `MOST` bytes of large values
+A worker keeps a thousand runs, whatever they have. Where those that rest have more than `most` bytes of large values
 between them, the ones that were given one longest ago are let go of: they are made again from their histories, and
-fetch their values, when there is something to do for them.
+fetch their values, when there is something to do for them (`admission`).
 """
 
 from __future__ import annotations
 
-import asyncio
+import ctypes
+import os
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 from temporalio import workflow
 
-MOST = 512 * 1024 * 1024
+from workflow_engine.runtimes.temporal.held import Content
+
 RESTS = 5.0
 """After so many seconds without a large value a run may be let go of; so often it is looked which ones are."""
-Evict = Callable[[str], None]
-"""Lets go of a run, by the id of its execution; of one that is not there, nothing."""
+SHARE = 4
+"""A worker's runs may have one part in so many of the memory that its process may use."""
+LEAST, LARGEST = 64 * 1024 * 1024, 1024 * 1024 * 1024
+_MACHINE = 8 * 1024 * 1024 * 1024
+_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_PIECES, _PIECE = 16, 8192
+_PART, _ARRAY, _OBJECT = 72, 64, 150
+"""What the members of arrays and objects take once they are parsed, in bytes beyond their text; an array; an object."""
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+"""Parameters of ``mallopt`` of the GNU C library."""
+_APART, _ARENAS = 1024 * 1024, 4
+
+
+def derived() -> int:
+    """How many bytes of large values a worker has at a time where nobody says: of the memory that it may use."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        memory = _MACHINE
+    for name in _CGROUPS:
+        try:
+            memory = min(memory, int(Path(name).read_text()))
+        except (OSError, ValueError):
+            continue
+    return min(max(memory // SHARE, LEAST), LARGEST)
+
+
+def parsed(content: Content) -> int:
+    """About how many bytes of memory the JSON *content* takes when it is parsed: many small parts take many times
+    their text. It looks at pieces of it.
+    """
+    size = len(content)
+    step = max(_PIECE, size // _PIECES)
+    pieces = [bytes(content[start : start + _PIECE]) for start in range(0, size, step)]
+    seen = sum(map(len, pieces)) or 1
+    parts = sum(piece.count(b",") for piece in pieces)
+    arrays, objects = (sum(piece.count(mark) for piece in pieces) for mark in (b"[", b"{"))
+    return size + (parts * _PART + arrays * _ARRAY + objects * _OBJECT) * size // seen
+
+
+@cache
+def return_what_is_free() -> None:
+    """Have the C library give memory of large values back as soon as it is free. By itself it comes to keep what has up
+    to 32 MiB, in a heap for each of many threads, so that a worker would have a multiple of what it uses.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(_MMAP_THRESHOLD, _APART)
+    mallopt(_ARENA_MAX, _ARENAS)
 
 
 class Weights:
-    """Of all runs of this process."""
+    """Of all runs of this process, which may have *most* bytes between them."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self.most, self.rests = most, RESTS
+    def __init__(self, most: int | None = None) -> None:
+        self.most, self.rests = derived() if most is None else most, RESTS
         self._lock = threading.Lock()
         self._runs: dict[str, tuple[weakref.ref[object], int, float]] = {}
+        self._reserved: dict[str, int] = {}
+
+    def reserve(self, id: str, size: int) -> None:
+        """The run *id* is about to be given *size* bytes."""
+        with self._lock:
+            self._reserved[id] = self._reserved.get(id, 0) + size
+
+    def settle(self, id: str) -> None:
+        """It has been given what it was to be given."""
+        with self._lock:
+            self._reserved.pop(id, None)
 
     def add(self, size: int) -> None:
         """The run that is at work was given *size* bytes more."""
@@ -37,6 +103,19 @@ class Weights:
             known = self._runs.pop(id, None)
             before = known[1] if known is not None and known[0]() is not None else 0
             self._runs[id] = (run, before + size, time.monotonic())
+            if id in self._reserved:
+                self._reserved[id] = max(0, self._reserved[id] - size)
+
+    def gone(self, id: str) -> bool:
+        """The run *id* is not kept any more; whether it had large values."""
+        with self._lock:
+            return self._runs.pop(id, None) is not None
+
+    def taken(self) -> int:
+        """How many bytes there are, and are about to be."""
+        self.runs()
+        with self._lock:
+            return sum(weight for _, weight, _ in self._runs.values()) + sum(self._reserved.values())
 
     def runs(self) -> list[str]:
         """The executions that are kept and have large values, those first that were given one longest ago."""
@@ -45,8 +124,14 @@ class Weights:
                 del self._runs[gone]
             return [*self._runs]
 
+    def by_age(self) -> list[tuple[str, int]]:
+        """`runs` with what each has."""
+        oldest = self.runs()
+        with self._lock:
+            return [(id, self._runs[id][1]) for id in oldest if id in self._runs]
+
     def too_many(self) -> list[str]:
-        """Those of `runs` that are to be let go of; they are no longer counted."""
+        """Those of `runs` that are to be let go of, for they have rested; they are no longer counted."""
         oldest = self.runs()
         leaving: list[str] = []
         before = time.monotonic() - self.rests
@@ -58,19 +143,6 @@ class Weights:
                 over -= self._runs.pop(id)[1]
                 leaving.append(id)
         return leaving
-
-    def watch(self, evict: Callable[[], Evict | None]) -> None:
-        """Have those that are too many let go of by what *evict* gives, until it gives nothing more."""
-        loop = asyncio.get_running_loop()
-
-        def look() -> None:
-            let_go = evict()
-            if let_go is not None:
-                loop.call_later(self.rests, look)
-                for id in self.too_many():
-                    let_go(id)
-
-        loop.call_later(self.rests, look)
 
 
 WEIGHTS = Weights()

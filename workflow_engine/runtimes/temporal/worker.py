@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
@@ -13,12 +12,12 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from workflow_engine.runtimes.temporal.activities import Activities
+from workflow_engine.runtimes.temporal.admission import admit
 from workflow_engine.runtimes.temporal.batches import Batches, BatchWorkflow
 from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.endings import ENDINGS
 from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
-from workflow_engine.runtimes.temporal.weights import WEIGHTS, Evict
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
 GRACEFUL = 10.0
@@ -83,7 +82,7 @@ def worker(
         deployment_config=None if build is None else build.config(),
     )
     _patient(made)
-    _light(made)
+    admit(made)
     _telling(made)
     return made
 
@@ -95,21 +94,6 @@ def _patient(made: Worker) -> None:
     tasks = getattr(made, "_workflow_worker", None)
     if tasks is not None and getattr(tasks, "_deadlock_timeout_seconds", None):
         tasks._deadlock_timeout_seconds = STUCK
-
-
-def _light(made: Worker) -> None:
-    """Have runs with large values let go of where they are too many for the memory (`weights`)."""
-    known = weakref.ref(made)
-
-    def evict() -> Evict | None:
-        there = known()
-        bridge = getattr(there, "_bridge_worker", None)
-        if there is None or there.is_shutdown or bridge is None:
-            return None
-        found: Evict = bridge.request_workflow_eviction
-        return found
-
-    WEIGHTS.watch(evict)
 
 
 def _telling(made: Worker) -> None:

@@ -26,7 +26,7 @@ from workflow_engine.calls.flow import Flow
 from workflow_engine.runtimes.temporal.held import HELD, Content, is_token
 from workflow_engine.runtimes.temporal.payloads import wire
 from workflow_engine.runtimes.temporal.payloads.encryption import ENCODING, Encryption
-from workflow_engine.runtimes.temporal.payloads.references import DRIVER, KEY, MOST, SIZE
+from workflow_engine.runtimes.temporal.payloads.references import DRIVER, KEY, MOST, SIZE, WEIGHT
 from workflow_engine.runtimes.temporal.payloads.store import (
     YOUNG,
     Store,
@@ -35,6 +35,7 @@ from workflow_engine.runtimes.temporal.payloads.store import (
     checked,
     key_of,
 )
+from workflow_engine.runtimes.temporal.weights import parsed
 
 T = TypeVar("T")
 
@@ -86,7 +87,7 @@ class ClaimCheck(StorageDriver):
         """Store one payload; raises `StoreUnavailable` after a few attempts."""
         size = HELD.size(payload) if is_token(payload) else payload.ByteSize()
         async with self._flow.of(size):
-            pieces, digest = await _aside(size, lambda: self._written(payload))
+            pieces, digest, weight = await _aside(size, lambda: self._written(payload))
             key = key_of(self._namespace, digest)
             if time.monotonic() - self._known.get(key, float("-inf")) > YOUNG.total_seconds() / 2:
                 await _patiently(lambda: self._store.put(key, *pieces))
@@ -97,21 +98,23 @@ class ClaimCheck(StorageDriver):
             size = sum(len(piece) for piece in pieces)
             if size <= BRIEF:
                 self._recent.remember(key, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        return StorageDriverClaim({KEY: key, SIZE: str(size)})
+        return StorageDriverClaim({KEY: key, SIZE: str(size)} | ({WEIGHT: str(weight)} if weight else {}))
 
-    def _written(self, payload: Payload) -> tuple[Sequence[Content], str]:
-        """What is stored of *payload*, or of what it is a token of, and its digest."""
+    def _written(self, payload: Payload) -> tuple[Sequence[Content], str, int]:
+        """What is stored of *payload*, or of what it is a token of, its digest, and what it takes parsed if known."""
+        weight = 0
         if not is_token(payload):
             pieces: Sequence[Content] = [payload.SerializeToString(deterministic=True)]
         else:
             content = HELD.take(payload)
+            weight = parsed(content)
             pieces = [wire.head({"encoding": JSON}, len(content)), content]
             if self._encryption is not None:
                 pieces = self._encryption.sealed(pieces)
         digest = hashlib.sha256()
         for piece in pieces:
             digest.update(piece)
-        return pieces, digest.hexdigest()
+        return pieces, digest.hexdigest(), weight
 
     async def retrieve(
         self, context: StorageDriverRetrieveContext, claims: Sequence[StorageDriverClaim]

@@ -13,6 +13,7 @@ from workflow_engine.runtimes.temporal.payloads.store import Store
 from workflow_engine.runtimes.temporal.payloads.stores.file import FileStore
 from workflow_engine.runtimes.temporal.payloads.stores.s3 import OPTIONS, S3Store
 from workflow_engine.runtimes.temporal.payloads.travelling import LARGEST, THRESHOLD, Payloads
+from workflow_engine.runtimes.temporal.weights import WEIGHTS, return_what_is_free
 
 
 @asynccontextmanager
@@ -24,8 +25,15 @@ async def open_payloads(
     namespace: str = "default",
     threshold: int = THRESHOLD,
     largest: int = LARGEST,
+    memory: int | None = None,
 ) -> AsyncIterator[Payloads]:
-    """How values travel, with the *store* and the *keys* at those URLs; *key* is the id of the one for what is new."""
+    """How values travel, with the *store* and the *keys* at those URLs; *key* is the id of the one for what is new.
+
+    This process has at most *memory* bytes of large values at a time, by itself a part of what the machine has.
+    """
+    return_what_is_free()
+    if memory is not None:
+        WEIGHTS.most = memory
     ring = None if keys is None else open_keys(keys, key)
     opened = None if store is None else await open_store(store)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from temporalio.api.common.v1 import Payload
 from temporalio.api.sdk.v1.external_storage_pb2 import ExternalStorageReference
 from temporalio.converter import JSONProtoPayloadConverter
@@ -14,8 +16,11 @@ KEY = "key"
 """The member of a claim that says what the object is called."""
 SIZE = "size"
 """The member that says how many bytes it has."""
+WEIGHT = "weight"
+"""The member that says about how many bytes of memory what is in it takes when it is parsed, where that is JSON."""
 MOST = 1024 * 1024 * 1024
 """No object is larger, in bytes; what a claim says of one is not believed beyond that."""
+MOST_PARSED = 64 * MOST
 
 
 def is_reference(payload: Payload) -> bool:
@@ -34,7 +39,19 @@ def claimed(payload: Payload) -> str | None:
 
 def size_of(payload: Payload) -> int:
     """How many bytes *payload* has, where it is a claim those of the object, as far as it says."""
-    if not is_reference(payload):
-        return len(payload.data)
-    size = _CONVERTER.from_payload(payload, ExternalStorageReference).claim_data.get(SIZE, "")
-    return min(int(size), MOST) if size.isdecimal() else 0
+    return _number(_claim(payload), SIZE) if is_reference(payload) else len(payload.data)
+
+
+def weight_of(payload: Payload) -> int:
+    """How many bytes of memory what the claim *payload* stands for takes; of an older claim, what its text has."""
+    claim = _claim(payload)
+    return _number(claim, WEIGHT) or _number(claim, SIZE)
+
+
+def _claim(payload: Payload) -> Mapping[str, str]:
+    return _CONVERTER.from_payload(payload, ExternalStorageReference).claim_data  # type: ignore[no-any-return]
+
+
+def _number(claim: Mapping[str, str], member: str) -> int:
+    found = claim.get(member, "")
+    return min(int(found), MOST_PARSED if member == WEIGHT else MOST) if found.isdecimal() else 0

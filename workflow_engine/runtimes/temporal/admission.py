@@ -1,0 +1,239 @@
+"""How much of large values the tasks of a worker have at the same time: they are taken up one after another.
+
+The SDK fetches every value that a task of a run brings along before any code of ours runs, for all tasks that a worker
+is given at once. So a task with large values waits here for its turn, before they are fetched. Whose turn comes first
+goes first. Where there is no room, runs that rest are let go of (`weights`); where that does not help either and no
+such task is under way, the next one goes all the same: the largest value always passes, and nobody waits for somebody
+who waits. What is under way is never stopped.
+
+The server gives a task ten seconds. One that would begin when most of them are over is left to be given out again, by
+then with less before it: without that, each would be done just too late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import weakref
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+from temporalio.api.common.v1 import Payload
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.worker import StartLocalActivityInput, Worker
+
+from workflow_engine.runtimes.temporal.payloads.references import is_reference, size_of, weight_of
+from workflow_engine.runtimes.temporal.weights import WEIGHTS, Weights
+
+Evict = Callable[[str], None]
+"""Lets go of a run, by the id of its execution; of one that is not there, nothing."""
+PATIENCE = 6.0
+"""A task that has waited for so many seconds does not begin any more."""
+TAKEN_BACK = 10.5
+"""After so many seconds the server has taken it back."""
+_LOOKS = 0.5
+_LEAVES = 5.0
+"""A run that was to be let go of so many seconds ago is not waited for."""
+
+
+class Admission:
+    """Of the tasks of one worker. *evict* gives what lets go of a run, *rests* whether a run has nothing under way."""
+
+    def __init__(
+        self, weights: Weights, evict: Callable[[], Evict | None], rests: Callable[[str], bool]
+    ) -> None:
+        self._weights, self._evict, self._rests = weights, evict, rests
+        self._waiting: deque[tuple[str, int, asyncio.Future[None]]] = deque()
+        self._inside: Counter[str] = Counter()
+        self._leaving: dict[str, float] = {}
+
+    @contextlib.asynccontextmanager
+    async def place(self, id: str, size: int) -> AsyncIterator[bool]:
+        """Be given *size* bytes for the run *id* as soon as there is room; False when that took too long."""
+        if not self._waiting and self._fits(size):
+            self._enter(id, size)
+        elif not await self._turn(id, size):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._leave(id)
+
+    async def _turn(self, id: str, size: int) -> bool:
+        """Wait for room, and have it; False when that takes too long."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (id, size, turn)
+        self._waiting.append(entry)
+        until = time.monotonic() + PATIENCE
+        try:
+            while not turn.done() and time.monotonic() < until:
+                await asyncio.wait([turn], timeout=_LOOKS)
+                self._next()
+        except asyncio.CancelledError:
+            if turn.done():
+                self._leave(id)
+            raise
+        finally:
+            if not turn.done():
+                self._waiting.remove(entry)
+                self._next()
+        return turn.done()
+
+    def gone(self, id: str) -> bool:
+        """The worker has let go of the run *id*; whether it had large values."""
+        self._leaving.pop(id, None)
+        had = self._weights.gone(id)
+        self._next()
+        return had
+
+    def look(self) -> bool:
+        """Let go of runs that have rested, where they are too many; False when there is no worker any more."""
+        let_go = self._evict()
+        if let_go is None:
+            return False
+        for id in self._weights.too_many():
+            let_go(id)
+        self._next()
+        return True
+
+    def _enter(self, id: str, size: int) -> None:
+        self._inside[id] += 1
+        self._weights.reserve(id, size)
+
+    def _leave(self, id: str) -> None:
+        self._inside[id] -= 1
+        if not self._inside[id]:
+            del self._inside[id]
+            self._weights.settle(id)
+        self._next()
+
+    def _next(self) -> None:
+        while self._waiting and self._fits(self._waiting[0][1]):
+            id, size, turn = self._waiting.popleft()
+            self._enter(id, size)
+            turn.set_result(None)
+
+    def _fits(self, size: int) -> bool:
+        over = self._weights.taken() + size - self._weights.most
+        if over <= 0:
+            return True
+        self._make_room(over)
+        return not self._inside and not self._leaving
+
+    def _make_room(self, over: int) -> None:
+        now, let_go = time.monotonic(), self._evict()
+        self._leaving = {id: since for id, since in self._leaving.items() if now - since < _LEAVES}
+        if let_go is None:
+            return
+        for id, weight in self._weights.by_age():
+            if over <= 0:
+                break
+            if id not in self._leaving:
+                if not self._rests(id):
+                    continue
+                self._leaving[id] = now
+                let_go(id)
+            over -= weight
+
+
+def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
+    """Have the tasks of the worker *made* wait for room. The SDK has no place for that: its own method is wrapped."""
+    tasks = getattr(made, "_workflow_worker", None)
+    handle = getattr(tasks, "_handle_activation", None)
+    if tasks is None or handle is None:
+        return
+    known, running, at_work = weakref.ref(made), tasks._running_workflows, Counter[str]()
+
+    def evict() -> Evict | None:
+        there = known()
+        bridge = getattr(there, "_bridge_worker", None)
+        if there is None or there.is_shutdown or bridge is None:
+            return None
+        found: Evict = bridge.request_workflow_eviction
+        return found
+
+    def rests(id: str) -> bool:
+        return not at_work[id] and not _local(running.get(id))
+
+    admission = Admission(weights, evict, rests)
+
+    async def handled(act: WorkflowActivation) -> None:
+        began, id = time.monotonic(), act.run_id
+        leaves = any(job.HasField("remove_from_cache") for job in act.jobs)
+        size = 0 if leaves else claimed(act)
+        at_work[id] += 1
+        try:
+            if leaves:
+                there = running.get(id)
+                await handle(act)
+                if admission.gone(id):
+                    _empty(there)
+            elif not size:
+                await handle(act)
+            else:
+                async with admission.place(id, size) as admitted:
+                    if admitted:
+                        await handle(act)
+                if not admitted:
+                    await asyncio.sleep(max(0.0, began + TAKEN_BACK - time.monotonic()))
+                    await made._bridge_worker.complete_workflow_activation(_given_back(id))
+        finally:
+            at_work[id] -= 1
+            if not at_work[id]:
+                del at_work[id]
+
+    tasks._handle_activation = handled
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        if admission.look():
+            loop.call_later(weights.rests, look)
+
+    loop.call_later(weights.rests, look)
+
+
+def claimed(act: WorkflowActivation) -> int:
+    """About how many bytes of memory the claims in *act* come to, fetched and parsed."""
+    return sum(size_of(payload) + weight_of(payload) for payload in _payloads(act) if is_reference(payload))
+
+
+def _payloads(act: WorkflowActivation) -> Iterator[Payload]:
+    """Where large values are: those that a run begins with, what its calls and sub-flows came to, and events."""
+    for job in act.jobs:
+        match job.WhichOneof("variant"):
+            case "initialize_workflow":
+                yield from job.initialize_workflow.arguments
+            case "resolve_activity":
+                yield job.resolve_activity.result.completed.result
+            case "resolve_child_workflow_execution":
+                yield job.resolve_child_workflow_execution.result.completed.result
+            case "signal_workflow":
+                yield from job.signal_workflow.input
+            case _:
+                pass
+
+
+def _given_back(id: str) -> WorkflowActivationCompletion:
+    completion = WorkflowActivationCompletion(run_id=id)
+    completion.failed.failure.message = "there is no room for the values of the run; it is tried again"
+    return completion
+
+
+def _local(there: Any) -> bool:
+    """Whether a run waits for what its worker does within its task, which it must not be let go of for."""
+    pending: Mapping[int, Any] = getattr(getattr(there, "instance", None), "_pending_activities", {})
+    return any(isinstance(handle._input, StartLocalActivityInput) for handle in pending.values())
+
+
+def _empty(there: Any) -> None:
+    """Take the values out of a run that is let go of: it is a cycle, and garbage is collected at some later time."""
+    run = getattr(getattr(there, "instance", None), "_object", None)
+    if run is not None:
+        inner = getattr(run, "_run", None)
+        for emptied in (inner, run):
+            if emptied is not None:
+                vars(emptied).clear()
