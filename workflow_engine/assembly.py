@@ -33,9 +33,10 @@ from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.processes.leftovers import remove_leftovers
 from workflow_engine.processes.privacy import close_to_others
 from workflow_engine.processes.stopping import stopping, tell_of
+from workflow_engine.runtimes.temporal import load
 from workflow_engine.runtimes.temporal.activities import Activities, Events, FindBundle, Keep
 from workflow_engine.runtimes.temporal.batches import TemporalBatches
-from workflow_engine.runtimes.temporal.connection import connect
+from workflow_engine.runtimes.temporal.connection import connect, translated
 from workflow_engine.runtimes.temporal.orphans import Orphans
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.payloads.remote import RemoteCodec
@@ -171,17 +172,17 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             working = _working(settings, client, payloads, router, engine.find_bundle, egress)
             await stack.enter_async_context(working)
 
-        async def ready() -> dict[str, bool]:
+        async def ready() -> Mapping[str, str | None]:
             parts: Mapping[str, Awaitable[object]] = {
-                "temporal": client.service_client.check_health(),
+                "temporal": _check_temporal(client, settings.task_queue),
                 "events": router.check(),
                 "definitions": definitions.check(),
                 "catalog": specs.list("ready"),  # none, but it has been looked for
             }
             if payloads.store is not None:
                 parts = {**parts, "payloads": payloads.store.check()}
-            works = await asyncio.gather(*(_works(part, check) for part, check in parts.items()))
-            return dict(zip(parts, works, strict=True))
+            reasons = await asyncio.gather(*(_reason(part, check) for part, check in parts.items()))
+            return dict(zip(parts, reasons, strict=True))
 
         from catalog.api import create_router
         from workflow_engine.api.app import create_app  # and not above: a worker starts sooner without
@@ -195,6 +196,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             codec=RemoteCodec(client.data_converter),
             codec_origins=settings.shown_to,
             largest_input=settings.largest_input,
+            folder=settings.data,
             loopback_only=settings.host in LOOPBACK and not settings.api_token,
         )
 
@@ -204,15 +206,22 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def _works(part: str, check: Awaitable[object]) -> bool:
-    """Whether *check* succeeds within two seconds, and is not False; the log has why not."""
+async def _check_temporal(client: Client, task_queue: str) -> None:
+    with translated():
+        await load.check(client, task_queue)
+
+
+async def _reason(part: str, check: Awaitable[object]) -> str | None:
+    """Why *check* does not succeed within two seconds; None if it does. The log has it too."""
     try:
-        works, error = await asyncio.wait_for(check, 2) is not False, None
+        reason = "it does not work" if await asyncio.wait_for(check, 2) is False else None
+    except TimeoutError:
+        reason = "no answer within 2 s"
     except Exception as raised:  # noqa: BLE001 - whatever is wrong with it, it is not ready
-        works, error = False, raised
-    if not works:
-        _log.warning("not ready: %s%s", part, f": {error!r}" if error else "")
-    return works
+        reason = str(raised) or type(raised).__name__
+    if reason is not None:
+        _log.warning("not ready: %s: %s", part, reason)
+    return reason
 
 
 async def serve_api(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:

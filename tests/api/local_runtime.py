@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import (
     ENDED,
+    Load,
     Retry,
     RunDescription,
     RunPage,
@@ -98,6 +99,9 @@ class LocalRuntime:
 
     async def move(self, run_id: str, bundle: object, names: object, seconds: float) -> Verdict:
         return Verdict(run_id, None, "moved")
+
+    async def load(self) -> Load:
+        return Load(sum(live.status not in ENDED for live in self._runs.values()))
 
     async def parked(self) -> int:
         return 0

@@ -161,7 +161,7 @@ async def test_a_server_that_never_answers_is_given_up():
 
 async def test_parts_that_cannot_be_reached_are_unavailable():
     async def ready():
-        return {"temporal": False}
+        return {"temporal": "Temporal does not answer"}
 
     async with api(ready=ready) as server, HttpApi(server.url) as client:
         with pytest.raises(Unavailable):

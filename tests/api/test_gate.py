@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shutil
 
 import pytest
 
@@ -129,14 +131,18 @@ async def test_what_cannot_be_reached_is_said_with_when_to_try_again():
 
 async def test_readiness_names_the_parts():
     async def ready():
-        return {"temporal": False, "events": True}
+        return {"temporal": "Temporal does not answer", "events": None}
 
     async with api(ready=ready) as server:
         answer = await server.get("/readyz")
         assert answer.status == 503
-        assert answer.json == {"status": "not ready", "parts": {"temporal": False, "events": True}}
+        assert answer.json == {
+            "status": "not ready",
+            "parts": {"temporal": False, "events": True},
+            "reasons": {"temporal": "Temporal does not answer"},
+        }
     async with api() as server:
-        assert (await server.get("/readyz")).json == {"status": "ready", "parts": {}}
+        assert (await server.get("/readyz")).json == {"status": "ready", "parts": {}, "reasons": {}}
 
 
 async def test_a_check_of_readiness_that_fails_is_not_ready():
@@ -165,6 +171,51 @@ async def test_metrics_count_requests_by_route_and_events_by_channel(server):
     assert 'wfe_events_published_total{channel="default",duplicate="false"} 1' in lines
     assert 'wfe_events_published_total{channel="default",duplicate="true"} 1' in lines
     assert 'wfe_channel_events{channel="default"} 1' in lines
+
+
+async def test_metrics_say_what_an_operator_watches(server):
+    await server.deploy(GREET)
+    subscription = {
+        "strategy": {"mode": "any", "filters": [{"attributes": {"type": {"equals": "t"}}}]},
+        "target": {"kind": "channel", "channel": "elsewhere"},
+    }
+    await server.call("PUT", "/v1/subscriptions/mine", json=subscription)
+    lines = set((await server.get("/metrics")).body.decode().splitlines())
+    of = '{subscription="mine",channel="default"}'
+    assert f"wfe_subscription_enabled{of} 1" in lines
+    assert f"wfe_subscription_waiting{of} 0" in lines
+    assert f"wfe_subscription_oldest_seconds{of} 0" in lines
+    assert {"wfe_listeners_waiting 0", "wfe_dead_letters 0", "wfe_runs_parked 0", "wfe_runs_open 0"} <= lines
+
+
+async def test_metrics_say_how_full_the_disk_is_and_which_parts_work(tmp_path):
+    async def ready():
+        return {"temporal": "Temporal does not answer", "events": None}
+
+    async with api(ready=ready, folder=tmp_path) as server:
+        text = (await server.get("/metrics")).body.decode()
+    assert 'wfe_part_ready{part="events"} 1\nwfe_part_ready{part="temporal"} 0\n' in text
+    free = re.search(r"^wfe_disk_free_bytes (\d+)$", text, re.MULTILINE)
+    assert free is not None
+    assert 0 < int(free[1]) < shutil.disk_usage(tmp_path).total
+
+
+async def test_metrics_have_the_form_that_prometheus_reads(server):
+    """Each family once and whole, its help and its type before its samples."""
+    await server.deploy(GREET)
+    await server.post("/v1/events", json={}, headers={"Content-Type": "application/cloudevents+json"})
+    families: list[str] = []
+    for line in (await server.get("/metrics")).body.decode().splitlines():
+        if line.startswith("# HELP "):
+            families.append(line.split()[2])
+        elif line.startswith("# TYPE "):
+            assert line.split()[2] == families[-1]
+        else:
+            name = re.match(r"[a-z_]+", line)[0]
+            assert name.removesuffix("_sum").removesuffix("_count") in (families[-1], name)
+            assert name.startswith(families[-1])
+            float(line.rsplit(" ", 1)[1])
+    assert len(families) == len(set(families))
 
 
 async def test_large_bodies_are_refused_for_now_while_too_many_are_in_hand(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,6 +31,42 @@ async def parts(url: str) -> dict[str, bool]:
         found = await answer.json()
         assert (answer.status == 200) == all(found["parts"].values())
         return found["parts"]
+
+
+async def test_why_a_part_does_not_work_is_said(url: str, tmp_path: Path) -> None:
+    break_table(tmp_path / "events.db", "setting")
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as answer:
+        reasons = (await answer.json())["reasons"]
+    assert reasons["temporal"] == "Temporal does not answer: Connection refused"
+    assert "no such table: setting" in reasons["events"]
+    assert set(reasons) == {"temporal", "events"}
+
+
+async def test_an_event_store_with_no_room_is_not_ready(url: str, tmp_path: Path) -> None:
+    file = tmp_path / "events.db"
+    limit = file.stat().st_size + (tmp_path / "events.db-wal").stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit // 4096 * 4096 // 2, hard))
+    try:
+        assert (await parts(url))["events"] is False
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (await parts(url))["events"] is True
+
+
+@pytest.mark.temporal
+async def test_a_namespace_that_temporal_does_not_have_is_named(
+    temporal_address: str, tmp_path: Path
+) -> None:
+    settings = Settings(data=tmp_path, temporal_address=temporal_address, temporal_namespace="nowhere")
+    async with (
+        open_app(settings) as app,
+        serve(app) as url,
+        aiohttp.ClientSession() as session,
+        session.get(f"{url}/readyz") as answer,
+    ):
+        reason = (await answer.json())["reasons"]["temporal"]
+    assert reason == "Temporal has no namespace nowhere; create it, or name another"
 
 
 def break_table(file: Path, table: str) -> None:

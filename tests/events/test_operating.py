@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from tests.events.conftest import event, quiet, running, subscription
+from tests.events.conftest import event, eventually, quiet, running, subscription
 from workflow_engine.errors import Unavailable
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
+from workflow_engine.events.subscriptions import RetryPolicy
 from workflow_engine.events.targets import Drop, Retry
 
 
@@ -43,3 +46,31 @@ async def test_what_is_dropped_is_logged_once(router, workflows, caplog):
     assert told == [
         "event 0:0 of channel c for orders is given up, attempt 1: no-workflow: no workflow 'a/b'"
     ]
+
+
+async def test_what_waits_and_what_was_given_up_is_counted_with_its_age(url, workflows):
+    workflows.answer = lambda delivery: (
+        Drop("no") if delivery.subscription == "lost" else Retry("busy", after=60)
+    )
+    later = 0.0
+    async with running(url, {"workflow": workflows}, clock=lambda: time.time() + later) as router:
+        await router.put_subscription(subscription("lost"))
+        await router.put_subscription(subscription("slow", retry=RetryPolicy(max_attempts=None)))
+        await router.publish("c", [event("1")])
+
+        async def settled() -> bool:
+            found = await router.backlog()
+            return found["dead_letters"]["count"] == 1 and found["subscriptions"][1]["attempts"] == 1
+
+        await eventually(settled)
+        later = 7.0
+        found = await router.backlog()
+    lost, slow = found["subscriptions"]
+    assert lost == {
+        "id": "lost", "channel": "c", "enabled": True, "waiting": 0, "oldest_seconds": 0, "attempts": 0
+    }  # fmt: skip
+    assert (slow["waiting"], slow["attempts"], slow["oldest_seconds"] >= 7) == (1, 1, True)
+    assert found["listeners"] == {"waiting": 0, "oldest_seconds": 0, "attempts": 0}
+    letters = found["dead_letters"]
+    assert letters["count"] == 1
+    assert letters["oldest_seconds"] >= letters["newest_seconds"] >= 7

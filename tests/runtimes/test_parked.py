@@ -145,7 +145,7 @@ async def test_a_run_parked_by_a_bug_goes_on_after_a_fixed_worker_starts(
             ]
             assert [bool(each.parked) for each in (await runtime.list(RunQuery())).runs] == [True]
             assert await runtime.parked() == 1
-            assert "wfe_runs_parked 1" in Metrics().render([], await runtime.parked())
+            assert "wfe_runs_parked 1" in Metrics().render(parked=await runtime.parked())
 
         async with temporal_runner(temporal_address, internet, queue=runner.queue):
             ended = await runtime.wait(run_id, 30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response, Security
@@ -70,12 +71,14 @@ def create_app(
     codec: Codec | None = None,
     codec_origins: Collection[str] = (),
     largest_input: int = MAX_DOCUMENT,
+    folder: Path | None = None,
 ) -> FastAPI:
     """The API over *engine* and *router*, which stay the caller's to start and stop.
 
     With a *token*, every request but ``/livez`` must carry it. *loopback_only* refuses requests that are not
     addressed to this machine by a loopback name, and writes from pages of other sites: right without a token.
-    *ready* says which parts work. The *codec* reads payloads for pages of *codec_origins*.
+    *ready* says which parts work, and the metrics how full the disk of *folder* is. The *codec* reads payloads for
+    pages of *codec_origins*.
     ``app.state.engine`` is *engine*. Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut
     down: whoever waits for a run is answered at once with the run as it is.
     """
@@ -114,7 +117,8 @@ def create_app(
     if catalog_router is not None:
         app.include_router(catalog_router, dependencies=guarded)
     app.include_router(
-        health.create_routes(engine, router, metrics, ready, guarded=guarded), responses=_PROBLEM
+        health.create_routes(engine, router, metrics, ready, folder=folder, guarded=guarded),
+        responses=_PROBLEM,
     )
     app.add_api_route("/", _begin, include_in_schema=False)
     most = largest_input + MAX_DOCUMENT

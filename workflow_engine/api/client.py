@@ -287,6 +287,10 @@ class HttpApi:
         """Every channel, with how far it goes."""
         return _objects(await self._object("GET", "/v1/channels"), "channels")
 
+    async def backlog(self) -> JsonObject:
+        """What waits for its delivery, and what was given up: ``{subscriptions, listeners, dead_letters}``."""
+        return await self._object("GET", "/v1/backlog")
+
     async def redrive(self, position: str) -> None:
         """Deliver the dead letter at *position* of its channel again."""
         await self._connection.request("POST", _path("dead-letters", position, "redrive"))

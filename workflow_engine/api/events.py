@@ -11,6 +11,7 @@ from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_PACKAGE, read
 from workflow_engine.api.metrics import Metrics
 from workflow_engine.api.wire import AcceptedModel, ChannelsModel, EventsModel, TracesModel
+from workflow_engine.api.wire_backlog import BacklogModel
 from workflow_engine.events.http import parse
 from workflow_engine.events.router import Router
 
@@ -37,7 +38,7 @@ _BODY: dict[str, Any] = {
 
 
 def create_routes(router: Router, metrics: Metrics) -> APIRouter:
-    """The routes under ``/v1/events``, ``/v1/channels`` and ``/v1/dead-letters``."""
+    """The routes under ``/v1/events``, ``/v1/channels``, ``/v1/backlog`` and ``/v1/dead-letters``."""
     routes = APIRouter(prefix="/v1", tags=["events"])
 
     @routes.post("/events", status_code=202, response_model=AcceptedModel, openapi_extra=_BODY)
@@ -95,6 +96,11 @@ def create_routes(router: Router, metrics: Metrics) -> APIRouter:
     async def channels() -> Response:
         """Every channel, with how many events are in it and how many are not dispatched yet."""
         return JsonAnswer({"channels": await router.channels()})
+
+    @routes.get("/backlog", response_model=BacklogModel)
+    async def backlog() -> Response:
+        """What waits for its delivery, for each subscription and for the runs that listen; and what was given up."""
+        return JsonAnswer(await router.backlog())
 
     @routes.post("/dead-letters/{position}/redrive", status_code=202, response_class=Response)
     async def redrive(

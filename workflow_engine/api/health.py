@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Response
 
@@ -17,19 +19,28 @@ from workflow_engine.errors import Unavailable
 from workflow_engine.events.router import Router
 from workflow_engine.values import JsonObject
 
-Ready: TypeAlias = Callable[[], Awaitable[dict[str, bool]]]
-"""Which parts work, by name."""
+Ready: TypeAlias = Callable[[], Awaitable[Mapping[str, str | None]]]
+"""By the name of each part why it does not work; None if it does."""
 READY_SECONDS = 5.0
 """How long the parts have to say that they are ready."""
-PARKED_SECONDS = 2.0
+TOLD_SECONDS = 2.0
+"""How long each number of the metrics may take."""
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
 
 def create_routes(
-    engine: Engine, router: Router, metrics: Metrics, ready: Ready | None, *, guarded: Sequence[Any] = ()
+    engine: Engine,
+    router: Router,
+    metrics: Metrics,
+    ready: Ready | None,
+    *,
+    folder: Path | None = None,
+    guarded: Sequence[Any] = (),
 ) -> APIRouter:
-    """``/livez``, and with the dependencies *guarded* ``/readyz`` and ``/metrics``."""
+    """``/livez``, and with the dependencies *guarded* ``/readyz`` and ``/metrics``, also of the disk of *folder*."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/livez", response_model=LiveModel)
@@ -45,10 +56,11 @@ def create_routes(
     )
     async def readyz() -> Response:
         """Whether requests can be served: the parts, and which of them work."""
-        parts = await _parts(ready)
-        everything = all(parts.values())
-        status = "ready" if everything else "not ready"
-        return JsonAnswer({"status": status, "parts": parts}, 200 if everything else 503)
+        found = await _parts(ready)
+        parts: JsonObject = {part: reason is None for part, reason in found.items()}
+        reasons: JsonObject = {part: reason for part, reason in found.items() if reason is not None}
+        status = "not ready" if reasons else "ready"
+        return JsonAnswer({"status": status, "parts": parts, "reasons": reasons}, 503 if reasons else 200)
 
     @routes.get(
         "/metrics",
@@ -57,32 +69,45 @@ def create_routes(
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def show() -> Response:
-        """Counters of this process, the state of the channels, and the number of parked runs, for Prometheus."""
-        channels: Sequence[JsonObject] = ()
-        try:
-            channels = await router.channels()
-        except Unavailable as error:
-            _log.warning("metrics without channels: %s", error)
-        text = metrics.render(channels, await _parked(engine))
+        """Counters of this process, and how parts, channels, subscriptions, workers and runs are, for Prometheus."""
+        channels, backlog, parked, load, found = await asyncio.gather(
+            _told("channels", router.channels()),
+            _told("subscriptions", router.backlog()),
+            _told("parked runs", engine.runtime.parked()),
+            _told("workers and runs", engine.runtime.load()),
+            _parts(ready),
+        )
+        text = metrics.render(
+            channels or (), backlog=backlog, parked=parked, load=load, parts=found, disk=disk(folder)
+        )
         return Response(text, headers={"content-type": MEDIA_TYPE})
 
     return routes
 
 
-async def _parked(engine: Engine) -> int | None:
-    """How many runs are parked, or None where that cannot be told in time."""
+def disk(folder: Path | None) -> tuple[int, int] | None:
+    """How many bytes the disk of *folder* has free, and in all; None where that cannot be told."""
     try:
-        return await asyncio.wait_for(engine.parked(), PARKED_SECONDS)
+        usage = None if folder is None else shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return None if usage is None else (usage.free, usage.total)
+
+
+async def _told(what: str, asked: Awaitable[_T]) -> _T | None:
+    """What is *asked* for, or None where that cannot be told in time."""
+    try:
+        return await asyncio.wait_for(asked, TOLD_SECONDS)
     except (Unavailable, TimeoutError) as error:
-        _log.warning("metrics without parked runs: %r", error)
+        _log.warning("metrics without %s: %s", what, str(error) or "no answer in time")
         return None
 
 
-async def _parts(ready: Ready | None) -> dict[str, bool]:
+async def _parts(ready: Ready | None) -> Mapping[str, str | None]:
     if ready is None:
         return {}
     try:
         return await asyncio.wait_for(ready(), READY_SECONDS)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the server is not ready
         _log.warning("the check of readiness failed: %r", error)
-        return {"checked": False}
+        return {"checked": f"the check failed: {type(error).__name__}"}

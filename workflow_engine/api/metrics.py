@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from workflow_engine.api import operating
+from workflow_engine.api.operating import family, labels
+from workflow_engine.engine.runtime import Load
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_CHANNEL = {
+    "events": "Events that are kept.",
+    "bytes": "How many bytes they have.",
+    "lag": "Events that the router has not looked at yet.",
+    "catching_up": "Subscriptions that still read events from before they were made.",
+    "listeners": "Listeners of runs that wait for events.",
+}
 
 
 @dataclass
@@ -27,59 +39,65 @@ class Metrics:
         """An event was accepted."""
         self.events[channel, duplicate] += 1
 
-    def render(self, channels: Iterable[Mapping[str, object]] = (), parked: int | None = None) -> str:
+    def render(
+        self,
+        channels: Iterable[Mapping[str, object]] = (),
+        *,
+        backlog: Mapping[str, Any] | None = None,
+        parked: int | None = None,
+        load: Load | None = None,
+        parts: Mapping[str, str | None] | None = None,
+        disk: tuple[int, int] | None = None,
+    ) -> str:
         """The text that Prometheus scrapes; of *channels* every number is shown, by the name of its member.
 
-        *parked* is how many runs a bug of the engine holds up, if that is known.
+        *backlog* is as `events.backlogs.describe` has it, *parked* how many runs a bug of the engine holds up,
+        *parts* why each does not work, and *disk* how many bytes are free, of how many. What is not known is left out.
         """
-        lines = _family("wfe_http_requests_total", "counter", "Requests answered, by route and status.")
+        return "\n".join(
+            [
+                *self._requests(),
+                *operating.parts(parts or {}),
+                *(operating.backlog(backlog) if backlog is not None else ()),
+                *(operating.parked(parked) if parked is not None else ()),
+                *(operating.load(load) if load is not None else ()),
+                *(operating.disk(*disk) if disk is not None else ()),
+                *_gauges(channels),
+                "",
+            ]
+        )
+
+    def _requests(self) -> Iterator[str]:
+        yield from family("wfe_http_requests_total", "counter", "Requests answered, by route and status.")
         for (method, route, status), count in sorted(self.requests.items()):
-            labels = _labels(method=method, route=route, status=str(status))
-            lines.append(f"wfe_http_requests_total{labels} {count}")
-        lines += _family("wfe_http_request_seconds", "summary", "How long requests took, by route.")
+            yield f"wfe_http_requests_total{labels(method=method, route=route, status=str(status))} {count}"
+        yield from family("wfe_http_request_seconds", "summary", "How long requests took, by route.")
         counts: Counter[tuple[str, str]] = Counter()
         for (method, route, _), count in self.requests.items():
             counts[method, route] += count
         for (method, route), seconds in sorted(self.seconds.items()):
-            labels = _labels(method=method, route=route)
-            lines.append(f"wfe_http_request_seconds_sum{labels} {seconds:.6f}")
-            lines.append(f"wfe_http_request_seconds_count{labels} {counts[method, route]}")
-        lines += _family("wfe_http_requests_in_flight", "gauge", "Requests being answered now.")
-        lines.append(f"wfe_http_requests_in_flight {self.in_flight}")
-        lines += _family("wfe_events_published_total", "counter", "Events accepted over HTTP, by channel.")
+            of = labels(method=method, route=route)
+            yield f"wfe_http_request_seconds_sum{of} {seconds:.6f}"
+            yield f"wfe_http_request_seconds_count{of} {counts[method, route]}"
+        yield from family("wfe_http_requests_in_flight", "gauge", "Requests being answered now.")
+        yield f"wfe_http_requests_in_flight {self.in_flight}"
+        yield from family("wfe_events_published_total", "counter", "Events accepted over HTTP, by channel.")
         for (channel, duplicate), count in sorted(self.events.items()):
-            labels = _labels(channel=channel, duplicate=str(duplicate).lower())
-            lines.append(f"wfe_events_published_total{labels} {count}")
-        if parked is not None:
-            lines += _family("wfe_runs_parked", "gauge", "Runs that a bug of the engine holds up now.")
-            lines.append(f"wfe_runs_parked {parked}")
-        return "\n".join([*lines, *_gauges(channels)]) + "\n"
+            of = labels(channel=channel, duplicate=str(duplicate).lower())
+            yield f"wfe_events_published_total{of} {count}"
 
 
 def _gauges(channels: Iterable[Mapping[str, object]]) -> list[str]:
     """One gauge for each numeric member of a channel."""
     samples: dict[str, list[str]] = {}
     for channel in channels:
-        labels = _labels(channel=str(channel.get("name", "")))
+        of = labels(channel=str(channel.get("name", "")))
         for member, value in channel.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                samples.setdefault(f"wfe_channel_{member}", []).append(
-                    f"wfe_channel_{member}{labels} {value}"
-                )
+                samples.setdefault(f"wfe_channel_{member}", []).append(f"wfe_channel_{member}{of} {value}")
     lines: list[str] = []
     for name, found in samples.items():
-        what = name.removeprefix("wfe_channel_").replace("_", " ")
-        lines += [*_family(name, "gauge", f"{what.capitalize()} of the channel."), *found]
+        member = name.removeprefix("wfe_channel_")
+        help = _CHANNEL.get(member, f"{member.replace('_', ' ').capitalize()} of the channel.")
+        lines += [*family(name, "gauge", help), *found]
     return lines
-
-
-def _family(name: str, kind: str, help: str) -> list[str]:
-    return [f"# HELP {name} {help}", f"# TYPE {name} {kind}"]
-
-
-def _labels(**labels: str) -> str:
-    escaped = (
-        (name, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n"))
-        for name, value in labels.items()
-    )
-    return "{" + ",".join(f'{name}="{value}"' for name, value in escaped) + "}"

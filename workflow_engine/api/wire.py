@@ -387,5 +387,9 @@ class ReadyModel(BaseModel):
 
     status: Literal["ready", "not ready"]
     parts: dict[str, bool] = Field(
-        examples=[{"temporal": True, "events": True, "catalog": True, "definitions": True}]
+        examples=[{"temporal": False, "events": True, "catalog": True, "definitions": True}]
+    )
+    reasons: dict[str, str] = Field(
+        description="Why a part does not work",
+        examples=[{"temporal": "Temporal does not answer: Connection refused"}],
     )

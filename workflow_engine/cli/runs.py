@@ -25,6 +25,7 @@ from workflow_engine.cli.terminal import (
     printable,
     result,
     say,
+    span,
 )
 from workflow_engine.values import Json
 
@@ -184,20 +185,7 @@ def _took(run: Mapping[str, Any]) -> str:
         return ""
     ended = datetime.fromisoformat(run["ended_at"]) if run["ended_at"] else datetime.now(UTC)
     passed = (ended - datetime.fromisoformat(run["started_at"])).total_seconds()
-    return _span(max(0.0, passed)) + ("" if run["ended_at"] else " so far")
-
-
-def _span(passed: float) -> str:
-    """A length of time in its two largest units."""
-    if passed < 60:
-        return f"{passed:.1f} s"
-    minutes, rest = divmod(int(passed), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} d {hours % 24} h"
+    return span(max(0.0, passed)) + ("" if run["ended_at"] else " so far")
 
 
 def _show(arguments: argparse.Namespace) -> int:

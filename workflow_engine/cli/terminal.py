@@ -64,3 +64,16 @@ def printable(text: str, *, keep: str = "") -> str:
 def counted(number: int, noun: str) -> str:
     """``1 error``, ``2 errors``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def span(passed: float) -> str:
+    """A length of time in its two largest units."""
+    if passed < 60:
+        return f"{passed:.1f} s"
+    minutes, rest = divmod(int(passed), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"

@@ -326,10 +326,6 @@ class Engine:
         """All that Temporal recorded of a run, or of one *execution* of it: the last one if none is named."""
         return await self._runtime.history(run_id, execution)
 
-    async def parked(self) -> int:
-        """How many runs a bug of the engine holds up."""
-        return await self._runtime.parked()
-
     async def standing(self, run_id: str) -> Sequence[Standing]:
         """Where a run stands, or stood when it ended, with its data."""
         return await self._runtime.standing(run_id)

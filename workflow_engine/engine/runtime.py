@@ -193,6 +193,28 @@ class RunPage:
     cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class QueueLoad:
+    """How many *workers* ask for tasks of a kind; how many tasks are *waiting* for one, and the oldest of them for
+    how many *seconds*: None where the server does not tell.
+    """
+
+    workers: int
+    waiting: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many runs are *open*, and how many *ended* within the last hour, by status; what there is to do for workers:
+    *queues* has the tasks of kind ``workflow`` (go on with a run) and ``activity`` (make a call).
+    """
+
+    open: int = 0
+    ended: Mapping[str, int] = field(default_factory=dict)
+    queues: Mapping[str, QueueLoad] = field(default_factory=dict)
+
+
 class Runtime(Protocol):
     """Runs live here. Every method raises `Unavailable` when the place cannot be reached."""
 
@@ -222,6 +244,9 @@ class Runtime(Protocol):
 
     async def parked(self) -> int:
         """How many runs are parked; Temporal may take some failures to tell so."""
+
+    async def load(self) -> Load:
+        """What there is to do for workers, and what became of runs of late."""
 
     async def cancel(self, run_id: str) -> None:
         """Ask the run to end; states that wait or call are interrupted. No-op on an ended run."""

@@ -88,7 +88,7 @@ class Deliverer:
 
     async def check(self) -> None:
         """Raise `Unavailable` when the store cannot be written, or nothing is handed out."""
-        await self._store.delete("check")  # a write that changes nothing
+        await self._store.put("check", b"")  # which needs room, as an event does
         if self._pump is None or self._pump.done() or self._stopping:
             raise Unavailable("the router delivers nothing; it is not started, or it stops")
 

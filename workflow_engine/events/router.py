@@ -13,7 +13,7 @@ from datetime import datetime
 import orjson
 
 from workflow_engine.errors import Conflict, NotFound, Rejected, Unavailable
-from workflow_engine.events import tracing
+from workflow_engine.events import backlogs, tracing
 from workflow_engine.events.cloudevents import MAX_EVENT, decode, records
 from workflow_engine.events.deliveries import Deliverer
 from workflow_engine.events.dispatch import Dispatcher
@@ -359,18 +359,8 @@ class Router:
         cursor: str | None = None,
     ) -> tracing.Page:
         """The newest events that fit, newest first; times are when they were received, *to* outside."""
-        return await tracing.search(
-            self._store,
-            channel=channel,
-            type=type,
-            source=source,
-            subject=subject,
-            id=id,
-            from_=from_,
-            to=to,
-            limit=limit,
-            cursor=cursor,
-        )
+        wanted = {"channel": channel, "type": type, "source": source, "subject": subject, "id": id}
+        return await tracing.search(self._store, **wanted, from_=from_, to=to, limit=limit, cursor=cursor)
 
     async def trace(self, event_id: str, channel: str | None = None) -> list[JsonObject]:
         """What became of the events with this id, newest first; see `tracing.trace`. `NotFound` if none."""
@@ -384,6 +374,10 @@ class Router:
         return [
             await tracing.describe(self._store, self._dispatchers[name]) for name in sorted(self._dispatchers)
         ]
+
+    async def backlog(self) -> JsonObject:
+        """What waits for its delivery, and what was given up; see `backlogs.describe`."""
+        return await backlogs.describe(self._store, self._subscriptions, self._now_us())
 
     async def trim(self, channel: str, before: datetime) -> int:
         """Forget events that were received before, as far as nothing needs them any more; how many."""

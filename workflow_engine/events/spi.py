@@ -33,7 +33,7 @@ from workflow_engine.events.records import (
 )
 
 __all__ = [
-    "Again", "Appended", "Assignment", "Attempt", "Caps", "Change", "ChannelSpec", "DeliveryStore",
+    "Again", "Appended", "Assignment", "Attempt", "Backlog", "Caps", "Change", "ChannelSpec", "DeliveryStore",
     "Done", "EventStore", "Fenced", "GroupStore", "Hit", "Lease", "MetaStore", "Parked",
     "PartitionStats", "Position", "Query", "Record", "Settled", "Start", "Store", "StoredRecord",
     "Versioned", "partition_of",
@@ -265,6 +265,16 @@ class Hit:
     cursor: str
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The deliveries of a *group*: how many, when the oldest was parked, and the most *attempts* one of them had."""
+
+    group: str
+    count: int
+    first_us: int
+    attempts: int
+
+
 class DeliveryStore(Protocol):
     """Deliveries that wait, and the ledger of attempts."""
 
@@ -313,6 +323,9 @@ class DeliveryStore(Protocol):
 
     async def backlog(self) -> dict[str, int]:
         """How many deliveries each group has."""
+
+    async def backlogs(self) -> list[Backlog]:
+        """Each group that has deliveries, by name."""
 
     async def log_attempts(self, rows: Sequence[Attempt]) -> None:
         """Add to the ledger, durable with the next durable write."""

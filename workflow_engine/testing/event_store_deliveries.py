@@ -13,6 +13,7 @@ from workflow_engine.events.spi import (
     Again,
     Assignment,
     Attempt,
+    Backlog,
     Caps,
     ChannelSpec,
     Done,
@@ -199,6 +200,14 @@ class DeliveryContract(StoreFixtures):
     async def test_the_backlog_counts_by_group(self, store: Store) -> None:
         await store.park([delivery("1"), delivery("2"), delivery("3", group="h")])
         assert await store.backlog() == {"g": 2, "h": 1}
+
+    async def test_each_backlog_has_its_age_and_its_attempts(self, store: Store) -> None:
+        assert await store.backlogs() == []
+        old, tried = delivery("1", first_us=NOW - SECOND), delivery("2", attempt=3)
+        await store.park([tried, old, delivery("3", group="h")])
+        assert await store.backlogs() == [Backlog("g", 2, NOW - SECOND, 3), Backlog("h", 1, NOW, 0)]
+        await store.discard("h")
+        assert [backlog.group for backlog in await store.backlogs()] == ["g"]
 
     async def test_the_ledger_keeps_its_order_and_is_trimmed_with_its_events(self, store: Store) -> None:
         await store.append("c", [record("1")])

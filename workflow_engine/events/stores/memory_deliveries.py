@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from workflow_engine.events.spi import Again, Attempt, Done, Hit, Parked, Position, Query, Settled
+from workflow_engine.events.spi import Again, Attempt, Backlog, Done, Hit, Parked, Position, Query, Settled
 from workflow_engine.events.stores.memory_log import MemoryLog
 
 
@@ -184,6 +184,17 @@ class MemoryDeliveries(MemoryLog):
     async def backlog(self) -> dict[str, int]:
         self._use()
         return {group: len(self._queues[group].items) for group in sorted(self._queues)}
+
+    async def backlogs(self) -> list[Backlog]:
+        self._use()
+        found = []
+        for group in sorted(self._queues):
+            items = [item for _, item in self._queues[group].items.values()]
+            if not items:
+                continue
+            first, most = min(item.first_us for item in items), max(item.attempt for item in items)
+            found.append(Backlog(group, len(items), first, most))
+        return found
 
     async def log_attempts(self, rows: Sequence[Attempt]) -> None:
         self._use()

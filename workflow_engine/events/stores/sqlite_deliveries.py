@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from workflow_engine.events.spi import Again, Attempt, Done, Hit, Parked, Position, Query, Settled
+from workflow_engine.events.spi import Again, Attempt, Backlog, Done, Hit, Parked, Position, Query, Settled
 from workflow_engine.events.stores.sqlite_log import RECORD, SqliteLog, stored
 
 _PARKED = "id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, owner"
@@ -188,6 +188,10 @@ class SqliteDeliveries(SqliteLog):
                 db.execute("SELECT grp, count(*) FROM parked GROUP BY grp ORDER BY grp").fetchall()
             )
         )
+
+    async def backlogs(self) -> list[Backlog]:
+        query = "SELECT grp, count(*), min(first_us), max(attempt) FROM parked GROUP BY grp ORDER BY grp"
+        return await self._db.read(lambda db: [Backlog(*row) for row in db.execute(query)])
 
     async def log_attempts(self, rows: Sequence[Attempt]) -> None:
         await self._db.write(lambda db: self._log(db, rows), sync=False)

@@ -48,6 +48,9 @@ async def connect(
         raise Unavailable(f"Temporal does not answer at {address}: {why(error)}") from None
 
 
+_NAMESPACE = re.compile(r"Namespace (\S+) is not found")
+
+
 def why(error: BaseException) -> str:
     """What *error* says of the cause: the innermost message of the library's own nested ones."""
     found = _CAUSE.findall(str(error))
@@ -60,6 +63,8 @@ def translated(run_id: str | None = None, *, address: str = "") -> Iterator[None
     try:
         yield
     except RPCError as error:
+        if missing := _NAMESPACE.match(str(error)):
+            raise Unavailable(f"Temporal has no namespace {missing[1]}; create it, or name another") from None
         if error.status == RPCStatusCode.NOT_FOUND and run_id is not None:
             raise NotFound("run", run_id) from None
         # A connection that breaks while an answer is awaited has no status of its own.

@@ -20,6 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflow_engine.engine.runtime import Parked
 from workflow_engine.errors import Unavailable
 from workflow_engine.interpreter.bugs import split
+from workflow_engine.runtimes.temporal.load import quoted
 
 PROBLEMS = SearchAttributeKey.for_keyword_list("TemporalReportedProblems")
 """What the server keeps with a run whose workflow tasks fail; servers before 1.29 do not know it."""
@@ -85,9 +86,8 @@ async def _failed(client: Client, description: WorkflowExecutionDescription) -> 
 
 async def count(client: Client, task_queue: str) -> int:
     """How many runs of *task_queue* the server tells to be parked."""
-    queue = task_queue.replace("\\", "\\\\").replace("'", "\\'")
     try:
-        return (await client.count_workflows(f"TaskQueue = '{queue}' AND {FAILING}")).count
+        return (await client.count_workflows(f"TaskQueue = '{quoted(task_queue)}' AND {FAILING}")).count
     except RPCError as error:
         if error.status == RPCStatusCode.INVALID_ARGUMENT:
             raise Unavailable(f"this Temporal server does not tell which runs are parked: {error}") from None

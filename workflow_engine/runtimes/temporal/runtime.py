@@ -31,6 +31,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import (
     STATUSES,
+    Load,
     Parked,
     RunDescription,
     RunPage,
@@ -49,6 +50,7 @@ from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE
 from workflow_engine.runtimes.temporal.endings import ENDINGS, UNKNOWN
 from workflow_engine.runtimes.temporal.failures import fault_of
+from workflow_engine.runtimes.temporal.load import load
 from workflow_engine.runtimes.temporal.naming import BATCH, GENERATION, attributes_of, memo_of
 from workflow_engine.runtimes.temporal.parked import FAILING, count, parked, reported
 from workflow_engine.runtimes.temporal.repeater import REPEATER
@@ -315,6 +317,10 @@ class TemporalRuntime(Retrying):
     async def parked(self) -> int:
         with translated():
             return await count(self._client, self._queue)
+
+    async def load(self) -> Load:
+        with translated():
+            return await load(self._client, self._queue)
 
     async def cancel(self, run_id: str) -> None:
         with translated(run_id):

@@ -1,0 +1,91 @@
+"""What somebody who operates the engine watches, in the Prometheus text form: `docs/runbook.md` says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from workflow_engine.engine.runtime import Load
+
+
+def family(name: str, kind: str, help: str) -> list[str]:
+    """The lines before the samples of *name*."""
+    return [f"# HELP {name} {help}", f"# TYPE {name} {kind}"]
+
+
+def labels(**labels: str) -> str:
+    escaped = (
+        (name, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n"))
+        for name, value in labels.items()
+    )
+    return "{" + ",".join(f'{name}="{value}"' for name, value in escaped) + "}"
+
+
+def parts(reasons: Mapping[str, str | None]) -> Iterator[str]:
+    """By the name of each part why it does not work, or None."""
+    yield from family("wfe_part_ready", "gauge", "Whether a part works, as /readyz says.")
+    for part, reason in sorted(reasons.items()):
+        yield f"wfe_part_ready{labels(part=part)} {int(reason is None)}"
+
+
+def parked(number: int) -> Iterator[str]:
+    yield from family("wfe_runs_parked", "gauge", "Runs that a bug of the engine holds up now.")
+    yield f"wfe_runs_parked {number}"
+
+
+def load(found: Load) -> Iterator[str]:
+    """Runs, tasks and workers."""
+    yield from family("wfe_runs_open", "gauge", "Runs that have not ended.")
+    yield f"wfe_runs_open {found.open}"
+    yield from family("wfe_runs_ended_last_hour", "gauge", "Runs that ended within the last hour.")
+    for status, count in sorted(found.ended.items()):
+        yield f"wfe_runs_ended_last_hour{labels(status=status)} {count}"
+    yield from family(
+        "wfe_workers", "gauge", "Workers that ask for tasks: to go on with runs, to make calls."
+    )
+    for kind, queue in sorted(found.queues.items()):
+        yield f"wfe_workers{labels(tasks=kind)} {queue.workers}"
+    told = {kind: queue for kind, queue in sorted(found.queues.items()) if queue.waiting is not None}
+    yield from family("wfe_tasks_waiting", "gauge", "Tasks that no worker has taken yet, about.")
+    for kind, queue in told.items():
+        yield f"wfe_tasks_waiting{labels(tasks=kind)} {queue.waiting}"
+    yield from family("wfe_tasks_oldest_seconds", "gauge", "For how long the oldest of them has waited.")
+    for kind, queue in told.items():
+        yield f"wfe_tasks_oldest_seconds{labels(tasks=kind)} {queue.seconds or 0:g}"
+
+
+def backlog(found: Mapping[str, Any]) -> Iterator[str]:
+    """Of subscriptions, of the runs that listen, and of dead letters."""
+    each = [
+        (labels(subscription=item["id"], channel=item["channel"]), item) for item in found["subscriptions"]
+    ]
+    listeners = found["listeners"]
+    yield from family("wfe_subscription_enabled", "gauge", "Whether the subscription gets events.")
+    for of, item in each:
+        yield f"wfe_subscription_enabled{of} {int(item['enabled'])}"
+    for member, suffix, help in (
+        ("waiting", "waiting", "Deliveries that wait for their turn or their next attempt"),
+        ("oldest_seconds", "oldest_seconds", "For how long the oldest of them has waited"),
+        ("attempts", "attempts", "How often the one of them that was tried most was tried"),
+    ):
+        yield from family(f"wfe_subscription_{suffix}", "gauge", f"{help}.")
+        for of, item in each:
+            yield f"wfe_subscription_{suffix}{of} {item[member]:g}"
+        yield from family(f"wfe_listeners_{suffix}", "gauge", f"{help}, of all runs that listen.")
+        yield f"wfe_listeners_{suffix} {listeners[member]:g}"
+    letters = found["dead_letters"]
+    yield from family("wfe_dead_letters", "gauge", "Deliveries that were given up and are kept.")
+    yield f"wfe_dead_letters {letters['count']}"
+    for member in ("oldest_seconds", "newest_seconds"):
+        if letters[member] is not None:
+            name = f"wfe_dead_letters_{member}"
+            yield from family(name, "gauge", f"How old the {member.partition('_')[0]} of them is.")
+            yield f"{name} {letters[member]:g}"
+
+
+def disk(free: int, total: int) -> Iterator[str]:
+    """Of the disk with the data folder."""
+    yield from family("wfe_disk_free_bytes", "gauge", "Free on the disk with the data folder.")
+    yield f"wfe_disk_free_bytes {free}"
+    yield from family("wfe_disk_bytes", "gauge", "The size of that disk.")
+    yield f"wfe_disk_bytes {total}"
