@@ -37,6 +37,7 @@ class Expected:
     def __init__(self, until: float) -> None:
         self.until = until
         self.begun = False
+        self.execution = ""
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[Any] = self._loop.create_future()
 
@@ -73,7 +74,7 @@ class Endings:
             oldest = next(iter(self._expected))
             if self._expected[oldest].until > now:
                 break
-            del self._expected[oldest]  # nobody has come to wait
+            self._forget(oldest)  # nobody has come to wait
         if len(self._expected) < MOST:
             self._expected.setdefault(run_id, Expected(now + seconds + AT_ONCE))
 
@@ -85,7 +86,10 @@ class Endings:
             yield expected
         finally:
             if expected is not None and self._expected.get(run_id) is expected:
-                del self._expected[run_id]
+                self._forget(run_id)
+
+    def _forget(self, run_id: str) -> None:
+        self._returned.pop(self._expected.pop(run_id).execution, None)
 
     def begun(self) -> None:
         """The run that is at work has been begun by this process."""
@@ -97,6 +101,7 @@ class Endings:
         if self._expected and not workflow.unsafe.is_replaying():
             info = workflow.info()
             if (expected := self._expected.get(info.workflow_id)) is not None:
+                expected.execution = info.run_id
                 self._returned[info.run_id] = expected, output
 
     def let_go(self, execution: str, *, ended: bool) -> None:
