@@ -18,6 +18,7 @@ from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.calls.egress import MAX_RESPONSE
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import open_secrets
+from workflow_engine.calls.webhook import WebhookTarget
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.queues import Queues
 from workflow_engine.engine.scheduling import Scheduling
@@ -147,8 +148,15 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             queues=Queues(settings.allowed_queues, settings.task_queue),
             express=settings.express,
         )
-        targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
-        router = Router(open_store(settings.events_url), targets=targets)
+        webhook = WebhookTarget(egress, open_secrets(settings.secrets))
+        targets: dict[str, Target] = {
+            "run": RunTarget(runtime),
+            "workflow": WorkflowTarget(engine),
+            "webhook": webhook,
+        }
+        retention = settings.events_days * 86_400 if settings.events_days else None
+        router = Router(open_store(settings.events_url), targets=targets, retention=retention)
+        webhook.publish = router.publish
         engine.triggers = Triggers(router)
         await router.start()
         stack.push_async_callback(router.stop)

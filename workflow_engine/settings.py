@@ -64,6 +64,10 @@ class Settings:
     events_store: str | None = _setting(
         None, "URL of the router's store; default: a SQLite file in the data folder"
     )
+    events_days: float | None = _setting(
+        None,
+        "how many days events are kept at least; those that something still needs stay; default: for ever",
+    )
     definitions_store: str | None = _setting(
         None, "URL of the definition store; default: a SQLite file likewise"
     )

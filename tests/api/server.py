@@ -19,6 +19,8 @@ from tests.api.local_runtime import LocalRuntime
 from workflow_engine.api.app import create_app
 from workflow_engine.calls import Egress
 from workflow_engine.calls.resolution import Resolution
+from workflow_engine.calls.secrets import EnvironmentSecrets
+from workflow_engine.calls.webhook import WebhookTarget
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.stores.memory import MemoryDefinitions
 from workflow_engine.engine.targets import RunTarget, WorkflowTarget
@@ -105,8 +107,10 @@ async def api(*, store: str = "memory:", wrap: Callable | None = None, **options
         runtime = LocalRuntime()
         engine = Engine(MemoryDefinitions(), runtime, resolve=Resolution(specs, egress))
         engine = Engine(MemoryDefinitions(), runtime, resolve=Resolution(specs, egress))
-        targets = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
+        webhook = WebhookTarget(egress, EnvironmentSecrets({"WFE_SECRET_HOOK": "hook-s3cr3t"}))
+        targets = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine), "webhook": webhook}
         router = Router(open_store(store), targets=targets)
+        webhook.publish = router.publish
         engine.triggers = Triggers(router)
         runtime.router, runtime.find = router, engine.find_bundle
         await router.start()

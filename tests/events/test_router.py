@@ -394,3 +394,43 @@ class TestRetries:
             await eventually(lambda: workflows.got[-1].attempt > 1)
             await quiet(router)
         assert len(workflows.got) == 2
+
+
+async def test_a_subscription_that_seeks_begins_anew_and_still_does_after_a_restart(disk, workflows):
+    async with running(disk, {"workflow": workflows}) as router:
+        await router.put_subscription(subscription("s"))
+        await router.publish("c", [event("1"), event("2")])
+        assert await workflows.until(2) == ["1", "2"]
+        await router.seek("s", "earliest")
+        await workflows.until(4)
+        await quiet(router)
+    async with running(disk, {"workflow": workflows}) as router:
+        await router.publish("c", [event("3")])
+        await workflows.until(5)
+        await quiet(router)
+        await router.seek("s", "latest")
+        await router.publish("c", [event("4")])
+        assert sorted(await workflows.until(6)) == ["1", "1", "2", "2", "3", "4"]
+    assert len({delivery.identity for delivery in workflows.got}) == 4
+
+
+async def test_events_received_at_the_end_of_a_subscription_or_later_are_not_for_it(url, workflows):
+    now = [100.0]
+    async with running(url, {"workflow": workflows}, clock=lambda: now[0]) as router:
+        await router.put_subscription(subscription("s", until="1970-01-01T00:02:00Z"))
+        for at in (119.0, 120.0, 121.0):
+            now[0] = at
+            await router.publish("c", [event(str(at))])
+        await router.put_subscription(subscription("again", start="earliest", until="1970-01-01T00:02:01Z"))
+        await quiet(router)
+    assert sorted(workflows.ids()) == ["119.0", "119.0", "120.0"]
+
+
+async def test_a_target_gets_the_transformed_event_and_the_log_keeps_the_other(url, workflows):
+    async with running(url, {"workflow": workflows}) as router:
+        await router.put_subscription(subscription("s", transform={"data": "${ .type }"}))
+        await router.publish("c", [event("1")])
+        await workflows.until(1)
+        page = await router.events("c")
+    assert workflows.got[0].event["data"] == event("1")["type"]
+    assert page.to_json()["events"][0]["event"] == event("1")

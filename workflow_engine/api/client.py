@@ -23,9 +23,7 @@ PACKAGE = "application/vnd.wfe.package+json"
 BATCH = "application/cloudevents-batch+json"
 MAX_WAIT = 60.0
 """How many seconds one request may wait for a run; this client asks again for longer waits."""
-
-CHECK_SECONDS = 240.0
-"""How long the check of many runs may take."""
+CHECK_SECONDS = 240.0  # how long the check of many runs may take
 
 
 class HttpApi:
@@ -311,8 +309,18 @@ class HttpApi:
 
     async def test_filters(self, strategy: JsonObject, event: JsonObject) -> JsonObject:
         """Whether *event* satisfies a filter of *strategy*: ``{matches, filters, errors}``."""
-        body = _dumps({"strategy": strategy, "event": event})
-        return await self._object("POST", "/v1/subscriptions/test", body=body)
+        given = {"strategy": strategy, "event": event}
+        return await self._object("POST", "/v1/subscriptions/test", body=_dumps(given))
+
+    async def seek(self, id: str, start: str) -> JsonObject:
+        """Let a subscription begin anew at ``latest``, ``earliest`` or a timestamp; the subscription."""
+        return await self._object("POST", _path("subscriptions", id, "seek"), body=_dumps({"start": start}))
+
+    async def redrive_all(self, subscription: str | None = None) -> int:
+        """Deliver those again that were not yet, or those of one subscription; how many."""
+        path, whose = _path("dead-letters", "redrive"), _present(subscription=subscription)
+        answer = await self._connection.request("POST", path, query=whose)
+        return int(answer.json()["redriven"])  # type: ignore[arg-type]
 
     # --- for workers --------------------------------------------------------------------------------------
 

@@ -8,12 +8,21 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AwareDatetime
 
 from workflow_engine.api.answers import JsonAnswer
-from workflow_engine.api.bodies import MAX_PACKAGE, read
+from workflow_engine.api.bodies import MAX_DOCUMENT, MAX_PACKAGE, read, read_object
 from workflow_engine.api.metrics import Metrics
-from workflow_engine.api.wire import AcceptedModel, ChannelsModel, EventsModel, TracesModel
 from workflow_engine.api.wire_backlog import BacklogModel
+from workflow_engine.api.wire_events import (
+    AcceptedModel,
+    ChannelModel,
+    ChannelsModel,
+    EventsModel,
+    RedrivenModel,
+    TracesModel,
+)
+from workflow_engine.errors import Conflict, Rejected
 from workflow_engine.events.http import parse
 from workflow_engine.events.router import Router
+from workflow_engine.values import JsonObject
 
 ChannelName = Annotated[str, Query(max_length=200, description="Which log; made by the first who names it")]
 Filter = Annotated[str | None, Query(max_length=4096)]
@@ -102,6 +111,25 @@ def create_routes(router: Router, metrics: Metrics) -> APIRouter:
         """What waits for its delivery, for each subscription and for the runs that listen; and what was given up."""
         return JsonAnswer(await router.backlog())
 
+    @routes.put(
+        "/channels/{name:path}",
+        response_model=ChannelModel,
+        openapi_extra={
+            "requestBody": {"content": {"application/json": {"schema": ChannelModel.model_json_schema()}}}
+        },
+    )
+    async def create(request: Request, name: Annotated[str, Path(max_length=200)]) -> Response:
+        """Create a channel with properties of its own; `409` where there is one that has others."""
+        body = await read_object(request, MAX_DOCUMENT, {"partitions", "dedupe_seconds"})
+        return JsonAnswer(await _create(router, name, body))
+
+    @routes.post("/dead-letters/redrive", status_code=202, response_model=RedrivenModel)
+    async def redrive_all(
+        subscription: Annotated[str | None, Query(max_length=200, description="All if absent")] = None,
+    ) -> Response:
+        """Try the deliveries of all dead letters again that this has not yet, or those of one subscription."""
+        return JsonAnswer({"redriven": await router.redrive_all(subscription)}, 202)
+
     @routes.post("/dead-letters/{position}/redrive", status_code=202, response_class=Response)
     async def redrive(
         position: Annotated[
@@ -113,3 +141,20 @@ def create_routes(router: Router, metrics: Metrics) -> APIRouter:
         return Response(status_code=202)
 
     return routes
+
+
+async def _create(router: Router, name: str, body: JsonObject) -> JsonObject:
+    partitions, dedupe = body.get("partitions", 1), body.get("dedupe_seconds")
+    if not isinstance(partitions, int) or isinstance(partitions, bool):
+        raise Rejected("partitions", "expected a whole number", pointer="/partitions")
+    if dedupe is not None and (
+        not isinstance(dedupe, int | float) or isinstance(dedupe, bool) or not 0 < dedupe <= 1e9
+    ):
+        raise Rejected("dedupe", "expected a number of seconds", pointer="/dedupe_seconds")
+    made = await router.create_channel(name, partitions=partitions, dedupe=dedupe)
+    found = None if made.dedupe_us is None else made.dedupe_us / 1e6
+    if (made.partitions, found) != (partitions, None if dedupe is None else float(dedupe)):
+        raise Conflict(
+            f"channel {name} has {made.partitions} partitions, and finds duplicates for {found or 'ever'} s"
+        )
+    return {"partitions": made.partitions, "dedupe_seconds": found}

@@ -10,7 +10,13 @@ from fastapi import APIRouter, Path, Request, Response
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object
-from workflow_engine.api.wire import FilterTestModel, MatchesModel, SubscriptionModel, SubscriptionsModel
+from workflow_engine.api.wire_events import (
+    FilterTestModel,
+    MatchesModel,
+    SeekModel,
+    SubscriptionModel,
+    SubscriptionsModel,
+)
 from workflow_engine.engine.engine import Engine
 from workflow_engine.errors import Conflict, NotFound, Rejected
 from workflow_engine.events.router import Router
@@ -41,11 +47,26 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
         "/test", response_model=MatchesModel, openapi_extra=_body(FilterTestModel.model_json_schema())
     )
     async def test(request: Request) -> Response:
-        """Whether an event satisfies a filter. Nothing is stored."""
-        body = await read_object(request, 2 * MAX_DOCUMENT, {"filter", "filters", "strategy", "event"})
+        """Whether an event satisfies a filter, and what a transform makes of it. Nothing is stored."""
+        body = await read_object(
+            request, 2 * MAX_DOCUMENT, {"filter", "filters", "strategy", "transform", "event"}
+        )
         if "event" not in body:
             raise Rejected("event-missing", "give the event to test", pointer="/event")
-        return JsonAnswer(router.test(_strategy(body), body["event"]))
+        return JsonAnswer(router.test(_strategy(body), body["event"], body.get("transform")))
+
+    @routes.post(
+        "/{id:path}/seek",
+        response_model=SubscriptionModel,
+        openapi_extra=_body(SeekModel.model_json_schema()),
+    )
+    async def seek(request: Request, id: SubscriptionId) -> Response:
+        """Let a subscription begin anew at a place of its channel; what it has not delivered is let go."""
+        _check_id(id)
+        body = await read_object(request, MAX_DOCUMENT, {"start"})
+        if not isinstance(body.get("start"), str):
+            raise Rejected("start-invalid", "give `start`", pointer="/start")
+        return JsonAnswer((await router.seek(id, str(body["start"]))).to_json())
 
     @routes.get("/{id:path}", response_model=SubscriptionModel)
     async def subscription(id: SubscriptionId) -> Response:

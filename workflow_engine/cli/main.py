@@ -122,6 +122,18 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
                 "events:configure",
             ),
             Command(
+                "subscriptions",
+                "who gets which events",
+                "wfe subscriptions put audit audit.yaml",
+                "subscriptions:configure",
+            ),
+            Command(
+                "dead-letters",
+                "what could not be delivered",
+                "wfe dead-letters redrive --subscription audit",
+                "subscriptions:configure_dead_letters",
+            ),
+            Command(
                 "catalog", "register AsyncAPI documents", "wfe catalog add orderapp.yaml", "catalog:configure"
             ),
         ),

@@ -12,7 +12,16 @@ from workflow_engine.cli.terminal import say
 from workflow_engine.settings import Settings
 
 CLIENT = ("api_url", "api_token")
-SERVER = ("data", "host", "port", "api_token", "events_store", "definitions_store", "catalog_store")
+SERVER = (
+    "data",
+    "host",
+    "port",
+    "api_token",
+    "events_store",
+    "events_days",
+    "definitions_store",
+    "catalog_store",
+)
 TEMPORAL = (
     "temporal_address",
     "temporal_namespace",
@@ -61,6 +70,7 @@ _METAVAR = {
     "temporal_address": "HOST:PORT",
     "temporal_ui": "URL",
     "events_store": "URL",
+    "events_days": "DAYS",
     "definitions_store": "URL",
     "catalog_store": "URL",
     "allowed_hosts": "HOST,…",

@@ -179,6 +179,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "secrets": chosen.secrets,
         "default_catalog": chosen.default_catalog or "",
         "events_store": chosen.events_store or "",
+        "events_days": "" if chosen.events_days is None else str(chosen.events_days),
         "definitions_store": chosen.definitions_store or "",
         "catalog_store": chosen.catalog_store or "",
         "allowed_hosts": ",".join(chosen.allowed_hosts),

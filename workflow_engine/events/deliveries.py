@@ -21,6 +21,7 @@ from workflow_engine.events.records import Position, moment
 from workflow_engine.events.spi import Again, Attempt, Done, Parked, Settled, Store
 from workflow_engine.events.subscriptions import FOREVER, MAX_TIMEOUT, RetryPolicy, Subscription
 from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Listening, Retry, Target
+from workflow_engine.events.transforms import NotTransformed, transformed
 from workflow_engine.values import JsonObject
 
 PER_GROUP = 32
@@ -231,7 +232,8 @@ class Deliverer:
         if len(events) < len(positions):
             verdict = _Verdict("dead", "trimmed", "the event is not in the log any more")
         else:
-            verdict = await self._call(kind, delivery, policy)
+            transform = None if "run" in payload or subscription is None else subscription.transform
+            verdict = await self._call(kind, delivery, policy, transform)
         verdict = self._give_up(item, verdict, policy, started)
         _tell(item, payload, verdict)
         rows = self._rows(item, payload, verdict, (self._now_us() - started) / 1000)
@@ -262,11 +264,16 @@ class Deliverer:
         (found,) = await self._store.fetch(channel, [position])
         return None if found is None else moment(found.time_us)
 
-    async def _call(self, kind: str, delivery: Delivery, policy: RetryPolicy) -> _Verdict:
+    async def _call(
+        self, kind: str, delivery: Delivery, policy: RetryPolicy, transform: JsonObject | None
+    ) -> _Verdict:
         target = self._targets.get(kind)
         if target is None:
             return _Verdict("retry", "no-target", f"this router has no target of kind {kind!r}")
         try:
+            if transform is not None:
+                made = tuple(transformed(transform, event) for event in delivery.events)
+                delivery = replace(delivery, events=made)
             async with asyncio.timeout(policy.timeout):
                 answer: Delivered = await target.deliver(delivery)
         except Retry as error:
@@ -275,6 +282,8 @@ class Deliverer:
             return _Verdict("dead", error.code, str(error))
         except Gone as error:
             return _Verdict("gone", "gone", str(error))
+        except NotTransformed as error:
+            return _Verdict("dead", "not-transformed", str(error))
         except TimeoutError:
             return _Verdict("retry", "timeout", f"no answer within {policy.timeout:g} s")
         except Exception as error:  # noqa: BLE001  whatever a target raises is one failed attempt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from workflow_engine.events.subscriptions import check_channel
 from workflow_engine.events.targets import Delivered, Delivery, Drop
 from workflow_engine.values import JsonObject
 
@@ -21,6 +22,9 @@ class ChannelTarget:
 
     def __init__(self, publish: Callable[[str, Sequence[JsonObject]], Awaitable[object]]) -> None:
         self._publish = publish
+
+    def check(self, target: JsonObject, *path: str | int) -> None:
+        check_channel(str(target.get("channel", "")), *path, "channel")
 
     async def deliver(self, delivery: Delivery) -> Delivered:
         channel = delivery.target.get("channel")

@@ -87,10 +87,12 @@ class Subscriber:
     collections: Collections = field(default_factory=dict)
     machine: Machine = field(init=False)
     group: str = field(init=False)
+    until_us: int | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.machine = machine(self.subscription.strategy)
         self.group = f"sub:{self.subscription.id}"
+        self.until_us = self.subscription.until_us()
 
     @property
     def prefix(self) -> str:
@@ -104,6 +106,8 @@ class Subscriber:
 
     def offer(self, event: JsonObject, stored: StoredRecord, step: Step) -> None:
         """Take the event or leave it; what follows is added to *step*."""
+        if self.until_us is not None and stored.time_us >= self.until_us:
+            return
         errors: list[str] = []
         before = step.progress.get(self, self.collections)
         assert isinstance(before, dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -13,28 +14,28 @@ from datetime import datetime
 import orjson
 
 from workflow_engine.errors import Conflict, NotFound, Rejected, Unavailable
-from workflow_engine.events import backlogs, tracing
 from workflow_engine.events.cloudevents import MAX_EVENT, decode, records
 from workflow_engine.events.deliveries import Deliverer
 from workflow_engine.events.dispatch import Dispatcher
 from workflow_engine.events.forwarding import ChannelTarget
 from workflow_engine.events.letters import DEAD_LETTERS, letters, revived
+from workflow_engine.events.looking import Looking
 from workflow_engine.events.ports import Published
 from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import ChannelSpec, Position, microseconds
 from workflow_engine.events.retention import trim
 from workflow_engine.events.spi import Parked, Store
 from workflow_engine.events.subscriptions import Subscription, check_channel, check_strategy, start_us
-from workflow_engine.events.targets import Delivery, Target
-from workflow_engine.filters import machine
+from workflow_engine.events.targets import CheckedTarget, Delivery, Target
 from workflow_engine.values import Json, JsonObject
 
 _SUBSCRIPTION = "subscription/"
+_REDRIVEN = "redriven/"
 
 _log = logging.getLogger(__name__)
 
 
-class Router:
+class Router(Looking):
     """Embeds in any asyncio program. One router works on a store at a time; it owns the store and opens it.
 
     *targets* by kind; ``channel`` is built in, ``run`` gets what runs listen for. A channel that does not exist is
@@ -193,8 +194,8 @@ class Router:
             raise Rejected(
                 "target-kind", f"no target of kind {kind!r}; there are {known}", pointer="/target/kind"
             )
-        if kind == "channel":
-            check_channel(str(subscription.target.get("channel", "")), "target", "channel")
+        if isinstance(target := self._targets[kind], CheckedTarget):
+            target.check(subscription.target, "target")
         dispatcher = await self._dispatcher(subscription.channel)
         async with self._changing:
             old = self._subscriptions.get(subscription.id)
@@ -202,12 +203,7 @@ class Router:
                 raise Conflict(f"{subscription.id} is on channel {old.channel}; delete it first")
             async with dispatcher.lock:
                 starts = await self._starts(subscription)
-                stored = {
-                    "subscription": subscription.to_json(),
-                    "starts": {str(p): o for p, o in starts.items()},
-                }
-                await self._store.put(_SUBSCRIPTION + subscription.id, orjson.dumps(stored))
-                self._remember(subscription)
+                await self._keep(subscription, starts)
                 await dispatcher.subscribers.put(subscription, starts)
         self._deliverer.wake()
 
@@ -222,6 +218,31 @@ class Router:
         start, channel = start_us(subscription.start), subscription.channel
         partitions = range(self._dispatchers[channel].spec.partitions)
         return {part: await self._store.offset_at(channel, part, start) for part in partitions}
+
+    async def seek(self, id: str, start: str) -> Subscription:
+        """Let a subscription begin anew at *start*: ``latest``, ``earliest`` or a timestamp. What it has not delivered,
+        and events that it took towards a strategy that is not complete, are let go. `NotFound` if there is none.
+        """
+        async with self._changing:
+            moved = replace(self.get_subscription(id), start=start)
+            at = start_us(start)
+            dispatcher = self._dispatchers[moved.channel]
+            async with dispatcher.lock:
+                partitions = range(dispatcher.spec.partitions)
+                starts = {part: await self._store.offset_at(moved.channel, part, at) for part in partitions}
+                await dispatcher.subscribers.delete(id)
+                await self._keep(moved, starts)
+                await dispatcher.subscribers.put(moved, starts)
+        self._deliverer.wake()
+        return moved
+
+    async def _keep(self, subscription: Subscription, starts: Mapping[int, int]) -> None:
+        stored = {
+            "subscription": subscription.to_json(),
+            "starts": {str(part): offset for part, offset in starts.items()},
+        }
+        await self._store.put(_SUBSCRIPTION + subscription.id, orjson.dumps(stored))
+        self._remember(subscription)
 
     async def delete_subscription(self, id: str) -> None:
         """Delete it with its place and its deliveries. `NotFound` if there is none."""
@@ -321,6 +342,32 @@ class Router:
         await self._dispatcher(DEAD_LETTERS)
         await self._store.append(DEAD_LETTERS, letters(delivery, item, code, reason, self._now_us()))
 
+    async def redrive_all(self, subscription: str | None = None) -> int:
+        """`redrive` the dead letters that this has not redriven before, or those of one subscription, oldest first; how
+        many. Those that cannot be delivered any more, for what wanted them is gone, are passed over.
+        """
+        dispatcher = await self._dispatcher(DEAD_LETTERS)
+        whose = subscription or "*"
+        done: dict[str, dict[str, int]] = {
+            entry.key.removeprefix(_REDRIVEN): orjson.loads(entry.value)
+            for entry in await self._store.entries(_REDRIVEN)
+        }
+        count, ends = 0, {str(part): end for part, end in dispatcher.cursor.items()}
+        for part, end in dispatcher.cursor.items():
+            at = max(done.get(who, {}).get(str(part), 0) for who in (whose, "*"))
+            while at < end and (found := await self._store.read(DEAD_LETTERS, part, at, limit=100)):
+                at = found[-1].position.offset + 1
+                for stored in found:
+                    letter = str(decode(stored.record.body)["dlqsubscription"])
+                    if whose not in ("*", letter):
+                        continue
+                    if stored.position.offset >= done.get(letter, {}).get(str(part), 0):
+                        with contextlib.suppress(NotFound, Rejected):
+                            await self.redrive(str(stored.position))
+                            count += 1
+        await self._store.put(_REDRIVEN + whose, orjson.dumps(ends))
+        return count
+
     async def redrive(self, position: str) -> None:
         """Try the delivery of a dead letter again, as if it were new; the letter stays in its channel.
 
@@ -342,53 +389,3 @@ class Router:
                 raise NotFound("listener", payload["listen"])
         await self._store.park([item])
         self._deliverer.wake()
-
-    # Looking
-
-    async def events(
-        self,
-        channel: str | None = None,
-        *,
-        type: str | None = None,
-        source: str | None = None,
-        subject: str | None = None,
-        id: str | None = None,
-        from_: datetime | None = None,
-        to: datetime | None = None,
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> tracing.Page:
-        """The newest events that fit, newest first; times are when they were received, *to* outside."""
-        wanted = {"channel": channel, "type": type, "source": source, "subject": subject, "id": id}
-        return await tracing.search(self._store, **wanted, from_=from_, to=to, limit=limit, cursor=cursor)
-
-    async def trace(self, event_id: str, channel: str | None = None) -> list[JsonObject]:
-        """What became of the events with this id, newest first; see `tracing.trace`. `NotFound` if none."""
-        return await tracing.trace(self._store, event_id, channel)
-
-    async def channels(self) -> list[JsonObject]:
-        """Every channel: ``{name, partitions, dedupe_seconds, events, bytes, oldest, lag, subscriptions,
-        catching_up, listeners}``: *lag* is how many events are not dispatched yet, *catching_up* how many
-        subscriptions still read older ones.
-        """
-        return [
-            await tracing.describe(self._store, self._dispatchers[name]) for name in sorted(self._dispatchers)
-        ]
-
-    async def backlog(self) -> JsonObject:
-        """What waits for its delivery, and what was given up; see `backlogs.describe`."""
-        return await backlogs.describe(self._store, self._subscriptions, self._now_us())
-
-    async def trim(self, channel: str, before: datetime) -> int:
-        """Forget events that were received before, as far as nothing needs them any more; how many."""
-        if channel not in self._dispatchers:
-            raise NotFound("channel", channel)
-        return await trim(self._store, self._dispatchers[channel], microseconds(before))
-
-    def test(self, spec: JsonObject, event: Json) -> JsonObject:
-        """Whether *event* would satisfy a filter of *spec*: ``{matches, filters, errors}``."""
-        check_strategy(spec, "spec")
-        (record,) = records([event], 0, max_bytes=self._max_event_bytes)
-        errors: list[str] = []
-        indices = machine(spec).matches(decode(record.body), errors)
-        return {"matches": bool(indices), "filters": [*indices], "errors": [*errors]}

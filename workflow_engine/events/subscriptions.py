@@ -10,6 +10,7 @@ from datetime import datetime
 
 from workflow_engine.errors import Rejected
 from workflow_engine.events.records import Start, microseconds
+from workflow_engine.events.transforms import check_transform
 from workflow_engine.filters import machine
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -78,7 +79,9 @@ class Subscription:
     timestamp: where a new subscription begins. One that is not *enabled* keeps its place and its deliveries.
     *max_in_flight* deliveries at most are with the target at a time. *in_order*: one at a time and in the order of the
     channel, of those that have the same correlation values; of all of them where the strategy does not correlate. One
-    that fails holds up those behind it until it is made or given up.
+    that fails holds up those behind it until it is made or given up. *transform* is what is made of each event for the
+    target (`transforms`). Events received at *until*, a timestamp, or later are not for it: with a *start* in the past
+    that makes a replay.
     """
 
     id: str
@@ -90,6 +93,8 @@ class Subscription:
     enabled: bool = True
     max_in_flight: int = 16
     in_order: bool = False
+    transform: JsonObject | None = None
+    until: str | None = None
 
     def check(self) -> None:
         """Raise `Rejected` for what is wrong with it."""
@@ -102,9 +107,22 @@ class Subscription:
         kind = self.target.get("kind")
         if not isinstance(kind, str) or not kind:
             raise Rejected("target-kind", "a target has a kind", pointer="/target/kind")
-        start_us(self.start)
+        begin, end = start_us(self.start), self.until_us()
+        if end is not None and isinstance(begin, int) and end <= begin:
+            raise Rejected("until-invalid", "it is not after the start", pointer="/until")
+        if self.transform is not None:
+            check_transform(self.transform, "transform")
         if not 1 <= self.max_in_flight <= 1000:
             raise Rejected("max-in-flight", "from 1 to 1000", pointer="/max_in_flight")
+
+    def until_us(self) -> int | None:
+        """*until* in microseconds; `Rejected` for anything but a timestamp."""
+        if self.until is None:
+            return None
+        end = start_us(self.until, "/until") if self.until not in ("earliest", "latest") else self.until
+        if isinstance(end, str):
+            raise Rejected("until-invalid", "expected an RFC 3339 timestamp", pointer="/until")
+        return end
 
     def to_json(self) -> JsonObject:
         members: JsonObject = asdict(self)
@@ -125,8 +143,12 @@ class Subscription:
             "enabled": bool,
             "max_in_flight": int,
             "in_order": bool,
+            "transform": dict,
+            "until": str,
         }
         for name, value in members.items():
+            if value is None and name in ("transform", "until"):
+                continue
             if name not in types:
                 raise Rejected(
                     "subscription-invalid", f"expected one of {', '.join(types)}", pointer=pointer(name)
@@ -163,7 +185,7 @@ def check_strategy(spec: JsonObject, *path: str | int) -> None:
         raise Rejected("strategy-invalid", message, pointer=pointer(*path) + place.rstrip("/")) from error
 
 
-def start_us(start: str) -> Start:
+def start_us(start: str, place: str = "/start") -> Start:
     """``earliest`` and ``latest`` as they are, a timestamp in microseconds; `Rejected` for anything else."""
     if start == "earliest":
         return "earliest"
@@ -175,5 +197,5 @@ def start_us(start: str) -> Start:
         raise Rejected(
             "start-invalid",
             "expected latest, earliest or an RFC 3339 timestamp with its zone",
-            pointer="/start",
+            pointer=place,
         ) from None

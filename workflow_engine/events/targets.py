@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from workflow_engine.values import JsonObject
 
@@ -91,3 +91,11 @@ class Target(Protocol):
         It is cancelled when it takes longer than the timeout of the retry policy, which counts as a failure.
         Deliveries to one listener come one at a time in the order of `seq`; others come concurrently.
         """
+
+
+@runtime_checkable
+class CheckedTarget(Protocol):
+    """A target that says beforehand what is wrong with what a subscription wants of it."""
+
+    def check(self, target: JsonObject, *path: str | int) -> None:
+        """Raise `Rejected`, with the place below *path*, for a *target* that cannot be delivered to."""

@@ -1,0 +1,246 @@
+"""The router's target that sends events over HTTP: CloudEvents as they are, or any JSON made of them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from urllib.parse import quote
+
+import orjson
+from multidict import CIMultiDict
+from yarl import URL
+
+from workflow_engine.calls.authentication import SCHEMES, authenticate
+from workflow_engine.calls.credentials import NOBODY
+from workflow_engine.calls.egress import Egress
+from workflow_engine.calls.exchange import Request, Response, send
+from workflow_engine.calls.http import merge_headers
+from workflow_engine.calls.secrets import Secrets
+from workflow_engine.calls.url import bounded, parse_url
+from workflow_engine.errors import Fault, NotFound, Rejected
+from workflow_engine.events.http import BATCHED, STRUCTURED, parse
+from workflow_engine.events.subscriptions import check_channel
+from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Retry
+from workflow_engine.events.transforms import NotTransformed, check_template, filled
+from workflow_engine.values import Json, JsonObject, pointer
+
+MODES = ("structured", "binary")
+MAX_ANSWER = 1024 * 1024
+"""The largest answer that is read, in bytes."""
+_MEMBERS = ("kind", "url", "mode", "headers", "body", "authentication", "signing", "replies")
+_LATER = frozenset({404, 408, 409, 425, 429})
+"""Statuses that may be others later, besides those of 500 and more (Knative's data plane, Azure Event Grid)."""
+_QUOTED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+"""What stays as it is in a header (HTTP binding of CloudEvents, 3.1.3.2)."""
+
+Publish = Callable[[str, Sequence[JsonObject]], Awaitable[object]]
+
+
+class WebhookTarget:
+    """``{"kind": "webhook", "url": …}``: one request for each delivery, and its status says what became of it.
+
+    * ``mode``: ``structured``, or ``binary`` with the attributes as ``ce-`` headers. Several events are a batch.
+    * ``body``: a template that makes other JSON of the event, which is ``.``: for services that know no CloudEvents.
+    * ``headers``: further ones. ``authentication``: ``{scheme: {use: secret}}``, as calls have it.
+    * ``signing: {secret: name}``: signed as Standard Webhooks says, with a secret whose value the subscription has not.
+    * ``replies``: a channel for events in the answer.
+
+    200 to 299 is delivered; 404, 408, 409, 425, 429, 500 and above, and what the network does, is tried again, when
+    ``Retry-After`` says it; 410 disables the subscription; all else is a dead letter. Redirects are not followed.
+    """
+
+    def __init__(self, egress: Egress, secrets: Secrets, *, clock: Callable[[], float] = time.time) -> None:
+        self._egress, self._secrets, self._clock = egress, secrets, clock
+        self.publish: Publish | None = None
+        """Where replies go: the router, which there is after its targets."""
+
+    def check(self, target: JsonObject, *path: str | int) -> None:
+        """Raise `Rejected` for what cannot be sent to, whatever the events are."""
+        for name in target:
+            if name not in _MEMBERS:
+                raise _invalid(f"expected one of {', '.join(_MEMBERS)}", *path, name)
+        if target.get("mode", MODES[0]) not in MODES:
+            raise _invalid(f"expected one of {', '.join(MODES)}", *path, "mode")
+        try:
+            self._url(target)
+            merge_headers({}, target.get("headers"), self._egress)
+        except Fault as refused:
+            place = "headers" if "header" in str(refused.error.detail) else "url"
+            raise _invalid(refused.error.detail or "", *path, place) from None
+        if "body" in target:
+            if "mode" in target:
+                raise _invalid("a body of one's own is not a CloudEvent: it has no mode", *path, "mode")
+            check_template(target["body"], *path, "body")
+        policy = target.get("authentication")
+        if policy is not None and not _names_a_secret(policy):
+            message = f'expected {{scheme: {{"use": secret}}}}, the scheme one of {", ".join(SCHEMES)}'
+            raise _invalid(message, *path, "authentication")
+        signing = target.get("signing")
+        if signing is not None and not (
+            isinstance(signing, dict) and set(signing) == {"secret"} and isinstance(signing["secret"], str)
+        ):
+            raise _invalid('expected {"secret": name}', *path, "signing")
+        if "replies" in target:
+            check_channel(str(target["replies"]), *path, "replies")
+
+    def _url(self, target: JsonObject) -> URL:
+        try:
+            url = parse_url(str(target.get("url", "")))
+        except ValueError as error:
+            raise Rejected(
+                "target-invalid", f"the URL cannot be called: {error}", pointer="/target/url"
+            ) from None
+        if url.user or url.password:
+            message = "no user information: name a secret in `authentication`"
+            raise Rejected("target-invalid", message, pointer="/target/url")
+        return self._egress.admit(url)
+
+    async def deliver(self, delivery: Delivery) -> Delivered:
+        try:
+            request = await self._request(delivery)
+            response = await send(request, self._egress, redirect=False, limit=MAX_ANSWER)
+        except NotTransformed as error:
+            raise Drop(str(error), code="not-transformed") from None
+        except NotFound as error:
+            raise Retry(str(error), code="no-secret") from None
+        except Rejected as error:
+            raise Drop(str(error), code="invalid") from None
+        except Fault as failed:
+            detail = failed.error.detail or ""
+            if failed.error.type.endswith(("/communication", "/authentication")):
+                raise Retry(detail, code="no-answer") from None
+            raise Drop(detail, code="refused") from None
+        return await self._outcome(delivery, response)
+
+    async def _request(self, delivery: Delivery) -> Request:
+        target = delivery.target
+        url = self._url(target)
+        body, framing = _message(target, delivery.events)
+        credentials = NOBODY
+        if target.get("authentication") is not None:
+            credentials = await authenticate(await self._policy(target["authentication"]), self._egress, url)
+        headers: CIMultiDict[str] = merge_headers(credentials.headers, target.get("headers"), self._egress)
+        headers.update(framing)
+        headers["Idempotency-Key"] = delivery.identity
+        headers["Router-Delivery-Id"], headers["Router-Attempt"] = delivery.identity, str(delivery.attempt)
+        if isinstance(signing := target.get("signing"), dict):
+            headers.update(await self._signature(str(signing["secret"]), delivery.identity, body))
+        return Request("POST", url, headers, body, credentials)
+
+    async def _policy(self, policy: Json) -> Json:
+        """*policy* with the values of the secret that it names."""
+        if not isinstance(policy, dict) or not _names_a_secret(policy):
+            raise Rejected("target-invalid", "its authentication names no secret")
+        [(scheme, properties)] = policy.items()
+        assert isinstance(properties, dict)
+        return {scheme: await self._secrets.get(str(properties["use"]))}
+
+    async def _signature(self, secret: str, id: str, body: bytes) -> dict[str, str]:
+        """The headers of Standard Webhooks: HMAC-SHA256 over the id, the time and the body."""
+        value = await self._secrets.get(secret)
+        text = (
+            value if isinstance(value, str) else str(value.get("key", "")) if isinstance(value, dict) else ""
+        )
+        if not text:
+            raise Rejected("no-key", f"the secret {secret!r} is no text, and has no `key`")
+        key = text.encode()
+        if text.startswith("whsec_"):
+            try:
+                key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+            except binascii.Error:
+                raise Rejected(
+                    "no-key", f"the secret {secret!r} begins with whsec_ and is no Base64"
+                ) from None
+        moment = str(int(self._clock()))
+        digest = hmac.new(key, f"{id}.{moment}.".encode() + body, hashlib.sha256).digest()
+        return {
+            "Webhook-Id": id,
+            "Webhook-Timestamp": moment,
+            "Webhook-Signature": f"v1,{base64.b64encode(digest).decode()}",
+        }
+
+    async def _outcome(self, delivery: Delivery, response: Response) -> Delivered:
+        status = response.status
+        code = str(status)
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return Delivered(code, reference=await self._reply(delivery, response))
+        excerpt = bounded(" ".join(response.body.decode("utf-8", "replace").split()), 300)
+        if status == HTTPStatus.GONE:
+            raise Gone(excerpt or "410 Gone")
+        if status in _LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Retry(excerpt, after=self._after(response.headers.get("Retry-After", "")), code=code)
+        raise Drop(excerpt, code=code)
+
+    def _after(self, text: str) -> float | None:
+        """How many seconds ``Retry-After`` asks for, which may say it as a moment (RFC 9110, 10.2.3)."""
+        text = text.strip()
+        if text.isascii() and text.isdigit():
+            return float(text[:10])
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        return max(0.0, (moment - datetime.fromtimestamp(self._clock(), UTC)).total_seconds())
+
+    async def _reply(self, delivery: Delivery, response: Response) -> str:
+        """Publish the events of an answer, if they are wanted; their ids, so that a trace leads on."""
+        channel = delivery.target.get("replies")
+        if channel is None or self.publish is None or not response.body:
+            return ""
+        try:
+            events = await asyncio.to_thread(parse, response.headers, response.body, max_bytes=MAX_ANSWER)
+        except Rejected as refused:
+            if refused.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+                return ""  # an answer for people
+            raise Drop(f"the answer is no CloudEvent: {refused}", code="bad-reply") from None
+        await self.publish(str(channel), events)
+        return ", ".join(str(event["id"]) for event in events)
+
+
+def _message(target: JsonObject, events: Sequence[JsonObject]) -> tuple[bytes, dict[str, str]]:
+    """The body of a request for *events*, and the headers that say what it is."""
+    if "body" in target:
+        return orjson.dumps(filled(target["body"], events[-1])), {"Content-Type": "application/json"}
+    if len(events) > 1:
+        return orjson.dumps(events), {"Content-Type": BATCHED}
+    [event] = events
+    if target.get("mode") != "binary":
+        return orjson.dumps(event), {"Content-Type": STRUCTURED}
+    headers = {
+        f"ce-{name}": quote(_text(value), safe=_QUOTED)
+        for name, value in event.items()
+        if name not in ("data", "data_base64", "datacontenttype")
+    }
+    media_type = event.get("datacontenttype")
+    if "data_base64" in event:
+        body = base64.b64decode(str(event["data_base64"]))
+    elif isinstance(event.get("data"), str) and media_type is not None and "json" not in str(media_type):
+        body = str(event["data"]).encode()
+    elif "data" in event:
+        body, media_type = orjson.dumps(event["data"]), media_type or "application/json"
+    else:
+        body = b""
+    return body, headers if media_type is None else {**headers, "Content-Type": str(media_type)}
+
+
+def _names_a_secret(policy: Json) -> bool:
+    if not isinstance(policy, dict) or len(policy) != 1 or not set(policy) <= set(SCHEMES):
+        return False
+    [properties] = policy.values()
+    return isinstance(properties, dict) and set(properties) == {"use"} and isinstance(properties["use"], str)
+
+
+def _text(value: Json) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _invalid(message: str, *path: str | int) -> Rejected:
+    return Rejected("target-invalid", message, pointer=pointer(*path))

@@ -1,0 +1,195 @@
+"""``wfe subscriptions``: who gets which events, and ``wfe dead-letters``: what could not be delivered."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from workflow_engine.cli.inputs import read_bytes, shown
+from workflow_engine.cli.options import count
+from workflow_engine.cli.remote import add_connection, with_api
+from workflow_engine.cli.terminal import FINE, counted, print_json, print_table, result, say
+from workflow_engine.dsl.source import load
+from workflow_engine.errors import Rejected
+
+if TYPE_CHECKING:
+    from workflow_engine.api.client import HttpApi
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add what ``wfe subscriptions`` takes."""
+    parser.epilog = "docs/events.md says what a subscription may have."
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    listing = commands.add_parser("list", help="every subscription", description="List the subscriptions.")
+    add_connection(listing)
+    listing.set_defaults(work=_list)
+    put = commands.add_parser(
+        "put",
+        help="make or change one",
+        description="Make a subscription, or change one, which keeps its place in the channel.",
+    )
+    put.add_argument("id", metavar="ID")
+    put.add_argument("file", metavar="FILE", help="YAML or JSON; - is standard input")
+    add_connection(put)
+    put.set_defaults(work=_put)
+    for name, help, work in (
+        ("show", "one subscription", _show),
+        ("delete", "delete one, with what it has not delivered", _delete),
+        ("pause", "deliver nothing more, and keep its place", _enable),
+        ("resume", "go on where it stopped", _enable),
+    ):
+        each = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        each.add_argument("id", metavar="ID")
+        add_connection(each)
+        each.set_defaults(work=work, enabled=name == "resume")
+    seek = commands.add_parser(
+        "seek",
+        help="begin anew elsewhere in the channel",
+        description="Let a subscription begin anew; what it has not delivered is let go.",
+    )
+    seek.add_argument("id", metavar="ID")
+    seek.add_argument("start", metavar="earliest|latest|TIME")
+    add_connection(seek)
+    seek.set_defaults(work=_seek)
+
+
+def configure_dead_letters(parser: argparse.ArgumentParser) -> None:
+    """Add what ``wfe dead-letters`` takes."""
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    listing = commands.add_parser(
+        "list", help="the newest", description="List deliveries that were given up, newest first."
+    )
+    listing.add_argument("--limit", type=count, default=20, metavar="N", help="(default: %(default)s)")
+    add_connection(listing)
+    listing.set_defaults(work=_letters)
+    redrive = commands.add_parser(
+        "redrive",
+        help="try them again",
+        description="Try deliveries that were given up again, as if they were new.",
+    )
+    redrive.add_argument("position", nargs="*", metavar="POSITION", help="as `list` shows it")
+    redrive.add_argument("--all", action="store_true", help="all that were not tried again yet")
+    redrive.add_argument("--subscription", metavar="ID", help="all of this subscription, likewise")
+    add_connection(redrive)
+    redrive.set_defaults(work=_redrive)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    async def work(api: HttpApi) -> int:
+        found = await api.subscriptions()
+        if arguments.json:
+            print_json(found)
+            return FINE
+        rows = [(str(each["id"]), str(each["channel"]), _target(each), _state(each)) for each in found]
+        print_table(("ID", "CHANNEL", "TARGET", "STATE"), rows)
+        if not rows:
+            say("There are no subscriptions.")
+        return FINE
+
+    return with_api(arguments, work)
+
+
+def _target(subscription: Mapping[str, Any]) -> str:
+    target = subscription["target"]
+    match target.get("kind"):
+        case "workflow":
+            return f"{target['namespace']}/{target['name']}"
+        case "webhook":
+            return str(target["url"])
+        case kind:
+            return f"{kind} {target.get('channel', '')}".rstrip()
+
+
+def _state(subscription: Mapping[str, Any]) -> str:
+    return "enabled" if subscription["enabled"] else "paused"
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    async def work(api: HttpApi) -> int:
+        print_json(await api.subscription(arguments.id))
+        return FINE
+
+    return with_api(arguments, work)
+
+
+def _put(arguments: argparse.Namespace) -> int:
+    data = load(read_bytes(arguments.file), name=shown(arguments.file)).data
+    if not isinstance(data, dict):
+        raise Rejected("subscription-invalid", f"{shown(arguments.file)}: a subscription is an object")
+
+    async def work(api: HttpApi) -> int:
+        print_json(await api.put_subscription(arguments.id, data))
+        return FINE
+
+    return with_api(arguments, work)
+
+
+def _delete(arguments: argparse.Namespace) -> int:
+    async def work(api: HttpApi) -> int:
+        await api.delete_subscription(arguments.id)
+        return FINE
+
+    return with_api(arguments, work)
+
+
+def _enable(arguments: argparse.Namespace) -> int:
+    async def work(api: HttpApi) -> int:
+        there = await api.subscription(arguments.id)
+        await api.put_subscription(arguments.id, {**there, "enabled": arguments.enabled})
+        result(f"{arguments.id} {'enabled' if arguments.enabled else 'paused'}")
+        return FINE
+
+    return with_api(arguments, work)
+
+
+def _seek(arguments: argparse.Namespace) -> int:
+    async def work(api: HttpApi) -> int:
+        await api.seek(arguments.id, arguments.start)
+        result(f"{arguments.id} begins at {arguments.start}")
+        return FINE
+
+    return with_api(arguments, work)
+
+
+def _letters(arguments: argparse.Namespace) -> int:
+    async def work(api: HttpApi) -> int:
+        page: dict[str, Any] = await api.events(channel="dead-letters", limit=arguments.limit)
+        if arguments.json:
+            print_json(page["events"])
+            return FINE
+        rows = [
+            (
+                each["position"],
+                each["event"]["dlqlast"],
+                each["event"]["dlqsubscription"],
+                each["event"]["id"],
+                str(each["event"]["dlqattempts"]),
+                f"{each['event']['dlqcode']}: {each['event']['dlqreason']}"[:80],
+            )
+            for each in page["events"]
+        ]
+        print_table(("POSITION", "GIVEN UP", "FOR", "EVENT", "ATTEMPTS", "WHY"), rows)
+        if not rows:
+            say("There are no dead letters.")
+        return FINE
+
+    return with_api(arguments, work)
+
+
+def _redrive(arguments: argparse.Namespace) -> int:
+    several = arguments.all or arguments.subscription is not None
+    if several == bool(arguments.position):
+        raise Rejected("redrive-what", "name positions, or --all, or --subscription")
+
+    async def work(api: HttpApi) -> int:
+        if several:
+            number = await api.redrive_all(arguments.subscription)
+        else:
+            for position in arguments.position:
+                await api.redrive(position)
+            number = len(arguments.position)
+        result(f"{counted(number, 'dead letter')} redriven")
+        return FINE
+
+    return with_api(arguments, work)

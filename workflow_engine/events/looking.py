@@ -1,0 +1,99 @@
+"""What is in the router: events, traces, channels, and whether an event would be wanted."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from workflow_engine.errors import NotFound
+from workflow_engine.events import backlogs, tracing
+from workflow_engine.events.cloudevents import decode, records
+from workflow_engine.events.dispatch import Dispatcher
+from workflow_engine.events.records import microseconds
+from workflow_engine.events.retention import trim
+from workflow_engine.events.spi import Store
+from workflow_engine.events.subscriptions import Subscription, check_strategy
+from workflow_engine.events.transforms import NotTransformed, check_transform, transformed
+from workflow_engine.filters import machine
+from workflow_engine.values import Json, JsonObject
+
+
+class Looking:
+    """The part of the router that only looks, and forgets what is old."""
+
+    _store: Store
+    _dispatchers: dict[str, Dispatcher]
+    _max_event_bytes: int
+    _subscriptions: dict[str, Subscription]
+
+    def _now_us(self) -> int:
+        raise NotImplementedError
+
+    async def events(
+        self,
+        channel: str | None = None,
+        *,
+        type: str | None = None,
+        source: str | None = None,
+        subject: str | None = None,
+        id: str | None = None,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> tracing.Page:
+        """The newest events that fit, newest first; times are when they were received, *to* outside."""
+        return await tracing.search(
+            self._store,
+            channel=channel,
+            type=type,
+            source=source,
+            subject=subject,
+            id=id,
+            from_=from_,
+            to=to,
+            limit=limit,
+            cursor=cursor,
+        )
+
+    async def trace(self, event_id: str, channel: str | None = None) -> list[JsonObject]:
+        """What became of the events with this id, newest first; see `tracing.trace`. `NotFound` if none."""
+        return await tracing.trace(self._store, event_id, channel)
+
+    async def channels(self) -> list[JsonObject]:
+        """Every channel: ``{name, partitions, dedupe_seconds, events, bytes, oldest, lag, subscriptions,
+        catching_up, listeners}``: *lag* is how many events are not dispatched yet, *catching_up* how many
+        subscriptions still read older ones.
+        """
+        return [
+            await tracing.describe(self._store, self._dispatchers[name]) for name in sorted(self._dispatchers)
+        ]
+
+    async def backlog(self) -> JsonObject:
+        """What waits for its delivery, and what was given up; see `backlogs.describe`."""
+        return await backlogs.describe(self._store, self._subscriptions, self._now_us())
+
+    async def trim(self, channel: str, before: datetime) -> int:
+        """Forget events that were received before, as far as nothing needs them any more; how many."""
+        if channel not in self._dispatchers:
+            raise NotFound("channel", channel)
+        return await trim(self._store, self._dispatchers[channel], microseconds(before))
+
+    def test(self, spec: JsonObject, event: Json, transform: Json = None) -> JsonObject:
+        """Whether *event* would satisfy a filter of *spec*, and what *transform* would make of it:
+        ``{matches, filters, errors}``, and with a *transform* the *output*, which is null where there is none.
+        """
+        check_strategy(spec, "spec")
+        if transform is not None:
+            check_transform(transform, "transform")
+        (record,) = records([event], 0, max_bytes=self._max_event_bytes)
+        errors: list[str] = []
+        given = decode(record.body)
+        indices = machine(spec).matches(given, errors)
+        answer: JsonObject = {"matches": bool(indices), "filters": [*indices]}
+        if isinstance(transform, dict):
+            answer["output"] = None
+            try:
+                answer["output"] = transformed(transform, given) if indices else None
+            except NotTransformed as error:
+                errors.append(f"transform: {error}")
+        return {**answer, "errors": [*errors]}
