@@ -309,7 +309,7 @@ class HttpApi:
 
     async def test_filters(self, strategy: JsonObject, event: JsonObject) -> JsonObject:
         """Whether *event* satisfies a filter of *strategy*: ``{matches, filters, errors}``."""
-        given = {"strategy": strategy, "event": event}
+        given: JsonObject = {"strategy": strategy, "event": event}
         return await self._object("POST", "/v1/subscriptions/test", body=_dumps(given))
 
     async def seek(self, id: str, start: str) -> JsonObject:
