@@ -8,7 +8,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import catalog
 from workflow_engine.api.client import HttpApi
@@ -36,6 +36,7 @@ from workflow_engine.processes.privacy import close_to_others
 from workflow_engine.processes.stopping import stopping, tell_of
 from workflow_engine.runtimes.temporal import load
 from workflow_engine.runtimes.temporal.activities import Activities, Events, FindBundle, Keep
+from workflow_engine.runtimes.temporal.attributes import see_to
 from workflow_engine.runtimes.temporal.batches import TemporalBatches
 from workflow_engine.runtimes.temporal.connection import connect, translated
 from workflow_engine.runtimes.temporal.orphans import Orphans
@@ -117,12 +118,12 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         egress = await stack.enter_async_context(open_egress(settings))
         definitions = await open_definitions(settings.definitions_url)
         stack.push_async_callback(definitions.close)
-        specs = catalog.Catalog(await catalog.open_store(settings.catalog_url))
+        specs = await _open_catalog(settings.catalog_url)
         stack.push_async_callback(specs.close)
         payloads = await stack.enter_async_context(open_payloads(**settings.payload_options))
         if settings.api_worker:
             await _make_ready(settings)
-            await wait_ready(settings.temporal_address, 60.0, namespace=settings.temporal_namespace)
+            await wait_ready(settings.temporal_address, 60.0, **_served(settings))
         client = await connect(
             settings.temporal_address,
             settings.temporal_namespace,
@@ -174,6 +175,9 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         )
         keeping = asyncio.create_task(engine.scheduling.keep(), name="schedules")
         stack.push_async_callback(_end, keeping)
+        if settings.search_attributes:
+            attributes = asyncio.create_task(see_to(client), name="search attributes")
+            stack.push_async_callback(_end, attributes)
         orphans = asyncio.create_task(Orphans(client, settings.task_queue).keep(), name="orphans")
         stack.push_async_callback(_end, orphans)
         if settings.api_worker:
@@ -207,6 +211,13 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             folder=settings.data,
             loopback_only=settings.host in LOOPBACK and not settings.api_token,
         )
+
+
+async def _open_catalog(url: str) -> catalog.Catalog:
+    try:
+        return catalog.Catalog(await catalog.open_store(url))
+    except ConnectionError as error:  # the catalog, which stands alone, has errors of its own
+        raise Unavailable(str(error)) from None
 
 
 async def _end(task: asyncio.Task[None]) -> None:
@@ -249,7 +260,7 @@ async def serve_worker(settings: Settings, *, ready: Callable[[], None] | None =
     """Work until the process is told to stop, then finish what is under way, for ``grace_seconds`` at most."""
     await _make_ready(settings)
     with stopping() as stop:
-        if await ready_unless(stop, settings.temporal_address, namespace=settings.temporal_namespace):
+        if await ready_unless(stop, settings.temporal_address, **_served(settings)):
             await _work(settings, stop, ready)
 
 
@@ -257,6 +268,15 @@ async def _make_ready(settings: Settings) -> None:
     close_to_others()
     await asyncio.to_thread(remove_leftovers)
     _log.info("waiting for Temporal at %s", settings.temporal_address)
+
+
+def _served(settings: Settings) -> dict[str, Any]:
+    """What has to be there before a worker can work."""
+
+    def tell(reason: str) -> None:
+        _log.warning("Temporal at %s: %s", settings.temporal_address, reason)
+
+    return {"namespace": settings.temporal_namespace, "profile": settings.temporal_profile, "tell": tell}
 
 
 async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], None] | None) -> None:

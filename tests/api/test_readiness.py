@@ -12,6 +12,7 @@ import pytest
 
 from tests.api.server import serve
 from workflow_engine.assembly import open_app
+from workflow_engine.errors import Unavailable
 from workflow_engine.settings import Settings
 
 
@@ -31,6 +32,18 @@ async def parts(url: str) -> dict[str, bool]:
         found = await answer.json()
         assert (answer.status == 200) == all(found["parts"].values())
         return found["parts"]
+
+
+async def test_a_file_that_is_no_store_is_said_to_be_none_before_anything_is_served(
+    settings: Settings, tmp_path: Path
+) -> None:
+    for name in ("events", "definitions", "catalog"):
+        file = tmp_path / f"{name}.db"
+        file.write_bytes(b"not a database, " * 1000)
+        with pytest.raises(Unavailable, match=f"{name}.db.* cannot be opened.*: file is not a database"):
+            async with open_app(settings):
+                pass
+        file.unlink()
 
 
 async def test_why_a_part_does_not_work_is_said(url: str, tmp_path: Path) -> None:

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from workflow_engine.api.client import HttpApi
 
 STATUSES = ("pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed")
+_ENDED = ("cancelled", "faulted", "completed")
 _PAGE = 200
+_QUIET = 5.0
+"""After how many seconds of waiting something is said."""
 
 
 def configure_start(parser: argparse.ArgumentParser) -> None:
@@ -74,13 +77,25 @@ def _start(arguments: argparse.Namespace) -> int:
             version,
             given,
             run_id=arguments.id,
-            wait=arguments.wait,
+            wait=min(arguments.wait, _QUIET),
             express=arguments.express,
         )
+        left = arguments.wait - _QUIET
+        if left > 0 and run["status"] not in _ENDED:
+            say(f"The run {run['id']} goes on: {_at_work(run)}.")
+            run = await api.run(str(run["id"]), wait=left)
         print_json(run)
         return _judged(run, arguments.wait)
 
     return with_api(arguments, work)
+
+
+def _at_work(run: Mapping[str, Any]) -> str:
+    """What a run does that takes long, or why nobody does it."""
+    if run["remark"]:
+        return f"{run['remark']}; workers are started by `wfe worker`, or `wfe dev`"
+    states = [f"{state['name']} is {state['doing'] or state['status']}" for state in run["states"]]
+    return "; ".join(states[:3]) or str(run["status"])
 
 
 def _judged(run: Mapping[str, Json], waited: float) -> int:
@@ -99,7 +114,11 @@ def _judged(run: Mapping[str, Json], waited: float) -> int:
 def configure_runs(parser: argparse.ArgumentParser) -> None:
     """Add what ``wfe runs`` takes."""
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    listing = commands.add_parser("list", help="runs, newest first", description="List runs, newest first.")
+    listing = commands.add_parser(
+        "list",
+        help="runs, newest first",
+        description="List runs, newest first. Without --status, one that goes on is `running`, also while it waits.",
+    )
     listing.add_argument("--workflow", metavar=NAME, help="of this workflow; NAME alone is any namespace's")
     listing.add_argument("--status", choices=STATUSES, help="with this status")
     listing.add_argument("--parked", action="store_true", help="that a bug of the engine holds up")

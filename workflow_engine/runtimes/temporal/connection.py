@@ -12,6 +12,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
 from workflow_engine.errors import NotFound, Unavailable
+from workflow_engine.runtimes.temporal.attributes import advice
 from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
 
 _CAUSE = re.compile(r'message: "([^"]+)"')
@@ -31,24 +32,37 @@ async def connect(
     (``TEMPORAL_TLS``, ``TEMPORAL_API_KEY``, …); the file is read only when *profile* names a part of it.
     *lazy* puts the connection off until it is used. *payloads* says how values travel. Raises `Unavailable`.
     """
+    try:
+        return await open_client(address, namespace, profile=profile, lazy=lazy, payloads=payloads)
+    except RuntimeError as error:
+        raise Unavailable(f"Temporal does not answer at {address}: {why(error)}") from None
+
+
+async def open_client(
+    address: str,
+    namespace: str,
+    *,
+    profile: str | None = None,
+    lazy: bool = False,
+    payloads: Payloads | None = None,
+) -> Client:
+    """As `connect`, but with the error of the SDK."""
     options: dict[str, Any] = dict(
         ClientConfig.load_client_connect_config(profile, disable_file=profile is None)
     )
     if profile is None or address:
         options["target_host"] = address or options.get("target_host")
     options["namespace"] = namespace
-    try:
-        return await Client.connect(
-            **options,
-            data_converter=(payloads or Payloads()).converter(),
-            lazy=lazy,
-            grpc_compression=GrpcCompression.NONE,
-        )
-    except RuntimeError as error:
-        raise Unavailable(f"Temporal does not answer at {address}: {why(error)}") from None
+    return await Client.connect(
+        **options,
+        data_converter=(payloads or Payloads()).converter(),
+        lazy=lazy,
+        grpc_compression=GrpcCompression.NONE,
+    )
 
 
 _NAMESPACE = re.compile(r"Namespace (\S+) is not found")
+_ATTRIBUTE = re.compile(r"Namespace (\S+) has no mapping defined for search attribute (\S+)")
 
 
 def why(error: BaseException) -> str:
@@ -65,6 +79,9 @@ def translated(run_id: str | None = None, *, address: str = "") -> Iterator[None
     except RPCError as error:
         if missing := _NAMESPACE.match(str(error)):
             raise Unavailable(f"Temporal has no namespace {missing[1]}; create it, or name another") from None
+        if unknown := _ATTRIBUTE.match(str(error)):
+            what = f"Temporal does not know the search attribute {unknown[2]} yet; {advice(unknown[1])}"
+            raise Unavailable(what) from None
         if error.status == RPCStatusCode.NOT_FOUND and run_id is not None:
             raise NotFound("run", run_id) from None
         # A connection that breaks while an answer is awaited has no status of its own.

@@ -17,8 +17,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -28,7 +26,8 @@ from workflow_engine.processes.guarded import GuardedProcess
 from workflow_engine.processes.lockfile import LockFile
 from workflow_engine.processes.output import Tail
 from workflow_engine.processes.ports import free_port, free_ports, port_in_use
-from workflow_engine.runtimes.temporal.connection import why
+from workflow_engine.runtimes.temporal.attributes import SEARCH_ATTRIBUTES, register
+from workflow_engine.runtimes.temporal.connection import open_client, why
 
 __all__ = [
     "SEARCH_ATTRIBUTES",
@@ -61,14 +60,6 @@ runs may be a quarter of a second behind: of a run that ends within that, one ro
 
 _PRIVACY = {"frontend.enableServerVersionCheck": "false"}
 """The embedded server does not ask the internet for newer versions of itself."""
-
-SEARCH_ATTRIBUTES: Mapping[str, str] = {
-    "WfeDefinition": "Keyword",
-    "WfeNamespace": "Keyword",
-    "WfeVersion": "Keyword",
-    "WfeCorrelation": "KeywordList",
-}
-"""What runs are found by; name to type, as Temporal names types."""
 
 _STOP_GRACE = 5.0
 _RETRY_EVERY = 0.05
@@ -166,24 +157,30 @@ async def wait_ready(
     timeout: float = 30.0,
     *,
     namespace: str = "default",
+    profile: str | None = None,
     search_attributes: Mapping[str, str] | None = None,
     log: Callable[[], Iterable[str]] = tuple,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Until the server at *address* serves *namespace*, with *search_attributes* registered (the missing ones
-    are added).
+    are added). It is asked with the credentials of *profile*, as `connection.connect` does.
 
-    Raises Unavailable after *timeout* seconds, with the last error and the lines of *log*.
+    *tell* hears why it is not so far, when that changes. Raises Unavailable after *timeout* seconds, with the last
+    error and the lines of *log*.
     """
     last: Exception | None = None
+    told = ""
     try:
         async with asyncio.timeout(timeout):
             while True:
                 try:
-                    client = await Client.connect(address, namespace=namespace)
+                    client = await open_client(address, namespace, profile=profile)
                     await _serves(client, search_attributes or {})
                     return
                 except (RuntimeError, RPCError) as error:
                     last = error
+                    if why(error) != told:
+                        tell(told := why(error))
                 await asyncio.sleep(_RETRY_EVERY)
     except TimeoutError:
         raise Unavailable(
@@ -194,31 +191,8 @@ async def wait_ready(
 
 async def _serves(client: Client, search_attributes: Mapping[str, str]) -> None:
     await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
-    if not search_attributes:
-        return
-    known = await client.operator_service.list_search_attributes(
-        ListSearchAttributesRequest(namespace=client.namespace)
-    )
-    missing = {
-        name: IndexedValueType.Value("INDEXED_VALUE_TYPE_" + _ENUM_WORDS[type])
-        for name, type in search_attributes.items()
-        if name not in known.custom_attributes
-    }
-    if missing:
-        await client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
-        )
-
-
-_ENUM_WORDS = {
-    "Text": "TEXT",
-    "Keyword": "KEYWORD",
-    "Int": "INT",
-    "Double": "DOUBLE",
-    "Bool": "BOOL",
-    "Datetime": "DATETIME",
-    "KeywordList": "KEYWORD_LIST",
-}
+    if search_attributes:
+        await register(client, search_attributes)
 
 
 class DevServer:
@@ -324,9 +298,19 @@ def _shown(lines: Iterable[str]) -> str:
     return f"; its last lines:\n  {text}" if text else ""
 
 
-async def ready_unless(stop: asyncio.Event, address: str, *, namespace: str, seconds: float = 60) -> bool:
+async def ready_unless(
+    stop: asyncio.Event,
+    address: str,
+    *,
+    namespace: str,
+    profile: str | None = None,
+    seconds: float = 60,
+    tell: Callable[[str], None] = lambda _: None,
+) -> bool:
     """Wait for the server at *address*, as `wait_ready` does; False when *stop* is set meanwhile."""
-    waiting = asyncio.create_task(wait_ready(address, seconds, namespace=namespace))
+    waiting = asyncio.create_task(
+        wait_ready(address, seconds, namespace=namespace, profile=profile, tell=tell)
+    )
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
