@@ -11,7 +11,13 @@ settings.register_profile("exploring")
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 """The same examples in every run; ``HYPOTHESIS_PROFILE=exploring`` looks for new ones."""
 
-pytest_plugins = ["tests.temporal_server", "tests.running", "tests.engines", "tests.runtimes.far_side"]
+pytest_plugins = [
+    "tests.temporal_server",
+    "tests.running",
+    "tests.engines",
+    "tests.runtimes.far_side",
+    "tests.standins.postgresql",
+]
 
 SPEC = Path(os.environ.get("WFE_SPEC", Path(__file__).parents[2] / "shared" / "spec"))
 

