@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from google.protobuf.json_format import MessageToDict
 from temporalio.converter import DataConverter
 
 from tests.api.server import Api, api
+from workflow_engine.api import answers, gate
+from workflow_engine.calls import flow
 from workflow_engine.runtimes.temporal.payloads.keys import new_key
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.payloads.remote import RemoteCodec
@@ -144,3 +148,33 @@ async def test_an_input_is_as_large_as_the_server_takes() -> None:
         assert (taken.status, taken.json["output"]) == (200, {"n": 2_900_000})
         refused = await server.post(path, data=text(3_000_001), headers=JSON)
         assert (refused.status, refused.json["type"]) == (413, "urn:wfe:problem:too-large")
+
+
+@pytest.mark.parametrize("end", ["hangs up", "reads nothing for too long"])
+async def test_large_values_wait_for_those_that_are_on_their_way_to_others(
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that does not read what it has asked for holds its value; small requests are answered meanwhile."""
+    monkeypatch.setattr(gate, "AT_ONCE", 1_000_000)
+    monkeypatch.setattr(flow, "PATIENCE", 0.3)
+    monkeypatch.setattr(answers, "STALLED", 3.0)
+    async with open_payloads(store=(tmp_path / "store").as_uri(), largest=100_000_000) as payloads:
+        converter = payloads.converter()
+        values = await sent(converter, {"large": "x" * 20_000_000})
+        async with api(codec=RemoteCodec(converter), codec_origins=(UI,)) as server:
+            address, port = server.url.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(address, int(port), limit=1000)
+            body = json.dumps(values).encode()
+            head = f"POST /v1/codec/decode HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n"
+            writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            await reader.readline()
+            refused = await server.post("/v1/codec/decode", json=values)
+            assert b"too many large values are being read" in data(refused)[0]
+            small = await server.post("/v1/codec/decode", json=await sent(converter, {"small": 1}))
+            assert data(small) == [b'{"small":1}']
+            if end == "hangs up":
+                writer.close()
+            monkeypatch.setattr(flow, "PATIENCE", 20.0)
+            [found] = data(await server.post("/v1/codec/decode", json=values))
+            assert len(found) > 20_000_000
+            writer.close()

@@ -21,6 +21,7 @@ import pytest
 
 from tests.runtimes.test_large import alone
 from workflow_engine import dsl
+from workflow_engine.calls.content import in_memory
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
 from workflow_engine.runtimes.temporal import admission, weights
@@ -28,7 +29,7 @@ from workflow_engine.runtimes.temporal.admission import Admission
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
-from workflow_engine.runtimes.temporal.weights import Weights, derived, parsed
+from workflow_engine.runtimes.temporal.weights import Weights, derived
 
 FULL = os.environ.get("WFE_SIZE") == "full"
 RUNS, SIZE, ROOM = (40, 60_000_000, 512) if FULL else (20, 16_000_000, 32)
@@ -177,7 +178,7 @@ async def test_who_waits_too_long_is_told_and_who_is_cancelled_leaves_no_trace(
 )
 def test_what_json_takes_in_memory_is_known_before_it_is_parsed(value: Any) -> None:
     content = orjson.dumps(value)
-    found = parsed(content)
+    found = in_memory(content)
     assert found >= len(content)
     if isinstance(value, list):
         import tracemalloc

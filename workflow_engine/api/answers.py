@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
 from workflow_engine.api.problems import MEDIA_TYPE, Details, details
 from workflow_engine.errors import (
@@ -25,6 +28,8 @@ from workflow_engine.errors import (
 from workflow_engine.values import Json, JsonObject, pointer
 
 _PATH = 2000
+PIECE = 256 * 1024
+STALLED = 60.0
 
 
 class JsonAnswer(Response):
@@ -37,6 +42,28 @@ class JsonAnswer(Response):
             return orjson.dumps(content)
         except TypeError:  # integers beyond 64 bits, nesting beyond 250 levels
             return json.dumps(content, ensure_ascii=False).encode(errors="replace")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; what is large piece by piece, as the client reads it: else all of it would be copied for a slow one.
+
+        `ClientDisconnect` where it reads nothing for `STALLED` seconds.
+        """
+        view = memoryview(self.body)
+        if len(view) <= PIECE:
+            await super().__call__(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for start in range(0, len(view), PIECE):
+            more = start + PIECE < len(view)
+            piece: Message = {
+                "type": "http.response.body",
+                "body": bytes(view[start : start + PIECE]),
+                "more_body": more,
+            }
+            try:
+                await asyncio.wait_for(send(piece), STALLED)
+            except TimeoutError:
+                raise ClientDisconnect from None
 
 
 def problem_answer(

@@ -12,7 +12,8 @@ from typing import TypeAlias
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
-from workflow_engine.calls.content import loads
+from workflow_engine.calls.content import in_memory, loads
+from workflow_engine.calls.flow import SHARE
 from workflow_engine.errors import Rejected
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -113,6 +114,9 @@ async def read_json(request: Request, most: int = MAX_DOCUMENT, *, empty: Json =
     check_type(request, JSON_TYPES)
     if len(body) <= _PARSED_HERE:
         return parse(body)
+    share, more = SHARE.get(), in_memory(body) - len(body)  # its text is in the room for bodies
+    if share is not None and more > _PARSED_HERE:
+        await share.take(more)
     return await asyncio.to_thread(parse, body)
 
 

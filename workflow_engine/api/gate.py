@@ -17,7 +17,8 @@ from workflow_engine.api.answers import problem_answer
 from workflow_engine.api.bodies import MAX_PACKAGE
 from workflow_engine.api.metrics import Metrics
 from workflow_engine.api.problems import Details
-from workflow_engine.api.room import Room
+from workflow_engine.api.room import AT_ONCE, Room
+from workflow_engine.calls.flow import SHARE, Flow, Share
 
 MAX_BODY = 4 * MAX_PACKAGE
 """The most bytes of a body that anything here reads, whatever the endpoint."""
@@ -47,6 +48,7 @@ class Gate:
     ) -> None:
         self._app = app
         self._room = Room(max(most, MAX_BODY))
+        self._values = Flow(max(AT_ONCE, 4 * most))
         self._token = None if token is None else token.encode()
         self._loopback_only = loopback_only
         self._metrics = metrics
@@ -71,7 +73,8 @@ class Gate:
             await send(message)
 
         self._metrics.in_flight += 1
-        share = self._room.share(receive)
+        share, values = self._room.share(receive), Share(self._values)
+        SHARE.set(values)
         try:
             refusal = self._refuse(scope, headers)
             if refusal is not None:
@@ -88,6 +91,7 @@ class Gate:
             await problem_answer(told, scope["path"], request_id=request_id)(scope, receive, answer)
         finally:
             share.leave()
+            values.leave()
             self._metrics.in_flight -= 1
             self._metrics.answered(_method(scope), _route(scope), status, time.monotonic() - began)
 

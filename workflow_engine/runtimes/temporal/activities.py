@@ -190,19 +190,24 @@ class Activities:
         return math.inf if kind in PROCESSES else self.egress.seconds
 
     @activity.defn(name="expression.evaluate")
-    async def evaluate(self, evaluation: dict[str, Any]) -> Any:
+    async def evaluate(self, evaluation: RawValue) -> Any:
         """Evaluate an expression that uses secrets; no value of one is in what comes of it."""
-        return await _faults(evaluate_with_secrets(evaluation, self.secrets, self.egress))
+        async with contextlib.AsyncExitStack() as held:
+            given = await self._given(evaluation.payload, {}, activity.info(), held)
+            return await _faults(evaluate_with_secrets(given, self.secrets, self.egress))
 
     @activity.defn(name="event.publish")
-    async def publish(self, event: dict[str, Any], channel: str) -> None:
+    async def publish(self, event: RawValue, channel: str) -> None:
         """Publish *event*; its id comes from the run and the state, so a retry never doubles it."""
-        publishing = _faults(self.events.publish(channel, [event]))
-        if activity.info().is_local:
-            await _shortly(publishing, self.express_seconds)
-            return
-        with heartbeat():
-            await publishing
+        info = activity.info()
+        async with contextlib.AsyncExitStack() as held:
+            given = await self._given(event.payload, {}, info, held)
+            publishing = _faults(self.events.publish(channel, [given]))
+            if info.is_local:
+                await _shortly(publishing, self.express_seconds)
+                return
+            with heartbeat():
+                await publishing
 
     @activity.defn(name="event.tell")
     async def tell(self, channel: str, events: list[dict[str, Any]]) -> None:

@@ -27,11 +27,11 @@ from temporalio.converter import (
     SerializationContext,
 )
 
-from workflow_engine.calls.content import loads_any
+from workflow_engine.calls.content import in_memory, loads_any
 from workflow_engine.dsl.bundle import SEMANTICS, Bundle
 from workflow_engine.runtimes.temporal import held
 from workflow_engine.runtimes.temporal.held import HELD
-from workflow_engine.runtimes.temporal.weights import WEIGHTS, parsed
+from workflow_engine.runtimes.temporal.weights import WEIGHTS
 
 BUNDLE_ENCODING = "binary/wfe-bundle"
 
@@ -132,7 +132,7 @@ class HeldConverter(EncodingPayloadConverter):
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
         content = HELD.take(payload)
         if workflow.in_workflow():
-            WEIGHTS.add(parsed(content))
+            WEIGHTS.add(in_memory(content))
         if type_hint in {None, Any, object, dict, list}:
             return loads_any(content)
         whole = Payload(metadata={"encoding": b"json/plain"}, data=bytes(content))

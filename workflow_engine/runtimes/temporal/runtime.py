@@ -145,8 +145,10 @@ class TemporalRuntime(Retrying):
     async def describe(self, run_id: str) -> RunDescription:
         return await self._described_with(run_id, UNKNOWN)
 
-    async def _described_with(self, run_id: str, known: Any) -> RunDescription:
-        """The run as it is now; *known* is its output if it has completed, or `UNKNOWN`."""
+    async def _described_with(self, run_id: str, known: Any, *, values: bool = True) -> RunDescription:
+        """The run as it is now; *known* is its output if it has completed, or `UNKNOWN`. Without *values* it has no
+        input and no output.
+        """
         handle = self._client.get_workflow_handle(run_id)
         with translated(run_id):
             description = await handle.describe()
@@ -164,7 +166,7 @@ class TemporalRuntime(Retrying):
                     remark = "a bug keeps it where it is; it goes on once a fixed worker runs"
             elif status == "completed" and known is not UNKNOWN:
                 output = known
-            elif status != "cancelled":
+            elif status != "cancelled" and values:
                 output, error = await _outcome(handle)
             return RunDescription(
                 id=run_id,
@@ -172,7 +174,7 @@ class TemporalRuntime(Retrying):
                 attempts=attempts_of(memo),
                 execution=description.run_id,
                 status=status,
-                input=await histories.input_of(self._client, run_id, description.run_id),
+                input=await histories.input_of(self._client, run_id, description.run_id) if values else None,
                 output=output,
                 error=error,
                 states=states,
@@ -236,9 +238,9 @@ class TemporalRuntime(Retrying):
                 raise
             runs: Sequence[RunDescription]
             if query.parked:
-                described = [self.describe(execution.id) for execution in found.current_page or []]
-                looked = await asyncio.gather(*described)
-                runs = [replace(run, input=None) for run in looked if run.parked is not None]
+                listed = found.current_page or []
+                described = [self._described_with(one.id, UNKNOWN, values=False) for one in listed]
+                runs = [run for run in await asyncio.gather(*described) if run.parked is not None]
             elif query.status in _LOOKED_AT:
                 runs = await self._looked_at(found.current_page or [], query.status)
             else:

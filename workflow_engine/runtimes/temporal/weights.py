@@ -18,8 +18,6 @@ from pathlib import Path
 
 from temporalio import workflow
 
-from workflow_engine.runtimes.temporal.held import Content
-
 RESTS = 5.0
 """After so many seconds without a large value a run may be let go of; so often it is looked which ones are."""
 SHARE = 4
@@ -27,9 +25,6 @@ SHARE = 4
 LEAST, LARGEST = 64 * 1024 * 1024, 1024 * 1024 * 1024
 _MACHINE = 8 * 1024 * 1024 * 1024
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_PIECES, _PIECE = 16, 8192
-_PART, _ARRAY, _OBJECT = 72, 64, 150
-"""What the members of arrays and objects take once they are parsed, in bytes beyond their text; an array; an object."""
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8
 """Parameters of ``mallopt`` of the GNU C library."""
 _APART, _ARENAS = 1024 * 1024, 4
@@ -47,19 +42,6 @@ def derived() -> int:
         except (OSError, ValueError):
             continue
     return min(max(memory // SHARE, LEAST), LARGEST)
-
-
-def parsed(content: Content) -> int:
-    """About how many bytes of memory the JSON *content* takes when it is parsed: many small parts take many times
-    their text. It looks at pieces of it.
-    """
-    size = len(content)
-    step = max(_PIECE, size // _PIECES)
-    pieces = [bytes(content[start : start + _PIECE]) for start in range(0, size, step)]
-    seen = sum(map(len, pieces)) or 1
-    parts = sum(piece.count(b",") for piece in pieces)
-    arrays, objects = (sum(piece.count(mark) for piece in pieces) for mark in (b"[", b"{"))
-    return size + (parts * _PART + arrays * _ARRAY + objects * _OBJECT) * size // seen
 
 
 @cache

@@ -22,11 +22,12 @@ from temporalio.converter import (
     StorageDriverStoreContext,
 )
 
-from workflow_engine.calls.flow import Flow
+from workflow_engine.calls.content import in_memory
+from workflow_engine.calls.flow import SHARE, Flow
 from workflow_engine.runtimes.temporal.held import HELD, Content, is_token
 from workflow_engine.runtimes.temporal.payloads import wire
 from workflow_engine.runtimes.temporal.payloads.encryption import ENCODING, Encryption
-from workflow_engine.runtimes.temporal.payloads.references import DRIVER, KEY, MOST, SIZE, WEIGHT
+from workflow_engine.runtimes.temporal.payloads.references import DRIVER, KEY, MOST, SIZE, WEIGHT, number_of
 from workflow_engine.runtimes.temporal.payloads.store import (
     YOUNG,
     Store,
@@ -35,7 +36,6 @@ from workflow_engine.runtimes.temporal.payloads.store import (
     checked,
     key_of,
 )
-from workflow_engine.runtimes.temporal.weights import parsed
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ class ClaimCheck(StorageDriver):
             pieces: Sequence[Content] = [payload.SerializeToString(deterministic=True)]
         else:
             content = HELD.take(payload)
-            weight = parsed(content)
+            weight = in_memory(content)
             pieces = [wire.head({"encoding": JSON}, len(content)), content]
             if self._encryption is not None:
                 pieces = self._encryption.sealed(pieces)
@@ -122,8 +122,11 @@ class ClaimCheck(StorageDriver):
         return await asyncio.gather(*(self._retrieved(claim) for claim in claims))
 
     async def _retrieved(self, claim: StorageDriverClaim) -> Payload:
-        key, size = checked(claim.claim_data.get(KEY, "")), claim.claim_data.get(SIZE, "")
-        async with self._flow.of(min(int(size), MOST) if size.isdecimal() else 0):
+        key, size = checked(claim.claim_data.get(KEY, "")), number_of(claim.claim_data, SIZE)
+        share = SHARE.get()
+        if share is not None and size >= HOLD:
+            await share.take(size + (number_of(claim.claim_data, WEIGHT) or size))
+        async with self._flow.of(size):
             data = await self._object(key)
             if len(data) < HOLD:
                 return Payload.FromString(bytes(data))

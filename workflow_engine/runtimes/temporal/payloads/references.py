@@ -39,19 +39,20 @@ def claimed(payload: Payload) -> str | None:
 
 def size_of(payload: Payload) -> int:
     """How many bytes *payload* has, where it is a claim those of the object, as far as it says."""
-    return _number(_claim(payload), SIZE) if is_reference(payload) else len(payload.data)
+    return number_of(_claim(payload), SIZE) if is_reference(payload) else len(payload.data)
 
 
 def weight_of(payload: Payload) -> int:
     """How many bytes of memory what the claim *payload* stands for takes; of an older claim, what its text has."""
     claim = _claim(payload)
-    return _number(claim, WEIGHT) or _number(claim, SIZE)
+    return number_of(claim, WEIGHT) or number_of(claim, SIZE)
 
 
 def _claim(payload: Payload) -> Mapping[str, str]:
     return _CONVERTER.from_payload(payload, ExternalStorageReference).claim_data  # type: ignore[no-any-return]
 
 
-def _number(claim: Mapping[str, str], member: str) -> int:
+def number_of(claim: Mapping[str, str], member: str) -> int:
+    """How many bytes *claim* says in its *member*, `SIZE` or `WEIGHT`; 0 where it does not say."""
     found = claim.get(member, "")
     return min(int(found), MOST_PARSED if member == WEIGHT else MOST) if found.isdecimal() else 0
