@@ -183,15 +183,15 @@ class TemporalRunner:
             self.client, self.queue, search_attributes=False, audience=audience, limits=self.limits
         )
         await runtime.start(Start(run_id, graph.name, bundle, given, seeds=seeds, correlated=correlated))
-        for name, command, *given_with in commands:
-            while name not in [state.name for state in (await runtime.describe(run_id)).states]:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-            await getattr(runtime, command)(run_id, *given_with)
         if events:
             # An identity of their own, for the router is shared and takes an event once.
             await self.router.publish(
                 "default", [{**event, "id": f"{event['id']}-{uuid.uuid4()}"} for event in events]
             )
+        for name, command, *given_with in commands:
+            while name not in [state.name for state in (await runtime.describe(run_id)).states]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            await getattr(runtime, command)(run_id, *given_with)
         run = await self.runtime.wait(run_id, 30)
         recent = await self.client.get_workflow_handle(run_id).query("recent")
         progress = [
