@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.actions import (
@@ -194,7 +195,7 @@ class Trigger:
     keeps: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StateGraph:
     """A workflow ready to run.
 
@@ -235,6 +236,11 @@ class StateGraph:
             if id == place or id.startswith(place + "/"):
                 return resolve_pointer(function, id[len(place) :])
         return resolve_pointer(self.source, id)
+
+    @cached_property
+    def states(self) -> Mapping[StateId, State]:
+        """Its states by their ids (`states_of`): gathered once for all of its runs."""
+        return {state.id: state for state in states_of(self)}
 
     @property
     def strict(self) -> bool:

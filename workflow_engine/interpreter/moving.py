@@ -31,7 +31,6 @@ from workflow_engine.graph.model import (
     SubFlow,
     Try,
     regions_of,
-    states_of,
 )
 from workflow_engine.values import Json, JsonObject
 
@@ -85,8 +84,8 @@ class _Moving:
         if old.input_is_context != new.input_is_context:
             self._hinder("", "$context does not begin as it did")
         for given, wanted in self._names.items():
-            if given not in self._states(old) or wanted not in self._states(new):
-                missing = given if given not in self._states(old) else wanted
+            if given not in old.states or wanted not in new.states:
+                missing = given if given not in old.states else wanted
                 self._hinder(missing, "no such state, though it is to be mapped")
         root = position["root"]
         assert isinstance(root, dict)
@@ -133,9 +132,6 @@ class _Moving:
             if len(inner) == len(same):
                 for region, counterpart in zip(inner, same, strict=True):
                     self._match(region, counterpart)
-
-    def _states(self, graph: StateGraph) -> set[str]:
-        return {state.id for state in states_of(graph)}
 
     def _renamed(self, key: str) -> str:
         """The key of a count, which begins with the pointer of a state, for the state of the new graph."""

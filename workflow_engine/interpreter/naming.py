@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workflow_engine.graph.model import State, StateGraph, states_of
+from workflow_engine.graph.model import State, StateGraph
 from workflow_engine.interpreter.position import Frame
 
 _PARTS = ("/use/functions/", "/use/extensions/")
@@ -10,17 +10,15 @@ _PARTS = ("/use/functions/", "/use/extensions/")
 
 
 class Names:
-    """The names of the states of *graph* by their ids; gathered when the first one is asked for."""
+    """The names of the states of *graph* by their ids."""
 
     def __init__(self, graph: StateGraph) -> None:
         self._graph = graph
-        self._names: dict[str, str] = {}
 
     def of(self, state: str | None) -> str:
         """The name of the state with that id; empty where there is none."""
-        if not self._names:
-            self._names = {known.id: known.name for known in states_of(self._graph)}
-        return self._names.get(str(state), "")
+        known = self._graph.states.get(str(state))
+        return "" if known is None else known.name
 
     def part_of(self, frame: Frame) -> str:
         """Whose part a state in *frame* is, where its own name does not tell: a function's, an extension's, 0.8's."""

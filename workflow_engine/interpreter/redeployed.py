@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from workflow_engine.errors import Rejected
-from workflow_engine.graph.model import StateGraph, states_of
+from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.moving import moved
 from workflow_engine.interpreter.retrying import Wish, gone_on
 from workflow_engine.values import JsonObject
@@ -30,7 +30,7 @@ def gone_on_with(
     states in *old* and in *new*, of those that are called otherwise.
     """
     there = names or {}
-    if wish.state is None or any(state.id == wish.state for state in states_of(old)):
+    if wish.state is None or wish.state in old.states:
         return _moved(gone_on(old, position, wish, now), old, new, there)
     return gone_on(new, _moved(position, old, new, there), wish, now)
 

@@ -123,12 +123,11 @@ class Standing:
 
 def standing(graph: StateGraph, position: JsonObject) -> list[Standing]:
     """Where a run of *graph* stands in *position*, innermost states only, in the order of branches."""
-    states = {state.id: state for region in regions(graph) for state in region.states.values()}
     found: list[Standing] = []
     for frame in _root(position).leaves():
         id = str(frame.state)
         place = frame.local.get("place")
-        name = states[id].name if id in states else id
+        name = graph.states[id].name if id in graph.states else id
         known = place if isinstance(place, str) else None
         found.append(Standing(id, name, frame.faulted, frame.data, frame.owner.context, known))
     return found
@@ -163,10 +162,9 @@ def gone_on(graph: StateGraph, position: JsonObject, wish: Wish, now: datetime) 
 
 def sub_flows(graph: StateGraph, position: JsonObject) -> list[str]:
     """The places at which a run of *graph* in *position* waits for other workflows that it has begun."""
-    states = {state.id: state for region in regions(graph) for state in region.states.values()}
     found: list[str] = []
     for frame in _all(_root(position)):
-        state, place = states.get(str(frame.state)), frame.local.get("place")
+        state, place = graph.states.get(str(frame.state)), frame.local.get("place")
         if (
             state is not None
             and isinstance(state.action, SubFlow)

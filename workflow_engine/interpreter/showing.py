@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workflow_engine.graph.model import Try, states_of
+from workflow_engine.graph.model import Try
 from workflow_engine.interpreter.lifecycle import status_of
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.values import Json, JsonObject
@@ -22,7 +22,7 @@ def shown(run: Run, *, suspended: bool) -> list[JsonObject]:
 
     ``place`` is the execution (`effects.Place`). ``next_attempt`` is when it begins, while it is waited for.
     """
-    states = {state.id: state for state in states_of(run.graph)}
+    states = run.graph.states
 
     def show(leaf: Frame) -> JsonObject:
         state = states.get(str(leaf.state))
