@@ -55,6 +55,8 @@ do:
                 - broken: {set: {done: true}}
 """
 
+BROKEN = "do: [{broken: {set: {done: true}}}]"
+
 FAULTING = """
 document: {dsl: '1.0.3', namespace: test, name: faulting, version: '1.0.0'}
 do:
@@ -173,6 +175,21 @@ async def test_a_parked_run_still_hears_the_events_that_it_waits_for(
         run = await runner.runtime.wait(run_id, 30)
         assert (run.status, run.output) == ("completed", [[7], {"done": True}])
         assert runner.router.listeners() == []
+
+
+async def test_a_bug_parks_a_run_also_where_it_raises_what_others_end_runs_by(
+    temporal_address: str, internet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "_act", Run._act)
+    async with temporal_runner(temporal_address, internet) as runner:
+        break_it(TimeoutError("none of ours"))
+        run_id = await started(
+            runner, "document: {dsl: '1.0.3', namespace: t, name: t, version: '1.0.0'}\n" + BROKEN
+        )
+        run = await parked(runner.runtime, run_id)
+        assert run.parked.exception == "TimeoutError: none of ours"
+        monkeypatch.undo()
+        assert (await runner.runtime.wait(run_id, 30)).output == {"done": True}
 
 
 async def test_a_fault_ends_the_run_as_the_document_says_and_parks_nothing(

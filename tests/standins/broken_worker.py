@@ -14,13 +14,13 @@ from workflow_engine.interpreter.run import Run
 from workflow_engine.values import Json
 
 
-def break_it() -> None:
-    """Put the bug into the interpreter of this process."""
+def break_it(raises: Exception | None = None) -> None:
+    """Put the bug into the interpreter of this process, or one that *raises* something else."""
     act = Run._act
 
     async def broken(self: Run, state: State, frame: Frame, allowed: float | None) -> tuple[Json, Transition]:
         if state.name == "broken":
-            raise KeyError("what to do")
+            raise raises or KeyError("what to do")
         return await act(self, state, frame, allowed)
 
     Run._act = broken  # type: ignore[method-assign]

@@ -119,6 +119,17 @@ def json_of(value: Any) -> bytes | None:
         return None
 
 
+def size_of(value: Any) -> int:
+    """How many bytes *value* travels as, if it is JSON or a bundle."""
+    if isinstance(value, Bundle):
+        return len(value.data)
+    data = json_of(value)
+    if data is None:
+        payload = _STOCK.to_payload(value)
+        return 0 if payload is None else len(payload.data)
+    return len(data)
+
+
 class HeldConverter(EncodingPayloadConverter):
     """Reads the values that stand behind tokens."""
 

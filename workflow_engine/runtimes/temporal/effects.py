@@ -305,10 +305,11 @@ class TemporalEffects:
                 for task in pending:
                     if not task.cancelled():
                         task.exception()
+        given_up = set(pending)
         won = {
             number: task.result()
             for number, task in enumerate(tasks)
-            if task not in pending and _error(task) is None
+            if task not in given_up and _error(task) is None
         }
         return dict(list(won.items())[:need])
 

@@ -22,7 +22,7 @@ from workflow_engine.interpreter.packing import pack_apart
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started, travelling
-from workflow_engine.runtimes.temporal.converter import json_of
+from workflow_engine.runtimes.temporal.converter import size_of
 from workflow_engine.runtimes.temporal.moves import Move, refusal
 from workflow_engine.runtimes.temporal.naming import VERSION, attributes_of, memo_of
 from workflow_engine.runtimes.temporal.resting import RestingEffects
@@ -78,9 +78,7 @@ class Leaving:
     @property
     def size(self) -> int:
         """How many bytes of values that are, or so."""
-        return sum(
-            len(arg.data) if isinstance(arg, Bundle) else len(json_of(arg) or b"") for arg in self.args
-        )
+        return sum(map(size_of, self.args))
 
     def go(self) -> NoReturn:
         """Go on."""

@@ -15,9 +15,15 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    WorkflowAlreadyStartedError,
+)
 from temporalio.workflow import ParentClosePolicy
 
+from workflow_engine.errors import Fault, fault
 from workflow_engine.interpreter.effects import Place, SubRun
 from workflow_engine.runtimes.temporal.calling import CENTURY, UNTIL_IT_WORKS, summary
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
@@ -93,6 +99,8 @@ class SubFlows:
                 self._under_way.pop(place.id, None)
         except ChildWorkflowError as failure:
             raise cancelled_or(failure) from None
+        except WorkflowAlreadyStartedError:
+            raise _taken(self._id(place)) from None
 
     async def _begin(self, sub_run: SubRun, place: Place) -> None:
         """Begin one that is not waited for."""
@@ -107,6 +115,8 @@ class SubFlows:
                 )
         except ChildWorkflowError as failure:
             raise cancelled_or(failure) from None
+        except WorkflowAlreadyStartedError:
+            return  # by this run, before it went on from here
         if bound and self._survive:
             id = self._id(place)
             self._bound[id] = None
@@ -185,6 +195,10 @@ class SubFlows:
             )
         except LOCAL_FAILURES as failure:
             raise cancelled_or(failure) from None
+
+
+def _taken(id: str) -> Fault:
+    return fault("runtime", f"a run with the id {id} goes on already, which this one has not begun")
 
 
 async def _cancel(id: str) -> None:

@@ -40,6 +40,7 @@ from workflow_engine.runtimes.temporal.leaving import MOST, Leaving, room_for, u
 from workflow_engine.runtimes.temporal.moves import Move, refusal
 from workflow_engine.runtimes.temporal.naming import GENERATION, VERSION, attributes_of
 from workflow_engine.runtimes.temporal.resting import LIMITS, Limits, RestingEffects
+from workflow_engine.runtimes.temporal.signals import event_of
 
 
 @workflow.defn(dynamic=True)
@@ -85,16 +86,16 @@ class ServerlessWorkflow:
                     ENDINGS.returns(output)
                     return output
             except Continued as raised:
+                effects.failed = True  # as long as there is nothing to go on as
                 continued, following = raised, await self._following(raised)
+                effects.failed = False
             except BaseException as error:
                 if effects.elsewhere or isinstance(error, GeneratorExit):
                     # The worker lets go of the run, which goes on elsewhere: nothing has ended. What is collected as
                     # garbage comes here within the task of whatever run is at work, which it must not touch.
                     effects.broke()
                     raise GeneratorExit from None
-                if isinstance(error, Exception) and not isinstance(
-                    error, (Fault, FailureError, TimeoutError)
-                ):
+                if isinstance(error, Exception) and not isinstance(error, (Fault, FailureError)):
                     raise Bug.of(error) from error
                 effects.failed = True
                 raise
@@ -243,11 +244,10 @@ class ServerlessWorkflow:
     @workflow.signal(dynamic=True)
     def received(self, name: str, args: collections.abc.Sequence[RawValue]) -> None:
         """Take an event from the router; the signal's name is the listener's place."""
-        if not name.startswith("/") or not args:
+        message = event_of(name, args)
+        if message is None:
             workflow.logger.warning("signal %r is not for this workflow", name)
-            return
-        message = workflow.payload_converter().from_payload(args[0].payload)
-        if self._effects is None:
+        elif self._effects is None:
             self._early.append((name, message))
         else:
             self._effects.arrived(name, message)
@@ -258,8 +258,9 @@ class ServerlessWorkflow:
 
         Where it cannot, nothing is done, and the query ``moving`` says why.
         """
-        self._move, self._refused = Move(bundle, names), None
-        self._consider()
+        if isinstance(bundle, Bundle):
+            self._move, self._refused = Move(bundle, names), None
+            self._consider()
 
     @workflow.signal
     def give_back(self, calls: dict[str, Any]) -> None:

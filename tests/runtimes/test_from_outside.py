@@ -1,0 +1,107 @@
+"""What others do to a run through Temporal itself: signals that are none of ours, ids that are taken."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.running import TemporalRunner, temporal_runner
+from tests.semantics.v1.documents import workflow
+from workflow_engine import dsl
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.engine.runtime import Start
+from workflow_engine.runtimes.temporal.leaving import MOST, Leaving
+
+pytestmark = pytest.mark.temporal
+HEARS = "do: [{hear: {listen: {to: {one: {with: {type: t.heard}}}, read: data}}}]"
+WAITS = "do: [{long: {wait: PT1H}}]"
+
+
+async def started(runner: TemporalRunner, text: str, run_id: str = "") -> str:
+    bundle = Bundle.of(dsl.parse(text), {})
+    run_id = run_id or f"outside-{uuid.uuid4()}"
+    await runner.runtime.start(Start(run_id, bundle.graph().name, bundle, {}))
+    return run_id
+
+
+async def at(runner: TemporalRunner, run_id: str, name: str) -> None:
+    async with asyncio.timeout(20):
+        while name not in [state.name for state in (await runner.runtime.describe(run_id)).states]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_a_signal_that_is_none_of_ours_holds_no_run_up(runner: TemporalRunner) -> None:
+    run_id = await started(runner, workflow(HEARS))
+    await at(runner, run_id, "hear")
+    handle = runner.client.get_workflow_handle(run_id)
+    for name in ("/do/0/hear", "hello"):
+        for given in (
+            [],
+            ["text"],
+            [{"seq": "0"}],
+            [{"seq": 0, "event": "text"}],
+            [{"seq": 0, "event": {}, "index": "x"}],
+        ):
+            await handle.signal(name, args=given)
+    await handle.signal("migrate", args=["no bundle", {}])
+    await runner.router.publish(
+        "default", [{"specversion": "1.0", "id": run_id, "source": "t", "type": "t.heard", "data": 7}]
+    )
+    run = await runner.runtime.wait(run_id, 20)
+    assert (run.status, run.output) == ("completed", [7])
+
+
+async def test_a_sub_flow_whose_id_another_run_has_is_a_fault_that_can_be_caught(
+    runner: TemporalRunner,
+) -> None:
+    inner = workflow(WAITS, name="inner")
+    runner.deployed = [Bundle.of(dsl.parse(inner), {})]
+    run_id = f"outside-{uuid.uuid4()}"
+    await started(runner, inner, f"{run_id}.do.0.tried.try.0.a")
+    runs = "{run: {workflow: {namespace: semantics, name: inner, version: '1.0.0'}}}"
+    caught = "{as: e, do: [{b: {set: {detail: '${ $e.detail }'}}}]}"
+    await started(runner, workflow(f"do: [{{tried: {{try: [{{a: {runs}}}], catch: {caught}}}}}]"), run_id)
+    run = await runner.runtime.wait(run_id, 20)
+    assert run.status == "completed"
+    assert "goes on already" in str(run.output)
+
+
+async def test_what_a_run_has_taken_is_kept_when_it_cannot_go_on_as_another_workflow(
+    temporal_address: str, internet: Any
+) -> None:
+    text = """
+id: first
+version: '1.0.0'
+specVersion: '0.8'
+events: [{name: E, source: t, type: t.heard}]
+states:
+  - {name: First, type: inject, data: {a: 1}, transition: Hear}
+  - {name: Hear, type: event, onEvents: [{eventRefs: [E]}], end: {continueAs: {workflowId: missing, version: '1.0'}}}
+"""
+    forgotten = []
+
+    class Noting:
+        def __init__(self, router: Any) -> None:
+            self._router = router
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._router, name)
+
+        async def forget_run(self, run_id: str, *, keep: bool = False) -> None:
+            forgotten.append(keep)
+            await self._router.forget_run(run_id, keep=keep)
+
+    async with temporal_runner(temporal_address, internet, wrap=Noting) as runner:
+        ended = await runner(
+            text,
+            events=[{"specversion": "1.0", "id": "1", "source": "t", "type": "t.heard", "data": {}}],
+        )
+    assert ended.status == "faulted"
+    assert forgotten == [True]
+
+
+def test_what_orjson_cannot_write_counts_where_a_run_goes_on_in_a_new_history() -> None:
+    assert Leaving([["x" * MOST, 1 << 70]], {}, None).size > MOST
