@@ -134,8 +134,73 @@ class TestSqlite(StoreContract):
             await store.specs()
 
 
+class TestPostgresql(StoreContract):
+    @pytest.fixture
+    async def store(self, postgresql_url):
+        store = await open_store(postgresql_url)
+        yield store
+        await store.close()
+
+    async def test_what_one_process_keeps_is_there_for_the_others(self, postgresql_url):
+        stores = await asyncio.gather(*(open_store(f"{postgresql_url}?schema=shared") for _ in range(4)))
+        await stores[0].add(spec(), OPERATIONS)
+        for store in stores:
+            assert await store.get("orders", "1.0.0") == spec()
+            assert tuple(await store.operations("orders", "1.0.0")) == OPERATIONS
+        added = await asyncio.gather(
+            *(store.add(spec("once", digest=f"sha256:{n}"), ()) for n, store in enumerate(stores * 5))
+        )
+        assert added.count(None) == 1
+        await asyncio.gather(*(store.close() for store in stores))
+
+    async def test_two_schemas_are_two_catalogs(self, postgresql_url):
+        one, other = await open_store(postgresql_url), await open_store(f"{postgresql_url}?schema=other")
+        await one.add(spec(), OPERATIONS)
+        assert list(await other.specs()) == []
+        await one.close()
+        await other.close()
+
+    async def test_a_server_that_was_away_is_used_again_when_it_is_back(self, own_postgresql_server):
+        server = own_postgresql_server
+        store = await open_store(server.create_database())
+        await store.add(spec(), OPERATIONS)
+        server.kill()
+        with pytest.raises(Unavailable, match=server.address):
+            await store.specs()
+        server.start()
+        assert await store.get("orders", "1.0.0") == spec()
+        await store.close()
+
+    async def test_a_server_that_is_not_there_is_named_without_the_password(self):
+        with pytest.raises(Unavailable, match=r"postgresql://127\.0\.0\.1:9/catalog") as refused:
+            await open_store("postgresql://me:secret@127.0.0.1:9/catalog")
+        assert "secret" not in str(refused.value)
+
+    async def test_tables_of_a_later_format_are_left_alone(self, postgresql_url, postgresql_server):
+        await (await open_store(postgresql_url)).close()
+        database = postgresql_url.rpartition("/")[2]
+        postgresql_server.sql("UPDATE wfe.catalog_format SET number = 99", database)
+        with pytest.raises(Unavailable, match="format 99"):
+            await open_store(postgresql_url)
+
+    async def test_a_store_that_was_closed_says_so(self, postgresql_url):
+        store = await open_store(postgresql_url)
+        await store.close()
+        with pytest.raises(Unavailable, match="closed"):
+            await store.specs()
+
+
 @pytest.mark.parametrize(
-    "url", ["", "memory:x", "postgresql://x", "sqlite:", "sqlite:///", "sqlite://catalog.db"]
+    "url",
+    [
+        "",
+        "memory:x",
+        "postgresql://x",
+        "postgresql://x/db?schema=a;b",
+        "sqlite:",
+        "sqlite:///",
+        "sqlite://catalog.db",
+    ],
 )
 async def test_a_url_that_names_no_store_is_refused(url):
     with pytest.raises(ValueError, match="names no store"):

@@ -115,6 +115,21 @@ async def test_versions_deployed_at_the_same_time_leave_the_trigger_of_the_highe
     assert trigger(router) == "t5"
 
 
+async def test_versions_deployed_by_several_processes_leave_the_trigger_of_the_highest(
+    router: Router,
+) -> None:
+    store = Slow()
+    versions = [f"{number}.0.0" for number in (3, 1, 5, 2, 4)]
+    engines = [await engine(router, store) for _ in versions]
+    await asyncio.gather(
+        *(
+            each.deploy(text(version, trigger=f"t{version[0]}"))
+            for each, version in zip(engines, versions, strict=True)
+        )
+    )
+    assert trigger(router) == "t5"
+
+
 async def test_of_two_texts_for_one_version_at_the_same_time_one_wins(router: Router) -> None:
     engine_ = await engine(router)
     texts = [text("1.0.0", trigger=f"t{number}") for number in range(5)]

@@ -187,7 +187,11 @@ class Engine:
         # Who sets it last must have seen the latest version, however many are deployed at a time.
         async with self._triggering:
             latest = await self._store.get(namespace, name, None)
-            await self.triggers.set(latest.bundle.graph())
+            while True:
+                await self.triggers.set(latest.bundle.graph())
+                seen, latest = latest, await self._store.get(namespace, name, None)
+                if seen.workflow == latest.workflow:  # else another process has deployed one meanwhile
+                    break
 
     async def restore_triggers(self) -> None:
         """After a start of the process: let every deployed workflow be started by its events.
