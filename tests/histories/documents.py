@@ -77,6 +77,25 @@ RUNS = {
         workflow("do: [{loop: {for: {in: '[1, 2, 3]'}, do: [{add: {set: {n: '${ .n + $item }'}}}]}}]"),
         {"n": 0},
     ),
+    "loop-side-by-side": Recorded(
+        workflow(
+            """
+            do:
+              - all:
+                  metadata: {mode: parallel, parallelism: 2}
+                  for: {each: n, at: i, in: '[range(6)]'}
+                  do:
+                    - nap: {wait: '${ "PT0.0\\(5 - ($i % 3))S" }'}
+                    - say:
+                        emit: {event: {with: {type: said, data: '${ $n }'}}}
+                        export: {as: '$context + {last: $n}'}
+                        output: {as: .data}
+              - shown: {set: {out: '${ . }', last: '${ $context.last }'}}
+            """
+        ),
+        {},
+        longest=14,
+    ),
     "call": Recorded(
         workflow(
             """

@@ -48,6 +48,16 @@ do:
                 - d: {set: {n: '${ .n - 1 }'}, export: {as: '$context + {right: .n}'}}
   - sum: {set: {out: '${ . }', context: '${ $context }'}}
 """,
+    "a loop whose iterations are side by side": """
+do:
+  - all:
+      metadata: {mode: parallel, parallelism: 2}
+      for: {each: row, at: i, in: .rows}
+      do:
+        - pause: {wait: '${ "PT\\(5 - $i)S" }'}
+        - keep: {set: '${ [$i, $row] }', export: {as: '$context + {last: $i, ("k\\($i)"): $row}'}}
+  - sum: {set: {out: '${ . }', context: '${ $context }'}}
+""",
     "a try that is retried and then handled": """
 do:
   - attempt:

@@ -29,10 +29,11 @@ MAX_COMPRESSED = 1_900_000
 READABLE = 32 * 1024
 """Up to this many bytes a bundle travels as plain JSON."""
 FORMAT = 1
-SEMANTICS = 3
+SEMANTICS = 4
 """What the interpreter asks of Temporal for the runs that start now. It travels as metadata of the bundle's payload, so
 that it costs nothing and a run under way goes on as it began: runs from before it was told have 1.
-2: express runs. 3: the attempts at one call, and the filters of its output, are left to its activity."""
+2: express runs. 3: the attempts at one call, and the filters of its output, are left to its activity.
+4: loops whose iterations are side by side (DSL 1.0)."""
 _NOWHERE = Positions(Place(0, 0, 0, 0))
 
 

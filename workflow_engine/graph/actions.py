@@ -98,8 +98,9 @@ class ForEach:
     *chained*: an iteration's input is the output of the one before, and the last output is the result
     (DSL 1.0). Otherwise each iteration gets a copy of the state data with the item at *item*, and the
     results are collected at *into* in input order (DSL 0.8); *batch* items run side by side (0: all,
-    1: one after the other), each batch a barrier. *parallelism*: how many iterations are under way at once, where the
-    author says it.
+    1: one after the other), each batch a barrier. *apart*: each iteration begins with the input, like a branch, and the
+    outputs are the result, an array in input order (DSL 1.0, ``metadata.mode: parallel``). *parallelism*: how many
+    iterations are under way at once, where the author says it.
     """
 
     items: Expression | Template
@@ -111,6 +112,7 @@ class ForEach:
     batch: int | Expression = 1
     into: Path | None = None
     parallelism: int | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,8 +291,8 @@ def _loop(action: ForEach) -> str:
     shown = f"for each {action.item} in {condition(action.items)}"
     if action.condition is not None:
         shown += f" while {condition(action.condition)}"
-    if not action.chained and action.batch != 1:
-        shown += ", side by side" if action.batch == 0 else f", {action.batch} at a time"
+    if action.apart or (not action.chained and action.batch != 1):
+        shown += ", side by side" if action.apart or action.batch == 0 else f", {action.batch} at a time"
     return shown
 
 

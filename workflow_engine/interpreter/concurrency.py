@@ -25,6 +25,8 @@ T = TypeVar("T")
 SIDE_BY_SIDE = 500
 """How many branches or iterations are under way at once where the author says nothing: Temporal takes 2,000 calls of
 one run, and each branch may make several."""
+_APART = 4
+"""From which semantics on (`dsl.bundle.SEMANTICS`) iterations may be side by side."""
 
 
 async def side_by_side(
@@ -138,7 +140,7 @@ def fold(base: Json, original: Json, changed: Json) -> Json:
 
 
 async def for_each(run: Run, state: State, action: ForEach, frame: Frame) -> Json:
-    """Run the body for each item; an empty collection gives the input back.
+    """Run the body for each item; an empty collection gives the input back, or of iterations side by side no outputs.
 
     So does null in DSL 1.0 (decision A16); in 0.8 a collection that is not there is an error (dsl.md §2.2).
     """
@@ -149,8 +151,12 @@ async def for_each(run: Run, state: State, action: ForEach, frame: Frame) -> Jso
         if collection is None and not action.chained:
             raise fault("expression", "`inputCollection` selects nothing; a foreach state needs an array")
         local["items"] = _items(collection)
+        if action.apart and run.effects.semantics >= _APART:  # before, the loop was one like any other
+            local["apart"] = True
     items = local["items"]
     assert isinstance(items, list)
+    if "apart" in local:
+        return await _apart(run, action, frame, items)
     return await (_chained if action.chained else _batched)(run, state, action, frame, items)
 
 
@@ -186,6 +192,45 @@ async def _chained(run: Run, state: State, action: ForEach, frame: Frame, items:
             break
     frame.children.pop("do", None)
     return local["output"]
+
+
+async def _apart(run: Run, action: ForEach, frame: Frame, items: list[Json]) -> Json:
+    """Iterations side by side, each like a branch of a fork: from the input of the task, with a context of its own. The
+    changes of it are joined (decision A34), and the outputs listed, in input order.
+    """
+    local, original = frame.local, frame.owner.context
+    finished, results = local.setdefault("finished", {}), local.setdefault("results", [])
+    local.setdefault("context", original)
+    assert isinstance(finished, dict)
+    assert isinstance(results, list)
+
+    async def iteration(number: int) -> None:
+        slot = str(number)
+        if number < _through(local) or slot in finished:
+            return
+        child = frame.fork(slot, action.body.id, frame.input)
+        child.variables.setdefault(action.item, items[number])
+        if action.index is not None:
+            child.variables.setdefault(action.index, number)
+        output, _ = await run.walk(action.body, child)
+        changed = not (child.context is original or deep_equal(child.context, original))
+        finished[slot] = [output, child.context] if changed else [output]
+        frame.children.pop(slot, None)
+        through = _through(local)
+        while (kept := finished.pop(str(through), None)) is not None:
+            assert isinstance(kept, list)
+            results.append(kept[0])
+            local["context"] = (
+                fold(local["context"], original, kept[1]) if len(kept) > 1 else local["context"]
+            )
+            through += 1
+        local["through"] = through
+
+    thunks = [partial(iteration, number) for number in range(_through(local), len(items))]
+    if thunks:
+        await side_by_side(run, thunks, action.parallelism or SIDE_BY_SIDE, need=len(thunks), tolerant=False)
+    frame.owner.context = local["context"]
+    return results
 
 
 async def _batched(run: Run, state: State, action: ForEach, frame: Frame, items: list[Json]) -> Json:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.running import LocalRunner
 from tests.semantics.v0_8 import documents as old
-from tests.semantics.v1.documents import workflow
+from tests.semantics.v1.documents import problems, workflow
 from workflow_engine.calls import Egress
 from workflow_engine.values import JsonObject
 
@@ -118,3 +118,80 @@ async def test_five_hundred_are_under_way_where_nothing_says_how_many() -> None:
     output: JsonObject = ended.output  # type: ignore[assignment]
     assert [entry["n"] for entry in output["out"]] == [*range(1200)]  # type: ignore[index]
     assert most_at_once(ended.progress, "before w", "s") == 500
+
+
+def loop(body: str, more: str = "mode: parallel", around: str = "") -> str:
+    return workflow(
+        f"do: [{{a: {{{around}metadata: {{{more}}}, for: {{each: x, at: i, in: .list}}, do: [{body}]}}}}, "
+        "{b: {set: {out: '${ . }', context: '${ $context }'}}}]"
+    )
+
+
+WAITS = "{w: {wait: {milliseconds: 10}}}, {s: {set: {n: '${ $x }', at: '${ $i }', was: '${ .was }'}}}"
+
+
+@pytest.mark.parametrize(("more", "most"), [("", 10), (", parallelism: 3", 3), (", parallelism: 1", 1)])
+async def test_iterations_side_by_side_give_their_outputs_in_the_order_of_the_array(
+    run: Any, more: str, most: int
+) -> None:
+    ended = await run(loop(WAITS, f"mode: parallel{more}"), {"list": [*range(10)], "was": "input"})
+    assert ended.status == "completed", ended.error
+    assert ended.output["out"] == [{"n": number, "at": number, "was": "input"} for number in range(10)]
+    assert most_at_once(ended.progress, "w", "s") == most
+
+
+async def test_iterations_side_by_side_join_what_they_change_of_the_context_in_the_order_of_the_array(
+    run: Any,
+) -> None:
+    exporting = (
+        "{w: {wait: '${ \"PT0.0\\(3 - $i)S\" }', export: {as: '$context + {(\"k\\($x)\"): $x, last: $x}'}}}, "
+        "{s: {set: '${ $context.last }'}}"
+    )
+    ended = await run(loop(exporting), {"list": [5, 6, 7]})
+    assert ended.output == {"out": [5, 6, 7], "context": {"k5": 5, "k6": 6, "k7": 7, "last": 7}}
+
+
+async def test_iterations_side_by_side_over_nothing_give_an_empty_list(run: Any) -> None:
+    assert (await run(loop(WAITS), {"list": []})).output["out"] == []
+    assert (await run(loop(WAITS), {"list": None})).output["out"] == []
+
+
+async def test_a_fault_of_one_iteration_ends_the_others_and_can_be_caught_inside_or_around(run: Any) -> None:
+    error = "raise: {error: {type: 'https://e.example/x', status: 500}}"
+    faulty = (
+        f"{{r: {{if: '${{ $x == 2 }}', {error}}}}}, "
+        "{w: {wait: {milliseconds: 10}}}, {s: {set: '${ $x }'}}"
+    )
+    ended = await run(loop(faulty), {"list": [1, 2, 3]})
+    assert (ended.status, ended.error["instance"]) == ("faulted", "/do/0/a/do/0/r")
+    assert "s" not in ended.order
+    caught = f"{{t: {{try: [{faulty}], catch: {{do: [{{c: {{set: lost}}}}]}}}}}}"
+    assert (await run(loop(caught), {"list": [1, 2, 3]})).output["out"] == [1, "lost", 3]
+
+
+async def test_exit_ends_one_iteration_side_by_side_and_end_all_of_it(run: Any) -> None:
+    left = "{e: {if: '${ $x == 2 }', set: left, then: exit}}, {s: {set: '${ $x }'}}"
+    assert (await run(loop(left), {"list": [1, 2, 3]})).output["out"] == [1, "left", 3]
+    over = "{e: {if: '${ $x == 2 }', set: over, then: end}}, {w: {wait: {milliseconds: 10}}}"
+    assert (await run(loop(over), {"list": [1, 2, 3]})).output == "over"
+
+
+async def test_loops_side_by_side_may_be_nested_and_called_in_with_the_same_identities_each_time(
+    run: Any,
+) -> None:
+    inner = (
+        "{in: {metadata: {mode: parallel}, for: {each: y, in: '[1, 2]'}, do: "
+        "[{c: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get', query: {q: '${ $x * 10 + $y }'}}, "
+        "output: {as: .args.q}}}]}}"
+    )
+    ended = await run(loop(inner), {"list": [1, 2, 3]})
+    assert ended.output["out"] == [["11", "12"], ["21", "22"], ["31", "32"]], ended.error
+
+
+def test_while_goes_with_iterations_one_after_the_other_alone() -> None:
+    text = "do: [{a: {metadata: {mode: parallel}, while: .x, for: {in: .l}, do: [{b: {wait: PT1S}}]}}]"
+    assert [(each.code, each.pointer) for each in problems(text)] == [
+        ("conflicting-properties", "/do/0/a/while")
+    ]
+    text = "do: [{a: {metadata: {mode: parallel, parallelism: 0}, for: {in: .l}, do: [{b: {wait: PT1S}}]}}]"
+    assert [each.code for each in problems(text)] == ["invalid-value"]

@@ -46,12 +46,17 @@ def for_(lowering: WorkflowLowering, task: Task) -> Action:
     index = lowering.reserved(str(task.part("for", "at") or "index"), task.at("for", "at"), beside=each)
     items = task.part("for", "in")
     lints.loop(lowering, items, task.at("for", "in"))
-    if "parallelism" in task.object("metadata"):
+    metadata = task.object("metadata")
+    apart = metadata.get("mode") == "parallel"
+    if "parallelism" in metadata and not apart:
         message = (
-            "`for` does one iteration after the other, each on the output of the one before; use a fork to do things "
-            "side by side"
+            "`for` does one iteration after the other, each on the output of the one before; with `mode: parallel` "
+            "beside it they are done side by side, and give a list"
         )
         lowering.warning("ignored-property", message, task.at("metadata", "parallelism"))
+    if apart and "while" in task.body:
+        message = "`while` asks before each iteration about the one before: that needs iterations one after the other"
+        lowering.problem("conflicting-properties", message, task.at("while"))
     inner = task.scope.bind(each, index)
     condition = lowering.optional_expression(
         task.part("while"), task.variables | {each, index}, task.at("while")
@@ -60,8 +65,10 @@ def for_(lowering: WorkflowLowering, task: Task) -> Action:
         items=lowering.slot(items, task.variables, task.at("for", "in")),
         item=each,
         index=index,
-        body=lowering.region(task.body["do"], task.at("do"), inner, loop=True, name=each),
+        body=lowering.region(task.body["do"], task.at("do"), inner, loop=not apart, name=each),
         condition=condition,
+        parallelism=lowering.parallelism(metadata, task.at("metadata")) if apart else None,
+        apart=apart,
     )
 
 
