@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -23,8 +24,11 @@ from temporalio.client import Client
 
 from tests.cli.command import EXAMPLES, WFE, Ended, environment, wfe
 from tests.processes import gone
-from workflow_engine.cli.stack import Port, choose_ports
+from workflow_engine.cli.dev import configure
+from workflow_engine.cli.options import variable
+from workflow_engine.cli.stack import Port, Stack, choose_ports
 from workflow_engine.errors import Conflict
+from workflow_engine.settings import Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -124,6 +128,16 @@ def write(folder: Path, name: str, does: str) -> Path:
 
 
 # --- the commands that use a server ---------------------------------------------------------------------------
+
+
+def test_every_option_of_wfe_dev_reaches_its_programs():
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    chosen = [action.dest for action in parser._actions if action.dest.startswith("setting_")]
+    stack = Stack.of(Settings(), temporal_port=1, ui_port=2)
+    for child in stack.children()[1:]:
+        missing = {variable(dest.removeprefix("setting_")) for dest in chosen} - child.env.keys()
+        assert not missing
 
 
 def test_the_urls_that_are_printed_answer(running):

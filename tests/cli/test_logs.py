@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from workflow_engine.cli.logs import Formatter
+from workflow_engine.cli.logs import Formatter, OutageSeldom
 from workflow_engine.errors import Rejected, Unavailable, fault
 
 ACTIVITY = {"activity_id": "/do/1/pay", "activity_type": "call.http", "attempt": 3, "workflow_id": "order-1"}
@@ -62,3 +62,23 @@ def test_a_bug_has_its_traceback():
 
 def test_data_in_a_message_cannot_pretend_to_be_another_line():
     assert "\n" not in told("event one\n2026-01-01 ERROR wfe: it burns")
+
+
+def test_a_temporal_that_does_not_answer_is_told_once_a_minute_and_whenever_the_cause_is_another():
+    seldom = OutageSeldom()
+
+    def said(cause: str, at: float, name: str = "temporal") -> str | None:
+        text = (
+            "gRPC call poll_workflow_task_queue retried 6 times {'error': 'Status { code: Unavailable, message: "
+            f'"tcp connect error", source: Some(Os {{ code: 111, message: "{cause}" }}) }}\'}}'
+        )
+        record = logging.LogRecord(name, logging.WARNING, __file__, 1, text, None, None)
+        record.created = at
+        return record.getMessage() if seldom.filter(record) else None
+
+    first = "Temporal does not answer: refused (poll_workflow_task_queue, asked 6 times); it is asked again"
+    assert said("refused", 1000.0) == first
+    assert [said("refused", 1000.0 + second) for second in range(1, 60)] == [None] * 59
+    assert said("refused", 1061.0) == f"{first}; 59 lines like this were left out"
+    assert said("no route", 1062.0) == first.replace("refused", "no route")
+    assert said("no route", 1063.0, "elsewhere") is not None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from workflow_engine.cli import letters
+from workflow_engine.cli import backlog
 from workflow_engine.cli.inputs import read_events, read_json
 from workflow_engine.cli.options import count
 from workflow_engine.cli.remote import add_connection, with_api
@@ -66,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     channels = commands.add_parser("channels", help="every channel", description="List the channels.")
     add_connection(channels)
     channels.set_defaults(work=_channels)
-    letters.configure(commands)
+    backlog.configure(commands)
 
 
 def _configure_publish(commands: Any) -> None:

@@ -16,6 +16,8 @@ _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _REMEMBERED = 10_000
 """Of how many failures it is remembered that they have been told."""
 _LONGEST = 500
+_SELDOM = 60.0
+"""How many seconds pass before it is told again that a server does not answer."""
 _EXPECTED = (Unavailable, NotFound, Rejected, Fault)
 """What goes wrong in every system now and then: it is told without a traceback, which is for our bugs."""
 
@@ -100,6 +102,35 @@ class ParkedOnce(logging.Filter):
         return not known
 
 
+class OutageSeldom(logging.Filter):
+    """Tells once a minute, in our words, that a server does not answer: the SDK's core does it for every attempt."""
+
+    _CALL = re.compile(r"gRPC call (\w+) retried (\d+) times")
+    _CAUSE = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: tuple[str, float] = ("", 0.0)
+        self._left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name != "temporal" or (call := self._CALL.match(text := record.getMessage())) is None:
+            return True
+        causes = self._CAUSE.findall(text)
+        cause = causes[-1][:_LONGEST] if causes else text[:_LONGEST]
+        before, at = self._last
+        if cause == before and record.created - at < _SELDOM:
+            self._left_out += 1
+            return False
+        more = f"; {self._left_out} lines like this were left out" if self._left_out else ""
+        self._last, self._left_out = (cause, record.created), 0
+        record.msg = (
+            f"Temporal does not answer: {cause} ({call[1]}, asked {call[2]} times); it is asked again{more}"
+        )
+        record.args = ()
+        return True
+
+
 def _loudly(record: logging.LogRecord, message: str) -> None:
     record.levelno, record.levelname = logging.ERROR, "ERROR"
     record.msg = (
@@ -122,6 +153,7 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter())
     handler.addFilter(ParkedOnce())
+    handler.addFilter(OutageSeldom())
     logging.basicConfig(level=level.upper(), handlers=[handler])
     # It is in the record anyway, and the formatter puts what matters in front.
     activity.logger.activity_info_on_message = False

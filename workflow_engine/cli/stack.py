@@ -198,6 +198,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "expression_limits": ",".join(chosen.expression_limits),
         "call_seconds": str(chosen.call_seconds),
         "express": str(chosen.express),
+        "api_worker": str(chosen.api_worker),
         "express_seconds": str(chosen.express_seconds),
         "grace_seconds": str(chosen.grace_seconds),
         "process_seconds": str(chosen.process_seconds),
