@@ -69,9 +69,13 @@ class Settings:
         "how many days events are kept at least; those that something still needs stay; default: for ever",
     )
     definitions_store: str | None = _setting(
-        None, "URL of the definition store; default: a SQLite file likewise"
+        None,
+        "URL of the definition store: sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/DATABASE[?schema=NAME] for "
+        "several API processes; default: a SQLite file likewise",
     )
-    catalog_store: str | None = _setting(None, "URL of the catalog's store; default: a SQLite file likewise")
+    catalog_store: str | None = _setting(
+        None, "URL of the catalog's store, like that of definitions; default: a SQLite file likewise"
+    )
     lifecycle_events: str = _setting(
         "none",
         f"lifecycle events that runs publish of themselves unless their document says otherwise: {CHOICES}",

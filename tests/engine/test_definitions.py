@@ -1,4 +1,4 @@
-"""What every definition store keeps to, in memory and in a file."""
+"""What every definition store keeps to: in memory, in a file, in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.standins.postgresql import PostgresServer
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.store import Definition, DefinitionStore, order
@@ -31,9 +32,12 @@ def definition(
     return Definition(workflow, "1.0", text, bundle, "Grüße", datetime.now(UTC))
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DefinitionStore]:
-    url = "memory:" if request.param == "memory" else f"sqlite:///{tmp_path}/new folder/definitions.db"
+    url = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path}/new folder/definitions.db"}.get(
+        request.param
+    )
+    url = request.getfixturevalue("postgresql_url") if url is None else url
     opened = await open_definitions(url)
     yield opened
     await opened.close()
@@ -143,7 +147,42 @@ async def test_a_store_that_breaks_says_so(tmp_path: Path) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("url", ["", "definitions.db", "postgresql://host/db", "sqlite:relative.db"])
+async def test_what_one_process_deploys_is_there_for_the_others(postgresql_url: str) -> None:
+    stores = await asyncio.gather(*(open_definitions(f"{postgresql_url}?schema=shared") for _ in range(4)))
+    kept = await asyncio.gather(*(store.add(definition(value=n)) for n, store in enumerate(stores)))
+    assert len({item.text for item in kept}) == 1
+    for store in stores:
+        assert await store.list() == [kept[0]]
+        await store.close()
+    with pytest.raises(Unavailable, match="closed"):
+        await stores[0].check()
+
+
+async def test_a_database_that_was_away_is_used_again_when_it_is_back(
+    own_postgresql_server: PostgresServer,
+) -> None:
+    server = own_postgresql_server
+    store = await open_definitions(server.create_database())
+    added = await store.add(definition())
+    server.kill()
+    for asking in (store.check(), store.get("a", "b", None), store.list(), store.add(definition("2.0.0"))):
+        with pytest.raises(Unavailable, match=server.address):
+            await asking
+    server.start()
+    assert await store.list() == [added]
+    await store.close()
+
+
+async def test_a_database_that_is_not_there_is_named_without_the_password() -> None:
+    with pytest.raises(Unavailable, match=r"postgresql://127\.0\.0\.1:9/wfe") as refused:
+        await open_definitions("postgresql://me:secret@127.0.0.1:9/wfe")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "definitions.db", "postgresql://host", "postgresql://host/db?schema=A-B", "sqlite:relative.db"],
+)
 async def test_a_url_that_names_no_store_is_refused(url: str) -> None:
     with pytest.raises(Rejected):
         await open_definitions(url)

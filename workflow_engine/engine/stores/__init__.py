@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from workflow_engine.engine.store import DefinitionStore
 from workflow_engine.engine.stores.memory import MemoryDefinitions
+from workflow_engine.engine.stores.postgresql import PostgresqlDefinitions
 from workflow_engine.engine.stores.sqlite import SqliteDefinitions
 from workflow_engine.errors import Rejected
 
 
 async def open_definitions(url: str) -> DefinitionStore:
-    """Open the store at *url*: ``memory:`` or ``sqlite:///path``."""
+    """Open the store at *url*: ``memory:``, ``sqlite:///path`` or ``postgresql://…``."""
     scheme, _, rest = url.partition(":")
     if scheme == "memory":
         return MemoryDefinitions()
     if scheme == "sqlite" and rest.startswith("///"):
         return await SqliteDefinitions.open(rest.removeprefix("///"))
-    raise Rejected("unknown-store", f"{url!r} names no definition store; use memory: or sqlite:///path")
+    if scheme in ("postgresql", "postgres"):
+        return await PostgresqlDefinitions.open(url)
+    message = f"{url!r} names no definition store; use memory:, sqlite:///path or postgresql://…"
+    raise Rejected("unknown-store", message)
