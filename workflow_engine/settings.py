@@ -2,6 +2,8 @@
 
 Every setting is a variable named ``WFE_`` and the field in capitals (``WFE_PORT=9000``); lists are separated
 by commas. Command-line options override them.
+
+Longer than 400 lines because every setting is here, with what it means.
 """
 
 from __future__ import annotations
