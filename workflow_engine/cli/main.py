@@ -136,6 +136,9 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
             Command(
                 "catalog", "register AsyncAPI documents", "wfe catalog add orderapp.yaml", "catalog:configure"
             ),
+            Command(
+                "mcp", "let an assistant run and write workflows", "wfe mcp --read-only", "mcp:configure"
+            ),
         ),
     ),
     (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,7 +134,12 @@ def _test(arguments: argparse.Namespace) -> int:
     for file in _files(arguments.paths):
         try:
             scenarios = read_scenarios(file)
-            tried += asyncio.run(_try_file(scenarios, arguments, chosen, coverages))
+            tell = _quiet if arguments.json else _tell
+            tried += asyncio.run(
+                try_file(
+                    scenarios, chosen, coverages, only=arguments.only, longest=arguments.timeout, tell=tell
+                )
+            )
         except InvalidDocument as error:
             invalid = True
             for problem in error.problems:
@@ -173,9 +178,26 @@ def _summary(tried: Sequence[Tried], coverages: Iterable[Coverage]) -> Iterator[
             yield f"  never: {name} ({pointer})"
 
 
-async def _try_file(
-    scenarios: Scenarios, arguments: argparse.Namespace, chosen: Settings, coverages: dict[str, Coverage]
+def _tell(one: Tried) -> None:
+    result(f"{'FAIL' if one.failures else 'ok  '}  {one.file}:{one.line}  {one.name}")
+    for failure in one.failures:
+        result(f"        {failure}")
+
+
+def _quiet(_: Tried) -> None:
+    """It is told later, with all others."""
+
+
+async def try_file(
+    scenarios: Scenarios,
+    chosen: Settings,
+    coverages: dict[str, Coverage],
+    *,
+    only: str | None = None,
+    longest: float = 30.0,
+    tell: Callable[[Tried], None] = _quiet,
 ) -> list[Tried]:
+    """Try the *scenarios* of one file, or those that have *only* in their names; *tell* hears of each."""
     from workflow_engine.cli.documents import read_valid_document
     from workflow_engine.cli.resources import LocalFiles
     from workflow_engine.graph.model import states_of
@@ -204,18 +226,14 @@ async def _try_file(
     coverage = coverages.setdefault(workflow, Coverage(workflow, states, dict(states)))
     tried = []
     for scenario in scenarios.scenarios:
-        if arguments.only is not None and arguments.only not in scenario.name:
+        if only is not None and only not in scenario.name:
             continue
-        one = await _try(scenario, graph, graphs, scenarios.file, arguments.timeout, coverage)
+        one = await _try(scenario, graph, graphs, scenarios.file, longest, coverage)
         one.failures[:0] = [
             f"calls: there is no state {name!r} to answer" for name in scenario.answers if name not in known
         ]
         tried.append(one)
-        if not arguments.json:
-            mark = "FAIL" if one.failures else "ok  "
-            result(f"{mark}  {scenarios.file}:{one.line}  {one.name}")
-            for failure in one.failures:
-                result(f"        {failure}")
+        tell(one)
     return tried
 
 
