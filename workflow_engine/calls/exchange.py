@@ -17,7 +17,7 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from workflow_engine.calls.content import decode
+from workflow_engine.calls.content import decode, in_memory
 from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.credentials import NOBODY, Credentials
 from workflow_engine.calls.egress import Egress, Refused
@@ -98,6 +98,8 @@ async def exchange(
     if output == "raw":
         return base64.b64encode(response.body).decode()
     content_type = response.headers.get("Content-Type", "")
+    if len(response.body) > FEW and (room := ROOM.get()) is not None:
+        room.add(in_memory(response.body) - len(response.body))
     try:
         content = decode(response.body, content_type)
     except ValueError as error:

@@ -84,6 +84,12 @@ class Room:
             self._taken = True
             await self._held.enter_async_context(self._flow.of(size))
 
+    def add(self, size: int) -> None:
+        """Have *size* bytes more, if it has any: those who come later wait for them too."""
+        if self._taken:
+            self._flow.add(size)
+            self._held.callback(self._flow.leave, size)
+
 
 class Share:
     """What one request has of a *flow* for all the large values that it reads, until it has been answered."""

@@ -34,13 +34,16 @@ from workflow_engine.runtimes.temporal import outcomes
 from workflow_engine.runtimes.temporal.attempts import Attempts, heartbeat
 from workflow_engine.runtimes.temporal.failures import SLOW, failure_of, unsuited
 from workflow_engine.runtimes.temporal.leaving import rooms
-from workflow_engine.runtimes.temporal.payloads.references import is_reference, size_of
+from workflow_engine.runtimes.temporal.loans import BORROWS
+from workflow_engine.runtimes.temporal.payloads.references import is_reference, weight_of
 from workflow_engine.values import JsonObject
 
 SLACK = 1.0
 """How much more time a call is given than its state has, which keeps that itself."""
 OVERDUE = 30.0
 """How long after its time a call is given up that does not keep to it: a bug of ours, so it is made again."""
+BORROWERS = frozenset({"http"})
+"""The kinds of calls that may have their arguments as the run has them (`loans`); they change nothing there."""
 BATCH = 500
 """How many lifecycle events are published at once."""
 _FINAL = frozenset({400, 413, 422})
@@ -107,6 +110,7 @@ class Activities:
             try:
                 async with contextlib.AsyncExitStack() as held:
                     ROOM.set(Room(self.received, held))
+                    BORROWS.set(kind in BORROWERS and "deferred" not in about)
                     return await made(await self._given(arguments.payload, about, info, held), about, info)
             finally:
                 self.under_way[what] -= 1
@@ -151,7 +155,7 @@ class Activities:
             contextlib.nullcontext() if info.is_local else heartbeat(lambda: details[0] if details else None)
         ):
             if "reception" not in about:  # which has no end
-                await held.enter_async_context(self.sent.of(size_of(payload)))
+                await held.enter_async_context(self.sent.of(weight_of(payload)))
             given: list[dict[str, Any]] = await activity.client().data_converter.decode([payload])
         return given[0]
 

@@ -25,6 +25,7 @@ from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.worker import StartLocalActivityInput, Worker
 
+from workflow_engine.runtimes.temporal.loans import LOANS
 from workflow_engine.runtimes.temporal.payloads.references import is_reference, size_of, weight_of
 from workflow_engine.runtimes.temporal.weights import WEIGHTS, Weights
 
@@ -170,6 +171,7 @@ def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
             if leaves:
                 there = running.get(id)
                 await handle(act)
+                LOANS.end(id)
                 if admission.gone(id):
                     _empty(there)
             elif not size:

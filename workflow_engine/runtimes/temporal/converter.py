@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Self
+from typing import Any
 
 import orjson
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import (
+    ActivitySerializationContext,
     AdvancedJSONEncoder,
     BinaryNullPayloadConverter,
     BinaryPlainPayloadConverter,
@@ -30,7 +31,8 @@ from temporalio.converter import (
 from workflow_engine.calls.content import in_memory, loads_any
 from workflow_engine.dsl.bundle import SEMANTICS, Bundle
 from workflow_engine.runtimes.temporal import held
-from workflow_engine.runtimes.temporal.held import HELD
+from workflow_engine.runtimes.temporal.held import HELD, Loan
+from workflow_engine.runtimes.temporal.loans import BORROWS
 from workflow_engine.runtimes.temporal.weights import WEIGHTS
 
 BUNDLE_ENCODING = "binary/wfe-bundle"
@@ -84,11 +86,11 @@ class BundleConverter(EncodingPayloadConverter):
 class OrderedJsonConverter(EncodingPayloadConverter):
     """JSON by orjson. What orjson cannot write (an integer beyond 64 bits, an object), the standard library writes.
 
-    From *large* bytes on it is held, and its payload is a token: see `held`.
+    From *large* bytes on it is held, and its payload is a token: see `held`. What goes to a call may be lent: `loans`.
     """
 
-    def __init__(self, large: int | None = None) -> None:
-        self._large = large
+    def __init__(self, large: int | None = None, *, lends: bool = False) -> None:
+        self._large, self._lends = large, lends
 
     @property
     def encoding(self) -> str:
@@ -100,7 +102,10 @@ class OrderedJsonConverter(EncodingPayloadConverter):
             return _WIDER.to_payload(value)
         if self._large is not None and len(data) >= self._large:
             # A workflow task may send many of them, and values do not change.
-            return HELD.hold(data, make=lambda: orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))
+            loan = Loan(value, workflow.info().run_id) if self._lends else None
+            return HELD.hold(
+                data, make=lambda: orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), loan=loan
+            )
         return Payload(metadata={"encoding": b"json/plain"}, data=data)
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
@@ -141,6 +146,9 @@ class HeldConverter(EncodingPayloadConverter):
         return None
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        lent = HELD.loan(payload)
+        if lent is not None and BORROWS.get():
+            return {**lent.value} if type(lent.value) is dict else lent.value
         content = HELD.take(payload)
         if workflow.in_workflow():
             WEIGHTS.add(in_memory(content))
@@ -163,7 +171,7 @@ _WIDER = WiderConverter()
 
 
 @cache
-def _members(large: int | None) -> dict[bytes, EncodingPayloadConverter]:
+def _members(large: int | None, lends: bool) -> dict[bytes, EncodingPayloadConverter]:
     """The converters by their encoding. They keep nothing, so all share them: one is made for each task of a run."""
     made = (
         HeldConverter(),
@@ -172,7 +180,7 @@ def _members(large: int | None) -> dict[bytes, EncodingPayloadConverter]:
         BinaryPlainPayloadConverter(),
         JSONProtoPayloadConverter(),
         BinaryProtoPayloadConverter(),
-        OrderedJsonConverter(large),
+        OrderedJsonConverter(large, lends=lends),
     )
     return {converter.encoding.encode(): converter for converter in made}
 
@@ -180,12 +188,15 @@ def _members(large: int | None) -> dict[bytes, EncodingPayloadConverter]:
 class EngineConverter(CompositePayloadConverter):
     """The converters above, before the stock ones. *large* is from how many bytes on values are held."""
 
-    def __init__(self, large: int | None = None) -> None:
-        self.converters = _members(large)
+    def __init__(self, large: int | None = None, *, lends: bool = False) -> None:
+        self._large = large
+        self.converters = _members(large, lends)
 
-    def with_context(self, context: SerializationContext) -> Self:
-        """None of them asks who a value is for."""
-        return self
+    def with_context(self, context: SerializationContext) -> EngineConverter:
+        """What a run sends to a call may be lent to it; else none of them asks who a value is for."""
+        if self._large is None or not isinstance(context, ActivitySerializationContext):
+            return self
+        return _lending(self._large) if workflow.in_workflow() else self
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
         """One payload for each value, in their order; what is plain JSON need not be tried with each of the others."""
@@ -195,6 +206,11 @@ class EngineConverter(CompositePayloadConverter):
             payload = plain.to_payload(value) if type(value) in _PLAIN else None
             payloads += [payload] if payload is not None else super().to_payloads([value])
         return payloads
+
+
+@cache
+def _lending(large: int) -> EngineConverter:
+    return EngineConverter(large, lends=True)
 
 
 _JSON = b"json/plain"

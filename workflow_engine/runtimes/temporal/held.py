@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from temporalio.api.common.v1 import Payload
 
@@ -34,13 +34,22 @@ class NotHeld(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Loan:
+    """A *value* as a *run*, an execution, has it in memory: see `loans`."""
+
+    value: Any
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Entry:
-    """What is held: its *content*, or how it is made."""
+    """What is held: its *content*, or how it is made; what may be lent of it."""
 
     size: int
     since: float
     content: Content | None
     make: Again | None
+    loan: Loan | None = None
 
 
 class Held:
@@ -53,7 +62,13 @@ class Held:
         self._again: dict[bytes, Again] = {}
         self._room = room
 
-    def hold(self, content: Content, again: Again | None = None, make: Again | None = None) -> Payload:
+    def hold(
+        self,
+        content: Content,
+        again: Again | None = None,
+        make: Again | None = None,
+        loan: Loan | None = None,
+    ) -> Payload:
         """A token of *content*, which *again* would read once more, or *make* make: then only if there is room."""
         now = time.monotonic()
         number = str(next(self._numbers)).encode()
@@ -61,7 +76,7 @@ class Held:
             for old in [old for old, entry in self._entries.items() if now - entry.since > LONGEST]:
                 self._left(self._entries.pop(old))
             room = make is None or len(content) <= self._room
-            entry = _Entry(len(content), now, content if room else None, make)
+            entry = _Entry(len(content), now, content if room else None, make, loan)
             if make is not None and room:
                 self._room -= entry.size
             self._entries[number] = entry
@@ -75,6 +90,11 @@ class Held:
         """How many bytes *token* stands for, as far as it is known."""
         found = self._entries.get(token.data)
         return 0 if found is None else found.size
+
+    def loan(self, token: Payload) -> Loan | None:
+        """What may be lent of what *token* stands for."""
+        found = self._entries.get(token.data)
+        return None if found is None else found.loan
 
     def take(self, token: Payload) -> Content:
         """The bytes of *token*, which are held no longer; `NotHeld` when they cannot be had."""

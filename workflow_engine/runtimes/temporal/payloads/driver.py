@@ -24,7 +24,8 @@ from temporalio.converter import (
 
 from workflow_engine.calls.content import in_memory
 from workflow_engine.calls.flow import SHARE, Flow
-from workflow_engine.runtimes.temporal.held import HELD, Content, is_token
+from workflow_engine.runtimes.temporal.held import HELD, Content, Loan, is_token
+from workflow_engine.runtimes.temporal.loans import BORROWS, LOANS, NOTHING
 from workflow_engine.runtimes.temporal.payloads import wire
 from workflow_engine.runtimes.temporal.payloads.encryption import ENCODING, Encryption
 from workflow_engine.runtimes.temporal.payloads.references import DRIVER, KEY, MOST, SIZE, WEIGHT, number_of
@@ -86,6 +87,7 @@ class ClaimCheck(StorageDriver):
     async def put(self, payload: Payload) -> StorageDriverClaim:
         """Store one payload; raises `StoreUnavailable` after a few attempts."""
         size = HELD.size(payload) if is_token(payload) else payload.ByteSize()
+        loan = HELD.loan(payload) if is_token(payload) else None
         async with self._flow.of(size):
             pieces, digest, weight = await _aside(size, lambda: self._written(payload))
             key = key_of(self._namespace, digest)
@@ -98,6 +100,8 @@ class ClaimCheck(StorageDriver):
             size = sum(len(piece) for piece in pieces)
             if size <= BRIEF:
                 self._recent.remember(key, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if loan is not None:
+            LOANS.lend(key, loan.value, loan.run)
         return StorageDriverClaim({KEY: key, SIZE: str(size)} | ({WEIGHT: str(weight)} if weight else {}))
 
     def _written(self, payload: Payload) -> tuple[Sequence[Content], str, int]:
@@ -123,6 +127,8 @@ class ClaimCheck(StorageDriver):
 
     async def _retrieved(self, claim: StorageDriverClaim) -> Payload:
         key, size = checked(claim.claim_data.get(KEY, "")), number_of(claim.claim_data, SIZE)
+        if BORROWS.get() and (lent := LOANS.borrow(key)) is not NOTHING:
+            return HELD.hold(b"", make=lambda: self._again(key), loan=Loan(lent, ""))
         share = SHARE.get()
         if share is not None and size >= HOLD:
             await share.take(size + (number_of(claim.claim_data, WEIGHT) or size))
