@@ -20,6 +20,9 @@ from workflow_engine.engine.runtime import Retry, Start
 from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.interpreter.retrying import Wish
 from workflow_engine.runtimes.temporal import resting
+from workflow_engine.runtimes.temporal import workflow as following
+from workflow_engine.runtimes.temporal.debugging import debugged
+from workflow_engine.runtimes.temporal.histories import parsed
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
@@ -101,6 +104,25 @@ async def test_it_waits_before_temporal_would_end_it_and_goes_on_once_there_is_a
         await runner.runtime.skip(run_id, Wish(skip=True))
         run = await runner.runtime.wait(run_id, 30)
     assert (run.status, run.output) == ("completed", {"n": 2_500_000})
+
+
+async def test_a_history_of_a_version_that_did_not_ask_for_room_can_be_followed(
+    temporal_address: str, internet: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Earlier versions went on in a new history with whatever they had, without a question in the history."""
+    monkeypatch.setattr(following, "MOST", 10**9)
+    async with (
+        open_payloads(store=tmp_path.as_uri()) as payloads,
+        temporal_runner(temporal_address, internet, payloads=payloads) as runner,
+    ):
+        run_id = await begun(runner)
+        await at(runner, run_id, "hear")
+        last = await runner.runtime.history(run_id, None)
+        before = await runner.runtime.history(run_id, str(last["previous"]))
+        await runner.runtime.terminate(run_id, "seen")
+    monkeypatch.undo()
+    told = await debugged(parsed(before))
+    assert (told["failure"], told["status"]) == (None, "continued as new")
 
 
 async def test_one_that_has_failed_is_retried_once_there_is_a_store(

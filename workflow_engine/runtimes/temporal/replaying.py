@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 from temporalio.common import RawValue
 from temporalio.converter import DataConverter
@@ -33,7 +34,9 @@ from temporalio.worker import (
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import Arrival, Call, Evaluation, Listener, Place, SubRun, Thunk
+from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER
+from workflow_engine.runtimes.temporal.leaving import ROOM, Leaving
 from workflow_engine.runtimes.temporal.resting import RestingEffects
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 from workflow_engine.runtimes.tracing import Trace, TracedRun
@@ -50,6 +53,8 @@ class Replayed:
     """What came of a replay. *failure*: today's engine does not follow the history, or has a bug; None: it does.
 
     *position* is where the run stood when the history ended (`Run.position`), None if it had ended or never began.
+    *unasked*: it went on in a new history without having asked whether there is room for all that it had, as earlier
+    versions did.
     """
 
     trace: Trace
@@ -57,6 +62,7 @@ class Replayed:
     bundle: Bundle | None = None
     position: JsonObject | None = None
     failure: Exception | None = None
+    unasked: bool = False
 
 
 class TracedEffects(RestingEffects):
@@ -148,6 +154,11 @@ class _Replay(ServerlessWorkflow):
     async def run(self, args: collections.abc.Sequence[RawValue]) -> Any:
         return await super().run(args)
 
+    async def _leaves(self, run: Run, effects: RestingEffects, bundle: Bundle) -> Leaving | None:
+        if self._replayed.unasked:
+            return Leaving.of(run, effects, bundle, self._move, named=self._named)
+        return await super()._leaves(run, effects, bundle)
+
     async def _bundle(self, payload: Payload | None) -> Bundle:
         own = await super()._bundle(payload)
         chosen = own if self._candidate is None else self._candidate
@@ -215,7 +226,7 @@ async def replay(
     most: int | None = None,
 ) -> Replayed:
     """Replay *history*, on the bundle *candidate* if there is one; the trace has *most* steps."""
-    replayed = Replayed(Trace() if most is None else Trace(most))
+    replayed = Replayed(Trace() if most is None else Trace(most), unasked=_unasked(history))
     _quiet()
     runner: WorkflowRunner = _Watching(replayed, candidate)
     replayer = Replayer(
@@ -229,3 +240,12 @@ async def replay(
     failure = result.replay_failure
     replayed.failure = failure if failure is None or isinstance(failure, Exception) else RuntimeError(failure)
     return replayed
+
+
+def _unasked(history: WorkflowHistory) -> bool:
+    last = history.events[-1].event_type
+    return last == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW and not any(
+        event.event_type == EventType.EVENT_TYPE_MARKER_RECORDED
+        and ROOM.encode() in event.SerializeToString()
+        for event in history.events
+    )
