@@ -15,8 +15,10 @@ from google.protobuf.json_format import MessageToDict
 from temporalio.converter import DataConverter
 
 from tests.api.server import Api, api
+from workflow_engine import dsl
 from workflow_engine.api import answers, gate
 from workflow_engine.calls import flow
+from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.runtimes.temporal.payloads.keys import new_key
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.payloads.remote import RemoteCodec
@@ -69,6 +71,25 @@ async def test_encrypted_and_large_values_are_decoded(
     assert answer.status == 200
     assert data(answer) == [b'{"small":1}', b'{"large":"' + b"x" * 5000 + b'"}']
     assert answer.headers["Access-Control-Allow-Origin"] == UI
+
+
+async def test_a_compressed_document_is_decoded_to_what_is_in_it(
+    coded: Api, converter: DataConverter
+) -> None:
+    tasks = ", ".join(f"{{step{number}: {{set: {{x: {number}}}}}}}" for number in range(200))
+    text = f"document: {{dsl: '1.0.3', namespace: a, name: b, version: '1.0.0'}}\ndo: [{tasks}]\n"
+    bundle = Bundle.of(dsl.parse(text), {})
+    assert not bundle.readable
+    answer = await coded.post("/v1/codec/decode", json=await sent(converter, bundle))
+    (shown,) = data(answer)
+    assert json.loads(shown)["document"]["do"][199] == {"step199": {"set": {"x": 199}}}
+    (payload,) = answer.json["payloads"]
+    assert base64.b64decode(payload["metadata"]["encoding"]) == b"json/plain"
+    assert base64.b64decode(payload["metadata"]["digest"]).decode() == bundle.digest
+    for damage in (bundle.data[:-8], b"anything else"):
+        damaged = await sent(converter, Bundle(bundle.digest, damage))
+        (told,) = data(await coded.post("/v1/codec/decode", json=damaged))
+        assert told.startswith(b'{"unreadable":')
 
 
 async def test_what_is_encoded_is_decoded(coded: Api, converter: DataConverter) -> None:

@@ -1,8 +1,8 @@
 """What a run is pinned to: a document and every external thing it needs, known by the digest of both.
 
 A bundle travels in the start arguments of a run, so that its history is whole and a new deployment cannot
-change it. The bytes are JSON, keys in document order: as they are while a person may want to read them in the
-Temporal UI, compressed beyond that. A worker keeps what it compiled by digest.
+change it. The bytes are JSON, keys in document order: as they are while they are few, compressed beyond that; the
+Temporal UI shows both, by the codec server. A worker keeps what it compiled by digest.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from workflow_engine.values import Json
 MAX_BYTES = 16 * 1024 * 1024
 """The largest bundle, uncompressed; a compressed one must also fit a payload (2 MB by default)."""
 MAX_COMPRESSED = 1_900_000
-READABLE = 32 * 1024
-"""Up to this many bytes a bundle travels as plain JSON."""
+READABLE = 2 * 1024
+"""Up to this many bytes a bundle travels as plain JSON. Each run has it in its history: a larger one costs less
+compressed, and the codec server shows what is in it.
+"""
 FORMAT = 1
 SEMANTICS = 4
 """What the interpreter asks of Temporal for the runs that start now. It travels as metadata of the bundle's payload, so
@@ -95,8 +97,12 @@ class Bundle:
         """This bundle for express runs, or for those that are not; None: as it is."""
         return self if express is None else _expressed(self, express)
 
-    def _content(self) -> dict[str, Any]:
-        plain = self.data if self.readable else zlib.decompressobj().decompress(self.data, MAX_BYTES + 1)
+    def plain(self) -> bytes:
+        """The JSON; `Rejected` where that is too large, or is not what the digest says."""
+        try:
+            plain = self.data if self.readable else zlib.decompressobj().decompress(self.data, MAX_BYTES + 1)
+        except zlib.error:
+            plain = b""
         if len(plain) > MAX_BYTES:
             raise Rejected(
                 "bundle-too-large", f"the bundle {self.digest[:12]} unpacks to over {MAX_BYTES:,} bytes"
@@ -105,7 +111,10 @@ class Bundle:
             raise Rejected(
                 "bundle-damaged", f"the bundle {self.digest[:12]} does not have the content it says"
             )
-        content: dict[str, Any] = orjson.loads(plain)
+        return plain
+
+    def _content(self) -> dict[str, Any]:
+        content: dict[str, Any] = orjson.loads(self.plain())
         if content.get("format") != FORMAT:
             raise Rejected(
                 "bundle-format", f"bundle format {content.get('format')!r} is not known to this version"

@@ -9,7 +9,9 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import DataConverter
 
+from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Rejected, Unavailable
+from workflow_engine.runtimes.temporal.converter import BUNDLE_ENCODING, DIGEST, is_bundle
 from workflow_engine.runtimes.temporal.held import whole
 from workflow_engine.runtimes.temporal.payloads.references import claimed
 
@@ -47,9 +49,17 @@ class RemoteCodec:
     async def _decoded(self, payload: Payload) -> Payload:
         try:
             found = await self._converter._external_retrieve_payload_sequence([payload])
-            return whole((await self._converter._decode_payload_sequence(found))[0])
-        except Unavailable as error:
+            return _shown(whole((await self._converter._decode_payload_sequence(found))[0]))
+        except (Unavailable, Rejected) as error:
             return _told(f"{claimed(payload) or 'it'} cannot be read: {error}")
+
+
+def _shown(payload: Payload) -> Payload:
+    """*payload*, a compressed bundle as the JSON that is in it."""
+    if payload.metadata.get("encoding") != BUNDLE_ENCODING.encode() or not is_bundle(payload):
+        return payload
+    metadata = {**payload.metadata, "encoding": b"json/plain"}
+    return Payload(metadata=metadata, data=Bundle(payload.metadata[DIGEST].decode(), payload.data).plain())
 
 
 def _read(payloads: Sequence[Any]) -> list[Payload]:
