@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import cache, partial
 
 from workflow_engine.errors import NotFound, Unavailable
 from workflow_engine.events.cloudevents import decode
@@ -17,6 +18,7 @@ from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.spi import Assignment, ChannelSpec, Fenced, Store, StoredRecord
 from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.events.waiting import Waiters
+from workflow_engine.values import JsonObject
 
 GROUP = "router"
 """The consumer group whose cursor says how far a channel is dispatched."""
@@ -111,17 +113,20 @@ class Dispatcher:
                 return
             step = Step(self.name, self.now_us())
             for stored in batch:
-                if listeners := self.index.candidates(stored.record.type, stored.record.source):
-                    await self.offer(stored, listeners, step)
+                event = cache(partial(decode, stored.record.body))
+                if listeners := self.index.candidates(stored.record.type, stored.record.source, event):
+                    await self.offer(stored, listeners, step, event())
             wanted = {item.position for item in step.outbox}
             for stored in batch:
                 if stored.position in wanted:
                     self._recent.put(self.name, stored.position, stored.record.body)
             await self.commit(step, {partition: batch[-1].position.offset + 1}, sync=False)
 
-    async def offer(self, stored: StoredRecord, listeners: list[Listener], step: Step) -> None:
+    async def offer(
+        self, stored: StoredRecord, listeners: list[Listener], step: Step, event: JsonObject | None = None
+    ) -> None:
         """Offer one event to *listeners*, in their order. A listener that fails takes nothing (fail closed)."""
-        event = decode(stored.record.body)
+        event = decode(stored.record.body) if event is None else event
         for listener in listeners:
             match listener:
                 case Subscriber() if not self.subscribers.wants(listener, stored.position):

@@ -110,7 +110,7 @@ class Subscribers:
         self._subscribers[id], self._starts[id] = subscriber, starts
         if id in self._joined:
             if subscriber.subscription.enabled:
-                self._dispatcher.index.add(subscriber, subscriber.machine.interest())
+                self._dispatcher.index.add(subscriber, subscriber.machine.interests())
             else:
                 await self._part(subscriber)
         elif subscriber.subscription.enabled:
@@ -226,7 +226,7 @@ class Subscribers:
         place = orjson.dumps({str(part): off for part, off in at.items()})
         await self._write({**state, f"joined/{quote(id, safe='')}": place})
         self._joined[id] = dict(at)
-        dispatcher.index.add(subscriber, subscriber.machine.interest())
+        dispatcher.index.add(subscriber, subscriber.machine.interests())
         self._catching_up.pop(id, None)
         await dispatcher.store.drop_group(dispatcher.name, subscriber.group)
 

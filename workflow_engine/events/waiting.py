@@ -46,7 +46,7 @@ class Waiters:
         for waiter in sorted(self.all(), key=lambda waiter: waiter.order):
             self._order = waiter.order
             if not waiter.waited.complete:
-                self._dispatcher.index.add(waiter, waiter.machine.interest())
+                self._dispatcher.index.add(waiter, waiter.machine.interests())
 
     def all(self) -> list[Waiter]:
         """Every waiter that was not taken back, complete or not."""
@@ -98,7 +98,7 @@ class Waiters:
             await dispatcher.commit(step, state={f"waiter/{waiter.name}": waiter.to_bytes()})
             self._runs.setdefault(run_id, {})[listen_id] = waiter
             if not waiter.waited.complete:
-                dispatcher.index.add(waiter, interest)
+                dispatcher.index.add(waiter, waiter.machine.interests())
 
     async def _search(
         self, waiter: Waiter, step: Step, at: dict[int, int], types: frozenset[str] | None

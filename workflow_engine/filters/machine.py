@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -18,7 +18,8 @@ from workflow_engine.filters.attributes import (
     members_of,
 )
 from workflow_engine.filters.collected import Condition, condition
-from workflow_engine.values import Json, JsonObject, deep_equal
+from workflow_engine.filters.interest import Interest, Probe, answer_to_attribute
+from workflow_engine.values import Json, JsonObject, deep_equal, identity
 
 State: TypeAlias = JsonObject
 """Where a machine is: JSON to be stored as it is. Every machine starts from ``{}``."""
@@ -119,10 +120,13 @@ class Machine:
         ``None`` fits anything. Pairs are unique; those of ``until`` are among them.
         """
         self.check()
-        wanted = [item.interest for item in self._strategy.filters]
-        if self._strategy.until is not None:
-            wanted += [item.interest for item in self._strategy.until.filters]
-        return list(dict.fromkeys(wanted))
+        return list(dict.fromkeys((wanted.type, wanted.source) for wanted in self.interests()))
+
+    def interests(self) -> list[Interest]:
+        """The same, with what else an event must have that can be looked up, such as the value of a correlation key."""
+        self.check()
+        until = () if self._strategy.until is None else self._strategy.until.filters
+        return list(dict.fromkeys(item.interest for item in (*self._strategy.filters, *until)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ class _Filter:
     correlate: tuple[_Key, ...]
     ignore_case: bool
     scope: JsonObject
-    interest: tuple[str | None, str | None]
+    interest: Interest
 
     def keys(self, event: JsonObject, keys: JsonObject, errors: list[str]) -> JsonObject | None:
         """The correlation values after *event*, or ``None`` where it does not match."""
@@ -303,7 +307,28 @@ def _filter(spec: Json, scope: JsonObject, *path: str | int) -> _Filter:
     if not isinstance(correlate, dict):
         raise BadSpec("expected an object of correlations", *path, "correlate")
     keys = tuple(_key(name, item, scope, *path, "correlate", name) for name, item in correlate.items())
-    return _Filter(tuple(tests), keys, ignore_case, scope, (exact.get("type"), exact.get("source")))
+    probe, answer = _probe(attributes, keys, ignore_case=ignore_case)
+    interest = Interest(exact.get("type"), exact.get("source"), probe, answer)
+    return _Filter(tuple(tests), keys, ignore_case, scope, interest)
+
+
+def _probe(
+    attributes: JsonObject, keys: tuple[_Key, ...], *, ignore_case: bool
+) -> tuple[Probe | None, Hashable]:
+    """What else can be looked up: the expected value of a correlation key, or of an attribute."""
+    for key in keys:
+        if key.has_expect and key.extract.variables <= {"event"}:
+            return Probe(expression=key.extract), identity(key.expect)
+    for name, test in attributes.items():
+        if (
+            not ignore_case
+            and name not in ("type", "source", "data")
+            and isinstance(test, dict)
+            and list(test) == ["equals"]
+            and test["equals"] is not None
+        ):
+            return Probe(attribute=name), answer_to_attribute(test["equals"])
+    return None, None
 
 
 def _key(name: str, spec: Json, scope: JsonObject, *path: str | int) -> _Key:
