@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+import shlex
 from pathlib import Path
+
+import pytest
 
 from tests.examples import examples
 from tests.write_readme import README, written
 from workflow_engine import dsl
+from workflow_engine.cli.main import COMMANDS, _parser
 from workflow_engine.dsl.codes import EXPLANATIONS
 
 ROOT = Path(__file__).parents[2]
@@ -50,3 +56,35 @@ def test_every_workflow_in_the_docs_is_valid() -> None:
         ):
             found = [problem for problem in dsl.check(dsl.parse(block)) if problem.severity == "error"]
             assert found == [], f"{file.name}: {found}"
+
+
+_PAGES = (README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").rglob("README.md")))
+_COMMAND = re.compile(r"\s*(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?wfe (.*)")
+
+
+def commands(text: str) -> list[tuple[str, bool]]:
+    """Each `wfe` command of a page, and whether it is a line to be typed, and so has all that it needs."""
+    blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    typed = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    found = [(typed_line, True) for typed_line in typed] + [
+        (mentioned, False) for mentioned in re.findall(r"`(wfe [^`]+)`", text)
+    ]
+    return [(match[1], whole) for line, whole in found if (match := _COMMAND.match(line))]
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_in_the_docs_is_one_that_wfe_takes(page: Path) -> None:
+    for line, whole in commands(page.read_text()):
+        words = shlex.split(line, comments=True)
+        words = words[: next((i for i, word in enumerate(words) if word in ("|", ">", "&&", "&")), None)]
+        if words[0] == "COMMAND" or words[0].startswith("-"):
+            continue
+        assert words[0] in COMMANDS, f"there is no command `wfe {line}`"
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            try:
+                _parser(COMMANDS[words[0]]).parse_args([word for word in words[1:] if word != "…"])
+            except SystemExit as error:
+                lacking = "arguments are required" in said.getvalue() or "COMMAND …" in said.getvalue()
+                if error.code and (whole or not (lacking or "--processes N" in line)):
+                    raise AssertionError(f"`wfe {line}`: {said.getvalue()}") from None
