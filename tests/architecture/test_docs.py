@@ -13,8 +13,10 @@ import pytest
 from tests.examples import examples
 from tests.write_readme import README, written
 from workflow_engine import dsl
+from workflow_engine.api.metrics import Metrics
 from workflow_engine.cli.main import COMMANDS, _parser
 from workflow_engine.dsl.codes import EXPLANATIONS
+from workflow_engine.engine.runtime import Load, QueueLoad
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,3 +90,27 @@ def test_every_command_in_the_docs_is_one_that_wfe_takes(page: Path) -> None:
                 lacking = "arguments are required" in said.getvalue() or "COMMAND …" in said.getvalue()
                 if error.code and (whole or not (lacking or "--processes N" in line)):
                     raise AssertionError(f"`wfe {line}`: {said.getvalue()}") from None
+
+
+def test_every_metric_in_the_runbook_is_one_that_there_is() -> None:
+    numbers = {"waiting": 1, "oldest_seconds": 1.0, "attempts": 1}
+    backlog = {
+        "subscriptions": [{"id": "s", "channel": "c", "enabled": True, **numbers}],
+        "listeners": numbers,
+        "dead_letters": {"count": 1, "oldest_seconds": 1.0, "newest_seconds": 1.0},
+    }
+    load = Load(1, {"faulted": 1}, {"workflow": QueueLoad(1, 1, 1.0)})
+    shown = Metrics().render(
+        [{"name": "c", "lag": 1}], backlog=backlog, parked=0, load=load, parts={"events": None}, disk=(1, 2)
+    )
+    there = set(re.findall(r"^# TYPE (\w+)", shown, flags=re.MULTILINE))
+    named = set(re.findall(r"\bwfe_[a-z_]+", (ROOT / "docs" / "runbook.md").read_text()))
+    assert named - there == set()
+    watched = {
+        "wfe_part_ready",
+        "wfe_workers",
+        "wfe_runs_parked",
+        "wfe_disk_free_bytes",
+        "wfe_dead_letters_newest_seconds",
+    }
+    assert watched <= named

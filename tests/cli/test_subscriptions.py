@@ -43,6 +43,8 @@ async def test_subscriptions_are_made_held_moved_and_deleted_and_dead_letters_re
             return await asyncio.to_thread(wfe, *arguments, "--api-url", server.url)
 
         assert (await run("subscriptions", "list")).err == "There are no subscriptions.\n"
+        none = await run("dead-letters", "list")
+        assert (none.code, none.err) == (0, "There are no dead letters.\n")
         made = await run("subscriptions", "put", "audit", file)
         assert (made.code, made.json["target"]["kind"]) == (0, "webhook"), made.err
         listed = await run("subscriptions", "list")

@@ -8,6 +8,7 @@ from workflow_engine.errors import NotFound
 from workflow_engine.events import backlogs, tracing
 from workflow_engine.events.cloudevents import decode, records
 from workflow_engine.events.dispatch import Dispatcher
+from workflow_engine.events.letters import DEAD_LETTERS
 from workflow_engine.events.records import microseconds
 from workflow_engine.events.retention import trim
 from workflow_engine.events.spi import Store
@@ -41,19 +42,26 @@ class Looking:
         limit: int = 100,
         cursor: str | None = None,
     ) -> tracing.Page:
-        """The newest events that fit, newest first; times are when they were received, *to* outside."""
-        return await tracing.search(
-            self._store,
-            channel=channel,
-            type=type,
-            source=source,
-            subject=subject,
-            id=id,
-            from_=from_,
-            to=to,
-            limit=limit,
-            cursor=cursor,
-        )
+        """The newest events that fit, newest first; times are when they were received, *to* outside. `NotFound` for an
+        unknown channel, but that of dead letters, which is made by the first.
+        """
+        try:
+            return await tracing.search(
+                self._store,
+                channel=channel,
+                type=type,
+                source=source,
+                subject=subject,
+                id=id,
+                from_=from_,
+                to=to,
+                limit=limit,
+                cursor=cursor,
+            )
+        except NotFound:
+            if channel == DEAD_LETTERS:
+                return tracing.Page([], None)
+            raise
 
     async def trace(self, event_id: str, channel: str | None = None) -> list[JsonObject]:
         """What became of the events with this id, newest first; see `tracing.trace`. `NotFound` if none."""
