@@ -64,7 +64,9 @@ class Settings:
         True, "set the search attributes WfeNamespace, WfeDefinition, WfeVersion"
     )
     events_store: str | None = _setting(
-        None, "URL of the router's store; default: a SQLite file in the data folder"
+        None,
+        "URL of the router's store: `sqlite:///path`, `postgresql://user@host/database?schema=wfe`, `memory:`;"
+        " default: a SQLite file in the data folder",
     )
     events_days: float | None = _setting(
         None,

