@@ -220,6 +220,31 @@ async def test_the_time_of_the_workflow_begins_anew_days_later() -> None:
     assert outcome.status == "completed"
 
 
+async def test_the_time_of_an_attempt_beside_it_begins_anew() -> None:
+    graph = graph_of(f"""
+do:
+  - both:
+      fork:
+        branches:
+          - fails: {{do: [{{w: {{wait: PT1S}}}}, {{a: {call("a")}}}]}}
+          - tries:
+              try:
+                - b: {call("b")}
+                - before: {{wait: PT9S}}
+                - c: {call("c")}
+                - after: {{wait: PT9S}}
+                - d: {call("d")}
+              catch: {{retry: {{limit: {{attempt: {{count: 1, duration: PT30S}}}}}}}}
+""")
+    world = World("a")
+    _, local = await go(graph, world, {})
+    world.failing.clear()
+    position = gone_on(graph, ended(local), Wish(), later(local, 5 * 86400).now())
+    outcome, _ = await go(graph, world, {}, position, scheduler=later(local, 5 * 86400))
+    assert outcome.status == "completed"
+    assert world.done == ["b", "a", "a", "c", "d"]
+
+
 async def test_the_retries_of_a_try_around_it_begin_anew() -> None:
     graph = graph_of(f"""
 do:

@@ -25,7 +25,6 @@ _OBJECT_KEYWORDS = {
     "minProperties", "maxProperties", "dependentRequired", "dependentSchemas", "oneOf", "anyOf", "allOf", "if",
     "then", "else", "$ref", "x-renamed", "x-misplaced",
 }  # fmt: skip
-_JSON_TYPES = ("object", "array", "string", "number", "boolean", "null")
 
 
 def compile_rules(schema: dict[str, Any]) -> Check:

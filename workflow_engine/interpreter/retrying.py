@@ -334,7 +334,7 @@ def _again(frame: Frame, state: State | None, *, keep: bool) -> None:
         return  # its time was up: it goes on inside
     kept = {"place", "extensions"}
     if state is not None and isinstance(state.action, Event | ForEach | Parallel | Compensate):
-        kept |= set(frame.local) - set(TIMES)
+        kept |= set(frame.local)
     if not keep:
         kept.discard("place")
     _reset(frame, {name: value for name, value in frame.local.items() if name in kept})

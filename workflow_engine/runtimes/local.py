@@ -234,12 +234,12 @@ class LocalRun(SteppedTasks):
             return await self._answered(answer, call, place)
         if self._perform is None:
             raise fault("configuration", f"calls of kind {call.kind!r} are not available in this run")
-        work = self._perform(self, call, place)
+        perform = self._perform
 
         async def bounded() -> Json:
             try:
                 async with asyncio.timeout(call.timeout) as timer:
-                    return await work
+                    return await perform(self, call, place)
             except TimeoutError:
                 if not timer.expired():
                     raise

@@ -143,6 +143,19 @@ async def test_b20_what_a_run_publishes_says_which_answers_are_its_own(run: Any)
     assert (await output(run, body, {"pet": "rex"}, events=[other, mine]))["visit"] == "noon"
 
 
+async def test_b20_what_is_known_already_stays_also_when_the_run_publishes_something_else(run: Any) -> None:
+    tells = "{nextState: S, produceEvents: [{eventRef: Told, contextAttributes: {orderid: '8'}}]}"
+    body = ORDER.replace("transition: S", f"transition: {tells}").replace(
+        "events:\n", "events:\n  - {name: Told, type: told, source: tests, kind: produced}\n"
+    )
+    events = [
+        about("order.created", "1", "7", {"created": 7}),
+        about("order.shipped", "2", "8", {"shipped": 8}),
+        about("order.shipped", "3", "7", {"shipped": 7}),
+    ]
+    assert await output(run, body, events=events) == {"created": 7, "shipped": 7}
+
+
 async def test_b20_else_the_input_says_it_by_a_member_of_that_name(run: Any) -> None:
     body = """
 events: [{name: E, type: e, source: tests, correlation: [{contextAttributeName: orderId}]}]

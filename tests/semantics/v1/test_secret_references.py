@@ -45,6 +45,16 @@ async def test_a7_a_secret_goes_through_set_and_into_a_call(run: Any, internet: 
     assert await sent(run, internet, body) == {"token": KEY, "line": f"Bearer {KEY}", "n": 1}
 
 
+async def test_a7_nothing_of_what_stands_for_a_secret_leaves_the_run_also_where_an_expression_has_cut_it(
+    run: Any,
+) -> None:
+    body = "do: [{a: {set: {x: '${ $secrets.key }'}}}, {b: {set: {cut: '${ .x[1:] }', whole: '${ .x }'}}}]"
+    kept = await output(run, USE + body)
+    assert kept["whole"] == HIDDEN
+    assert HIDDEN in kept["cut"]
+    assert KEY not in str(kept)
+
+
 async def test_a7_a_secret_can_be_used_at_every_place_of_the_table(run: Any, internet: Internet) -> None:
     body = """
 input: {from: '. + {start: $secrets.key}'}
