@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument(
         "--patience", type=float, default=PATIENCE, help="seconds to wait for ends, afterwards"
     )
+    parser.add_argument("--api-worker", action="store_true", help="the API works too, besides the workers")
     given = parser.parse_args()
     data = given.data or Path(tempfile.mkdtemp(prefix="chaos-"))
     campaign = Campaign(
@@ -37,6 +38,7 @@ def main() -> int:
         given.minutes * 60,
         given.least,
         given.patience,
+        given.api_worker,
     )
     (data / "data").mkdir(parents=True)
     report = asyncio.run(

@@ -28,7 +28,7 @@ SHOWN = 40
 class Campaign:
     """*kills* in all, by *seed*; a process lives about *life* seconds; *at_once* runs are under way at a time, and no
     more is killed after *longest* seconds. *least*: how many runs there are at least; *patience*: seconds for all to
-    end once nothing is killed any more.
+    end once nothing is killed any more. *api_worker*: the API works too, besides the *workers*.
     """
 
     seed: int
@@ -39,6 +39,7 @@ class Campaign:
     longest: float
     least: int = 0
     patience: float = PATIENCE
+    api_worker: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ async def run(campaign: Campaign, data: Path, *, say: Callable[[str], None] = la
     began = time.monotonic()
     async with contextlib.AsyncExitStack() as exits:
         ledger = await exits.enter_async_context(_ledger())
-        stack = await exits.enter_async_context(running(data, workers=campaign.workers))
+        stack = await exits.enter_async_context(
+            running(data, workers=campaign.workers, api_worker=campaign.api_worker)
+        )
         await stack.ready()
         say(f"{time.monotonic() - began:5.0f} s: all is ready")
         session = await exits.enter_async_context(

@@ -146,14 +146,18 @@ class Running:
 
 
 @asynccontextmanager
-async def running(data: Path, *, workers: int) -> AsyncIterator[Running]:
-    """Temporal on its file, the API with router and catalog, and *workers* workers, as `wfe dev` lays them out."""
+async def running(data: Path, *, workers: int, api_worker: bool = False) -> AsyncIterator[Running]:
+    """Temporal on its file, the API with router and catalog, and *workers* workers, as `wfe dev` lays them out.
+
+    *api_worker*: the API works too, and begins the runs that it starts.
+    """
     api_port, temporal_port, ui_port = free_ports(3, "127.0.0.1")
     chosen = replace(Settings(), data=data, port=api_port)
     stack = Stack.of(chosen, temporal_port=temporal_port, ui_port=ui_port)
     stack = replace(stack, temporal=replace(stack.temporal, dynamic_config=OFTEN))
-    children = [child for child in stack.children() if child.name != "worker"]
     worker = next(child for child in stack.children() if child.name == "worker")
+    stack = replace(stack, settings=replace(stack.settings, api_worker=api_worker))
+    children = [child for child in stack.children() if child.name != "worker"]
     children += [_numbered(worker, number, data) for number in range(1, workers + 1)]
     async with contextlib.AsyncExitStack() as exits:
         processes = {}

@@ -5,6 +5,8 @@ A small size by default. The full one, of 1,000 SIGKILLs, with its progress (hal
 
     WFE_SIZE=full python -m pytest -n 0 -s tests/chaos
 
+In the small one the API works too, besides one worker; ``python -m tests.chaos --api-worker`` does so at any size.
+
 ``WFE_SEED=7`` draws other moments, kinds and inputs; the same seed draws the same ones again, though what is hit in
 them is up to the machine. ``python -m tests.chaos --help`` has every number as an option, and can keep the logs.
 """
@@ -26,7 +28,9 @@ from workflow_engine.graph.model import states_of
 
 FULL = os.environ.get("WFE_SIZE") == "full"
 SEED = int(os.environ.get("WFE_SEED", "1"))
-SMALL = Campaign(SEED, kills=8, life=2.0, workers=2, at_once=len(KINDS), longest=60, least=len(KINDS))
+SMALL = Campaign(
+    SEED, kills=8, life=2.0, workers=1, at_once=len(KINDS), longest=60, least=len(KINDS), api_worker=True
+)
 LARGE = Campaign(SEED, kills=1000, life=4.0, workers=2, at_once=16, longest=2 * 3600, patience=400)
 
 
