@@ -24,12 +24,12 @@ from workflow_engine import dsl
 from workflow_engine.calls.content import in_memory
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
-from workflow_engine.runtimes.temporal import admission, weights
+from workflow_engine.runtimes.temporal import admission
 from workflow_engine.runtimes.temporal.admission import Admission
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
-from workflow_engine.runtimes.temporal.weights import Weights, derived
+from workflow_engine.runtimes.temporal.weights import Weights
 
 FULL = os.environ.get("WFE_SIZE") == "full"
 RUNS, SIZE, ROOM = (40, 60_000_000, 512) if FULL else (20, 16_000_000, 32)
@@ -75,6 +75,7 @@ class Worker:
     def __init__(self) -> None:
         self.let_go: list[str] = []
         self.busy: set[str] = set()
+        self.settling: set[str] = set()
         self.runs: dict[str, object] = {}
 
     def admission(self, most: int, **runs: int) -> Admission:
@@ -82,7 +83,10 @@ class Worker:
         for id, weight in runs.items():
             kept = self.runs[id] = Worker()
             table._runs[id] = (weakref.ref(kept), weight, time.monotonic())
-        return Admission(table, lambda: self.let_go.append, lambda run: run not in self.busy)
+        return Admission(table, lambda: self.let_go.append, self.rests)
+
+    def rests(self, run: str) -> bool | None:
+        return None if run in self.settling else run not in self.busy
 
 
 async def entered(admission: Admission, id: str, size: int, inside: list[str], ends: asyncio.Event) -> bool:
@@ -133,6 +137,23 @@ async def test_runs_that_rest_make_room_oldest_first_and_are_waited_for() -> Non
     assert not room.gone("unknown")
     ends.set()
     assert await task
+
+
+async def test_a_run_that_has_just_done_a_part_of_its_task_is_waited_for() -> None:
+    worker, inside, ends = Worker(), list[str](), asyncio.Event()
+    room = worker.admission(100, one=90)
+    worker.settling.add("one")
+    task = asyncio.create_task(entered(room, "new", 60, inside, ends))
+    await settled()
+    assert (worker.let_go, inside) == ([], [])
+    worker.settling.clear()
+    async with asyncio.timeout(10):
+        while not worker.let_go:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert room.gone("one")
+    ends.set()
+    assert await task
+    assert inside == ["new"]
 
 
 async def test_runs_that_hold_values_and_want_more_do_not_wait_for_each_other() -> None:
@@ -189,7 +210,3 @@ def test_what_json_takes_in_memory_is_known_before_it_is_parsed(value: Any) -> N
         tracemalloc.stop()
         assert kept == value
         assert taken / 2 < found < taken * 2
-
-
-def test_the_room_is_a_part_of_the_memory_that_there_is() -> None:
-    assert weights.LEAST <= derived() <= weights.LARGEST

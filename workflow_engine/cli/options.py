@@ -56,7 +56,14 @@ PROCESS = (
 )
 """How long their calls may take, and what the processes that they start may use."""
 
-PAYLOADS = ("payload_store", "payload_threshold", "payload_largest", "payload_keys", "payload_key")
+PAYLOADS = (
+    "payload_store",
+    "payload_threshold",
+    "payload_largest",
+    "payload_memory",
+    "payload_keys",
+    "payload_key",
+)
 """Where large values go, and what encrypts all of them."""
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
@@ -80,6 +87,7 @@ _METAVAR = {
     "payload_key": "ID",
     "payload_threshold": "KIB",
     "payload_largest": "MIB",
+    "payload_memory": "MIB",
     "codec_origins": "ORIGIN,…",
     "grpc_plaintext_hosts": "HOST,…",
     "ca_file": "FILE",

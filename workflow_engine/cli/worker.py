@@ -78,7 +78,8 @@ def _worker(arguments: argparse.Namespace) -> int:
     if getattr(arguments, "workers", 1) > 1:
         from workflow_engine.cli.several import run_several
 
-        return run_several(arguments.workers, sys.argv[1:], chosen.grace_seconds, arguments.ready_file)
+        grace, memory = chosen.grace_seconds, chosen.payload_memory
+        return run_several(arguments.workers, sys.argv[1:], grace, arguments.ready_file, memory)
     log_to_stderr(arguments.log_level)
     with ready_file(arguments.ready_file) as tell:
 

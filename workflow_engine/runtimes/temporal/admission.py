@@ -35,16 +35,22 @@ PATIENCE = 6.0
 """A task that has waited for so many seconds does not begin any more."""
 TAKEN_BACK = 10.5
 """After so many seconds the server has taken it back."""
-_LOOKS = 0.5
+_LOOKS = 0.1
+_SETTLES = 0.1
+"""So many seconds after a run has done a part of a task it may be given another one: let go of amid a task, it would
+have to wait until the server gives that out again.
+"""
 _LEAVES = 5.0
 """A run that was to be let go of so many seconds ago is not waited for."""
 
 
 class Admission:
-    """Of the tasks of one worker. *evict* gives what lets go of a run, *rests* whether a run has nothing under way."""
+    """Of the tasks of one worker. *evict* gives what lets go of a run, *rests* whether a run has nothing under way, or
+    None where that will show in a moment.
+    """
 
     def __init__(
-        self, weights: Weights, evict: Callable[[], Evict | None], rests: Callable[[str], bool]
+        self, weights: Weights, evict: Callable[[], Evict | None], rests: Callable[[str], bool | None]
     ) -> None:
         self._weights, self._evict, self._rests = weights, evict, rests
         self._waiting: deque[tuple[str, int, asyncio.Future[None]]] = deque()
@@ -122,23 +128,27 @@ class Admission:
         over = self._weights.taken() + size - self._weights.most
         if over <= 0:
             return True
-        self._make_room(over)
-        return not self._inside and not self._leaving
+        return not self._make_room(over) and not self._inside and not self._leaving
 
-    def _make_room(self, over: int) -> None:
+    def _make_room(self, over: int) -> bool:
+        """Let go of runs with *over* bytes; whether more may be let go of in a moment."""
         now, let_go = time.monotonic(), self._evict()
         self._leaving = {id: since for id, since in self._leaving.items() if now - since < _LEAVES}
         if let_go is None:
-            return
+            return False
+        soon = False
         for id, weight in self._weights.by_age():
             if over <= 0:
-                break
+                return False
             if id not in self._leaving:
-                if not self._rests(id):
+                rests = self._rests(id)
+                soon = soon or rests is None
+                if not rests:
                     continue
                 self._leaving[id] = now
                 let_go(id)
             over -= weight
+        return soon
 
 
 def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
@@ -147,7 +157,8 @@ def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
     handle = getattr(tasks, "_handle_activation", None)
     if tasks is None or handle is None:
         return
-    known, running, at_work = weakref.ref(made), tasks._running_workflows, Counter[str]()
+    known, running = weakref.ref(made), tasks._running_workflows
+    at_work, left = Counter[str](), dict[str, float]()
 
     def evict() -> Evict | None:
         there = known()
@@ -157,8 +168,10 @@ def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
         found: Evict = bridge.request_workflow_eviction
         return found
 
-    def rests(id: str) -> bool:
-        return not at_work[id] and not _local(running.get(id))
+    def rests(id: str) -> bool | None:
+        if at_work[id] or _local(running.get(id)):
+            return False
+        return True if time.monotonic() - left.get(id, 0.0) > _SETTLES else None
 
     admission = Admission(weights, evict, rests)
 
@@ -187,6 +200,10 @@ def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
             at_work[id] -= 1
             if not at_work[id]:
                 del at_work[id]
+            if id in running:
+                left[id] = time.monotonic()
+            else:
+                left.pop(id, None)
 
     tasks._handle_activation = handled
     loop = asyncio.get_running_loop()

@@ -8,40 +8,21 @@ fetch their values, when there is something to do for them (`admission`).
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 import threading
 import time
 import weakref
 from functools import cache
-from pathlib import Path
 
 from temporalio import workflow
 
+from workflow_engine.processes.memory import for_values
+
 RESTS = 5.0
 """After so many seconds without a large value a run may be let go of; so often it is looked which ones are."""
-SHARE = 4
-"""A worker's runs may have one part in so many of the memory that its process may use."""
-LEAST, LARGEST = 64 * 1024 * 1024, 1024 * 1024 * 1024
-_MACHINE = 8 * 1024 * 1024 * 1024
-_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8
 """Parameters of ``mallopt`` of the GNU C library."""
 _APART, _ARENAS = 1024 * 1024, 4
-
-
-def derived() -> int:
-    """How many bytes of large values a worker has at a time where nobody says: of the memory that it may use."""
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        memory = _MACHINE
-    for name in _CGROUPS:
-        try:
-            memory = min(memory, int(Path(name).read_text()))
-        except (OSError, ValueError):
-            continue
-    return min(max(memory // SHARE, LEAST), LARGEST)
 
 
 @cache
@@ -63,7 +44,7 @@ class Weights:
     """Of all runs of this process, which may have *most* bytes between them."""
 
     def __init__(self, most: int | None = None) -> None:
-        self.most, self.rests = derived() if most is None else most, RESTS
+        self.most, self.rests = for_values() if most is None else most, RESTS
         self._lock = threading.Lock()
         self._runs: dict[str, tuple[weakref.ref[object], int, float]] = {}
         self._reserved: dict[str, int] = {}
