@@ -192,6 +192,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "payload_store": chosen.payload_store or "",
         "payload_threshold": str(chosen.payload_threshold),
         "payload_largest": str(chosen.payload_largest),
+        "payload_memory": "" if chosen.payload_memory is None else str(chosen.payload_memory),
         "payload_keys": chosen.payload_keys or "",
         "payload_key": chosen.payload_key or "",
         "codec_origins": ",".join(chosen.codec_origins),
