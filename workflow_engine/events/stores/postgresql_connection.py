@@ -76,8 +76,16 @@ class Database:
     Whatever keeps the server from answering is `Unavailable`; the next call connects again.
     """
 
-    def __init__(self, address: Address, on_news: Callable[[str | None], None]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        on_news: Callable[[str | None], None] | None = None,
+        *,
+        what: str = "event store",
+    ) -> None:
+        """*what* it is called in messages; without *on_news* nobody listens."""
         self._address, self._on_news = address, on_news
+        self._called = f"the {what} {address.shown}"
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -96,7 +104,9 @@ class Database:
             )
         except ValueError as error:
             raise Rejected("store-url", f"{self._address.shown}: {error}") from error
-        self._listening = asyncio.create_task(self._listen(), name="postgresql news")
+        if self._on_news is not None:
+            listening = self._listen(self._on_news)
+            self._listening = asyncio.create_task(listening, name="postgresql news")
 
     def _options(self) -> dict[str, Any]:
         settings = {"search_path": f'"{self._address.schema}"', "application_name": "wfe", "jit": "off"}
@@ -147,7 +157,7 @@ class Database:
             except (InTheWay, asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
                 if not left:
                     raise Unavailable(
-                        f"the event store {self._address.shown} is busy: {error or 'others write the same'}"
+                        f"{self._called} is busy: {error or 'others write the same'}"
                     ) from error
                 await asyncio.sleep(random.uniform(0.001, 0.05))  # noqa: S311  to part those that met
             except asyncpg.DataError as error:
@@ -161,7 +171,7 @@ class Database:
     async def _once(self, begin: str | None, work: Work[T]) -> T:
         pool = self._pool
         if pool is None:
-            raise Unavailable(f"the event store {self._address.shown} is not open")
+            raise Unavailable(f"{self._called} is not open")
         connection = await pool.acquire(timeout=ACQUIRE)
         try:
             if begin is not None:
@@ -180,9 +190,12 @@ class Database:
         reason = str(error) or (
             "it does not answer in time" if isinstance(error, TimeoutError) else repr(error)
         )
-        return Unavailable(f"the event store {self._address.shown} cannot be reached: {reason}")
+        return Unavailable(f"{self._called} cannot be reached: {reason}")
 
-    async def _listen(self) -> None:
+    async def _listen(self, on_news: Callable[[str | None], None]) -> None:
+        def hear(_connection: object, _pid: int, _topic: str, payload: object) -> None:
+            on_news(str(payload))
+
         pause = 0.05
         while True:
             try:
@@ -190,9 +203,9 @@ class Database:
                 try:
                     gone = asyncio.Event()
                     connection.add_termination_listener(lambda _, gone=gone: gone.set())
-                    await connection.add_listener(topic(self._address.schema), self._hear)
+                    await connection.add_listener(topic(self._address.schema), hear)
                     self.hears, pause = True, 0.05
-                    self._on_news(None)  # what was missed meanwhile
+                    on_news(None)  # what was missed meanwhile
                     await gone.wait()
                 finally:
                     self.hears = False
@@ -201,9 +214,6 @@ class Database:
                 _log.debug("no news from %s: %s", self._address.shown, error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
-
-    def _hear(self, _connection: object, _pid: int, _topic: str, payload: object) -> None:
-        self._on_news(str(payload))
 
 
 def topic(schema: str) -> str:
