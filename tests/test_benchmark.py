@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from benchmarks import router
 from benchmarks.engine.__main__ import main
 from benchmarks.engine.chart import chart
 from benchmarks.engine.contenders import TITLES
@@ -96,3 +97,15 @@ def test_what_could_not_be_measured_is_left_open() -> None:
     assert "**no**" not in report(found)
     drawn = ET.fromstring(chart(found))
     assert [node.text for node in drawn.iter() if node.text == SHAPES[0].title] == [SHAPES[0].title] * 2
+
+
+def test_the_benchmark_of_the_router_compares_it_with_bare_sqlite_and_a_plain_loop(tmp_path: Path) -> None:
+    small = ["--seconds", "0.02", "--rounds", "1", "--backlog", "100", "--counts", "10,50"]
+    assert router.main([*small, "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "router.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## Publishing",
+        "## Delivering",
+        "## Matching",
+    ]
+    assert text.count("| one type, each its own order (`correlate`) |") == 2

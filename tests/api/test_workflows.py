@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.api.documents import GREET, GREET_2, OLD
+from tests.api.documents import GREET, GREET_2, OLD, ON_EVENT
 
 YAML = {"Content-Type": "application/yaml"}
 
@@ -163,3 +163,14 @@ do:
     headers = {"Content-Type": "application/vnd.wfe.package+json"}
     made = await server.post("/v1/workflows", data=body, headers=headers)
     assert made.status == 201, made.json
+
+
+async def test_a_workflow_has_contracts_for_those_around_it(server):
+    await server.deploy(ON_EVENT)
+    found = await server.get("/v1/workflows/tests/on-order/latest/openapi")
+    assert (found.status, list(found.json["paths"])) == (200, ["/v1/workflows/tests/on-order/1.0.0/runs"])
+    assert found.json["servers"] == [{"url": server.url}]
+    found = await server.get("/v1/workflows/tests/on-order/1.0.0/asyncapi")
+    assert set(found.json["channels"]["default"]["messages"]) == {"order-placed", "order-taken"}
+    assert (await server.get("/v1/workflows/tests/on-order/1.0.0/raml")).status == 400
+    assert (await server.get("/v1/workflows/tests/nothing/latest/openapi")).status == 404

@@ -94,8 +94,8 @@ class HttpApi:
     async def graph(
         self, namespace: str, name: str, version: str = "latest", *, format: str = "mermaid"
     ) -> str:
-        """The graph as ``mermaid``, ``dot`` or ``json`` text."""
-        path = _path("workflows", namespace, name, version, "graph")
+        """The graph as ``mermaid``, ``dot`` or ``json`` text, or the contract: ``openapi`` or ``asyncapi``."""
+        path = _path("workflows", namespace, name, version, format if format.endswith("api") else "graph")
         return (await self._connection.request("GET", path, query={"format": format})).text()
 
     async def bundle(self, namespace: str | None, name: str, version: str | None) -> Bundle:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from workflow_engine import dsl
 from workflow_engine.api.answers import JsonAnswer
@@ -36,7 +36,7 @@ from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.moving import MOST_RUNS, Moving, names_of
 from workflow_engine.engine.store import Definition
 from workflow_engine.errors import InvalidDocument, Problem, Rejected
-from workflow_engine.graph import render
+from workflow_engine.graph import contracts, render
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 PACKAGE = "application/vnd.wfe.package+json"
@@ -174,6 +174,20 @@ def create_routes(engine: Engine) -> APIRouter:
                 return Response(render.mermaid(compiled), media_type="text/plain")
             case "dot":
                 return Response(render.dot(compiled), media_type="text/plain")
+
+    @routes.get("/{namespace}/{name}/{version}/{contract}", response_model=dict[str, Any])
+    async def contract(
+        request: Request,
+        namespace: Namespace,
+        name: Name,
+        version: Version,
+        contract: Annotated[Literal["openapi", "asyncapi"], Path(description="Of which kind")],
+    ) -> Response:
+        """An OpenAPI document of how the workflow is run, or an AsyncAPI one of the events that it sends and takes."""
+        compiled = (await engine.definition(namespace, name, version)).bundle.graph()
+        if contract == "openapi":
+            return JsonAnswer(contracts.openapi(compiled, str(request.base_url).rstrip("/")))
+        return JsonAnswer(contracts.asyncapi(compiled))
 
     return routes
 

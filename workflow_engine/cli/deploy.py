@@ -143,6 +143,11 @@ def configure_workflows(parser: argparse.ArgumentParser) -> None:
     show.add_argument("workflow", metavar=NAME, help="NAME alone is enough where it is the only one")
     show.add_argument("--versions", action="store_true", help="list its versions instead")
     show.add_argument("--graph", choices=("mermaid", "dot", "json"), help="draw it instead")
+    show.add_argument(
+        "--contract",
+        choices=("openapi", "asyncapi"),
+        help="how it is run, as an OpenAPI document, or the events that it sends and takes, as an AsyncAPI one",
+    )
     add_connection(show)
     show.set_defaults(work=_show)
 
@@ -179,8 +184,8 @@ def _show(arguments: argparse.Namespace) -> int:
         namespace, name, version = await find_workflow(api, arguments.workflow)
         if arguments.versions:
             _print_workflows(await api.versions(namespace, name), as_json=arguments.json)
-        elif arguments.graph:
-            sys.stdout.write(await api.graph(namespace, name, version or "latest", format=arguments.graph))
+        elif form := arguments.contract or arguments.graph:
+            sys.stdout.write(await api.graph(namespace, name, version or "latest", format=form))
         else:
             found = await api.workflow(namespace, name, version or "latest")
             if arguments.json:

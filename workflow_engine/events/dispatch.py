@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
-from functools import cache, partial
 
 from workflow_engine.errors import NotFound, Unavailable
 from workflow_engine.events.cloudevents import decode
@@ -24,9 +23,26 @@ GROUP = "router"
 """The consumer group whose cursor says how far a channel is dispatched."""
 BATCH = 100
 """How many events are dispatched with one commit at most."""
+BREATH = 200
+"""After how many listeners that are asked about one event everything else has a turn."""
 IDLE = 3600.0
 
 _log = logging.getLogger(__name__)
+
+
+class _Decoded:
+    """An event that is decoded when somebody asks for it, once."""
+
+    __slots__ = ("_body", "_event")
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._event: JsonObject | None = None
+
+    def __call__(self) -> JsonObject:
+        if self._event is None:
+            self._event = decode(self._body)
+        return self._event
 
 
 class Dispatcher:
@@ -113,7 +129,7 @@ class Dispatcher:
                 return
             step = Step(self.name, self.now_us())
             for stored in batch:
-                event = cache(partial(decode, stored.record.body))
+                event = _Decoded(stored.record.body)
                 if listeners := self.index.candidates(stored.record.type, stored.record.source, event):
                     await self.offer(stored, listeners, step, event())
             wanted = {item.position for item in step.outbox}
@@ -127,7 +143,9 @@ class Dispatcher:
     ) -> None:
         """Offer one event to *listeners*, in their order. A listener that fails takes nothing (fail closed)."""
         event = decode(stored.record.body) if event is None else event
-        for listener in listeners:
+        for number, listener in enumerate(listeners):
+            if number % BREATH == BREATH - 1:
+                await asyncio.sleep(0)
             match listener:
                 case Subscriber() if not self.subscribers.wants(listener, stored.position):
                     continue

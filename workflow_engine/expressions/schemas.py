@@ -97,6 +97,12 @@ class Schema:
             _text(schema), address, _text(dict(others or {}))
         )
 
+    @property
+    def source(self) -> Json:
+        """The schema as it was given; not to be changed."""
+        found: Json = self._validator.schema  # type: ignore[assignment]
+        return found
+
     def problems(self, value: Json, limit: int = 10) -> list[str]:
         """At most *limit* reasons why *value* does not match, each ``/pointer: message``."""
         found: list[str] = []
