@@ -94,6 +94,15 @@ async def test_listening_twice_is_listening_once(router, runs):
         await router.listen("r", "l", forever(), since=BEGINNING, channel="other")
 
 
+async def test_listeners_that_begin_at_once_share_what_was_there(router, runs):
+    await router.publish("default", [event(str(number)) for number in range(4)])
+    await asyncio.gather(*(router.listen("r", f"l{number}", one(), since=BEGINNING) for number in range(5)))
+    await router.publish("default", [event("4")])
+    await quiet(router)
+    assert sorted(d.event["id"] for d in runs.got) == ["0", "1", "2", "3", "4"]
+    assert len({d.listening.listen_id for d in runs.got}) == 5
+
+
 async def test_an_event_is_taken_once_by_a_run_but_by_every_run(router, runs):
     await router.listen("r", "first", one(), since=BEGINNING)
     await router.publish("default", [event("1"), event("2")])

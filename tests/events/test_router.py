@@ -327,7 +327,7 @@ class TestRetries:
         await quiet(router)
         assert len((await router.events(DEAD_LETTERS)).events) == 1
 
-    async def test_a_target_that_is_gone_disables_its_subscription(self, router, workflows):
+    async def test_a_target_that_is_gone_disables_its_subscription_and_loses_nothing(self, router, workflows):
         workflows.answer = lambda _: Gone()
         await router.put_subscription(subscription())
         await router.publish("c", [event("1")])
@@ -335,6 +335,8 @@ class TestRetries:
         await router.publish("c", [event("2")])
         await quiet(router)
         assert workflows.ids() == ["1"]
+        letters = (await router.events(DEAD_LETTERS)).events
+        assert [letter["event"]["id"] for letter in letters] == ["1"]
 
     async def test_an_answer_that_takes_too_long_is_a_failure(self, router, workflows):
         workflows.answer = lambda d: asyncio.sleep(60) if d.attempt == 1 else None

@@ -13,6 +13,7 @@ from tests.semantics.v1.documents import workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
+from workflow_engine.runtimes.temporal.failures import LONGEST_TEXT
 from workflow_engine.runtimes.temporal.leaving import MOST, Leaving
 
 pytestmark = pytest.mark.temporal
@@ -105,3 +106,22 @@ states:
 
 def test_what_orjson_cannot_write_counts_where_a_run_goes_on_in_a_new_history() -> None:
     assert Leaving([["x" * MOST, 1 << 70]], {}, None).size > MOST
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "{type: 'https://x.example/e', status: 500, detail: '${ \"x\" * 5000000 }'}",
+        '{type: \'${ "https://x.example/" + "x" * 3000000 }\', status: 500}',
+    ],
+)
+async def test_a_fault_with_more_text_than_temporal_takes_ends_the_run_with_the_beginning_of_it(
+    runner: TemporalRunner, error: str
+) -> None:
+    ended = await runner(workflow(f"do: [{{a: {{raise: {{error: {error}}}}}}}]"))
+    assert ended.status == "faulted"
+    assert ended.error is not None
+    assert ended.error["status"] == 500
+    text = max(map(str, ended.error.values()), key=len)
+    assert text.endswith("xx…")
+    assert len(text) == LONGEST_TEXT

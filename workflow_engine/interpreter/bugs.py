@@ -12,6 +12,7 @@ _CONTROL = (Continued, Ended, Expired, TimeUp)
 """Exceptions by which a run goes where it has to."""
 
 _AT = "at "
+_LONGEST = 8 * 1024
 
 
 class Bug(Exception):
@@ -43,7 +44,7 @@ def state_of(error: BaseException) -> str | None:
 
 def described(error: BaseException) -> str:
     """What *error* is and says, in one line."""
-    return f"{type(error).__name__}: {error}".replace("\n", " ").removesuffix(": ")
+    return f"{type(error).__name__}: {error}"[:_LONGEST].replace("\n", " ").removesuffix(": ")
 
 
 def split(text: str) -> tuple[str | None, str]:

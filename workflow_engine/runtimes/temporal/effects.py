@@ -66,6 +66,7 @@ UNTIL_TOLD = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=2)
 )
 """For lifecycle events: from the second try on each costs some events of history, so a long outage is asked seldom."""
+LONGEST_SHOWN = 500
 LIFECYCLE = "lifecycle"
 """The member of a run's memo that says who is told of it."""
 
@@ -378,7 +379,7 @@ class TemporalEffects:
 
     def _show(self, place: Place, doing: str) -> None:
         """What the Temporal UI shows as the current details of the run."""
-        title = self.graph.title or self.graph.name.name
+        title, doing = self.graph.title or self.graph.name.name, doing[:LONGEST_SHOWN]
         self._pure = 0
         workflow.set_current_details(
             f"**{title}**\n\n- at `{place.state}` **{place.label}**\n- {doing}\n- since {rfc3339(workflow.now())}"

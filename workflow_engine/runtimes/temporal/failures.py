@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from temporalio.exceptions import (
     ActivityError,
@@ -24,6 +25,9 @@ UNSUITED = "Unsuited"
 """The type of the failure of a local activity that is to be made as an activity of its own."""
 FAULT = "wfe.fault"
 """The category mark in an application error's details: its second detail says that the first is a fault."""
+LONGEST_MESSAGE = 8 * 1024
+LONGEST_TEXT = 64 * 1024
+"""How many characters of a fault, and of each of its texts, a failure has: with more than 2 MB Temporal refuses it."""
 LOCAL_FAILURES = (ActivityError, ApplicationError)
 """How a local activity that has failed shows itself: as what it raised, or wrapped as others are."""
 
@@ -34,10 +38,15 @@ def failure_of(raised: Fault, *, of_call: bool = False, told: JsonObject | None 
     That of a call is benign: a document may expect it, so workers do not log it as an error. *told* is how far its
     attempts had come (`Attempted`).
     """
-    error = raised.error
+    error = {name: _cut(value, LONGEST_TEXT) for name, value in raised.error.to_json().items()}
     category = ApplicationErrorCategory.BENIGN if of_call else ApplicationErrorCategory.UNSPECIFIED
-    details = [error.to_json(), FAULT, *([] if told is None else [told])]
-    return ApplicationError(str(raised), *details, type=error.type, non_retryable=True, category=category)
+    details = [error, FAULT, *([] if told is None else [told])]
+    message, type = _cut(str(raised), LONGEST_MESSAGE), _cut(raised.error.type, LONGEST_MESSAGE)
+    return ApplicationError(message, *details, type=type, non_retryable=True, category=category)
+
+
+def _cut(value: Any, most: int) -> Any:
+    return f"{value[: most - 1]}…" if isinstance(value, str) and len(value) > most else value
 
 
 def unsuited(why: str, progress: JsonObject | None = None) -> ApplicationError:

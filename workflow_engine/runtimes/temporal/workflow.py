@@ -107,9 +107,10 @@ class ServerlessWorkflow:
             self._continue(continued, following)
         except Fault as raised:
             place = raised.error.instance or "no state"
-            workflow.logger.warning("faulted at %s: %s: %s", place, raised.error.type, raised)
+            failure = failure_of(raised)
+            workflow.logger.warning("faulted at %s: %s: %s", place, failure.type, failure.message)
             ENDINGS.returns(UNKNOWN)
-            raise failure_of(raised) from None
+            raise failure from None
 
     def _prepare(
         self, bundle: Bundle, input: Any, seeds: list[Any], before: dict[str, Any]
