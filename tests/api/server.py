@@ -122,3 +122,22 @@ async def api(*, store: str = "memory:", wrap: Callable | None = None, **options
         url = await stack.enter_async_context(serve(app))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield Api(url, session, engine, router, runtime, app)
+        if found := undocumented(app):
+            raise AssertionError(f"not documented: {found}")
+
+
+ANYWHERE = {401, 403, 405, 499, 500}
+"""What any request may be answered with: before it gets to its route, or by a bug."""
+_paths: dict = {}
+
+
+def undocumented(app: FastAPI) -> list[str]:
+    """The answers so far whose status the OpenAPI document does not have."""
+    if not _paths:
+        _paths.update(app.openapi()["paths"])  # which takes a while, and is the same for each
+    return [
+        f"{method} {route}: {status}"
+        for method, route, status in app.state.metrics.requests
+        if route in _paths and status not in ANYWHERE
+        if str(status) not in _paths[route].get(method.lower(), {"responses": [str(status)]})["responses"]
+    ]

@@ -60,6 +60,28 @@ async def test_every_operation_has_an_id_a_description_and_says_how_it_fails(doc
         assert named == set(re.findall(r"{(\w+)}", path))
 
 
+async def test_every_failure_that_is_to_be_expected_is_listed_with_an_example(document):
+    for path, method, operation in operations(document):
+        if path.startswith("/v1/"):
+            assert "503" in operation["responses"], (method, path)
+        if path.startswith("/v1/") and "requestBody" in operation:
+            assert {"400", "413", "415"} <= operation["responses"].keys(), (method, path)
+    assert "409" in document["paths"]["/v1/workflows"]["post"]["responses"]
+    schema = {"$ref": "#/components/schemas/ProblemAnswerModel", "components": document["components"]}
+    for name, response in document["components"]["responses"].items():
+        example = response["content"]["application/problem+json"]["example"]
+        assert [*Draft202012Validator(schema).iter_errors(example)] == [], name
+
+
+async def test_the_examples_of_documents_are_workflows(server, document):
+    deploy = document["paths"]["/v1/workflows"]["post"]["requestBody"]["content"]["application/yaml"][
+        "example"
+    ]
+    assert (await server.deploy(deploy)).status == 201
+    once = document["paths"]["/v1/runs"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert (await server.post("/v1/runs?wait=10", json=once)).json["output"] == {"text": "Hello, Ann"}
+
+
 async def test_every_route_of_the_design_is_listed(document):
     listed = {f"{method.upper()} {path}" for path, method, _ in operations(document)}
     assert listed >= {

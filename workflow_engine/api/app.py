@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Response, Security
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import RedirectResponse
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
@@ -30,10 +29,10 @@ from workflow_engine.api.answers import JsonAnswer, answer_problems
 from workflow_engine.api.bodies import MAX_DOCUMENT
 from workflow_engine.api.codec import Codec
 from workflow_engine.api.codec import create_routes as codec_routes
+from workflow_engine.api.documenting import document
 from workflow_engine.api.gate import Gate
 from workflow_engine.api.health import Ready
 from workflow_engine.api.metrics import Metrics
-from workflow_engine.api.problems import MEDIA_TYPE
 from workflow_engine.api.wire import ProblemAnswerModel
 from workflow_engine.engine.engine import Engine
 from workflow_engine.events.router import Router
@@ -96,7 +95,7 @@ def create_app(
     )
     app.state.closing = asyncio.Event()
     app.state.engine = engine
-    metrics = Metrics()
+    metrics = app.state.metrics = Metrics()
     answer_problems(app)
     bearer = HTTPBearer(auto_error=False, description="The token that the server was started with")
     guarded: list[Any] = [] if token is None else [Security(bearer)]  # shown only: the gate checks it
@@ -123,7 +122,7 @@ def create_app(
     app.add_api_route("/", _begin, include_in_schema=False)
     most = largest_input + MAX_DOCUMENT
     app.add_middleware(Gate, token=token, loopback_only=loopback_only, metrics=metrics, most=most)
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 
 
@@ -137,24 +136,3 @@ def _version() -> str:
         return version("serverless-workflow-engine")
     except PackageNotFoundError:  # run from a source tree
         return "0"
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, in which problems have their media type."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title,
-            summary=app.summary,
-            description=app.description,
-            version=app.version,
-            license_info=app.license_info,
-            tags=app.openapi_tags,
-            routes=app.routes,
-        )
-        for operations in document["paths"].values():
-            for operation in operations.values():
-                content = operation["responses"].get("default", {}).get("content", {})
-                if "application/json" in content:
-                    content[MEDIA_TYPE] = content.pop("application/json")
-        app.openapi_schema = document
-    return app.openapi_schema

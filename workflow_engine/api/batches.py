@@ -96,8 +96,8 @@ def create_routes(engine: Engine) -> APIRouter:
     @routes.get("/runs/batch/{batch_id}", response_model=BatchProgressModel)
     async def batch(
         batch_id: BatchId,
-        offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
-        limit: Annotated[int, Query(ge=0, le=1000)] = 100,
+        offset: Annotated[int, Query(ge=0, le=1_000_000, description="Which run is the first")] = 0,
+        limit: Annotated[int, Query(ge=0, le=1000, description="At most so many runs")] = 100,
     ) -> Response:
         """How far a batch is, and what became of its runs: `done`, `refused` or `failed`, and why."""
         return JsonAnswer((await batches().progress(batch_id, offset, limit)).to_json())

@@ -25,7 +25,7 @@ from workflow_engine.events.router import Router
 from workflow_engine.values import JsonObject
 
 ChannelName = Annotated[str, Query(max_length=200, description="Which log; made by the first who names it")]
-Filter = Annotated[str | None, Query(max_length=4096)]
+Filter = Annotated[str | None, Query(max_length=4096, description="Exactly this")]
 EventId = Annotated[str, Path(max_length=4096, description="`id` of the event")]
 _TIMES = "RFC 3339 with its zone"
 
@@ -77,7 +77,7 @@ def create_routes(router: Router, metrics: Metrics) -> APIRouter:
         until: Annotated[
             AwareDatetime | None, Query(alias="to", description=f"Received before; {_TIMES}")
         ] = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        limit: Annotated[int, Query(ge=1, le=1000, description="At most so many")] = 100,
         cursor: Annotated[str | None, Query(max_length=100, description="Of the page before")] = None,
     ) -> Response:
         """The newest events that fit, newest first."""

@@ -21,7 +21,7 @@ from workflow_engine.api.bodies import (
 from workflow_engine.api.listing import attributes_of
 from workflow_engine.api.parameters import Express, Name, Namespace, NewRunId, RunId, Version, Wait
 from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatus
-from workflow_engine.api.workflows import document_of, resources_of
+from workflow_engine.api.workflows import EXAMPLE, document_of, resources_of
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunDescription, RunQuery
 
@@ -43,10 +43,18 @@ _INPUT: dict[str, Any] = {
         "content": {"application/json": {"schema": {}, "example": {"order": 4711}}},
     }
 }
+_STATUS = (
+    "If absent, a run that goes on is told to be `running`, also while it waits; workers need not be asked"
+)
 _ONCE: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": RunOnceModel.model_json_schema()}},
+        "content": {
+            "application/json": {
+                "schema": RunOnceModel.model_json_schema(),
+                "example": {"document": EXAMPLE, "input": {"name": "Ann"}},
+            }
+        },
     }
 }
 
@@ -99,11 +107,11 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
 
     @routes.get("/runs", response_model=RunsModel)
     async def runs(
-        namespace: Annotated[str | None, Query(max_length=500)] = None,
+        namespace: Annotated[str | None, Query(max_length=500, description="Of workflows in it")] = None,
         workflow: Annotated[str | None, Query(max_length=500, description="Name of the workflow")] = None,
-        version: Annotated[str | None, Query(max_length=500)] = None,
-        status: RunStatus | None = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        version: Annotated[str | None, Query(max_length=500, description="Of this version")] = None,
+        status: Annotated[RunStatus | None, Query(description=_STATUS)] = None,
+        limit: Annotated[int, Query(ge=1, le=200, description="At most so many")] = 50,
         cursor: Annotated[str | None, Query(max_length=4000, description="Of the page before")] = None,
         parked: Annotated[bool, Query(description="Only runs that a bug of the engine holds up")] = False,
         started_after: Annotated[AwareDatetime | None, Query(description="Begun then or later")] = None,

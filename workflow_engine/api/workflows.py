@@ -42,12 +42,18 @@ from workflow_engine.values import Json, JsonObject, rfc3339
 PACKAGE = "application/vnd.wfe.package+json"
 _YAML = frozenset({"application/yaml", "text/yaml", "application/x-yaml", "text/x-yaml"})
 _TEXTS = _YAML | {"application/json", "text/plain"}
+EXAMPLE = """\
+document: {dsl: '1.0.3', namespace: shop, name: greet, version: '1.0.0'}
+do:
+  - greeting:
+      set: {text: '${ "Hello, " + .name }'}
+"""
 _DOCUMENT: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "A workflow in DSL 1.0 or 0.8, in UTF-8, at most 1 MiB; or a package",
         "content": {
-            "application/yaml": {"schema": {"type": "string"}},
+            "application/yaml": {"schema": {"type": "string"}, "example": EXAMPLE},
             "application/json": {"schema": {"type": "object"}},
             PACKAGE: {"schema": PackageModel.model_json_schema()},
         },
