@@ -25,6 +25,8 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 _LARGE = 1024 * 1024
 _PIECES, _PIECE = 16, 8192
+_WIDE, _WIDEST = 0xC4, 0xF0
+"""The first bytes in UTF-8 of characters that make a string have two, or four, bytes for each."""
 _PART, _ARRAY, _OBJECT = 72, 64, 150
 """What the members of arrays and objects take once they are parsed, in bytes beyond their text; an array; an object."""
 
@@ -130,7 +132,7 @@ def _constant(name: str) -> float | None:
 
 def in_memory(content: bytes | bytearray | memoryview) -> int:
     """About how many bytes of memory the JSON *content* takes when it is parsed: many small parts take many times
-    their text. It looks at pieces of it.
+    their text, and text with a character beyond Latin has two or four bytes for each. It looks at pieces of it.
     """
     size = len(content)
     step = max(_PIECE, size // _PIECES)
@@ -138,7 +140,15 @@ def in_memory(content: bytes | bytearray | memoryview) -> int:
     seen = sum(map(len, pieces)) or 1
     parts = sum(piece.count(b",") for piece in pieces)
     arrays, objects = (sum(piece.count(mark) for piece in pieces) for mark in (b"[", b"{"))
-    return size + (parts * _PART + arrays * _ARRAY + objects * _OBJECT) * size // seen
+    text = sum(map(_text_in_memory, pieces))
+    return (text + parts * _PART + arrays * _ARRAY + objects * _OBJECT) * size // seen
+
+
+def _text_in_memory(piece: bytes) -> int:
+    highest = max(piece, default=0)
+    if highest < _WIDE:
+        return len(piece)
+    return len(piece.decode(errors="ignore")) * (4 if highest >= _WIDEST else 2)
 
 
 def encode(

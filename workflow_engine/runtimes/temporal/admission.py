@@ -17,7 +17,7 @@ import contextlib
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from temporalio.api.common.v1 import Payload
@@ -25,6 +25,7 @@ from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.worker import StartLocalActivityInput, Worker
 
+from workflow_engine.runtimes.temporal.held import HELD, READ
 from workflow_engine.runtimes.temporal.loans import LOANS
 from workflow_engine.runtimes.temporal.payloads.references import is_reference, size_of, weight_of
 from workflow_engine.runtimes.temporal.weights import WEIGHTS, Weights
@@ -192,7 +193,7 @@ def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
             else:
                 async with admission.place(id, size) as admitted:
                     if admitted:
-                        await handle(act)
+                        await _whole(handle, act)
                 if not admitted:
                     await asyncio.sleep(max(0.0, began + TAKEN_BACK - time.monotonic()))
                     await made._bridge_worker.complete_workflow_activation(_given_back(id))
@@ -213,6 +214,17 @@ def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
             loop.call_later(weights.rests, look)
 
     loop.call_later(weights.rests, look)
+
+
+async def _whole(handle: Callable[[WorkflowActivation], Awaitable[None]], act: WorkflowActivation) -> None:
+    """Do a task with large values. One that fails, since one of them is lost, must not leave the others behind."""
+    read: list[bytes] = []
+    before = READ.set(read)
+    try:
+        await handle(act)
+    finally:
+        READ.reset(before)
+        HELD.drop(read)
 
 
 def claimed(act: WorkflowActivation) -> int:

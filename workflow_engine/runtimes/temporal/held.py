@@ -15,6 +15,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,6 +83,8 @@ class Held:
             self._entries[number] = entry
             if again is not None:
                 self._again[number] = again
+                if (read := READ.get()) is not None:
+                    read.append(number)
                 while len(self._again) > _MOST:
                     del self._again[next(iter(self._again))]
         return Payload(metadata={"encoding": ENCODING}, data=number)
@@ -110,12 +113,22 @@ class Held:
             raise NotHeld("a large value is held no longer")
         return again()
 
+    def drop(self, numbers: list[bytes]) -> None:
+        """Let go of what nobody has taken of these: it can be read again."""
+        with self._lock:
+            for number in numbers:
+                found = self._entries.pop(number, None)
+                if found is not None:
+                    self._left(found)
+
     def _left(self, entry: _Entry) -> None:
         if entry.make is not None and entry.content is not None:
             self._room += entry.size
 
 
 _MOST = 10_000
+READ: ContextVar[list[bytes] | None] = ContextVar("read", default=None)
+"""What has been read for the task that is taken up: when it is over, what it has not taken is let go of."""
 HELD = Held()
 
 
