@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -86,8 +87,14 @@ async def running(url: str, targets: dict[str, object], **options) -> AsyncItera
         await router.stop(grace=1)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+STORES = ["memory", "sqlite", *(["postgresql"] if os.environ.get("WFE_SIZE") == "full" else [])]
+"""With ``WFE_SIZE=full`` in PostgreSQL too, which takes half a minute."""
+
+
+@pytest.fixture(params=STORES)
 def url(request, tmp_path):
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgresql_schema")
     return "memory:" if request.param == "memory" else f"sqlite:///{tmp_path}/e.db?synchronous=normal"
 
 

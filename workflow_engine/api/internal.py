@@ -32,7 +32,7 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
     @routes.get("/listeners", response_model=ListenersModel)
     async def listeners() -> Response:
         """Every listener of a run."""
-        return JsonAnswer({"listeners": router.listeners()})
+        return JsonAnswer({"listeners": [*await router.every_listener()]})
 
     @routes.put("/listeners", status_code=204, response_class=Response, openapi_extra=_LISTEN)
     async def listen(request: Request) -> Response:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import orjson
 
@@ -18,7 +18,8 @@ from workflow_engine.events.cloudevents import decode
 from workflow_engine.events.outages import report
 from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import Position, moment
-from workflow_engine.events.spi import Again, Attempt, Done, Parked, Settled, Store
+from workflow_engine.events.shared_store import SharedStore
+from workflow_engine.events.spi import Again, Attempt, Caps, Done, Parked, Settled, Store
 from workflow_engine.events.subscriptions import FOREVER, MAX_TIMEOUT, RetryPolicy, Subscription
 from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Listening, Retry, Target
 from workflow_engine.events.transforms import NotTransformed, transformed
@@ -34,6 +35,8 @@ RUN_IN_FLIGHT = 32
 """How many of one run; its listeners get theirs one by one."""
 LEASE_US = int((MAX_TIMEOUT + 60) * 1_000_000)
 MAX_RETRY_AFTER = 3600.0
+LOOK_AROUND = 1.0
+"""How many seconds apart a process looks whether others left it something to deliver."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,14 +44,14 @@ _log = logging.getLogger(__name__)
 class Recipients(Protocol):
     """Who deliveries are for, and what else has to happen; the router."""
 
-    def subscription(self, id: str) -> Subscription | None:
+    async def find_subscription(self, id: str) -> Subscription | None:
         """The subscription, or ``None`` if it was deleted."""
 
     def limits(self) -> Mapping[str, int]:
         """How many deliveries of each subscription's group may be under way; 0 where it is not enabled."""
 
-    def state_of(self, run_id: str, listen_id: str) -> str:
-        """``listening``, ``closing`` or ``unknown``."""
+    async def state_of(self, channel: str, run_id: str, listen_id: str) -> str:
+        """``listening``, ``closing`` or ``unknown``: of a listener to *channel*."""
 
     async def gone(self, delivery: Delivery) -> None:
         """The target is no more: forget the run, or disable the subscription."""
@@ -86,6 +89,7 @@ class Deliverer:
         self._per_group: Counter[str] = Counter()
         self._pump: asyncio.Task[None] | None = None
         self._stopping = False
+        self._shared = cast("SharedStore", store) if Caps.SHARED in store.caps else None
 
     async def check(self) -> None:
         """Raise `Unavailable` when the store cannot be written, or nothing is handed out."""
@@ -119,6 +123,18 @@ class Deliverer:
             task for task, item in self._in_flight.items() if (item.group, item.key) == (group, key)
         ]:
             await asyncio.wait(tasks)
+        if self._shared is not None:
+            begun = {(item.id, item.due_us) for item in await self._elsewhere(group, key)}
+            while begun & {(item.id, item.due_us) for item in await self._elsewhere(group, key)}:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async def _elsewhere(self, group: str, key: str) -> list[Parked]:
+        """The deliveries of *key* that other processes have under way."""
+        return [
+            item
+            for item in await self._store.parked(group)
+            if item.key == key and item.owner not in (None, self._owner) and item.due_us > self._now_us()
+        ]
 
     def _room(self) -> dict[str, int]:
         """How many more of each group may be handed out, where that is not `PER_GROUP`.
@@ -152,9 +168,7 @@ class Deliverer:
         if free <= 0:
             return None
         room, now_us = self._room(), self._now_us()
-        items = await self._store.due(
-            self._owner, now_us, limit=free, lease_us=LEASE_US, per_group=PER_GROUP, room=room
-        )
+        items = await self._due(now_us, free, room)
         for item in items:
             task = asyncio.create_task(self._work(item), name=f"deliver {item.id}")
             self._in_flight[task] = item
@@ -163,7 +177,23 @@ class Deliverer:
         if items:
             return 0.0
         due_us = await self._store.next_due({group for group, left in room.items() if left <= 0})
-        return None if due_us is None else max(0.001, (due_us - self._now_us()) / 1e6)
+        wait = None if due_us is None else max(0.001, (due_us - self._now_us()) / 1e6)
+        return wait if self._shared is None else min(wait or LOOK_AROUND, LOOK_AROUND)
+
+    async def _due(self, now_us: int, free: int, room: Mapping[str, int]) -> list[Parked]:
+        if self._shared is None:
+            return await self._store.due(
+                self._owner, now_us, limit=free, lease_us=LEASE_US, per_group=PER_GROUP, room=room
+            )
+        return await self._shared.due(
+            self._owner,
+            now_us,
+            limit=free,
+            lease_us=LEASE_US,
+            per_group=PER_GROUP,
+            room=room,
+            limits=self._recipients.limits(),
+        )
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         item = self._in_flight.pop(task)
@@ -207,7 +237,7 @@ class Deliverer:
         payload = orjson.loads(item.payload)
         policy = FOREVER
         if "run" in payload:
-            state = self._recipients.state_of(payload["run"], payload["listen"])
+            state = await self._recipients.state_of(item.channel, payload["run"], payload["listen"])
             if state == "closing":
                 return await self._store.settle(
                     item, Again(self._now_us() + 50_000, "the listener is being closed")
@@ -215,7 +245,7 @@ class Deliverer:
             target: JsonObject = {"kind": "run"}
             kind, gone = "run", state == "unknown"
         else:
-            subscription = self._recipients.subscription(item.group.partition(":")[2])
+            subscription = await self._recipients.find_subscription(item.group.partition(":")[2])
             gone = subscription is None
             target = {} if subscription is None else subscription.target
             kind = str(target.get("kind"))

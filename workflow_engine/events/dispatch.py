@@ -50,6 +50,10 @@ class Dispatcher:
 
     So nothing is lost or done twice when the process dies: the next one goes on from the last commit. *wake* is
     called when there are new deliveries.
+
+    Where several processes share the store, one of them has the channel, and *lost* is told its name when that may have
+    changed, or when it is not known whether a commit was made: this dispatcher commits nothing more then, and a new one
+    has to begin from the store. Whoever begins joins under the same name, which fences the one before.
     """
 
     def __init__(
@@ -61,8 +65,11 @@ class Dispatcher:
         now_us: Callable[[], int],
         wake: Callable[[], None],
         recent: RecentBodies,
+        lost: Callable[[str], None] | None = None,
     ) -> None:
-        self.store, self.spec, self.name, self.member = store, spec, spec.name, member
+        self.store, self.spec, self.name = store, spec, spec.name
+        self.member = member if lost is None else GROUP
+        self._lost = lost
         self.now_us, self.wake, self._recent = now_us, wake, recent
         self.lock = asyncio.Lock()
         """Held while the cursor or the set of listeners changes."""
@@ -78,7 +85,7 @@ class Dispatcher:
         await self._join()
         state = await self.store.states(self.name, GROUP)
         async with self.lock:
-            self.waiters.load(state)
+            await self.waiters.load(state)
             await self.subscribers.load(state, subscriptions)
         self._tasks = [
             asyncio.create_task(self._run(partition), name=f"dispatch {self.name}:{partition}")
@@ -115,7 +122,7 @@ class Dispatcher:
                 report(_log, error, "channel %s waits at %s:%s: %s", self.name, partition, at, error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
-                if isinstance(error, Fenced):
+                if isinstance(error, Fenced) and self._lost is None:
                     await self._rejoin()
 
     async def _rejoin(self) -> None:
@@ -167,15 +174,20 @@ class Dispatcher:
         sync: bool = True,
     ) -> None:
         """Make *step* true, in the store and then here. The lock is held."""
-        assert self._held is not None
-        await self.store.commit(
-            self._held,
-            offsets or {},
-            outbox=step.outbox,
-            state={**step.state, **(state or {})},
-            ledger=step.ledger,
-            sync=sync,
-        )
+        if self._held is None:
+            raise Fenced(f"another dispatcher has {self.name}")
+        try:
+            await self.store.commit(
+                self._held,
+                offsets or {},
+                outbox=step.outbox,
+                state={**step.state, **(state or {})},
+                ledger=step.ledger,
+                sync=sync,
+            )
+        except (Fenced, Unavailable):
+            self.let_go()
+            raise
         self.cursor |= offsets or {}
         for listener, progress in step.progress.items():
             match listener, progress:
@@ -188,6 +200,17 @@ class Dispatcher:
         self.waiters.consume(step)
         if step.outbox:
             self.wake()
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes work on the store."""
+        return self._lost is not None
+
+    def let_go(self) -> None:
+        """Commit nothing more, where another process may have the channel or know more of it."""
+        if self._lost is not None:
+            self._held = None
+            self._lost(self.name)
 
     async def history(
         self, at: dict[int, int], bounds: Mapping[int, int], types: frozenset[str] | None = None

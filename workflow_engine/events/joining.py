@@ -15,6 +15,7 @@ from workflow_engine.errors import NotFound
 from workflow_engine.events.listeners import Collecting, Step, Subscriber
 from workflow_engine.events.outages import report
 from workflow_engine.events.records import Position
+from workflow_engine.events.spi import Fenced
 from workflow_engine.events.subscriptions import Subscription
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class Subscribers:
 
     def __len__(self) -> int:
         return len(self._subscribers)
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._subscribers
 
     @property
     def catching_up(self) -> int:
@@ -185,6 +189,8 @@ class Subscribers:
                 return  # the channel was dropped
             except Exception as error:  # noqa: BLE001  a bug must not stop all the others
                 report(_log, error, "%s waits to catch up: %s", subscriber.group, error)
+                if isinstance(error, Fenced):
+                    self._dispatcher.let_go()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
             else:

@@ -7,27 +7,19 @@ from datetime import datetime
 from workflow_engine.errors import NotFound
 from workflow_engine.events import backlogs, tracing
 from workflow_engine.events.cloudevents import decode, records
-from workflow_engine.events.dispatch import Dispatcher
 from workflow_engine.events.letters import DEAD_LETTERS
 from workflow_engine.events.records import microseconds
-from workflow_engine.events.retention import trim
-from workflow_engine.events.spi import Store
-from workflow_engine.events.subscriptions import Subscription, check_strategy
+from workflow_engine.events.sharing import Sharing
+from workflow_engine.events.subscriptions import check_strategy
 from workflow_engine.events.transforms import NotTransformed, check_transform, transformed
 from workflow_engine.filters import machine
 from workflow_engine.values import Json, JsonObject
 
 
-class Looking:
+class Looking(Sharing):
     """The part of the router that only looks, and forgets what is old."""
 
-    _store: Store
-    _dispatchers: dict[str, Dispatcher]
     _max_event_bytes: int
-    _subscriptions: dict[str, Subscription]
-
-    def _now_us(self) -> int:
-        raise NotImplementedError
 
     async def events(
         self,
@@ -73,7 +65,12 @@ class Looking:
         subscriptions still read older ones.
         """
         return [
-            await tracing.describe(self._store, self._dispatchers[name]) for name in sorted(self._dispatchers)
+            await tracing.describe(self._store, self._dispatchers[name])
+            if name in self._dispatchers
+            else await tracing.describe_elsewhere(
+                self._store, self._channels[name], self._subscriptions.values()
+            )
+            for name in sorted(self._channels)
         ]
 
     async def backlog(self) -> JsonObject:
@@ -82,9 +79,10 @@ class Looking:
 
     async def trim(self, channel: str, before: datetime) -> int:
         """Forget events that were received before, as far as nothing needs them any more; how many."""
-        if channel not in self._dispatchers:
+        if channel not in self._channels:
             raise NotFound("channel", channel)
-        return await trim(self._store, self._dispatchers[channel], microseconds(before))
+        count = await self._at(channel, "trim", {"before_us": microseconds(before)})
+        return count if isinstance(count, int) else 0
 
     def test(self, spec: JsonObject, event: Json, transform: Json = None) -> JsonObject:
         """Whether *event* would satisfy a filter of *spec*, and what *transform* would make of it:

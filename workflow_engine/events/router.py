@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import orjson
 
 from workflow_engine.errors import Conflict, NotFound, Rejected, Unavailable
-from workflow_engine.events.cloudevents import MAX_EVENT, decode, records
+from workflow_engine.events.cloudevents import MAX_EVENT, records
 from workflow_engine.events.deliveries import Deliverer
-from workflow_engine.events.dispatch import Dispatcher
 from workflow_engine.events.forwarding import ChannelTarget
-from workflow_engine.events.letters import DEAD_LETTERS, letters, revived
+from workflow_engine.events.letters import DEAD_LETTERS
 from workflow_engine.events.looking import Looking
 from workflow_engine.events.ports import Published
 from workflow_engine.events.recent import RecentBodies
-from workflow_engine.events.records import ChannelSpec, Position, microseconds
+from workflow_engine.events.records import ChannelSpec, microseconds
+from workflow_engine.events.redriving import Redriving
 from workflow_engine.events.retention import trim
-from workflow_engine.events.spi import Parked, Store
+from workflow_engine.events.sharing import SUBSCRIPTION
+from workflow_engine.events.spi import Store
 from workflow_engine.events.subscriptions import Subscription, check_channel, check_strategy, start_us
 from workflow_engine.events.targets import CheckedTarget, Delivery, Target
 from workflow_engine.values import Json, JsonObject
 
-_SUBSCRIPTION = "subscription/"
-_REDRIVEN = "redriven/"
-
 _log = logging.getLogger(__name__)
 
 
-class Router(Looking):
-    """Embeds in any asyncio program. One router works on a store at a time; it owns the store and opens it.
+class Router(Looking, Redriving):
+    """Embeds in any asyncio program. It owns the store and opens it. One router works on a store at a time; where the
+    store is shared, several processes are one router: each dispatches some of the channels, and all deliver.
 
     *targets* by kind; ``channel`` is built in, ``run`` gets what runs listen for. A channel that does not exist is
     created by the first who names it, with *partitions* and *dedupe* (seconds for which duplicates are found,
@@ -55,17 +55,15 @@ class Router(Looking):
         dedupe: float | None = None,
         retention: float | None = None,
     ) -> None:
+        super().__init__()
         self._store = store
         self._retention = retention
         self._retaining: asyncio.Task[None] | None = None
         self._clock = clock
         self._max_event_bytes = max_event_bytes
         self._defaults = (partitions, None if dedupe is None else int(dedupe * 1e6))
-        self._member = f"router-{os.getpid()}-{id(self):x}"
+        self._member = f"router-{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self._targets = {"channel": ChannelTarget(self.publish), **targets}
-        self._dispatchers: dict[str, Dispatcher] = {}
-        self._subscriptions: dict[str, Subscription] = {}
-        self._limits: dict[str, int] = {}
         self._changing = asyncio.Lock()
         self._recent = RecentBodies()
         self._deliverer = Deliverer(
@@ -78,15 +76,7 @@ class Router(Looking):
     async def start(self) -> None:
         """Open the store and go on with everything that is in it."""
         await self._store.open()
-        by_channel: dict[str, dict[str, tuple[Subscription, dict[int, int]]]] = {}
-        for entry in await self._store.entries(_SUBSCRIPTION):
-            stored = orjson.loads(entry.value)
-            subscription = Subscription.from_json(stored["subscription"])
-            starts = {int(part): off for part, off in stored["starts"].items()}
-            self._remember(subscription)
-            by_channel.setdefault(subscription.channel, {})[subscription.id] = (subscription, starts)
-        for spec in await self._store.channels():
-            await self._begin(spec, by_channel.get(spec.name, {}))
+        await self._take_up()
         self._deliverer.start()
         if self._retention is not None:
             self._retaining = asyncio.create_task(self._retain(self._retention), name="retention")
@@ -97,27 +87,8 @@ class Router(Looking):
             self._retaining.cancel()
             await asyncio.gather(self._retaining, return_exceptions=True)
         await self._deliverer.stop(grace)
-        for dispatcher in self._dispatchers.values():
-            await dispatcher.stop()
-        self._dispatchers.clear()
-        self._subscriptions.clear()
-        self._limits.clear()
+        await self._let_go()
         await self._store.close()
-
-    async def _begin(
-        self, spec: ChannelSpec, subscriptions: Mapping[str, tuple[Subscription, dict[int, int]]]
-    ) -> Dispatcher:
-        dispatcher = Dispatcher(
-            self._store,
-            spec,
-            member=self._member,
-            now_us=self._now_us,
-            wake=self._deliverer.wake,
-            recent=self._recent,
-        )
-        await dispatcher.start(subscriptions)
-        self._dispatchers[spec.name] = dispatcher
-        return dispatcher
 
     async def _retain(self, seconds: float) -> None:
         while True:
@@ -150,15 +121,30 @@ class Router(Looking):
             raise Rejected("partitions", "from 1 to 256", pointer="/partitions")
         if dedupe is not None:
             window = int(dedupe * 1e6)
-        async with self._changing:
-            if name not in self._dispatchers:
-                await self._begin(await self._store.ensure_channel(ChannelSpec(name, count, window)), {})
-            return self._dispatchers[name].spec
+        return await self._ensure(ChannelSpec(name, count, window))
 
-    async def _dispatcher(self, channel: str) -> Dispatcher:
-        if channel not in self._dispatchers:
-            await self.create_channel(channel)
-        return self._dispatchers[channel]
+    async def _do(self, channel: str, do: str, given: JsonObject) -> Json:
+        given_to: dict[str, Any] = dict(given)
+        match do:
+            case "put":
+                await self._put(Subscription.from_json(given["subscription"]))
+            case "seek":
+                return (await self._seek(channel, **given_to)).to_json()
+            case "delete":
+                await self._delete(channel, **given_to)
+            case "listen":
+                await self._dispatchers[channel].waiters.listen(**given_to)
+            case "unlisten":
+                await self._dispatchers[channel].waiters.unlisten(**given_to, settled=self._deliverer.settled)
+            case "forget":
+                await self._dispatchers[channel].waiters.forget(**given_to)
+            case "trim":
+                return await trim(self._store, self._dispatchers[channel], **given_to)
+            case "redrive":
+                return await self._redrive_all(**given_to)
+            case _:
+                raise Rejected("unknown-command", f"this version of the router cannot {do}")
+        return None
 
     async def publish(self, channel: str, events: Sequence[Json]) -> list[Published]:
         """Store *events*, in order, all or nothing; when it returns they are durable.
@@ -172,7 +158,7 @@ class Router(Looking):
         batch = records(events, self._now_us(), max_bytes=self._max_event_bytes)
         if not batch:
             return []
-        await self._dispatcher(channel)
+        await self._known(channel)
         appended = await self._store.append(channel, batch)
         return [
             Published(record.id, str(answer.position), answer.duplicate)
@@ -196,9 +182,12 @@ class Router(Looking):
             )
         if isinstance(target := self._targets[kind], CheckedTarget):
             target.check(subscription.target, "target")
-        dispatcher = await self._dispatcher(subscription.channel)
+        await self._at(subscription.channel, "put", {"subscription": subscription.to_json()})
+
+    async def _put(self, subscription: Subscription) -> None:
+        dispatcher = self._dispatchers[subscription.channel]
         async with self._changing:
-            old = self._subscriptions.get(subscription.id)
+            old = await self.find_subscription(subscription.id)
             if old is not None and old.channel != subscription.channel:
                 raise Conflict(f"{subscription.id} is on channel {old.channel}; delete it first")
             async with dispatcher.lock:
@@ -207,12 +196,8 @@ class Router(Looking):
                 await dispatcher.subscribers.put(subscription, starts)
         self._deliverer.wake()
 
-    def _remember(self, subscription: Subscription) -> None:
-        self._subscriptions[subscription.id] = subscription
-        self._limits[f"sub:{subscription.id}"] = subscription.max_in_flight if subscription.enabled else 0
-
     async def _starts(self, subscription: Subscription) -> dict[int, int]:
-        entry = await self._store.get(_SUBSCRIPTION + subscription.id)
+        entry = await self._store.get(SUBSCRIPTION + subscription.id)
         if entry is not None:
             return {int(part): off for part, off in orjson.loads(entry.value)["starts"].items()}
         start, channel = start_us(subscription.start), subscription.channel
@@ -223,13 +208,18 @@ class Router(Looking):
         """Let a subscription begin anew at *start*: ``latest``, ``earliest`` or a timestamp. What it has not delivered,
         and events that it took towards a strategy that is not complete, are let go. `NotFound` if there is none.
         """
+        start_us(start)
+        channel = (await self._existing(id)).channel
+        return Subscription.from_json(await self._at(channel, "seek", {"id": id, "start": start}))
+
+    async def _seek(self, channel: str, id: str, start: str) -> Subscription:
+        dispatcher = self._dispatchers[channel]
         async with self._changing:
-            moved = replace(self.get_subscription(id), start=start)
+            moved = replace(await self._existing(id), start=start)
             at = start_us(start)
-            dispatcher = self._dispatchers[moved.channel]
             async with dispatcher.lock:
                 partitions = range(dispatcher.spec.partitions)
-                starts = {part: await self._store.offset_at(moved.channel, part, at) for part in partitions}
+                starts = {part: await self._store.offset_at(channel, part, at) for part in partitions}
                 await dispatcher.subscribers.delete(id)
                 await self._keep(moved, starts)
                 await dispatcher.subscribers.put(moved, starts)
@@ -241,18 +231,28 @@ class Router(Looking):
             "subscription": subscription.to_json(),
             "starts": {str(part): offset for part, offset in starts.items()},
         }
-        await self._store.put(_SUBSCRIPTION + subscription.id, orjson.dumps(stored))
-        self._remember(subscription)
+        rev = await self._store.put(SUBSCRIPTION + subscription.id, orjson.dumps(stored))
+        self._remember(subscription, rev)
 
     async def delete_subscription(self, id: str) -> None:
         """Delete it with its place and its deliveries. `NotFound` if there is none."""
+        await self._at((await self._existing(id)).channel, "delete", {"id": id})
+
+    async def _delete(self, channel: str, id: str) -> None:
+        dispatcher = self._dispatchers[channel]
         async with self._changing:
-            subscription = self.get_subscription(id)
-            dispatcher = self._dispatchers[subscription.channel]
+            if id not in dispatcher.subscribers:
+                await self._existing(id)
             async with dispatcher.lock:
-                await self._store.delete(_SUBSCRIPTION + id)
-                del self._subscriptions[id], self._limits[f"sub:{id}"]
+                await self._store.delete(SUBSCRIPTION + id)
+                self._forget(id)
                 await dispatcher.subscribers.delete(id)
+
+    async def _existing(self, id: str) -> Subscription:
+        subscription = await self.find_subscription(id)
+        if subscription is None:
+            raise NotFound("subscription", id)
+        return subscription
 
     def get_subscription(self, id: str) -> Subscription:
         """The subscription, or `NotFound`."""
@@ -278,17 +278,16 @@ class Router(Looking):
         """
         check_strategy(spec, "spec")
         check_channel(channel, "channel")
-        at = self._listening_at(run_id, listen_id)
-        if at is not None and at.name != channel:
-            raise Conflict(f"{listen_id} of run {run_id} listens to channel {at.name}")
-        dispatcher = at or await self._dispatcher(channel)
-        await dispatcher.waiters.listen(run_id, listen_id, spec, microseconds(since))
-
-    def _listening_at(self, run_id: str, listen_id: str) -> Dispatcher | None:
-        for dispatcher in self._dispatchers.values():
-            if dispatcher.waiters.state_of(run_id, listen_id) != "unknown":
-                return dispatcher
-        return None
+        at = await self._listening_at(run_id, listen_id)
+        if at not in (None, channel):
+            raise Conflict(f"{listen_id} of run {run_id} listens to channel {at}")
+        given: JsonObject = {
+            "run_id": run_id,
+            "listen_id": listen_id,
+            "spec": spec,
+            "since_us": microseconds(since),
+        }
+        await self._at(channel, "listen", given)
 
     async def unlisten(self, run_id: str, listen_id: str, *, used: int | None = None) -> None:
         """Take a listener back, whether or not it is complete; one that is not there is fine.
@@ -296,27 +295,18 @@ class Router(Looking):
         Events that were accepted and not delivered are free for later listeners of the run. With *used*, so are
         those delivered with ``seq >= used``: an open strategy learns only afterwards which was the last.
         """
-        dispatcher = self._listening_at(run_id, listen_id)
-        if dispatcher is not None:
-            await dispatcher.waiters.unlisten(run_id, listen_id, used, self._deliverer.settled)
+        channel = await self._listening_at(run_id, listen_id)
+        if channel is not None:
+            await self._at(channel, "unlisten", {"run_id": run_id, "listen_id": listen_id, "used": used})
 
     async def forget_run(self, run_id: str, *, keep: bool = False) -> None:
         """The run has ended: remove its listeners, what it took, and its deliveries. Twice is fine.
 
         With *keep* which events it took is remembered for as long as they are there: a retried run gets others.
         """
-        for dispatcher in list(self._dispatchers.values()):
-            if dispatcher.waiters.has_run(run_id):
-                await dispatcher.waiters.forget(run_id, keep=keep)
+        for channel in await self._channels_of(run_id):
+            await self._at(channel, "forget", {"run_id": run_id, "keep": keep})
         await self._store.discard(f"run:{run_id}")
-
-    def listeners(self) -> list[JsonObject]:
-        """Who listens: ``{run_id, listen_id, channel, delivered, complete}``, to find those whose run is gone."""
-        return [
-            waiter.to_json(dispatcher.name)
-            for dispatcher in self._dispatchers.values()
-            for waiter in dispatcher.waiters.all()
-        ]
 
     # What the deliverer asks (see `deliveries.Recipients`)
 
@@ -326,66 +316,8 @@ class Router(Looking):
     def limits(self) -> Mapping[str, int]:
         return self._limits
 
-    def state_of(self, run_id: str, listen_id: str) -> str:
-        at = self._listening_at(run_id, listen_id)
-        return "unknown" if at is None else at.waiters.state_of(run_id, listen_id)
-
     async def gone(self, delivery: Delivery) -> None:
         if delivery.listening is not None:
             await self.forget_run(delivery.listening.run_id, keep=True)
         elif delivery.subscription in self._subscriptions:
             await self.put_subscription(replace(self._subscriptions[delivery.subscription], enabled=False))
-
-    async def bury(self, delivery: Delivery, item: Parked, code: str, reason: str) -> None:
-        if item.channel == DEAD_LETTERS:
-            return
-        await self._dispatcher(DEAD_LETTERS)
-        await self._store.append(DEAD_LETTERS, letters(delivery, item, code, reason, self._now_us()))
-
-    async def redrive_all(self, subscription: str | None = None) -> int:
-        """`redrive` the dead letters that this has not redriven before, or those of one subscription, oldest first; how
-        many. Those that cannot be delivered any more, for what wanted them is gone, are passed over.
-        """
-        dispatcher = await self._dispatcher(DEAD_LETTERS)
-        whose = subscription or "*"
-        done: dict[str, dict[str, int]] = {
-            entry.key.removeprefix(_REDRIVEN): orjson.loads(entry.value)
-            for entry in await self._store.entries(_REDRIVEN)
-        }
-        count, ends = 0, {str(part): end for part, end in dispatcher.cursor.items()}
-        for part, end in dispatcher.cursor.items():
-            at = max(done.get(who, {}).get(str(part), 0) for who in (whose, "*"))
-            while at < end and (found := await self._store.read(DEAD_LETTERS, part, at, limit=100)):
-                at = found[-1].position.offset + 1
-                for stored in found:
-                    letter = str(decode(stored.record.body)["dlqsubscription"])
-                    if whose not in ("*", letter):
-                        continue
-                    if stored.position.offset >= done.get(letter, {}).get(str(part), 0):
-                        with contextlib.suppress(NotFound, Rejected):
-                            await self.redrive(str(stored.position))
-                            count += 1
-        await self._store.put(_REDRIVEN + whose, orjson.dumps(ends))
-        return count
-
-    async def redrive(self, position: str) -> None:
-        """Try the delivery of a dead letter again, as if it were new; the letter stays in its channel.
-
-        `NotFound` if there is no such letter or its subscription was deleted.
-        """
-        await self._dispatcher(DEAD_LETTERS)
-        try:
-            (stored,) = await self._store.fetch(DEAD_LETTERS, [Position.parse(position)])
-        except ValueError as error:
-            raise Rejected("position", str(error)) from error
-        if stored is None:
-            raise NotFound("dead letter", position)
-        item = revived(decode(stored.record.body), self._now_us())
-        if item.group.startswith("sub:"):
-            self.get_subscription(item.group.removeprefix("sub:"))
-        else:
-            payload = orjson.loads(item.payload)
-            if self.state_of(payload["run"], payload["listen"]) == "unknown":
-                raise NotFound("listener", payload["listen"])
-        await self._store.park([item])
-        self._deliverer.wake()

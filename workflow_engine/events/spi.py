@@ -46,7 +46,7 @@ class Caps(enum.Flag):
     DURABLE = enum.auto()
     """Survives a restart."""
     SHARED = enum.auto()
-    """Several processes may open it at once."""
+    """Several processes may open it at once; it is a `shared_store.SharedStore`."""
     DEDUPE_FOREVER = enum.auto()
     """Finds duplicates of any age; without it only inside the channel's window."""
     SEEK_TIME = enum.auto()

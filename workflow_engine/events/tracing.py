@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+import orjson
 
 from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.events.cloudevents import decode
-from workflow_engine.events.records import microseconds, moment
+from workflow_engine.events.dispatch import GROUP, Dispatcher
+from workflow_engine.events.records import ChannelSpec, microseconds, moment
 from workflow_engine.events.spi import Attempt, Hit, Parked, Query, Store
+from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.values import Json, JsonObject, rfc3339
-
-if TYPE_CHECKING:
-    from workflow_engine.events.dispatch import Dispatcher
 
 MAX_PAGE = 1000
 
@@ -157,7 +159,34 @@ def _recipient(group: str, rows: list[Attempt], parked: list[Parked]) -> JsonObj
 
 async def describe(store: Store, dispatcher: Dispatcher) -> JsonObject:
     """A channel in numbers."""
-    spec, stats = dispatcher.spec, await store.stats(dispatcher.name)
+    return {
+        **await _counted(store, dispatcher.spec, dispatcher.cursor),
+        "subscriptions": len(dispatcher.subscribers),
+        "catching_up": dispatcher.subscribers.catching_up,
+        "listeners": sum(not waiter.waited.complete for waiter in dispatcher.waiters.all()),
+    }
+
+
+async def describe_elsewhere(
+    store: Store, spec: ChannelSpec, subscriptions: Iterable[Subscription]
+) -> JsonObject:
+    """A channel in numbers that another process dispatches."""
+    its = [subscription for subscription in subscriptions if subscription.channel == spec.name]
+    states = await store.states(spec.name, GROUP)
+    kinds = Counter(key.partition("/")[0] for key in states)
+    complete = sum(
+        orjson.loads(value)["complete"] for key, value in states.items() if key.startswith("waited/")
+    )
+    return {
+        **await _counted(store, spec, await store.committed(spec.name, GROUP)),
+        "subscriptions": len(its),
+        "catching_up": max(0, sum(subscription.enabled for subscription in its) - kinds["joined"]),
+        "listeners": kinds["waiter"] - complete,
+    }
+
+
+async def _counted(store: Store, spec: ChannelSpec, cursor: Mapping[int, int]) -> JsonObject:
+    stats = await store.stats(spec.name)
     oldest = [item.oldest_us for item in stats if item.oldest_us is not None]
     return {
         "name": spec.name,
@@ -166,8 +195,5 @@ async def describe(store: Store, dispatcher: Dispatcher) -> JsonObject:
         "events": sum(item.count for item in stats),
         "bytes": sum(item.bytes for item in stats),
         "oldest": rfc3339(moment(min(oldest))) if oldest else None,
-        "lag": sum(max(0, item.next - dispatcher.cursor[item.partition]) for item in stats),
-        "subscriptions": len(dispatcher.subscribers),
-        "catching_up": dispatcher.subscribers.catching_up,
-        "listeners": sum(not waiter.waited.complete for waiter in dispatcher.waiters.all()),
+        "lag": sum(max(0, item.next - cursor.get(item.partition, 0)) for item in stats),
     }

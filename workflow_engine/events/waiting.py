@@ -32,8 +32,11 @@ class Waiters:
         self._closing: set[tuple[str, str]] = set()
         self._order = 0
 
-    def load(self, state: Mapping[str, bytes]) -> None:
-        """Take up the waiters that are stored in *state*."""
+    async def load(self, state: Mapping[str, bytes]) -> None:
+        """Take up the waiters that are stored in *state*. Whoever was closing one has to begin anew."""
+        if closing := [key for key in state if key.startswith("closing/")]:
+            dispatcher = self._dispatcher
+            await dispatcher.commit(Step(dispatcher.name, dispatcher.now_us()), state=dict.fromkeys(closing))
         for key, value in state.items():
             kind, _, name = key.partition("/")
             if kind == "waiter":
@@ -130,6 +133,9 @@ class Waiters:
         async with dispatcher.lock:
             dispatcher.index.remove(waiter)
             self._closing.add((run_id, listen_id))
+            if dispatcher.shared:  # for those who deliver elsewhere
+                step = Step(dispatcher.name, dispatcher.now_us())
+                await dispatcher.commit(step, state={f"closing/{waiter.name}": b""})
         try:
             await settled(waiter.group, listen_id)
             async with dispatcher.lock:
@@ -142,7 +148,7 @@ class Waiters:
                     for position, (taker, seq) in self._consumed.get(run_id, {}).items()
                     if taker == listen_id and (seq in waiting or (used is not None and seq >= used))
                 ]
-                gone = [f"waiter/{waiter.name}", f"waited/{waiter.name}"]
+                gone = [f"{kind}/{waiter.name}" for kind in ("waiter", "waited", "closing")]
                 gone += [f"consumed/{quote(run_id, safe='')}/{position}" for position in free]
                 await dispatcher.commit(Step(dispatcher.name, dispatcher.now_us()), state=dict.fromkeys(gone))
                 for position in free:
@@ -158,7 +164,7 @@ class Waiters:
         async with dispatcher.lock:
             waiters = list(self._runs.get(run_id, {}).values())
             free = await self._outlived() if keep else {run_id: list(self._consumed.get(run_id, {}))}
-            gone = [f"{kind}/{waiter.name}" for waiter in waiters for kind in ("waiter", "waited")]
+            gone = [f"{kind}/{waiter.name}" for waiter in waiters for kind in ("waiter", "waited", "closing")]
             gone += [f"consumed/{quote(run, safe='')}/{at}" for run, taken in free.items() for at in taken]
             await dispatcher.commit(Step(dispatcher.name, dispatcher.now_us()), state=dict.fromkeys(gone))
             for waiter in waiters:

@@ -1,0 +1,82 @@
+"""Dead letters: burying what is given up, and trying it again."""
+
+from __future__ import annotations
+
+import contextlib
+
+import orjson
+
+from workflow_engine.errors import NotFound, Rejected
+from workflow_engine.events.cloudevents import decode
+from workflow_engine.events.letters import DEAD_LETTERS, letters, revived
+from workflow_engine.events.records import Position
+from workflow_engine.events.sharing import Sharing
+from workflow_engine.events.spi import Parked
+from workflow_engine.events.targets import Delivery
+
+_REDRIVEN = "redriven/"
+
+
+class Redriving(Sharing):
+    """The part of the router that deals with dead letters."""
+
+    async def bury(self, delivery: Delivery, item: Parked, code: str, reason: str) -> None:
+        if item.channel == DEAD_LETTERS:
+            return
+        await self._known(DEAD_LETTERS)
+        await self._store.append(DEAD_LETTERS, letters(delivery, item, code, reason, self._now_us()))
+
+    async def redrive_all(self, subscription: str | None = None) -> int:
+        """`redrive` the dead letters that this has not redriven before, or those of one subscription, oldest first; how
+        many. Those that cannot be delivered any more, for what wanted them is gone, are passed over.
+        """
+        count = await self._at(DEAD_LETTERS, "redrive", {"subscription": subscription})
+        return count if isinstance(count, int) else 0
+
+    async def _redrive_all(self, subscription: str | None) -> int:
+        dispatcher = self._dispatchers[DEAD_LETTERS]
+        whose = subscription or "*"
+        async with self._redriving:
+            done: dict[str, dict[str, int]] = {
+                entry.key.removeprefix(_REDRIVEN): orjson.loads(entry.value)
+                for entry in await self._store.entries(_REDRIVEN)
+            }
+            count, ends = 0, {str(part): end for part, end in dispatcher.cursor.items()}
+            for part, end in dispatcher.cursor.items():
+                at = max(done.get(who, {}).get(str(part), 0) for who in (whose, "*"))
+                while at < end and (found := await self._store.read(DEAD_LETTERS, part, at, limit=100)):
+                    at = found[-1].position.offset + 1
+                    for stored in found:
+                        letter = str(decode(stored.record.body)["dlqsubscription"])
+                        if whose not in ("*", letter):
+                            continue
+                        if stored.position.offset >= done.get(letter, {}).get(str(part), 0):
+                            with contextlib.suppress(NotFound, Rejected):
+                                await self.redrive(str(stored.position))
+                                count += 1
+            await self._store.put(_REDRIVEN + whose, orjson.dumps(ends))
+            return count
+
+    async def redrive(self, position: str) -> None:
+        """Try the delivery of a dead letter again, as if it were new; the letter stays in its channel.
+
+        `NotFound` if there is no such letter or its subscription was deleted.
+        """
+        await self._known(DEAD_LETTERS)
+        try:
+            (stored,) = await self._store.fetch(DEAD_LETTERS, [Position.parse(position)])
+        except ValueError as error:
+            raise Rejected("position", str(error)) from error
+        if stored is None:
+            raise NotFound("dead letter", position)
+        item = revived(decode(stored.record.body), self._now_us())
+        if item.group.startswith("sub:"):
+            id = item.group.removeprefix("sub:")
+            if await self.find_subscription(id) is None:
+                raise NotFound("subscription", id)
+        else:
+            payload = orjson.loads(item.payload)
+            if await self.state_of(item.channel, payload["run"], payload["listen"]) == "unknown":
+                raise NotFound("listener", payload["listen"])
+        await self._store.park([item])
+        self._deliverer.wake()
