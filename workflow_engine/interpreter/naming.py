@@ -1,12 +1,26 @@
-"""What states are called where a person reads of them."""
+"""What states are called where a person reads of them, and what their executions are known by elsewhere."""
 
 from __future__ import annotations
+
+import hashlib
 
 from workflow_engine.graph.model import State, StateGraph
 from workflow_engine.interpreter.position import Frame
 
 _PARTS = ("/use/functions/", "/use/extensions/")
 """Where regions are that are part of states elsewhere in the document."""
+
+
+LONGEST_ID = 960
+"""How many bytes the id of an execution has at most: Temporal takes a thousand, of which some are put before it."""
+
+
+def fitting(id: str, most: int = LONGEST_ID) -> str:
+    """*id*; where it has more than *most* bytes, its beginning and a digest that tells it from all others."""
+    encoded = id.encode()
+    if len(encoded) <= most:
+        return id
+    return encoded[: most - 33].decode(errors="ignore") + "~" + hashlib.sha256(encoded).hexdigest()[:32]
 
 
 class Names:

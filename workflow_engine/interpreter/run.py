@@ -49,7 +49,7 @@ from workflow_engine.interpreter.dataflow import enter, leave, shaped
 from workflow_engine.interpreter.effects import Effects, Expired, Place, Progress, SubRun
 from workflow_engine.interpreter.evaluation import evaluate, holds, seconds
 from workflow_engine.interpreter.lifecycle import Lifecycle
-from workflow_engine.interpreter.naming import Names
+from workflow_engine.interpreter.naming import Names, fitting
 from workflow_engine.interpreter.position import Continued, Ended, Frame, TimeUp
 from workflow_engine.interpreter.references import References
 from workflow_engine.interpreter.scope import state_scope, workflow_scope
@@ -166,7 +166,7 @@ class Run:
         id = frame.local.get("place")
         if not isinstance(id, str):
             count = self.counts[state.id] = self.counts.get(state.id, 0) + 1
-            id = state.id if count == 1 else f"{state.id}#{count}"
+            id = fitting(state.id if count == 1 else f"{state.id}#{count}")
             frame.local["place"] = id
         express = state.metadata.get("express", self.graph.express) is True
         return Place(id, state.id, self.names.label(state, frame), express)
@@ -364,12 +364,12 @@ class Run:
         """Name something that is done beside what *state* does; None is the workflow itself."""
         id, name = (state.id, state.name) if state is not None else ("", self.graph.name.name)
         count = self.counts[f"{id}/{what}"] = self.counts.get(f"{id}/{what}", 0) + 1
-        return Place(f"{id}/{what}#{count}", id, f"{what} of {name}")
+        return Place(fitting(f"{id}/{what}#{count}"), id, f"{what} of {name}")
 
     async def pause(self, frame: Frame, duration: float, state: State, what: str) -> None:
         """Wait between two attempts of *state*: a timer of its own each time."""
         count = self.counts[f"{state.id}/{what}"] = self.counts.get(f"{state.id}/{what}", 0) + 1
-        place = Place(f"{state.id}/{what}#{count}", state.id, f"{what} {count} of {state.name}")
+        place = Place(fitting(f"{state.id}/{what}#{count}"), state.id, f"{what} {count} of {state.name}")
         retries = frame.local.get("retries")
         await self._sleep(state, frame, duration, place, retries if isinstance(retries, int) else 0)
         frame.local.pop("until", None)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.api.common.v1 import Payload
 
-from tests.semantics.v1.documents import error, kind, output, workflow
+from tests.semantics.v1.documents import error, event, kind, output, workflow
 from tests.semantics.v1.test_run_processes import js, needs_node, python
 from workflow_engine import dsl
 from workflow_engine.runtimes.local import LocalRun
@@ -82,3 +82,30 @@ def test_json_that_others_have_written_is_read_though_it_could_not_be_written_he
         read(b"[" * 2000 + b"]" * 2000)
     with pytest.raises(ValueError, match="unexpected"):
         read(b"{")
+
+
+def deep(task: str) -> str:
+    """*task* as the only one, twice in a loop, where its pointer has far more than a thousand characters."""
+    for number in range(25):
+        task = f"{{do: [{{{'é' * 20}{'n' * 30}{number}: {task}}}]}}"
+    return f"do: [{{loop: {{for: {{in: '[1, 2]'}}, do: [{{in: {task}}}]}}}}]"
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "{call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .method}}",
+        "{listen: {to: {one: {with: {type: t}}}, read: data}, output: {as: '.[0]'}}",
+        "{run: {workflow: {namespace: semantics, name: inner, version: '1.0.0'}}, output: {as: .x}}",
+        "{emit: {event: {with: {type: x, source: s}}}, output: {as: .type}}",
+        "{set: {x: '${ $secrets.key | length }'}, output: {as: 'has(\"x\")'}}",
+        "{try: [{a: {raise: {error: {type: 'https://x.example/e', status: 500}}}}], catch: {do: [{b: {set: {x: 1}}}]}}",
+    ],
+)
+async def test_a_pointer_that_is_longer_than_an_id_of_temporal_holds_no_run_up(run: Any, task: str) -> None:
+    inner = workflow("do: [{a: {set: {x: 7}}}]", name="inner")
+    events = [event("t", str(number), number) for number in range(2)] if "listen" in task else []
+    ended = await run(workflow("use: {secrets: [key]}\n" + deep(task)), {}, others=[inner], events=events)
+    assert ended.status == "completed", ended.error
+    expected = {"call": "GET", "listen": 1, "run": 7, "emit": "x", "set": True, "try": {"x": 1}}
+    assert ended.output == expected[task[1:].partition(":")[0]]

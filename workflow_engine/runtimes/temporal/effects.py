@@ -45,7 +45,7 @@ from workflow_engine.runtimes.temporal.calling import (
 )
 from workflow_engine.runtimes.temporal.clock import Clock
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
-from workflow_engine.runtimes.temporal.naming import identity_of
+from workflow_engine.runtimes.temporal.naming import identity_of, sub_run_id
 from workflow_engine.runtimes.temporal.sub_flows import SubFlows
 from workflow_engine.values import Json, JsonObject, rfc3339
 
@@ -174,7 +174,7 @@ class TemporalEffects:
             await workflow.start_child_workflow(
                 DETACHED,
                 args=[call.kind, call.arguments, about],
-                id=self.identity + place.id.replace("/", "."),
+                id=sub_run_id(self.identity, place.id),
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 static_summary=summary(place.label),
                 memo={"namespace": name.namespace, "name": name.name, "version": name.version},
@@ -379,10 +379,11 @@ class TemporalEffects:
 
     def _show(self, place: Place, doing: str) -> None:
         """What the Temporal UI shows as the current details of the run."""
-        title, doing = self.graph.title or self.graph.name.name, doing[:LONGEST_SHOWN]
+        title = self.graph.title or self.graph.name.name
+        state, label, doing = (text[:LONGEST_SHOWN] for text in (place.state, place.label, doing))
         self._pure = 0
         workflow.set_current_details(
-            f"**{title}**\n\n- at `{place.state}` **{place.label}**\n- {doing}\n- since {rfc3339(workflow.now())}"
+            f"**{title}**\n\n- at `{state}` **{label}**\n- {doing}\n- since {rfc3339(workflow.now())}"
         )
 
 

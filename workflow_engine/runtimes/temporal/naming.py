@@ -7,6 +7,7 @@ from typing import Any
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from workflow_engine.graph.model import WorkflowName
+from workflow_engine.interpreter.naming import fitting
 
 BATCH = "wfe.batch"
 """The type of the workflow that does something to many runs."""
@@ -31,6 +32,14 @@ def attributes_of(name: WorkflowName) -> TypedSearchAttributes:
 def memo_of(name: WorkflowName) -> dict[str, Any]:
     """What a run remembers of its workflow, so that it can be told without its history."""
     return {"namespace": name.namespace, "name": name.name, "version": name.version}
+
+
+LONGEST_RUN_ID = 1000
+
+
+def sub_run_id(identity: str, place: str) -> str:
+    """The id of the run that another one of *identity* begins at *place*."""
+    return fitting(identity + place.replace("/", "."), LONGEST_RUN_ID)
 
 
 def identity_of(run_id: str, generation: str | None) -> str:

@@ -14,7 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflow_engine.errors import Fault, fault
 from workflow_engine.runtimes.temporal.failures import failure_of, fault_of
 from workflow_engine.runtimes.temporal.histories import argument_of
-from workflow_engine.runtimes.temporal.naming import GENERATION, identity_of
+from workflow_engine.runtimes.temporal.naming import GENERATION, identity_of, sub_run_id
 from workflow_engine.runtimes.temporal.sub_flows import BOUND, CANCELLED
 
 GOES_ON = frozenset({WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW, None})
@@ -98,7 +98,7 @@ async def _known(client: Client, id: str) -> set[str]:
         under_way, bound = carried["under_way"], carried["bound"]
         assert isinstance(under_way, list)
         assert isinstance(bound, list)
-        children |= {identity + str(place).replace("/", ".") for place in under_way} | {*map(str, bound)}
+        children |= {sub_run_id(identity, str(place)) for place in under_way} | {*map(str, bound)}
     found = set()
     for child in children:
         with contextlib.suppress(RPCError):

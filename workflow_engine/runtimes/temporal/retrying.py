@@ -47,7 +47,7 @@ from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.carrying import STARTED
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.failures import fault_of
-from workflow_engine.runtimes.temporal.naming import GENERATION, attributes_of, identity_of
+from workflow_engine.runtimes.temporal.naming import GENERATION, attributes_of, identity_of, sub_run_id
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 REPLAY_TIMEOUT = timedelta(seconds=60)
@@ -163,7 +163,7 @@ class Retrying:
         identity = identity_of(run_id, generation)
         runs: JsonObject = {}
         for place in sub_flows(graph, following):
-            going_on = await self._sub_flow(identity + place.replace("/", "."))
+            going_on = await self._sub_flow(sub_run_id(identity, place))
             if going_on is not None:
                 runs[place] = going_on
         before: JsonObject = {"since": stood.told["since"], "position": pack(following)}

@@ -27,6 +27,7 @@ from workflow_engine.errors import Fault, fault
 from workflow_engine.interpreter.effects import Place, SubRun
 from workflow_engine.runtimes.temporal.calling import CENTURY, UNTIL_IT_WORKS, summary
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
+from workflow_engine.runtimes.temporal.naming import sub_run_id
 from workflow_engine.values import Json, JsonObject
 
 BOUND = "bound"
@@ -69,7 +70,7 @@ class SubFlows:
         self._bound = dict.fromkeys(encoded["bound"])
 
     def _id(self, place: Place) -> str:
-        return self._identity + place.id.replace("/", ".")
+        return sub_run_id(self._identity, place.id)
 
     async def run(self, sub_run: SubRun, place: Place) -> Json:
         """Run a workflow: its output, or null at once when it is not waited for."""
