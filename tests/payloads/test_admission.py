@@ -241,8 +241,9 @@ async def test_a_task_that_fails_since_a_value_is_lost_does_not_keep_the_others(
         async with asyncio.timeout(40):
             while (await runner.runtime.describe(id)).parked is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
+        await asyncio.sleep(2)  # it is being tried a second time, or has been
         held = sum(
             len(entry.content or b"") for number, entry in HELD._entries.items() if number not in before
         )
-        assert held < 2_000_000
+        assert held < 3_000_000
         await handle.terminate()
