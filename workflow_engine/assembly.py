@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import catalog
+from workflow_engine.api.access import Access, Either, Issuer, Tokens
 from workflow_engine.api.client import HttpApi
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.container_sweeping import sweeping
@@ -203,7 +204,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             engine,
             router,
             catalog_router=create_router(specs),
-            token=settings.api_token,
+            access=await stack.enter_async_context(_open_access(settings)),
             ready=ready,
             codec=RemoteCodec(client.data_converter),
             codec_origins=settings.shown_to,
@@ -211,6 +212,22 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             folder=settings.data,
             loopback_only=settings.host in LOOPBACK and not settings.api_token,
         )
+
+
+@asynccontextmanager
+async def _open_access(settings: Settings) -> AsyncIterator[Access | None]:
+    """Who may ask the API; None: whoever can reach it."""
+    tokens = {"admin": settings.api_token, "run": settings.api_token_run, "read": settings.api_token_read}
+    known = {role: token for role, token in tokens.items() if token}
+    if not known:
+        yield None
+    elif not settings.api_issuer:
+        yield Tokens(known)
+    else:
+        async with Egress(
+            ca_file=settings.ca_file
+        ) as egress:  # the operator's choice: not bound as calls are
+            yield Either(Tokens(known), Issuer(settings.api_issuer, settings.api_audience, egress))
 
 
 async def _open_catalog(url: str) -> catalog.Catalog:

@@ -42,6 +42,15 @@ class Settings:
     host: str = _setting("127.0.0.1", "address the API listens on; any but loopback needs an API token")
     port: int = _setting(8080, "port the API listens on")
     api_token: str | None = _setting(None, "token that every call of the API must carry (Bearer)")
+    api_token_run: str | None = _setting(
+        None,
+        "another token, for who may start and control runs and publish events, and look, but nothing else",
+    )
+    api_token_read: str | None = _setting(None, "another token, for who may only look")
+    api_issuer: str | None = _setting(
+        None, "URL of an OpenID provider whose tokens count too; they name wfe:read, wfe:run or wfe:admin"
+    )
+    api_audience: str = _setting("wfe", "whom the tokens of that provider must be for")
     api_url: str = _setting("http://127.0.0.1:8080", "where workers and the command line find the API")
     temporal_address: str = _setting("127.0.0.1:7233", "host:port of the Temporal server")
     temporal_namespace: str = _setting("default", "Temporal namespace")
@@ -215,6 +224,15 @@ class Settings:
                 "token-needed",
                 f"listening on {self.host} lets others in: set WFE_API_TOKEN to a secret that callers must send",
             )
+        if not self.api_token and (self.api_token_run or self.api_token_read or self.api_issuer):
+            raise Rejected(
+                "token-needed",
+                "WFE_API_TOKEN_RUN, WFE_API_TOKEN_READ and WFE_API_ISSUER go with WFE_API_TOKEN, which workers send",
+            )
+        if self.api_issuer and not self.api_issuer.startswith(
+            ("https://", "http://127.0.0.1", "http://localhost")
+        ):
+            raise Rejected("invalid-setting", f"WFE_API_ISSUER: {self.api_issuer!r} is no https URL")
         if not _can_be_listened_on(self.host):
             raise Rejected(
                 "invalid-setting",

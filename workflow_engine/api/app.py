@@ -25,6 +25,7 @@ from workflow_engine.api import (
     subscriptions,
     workflows,
 )
+from workflow_engine.api.access import Access, Tokens
 from workflow_engine.api.answers import JsonAnswer, answer_problems
 from workflow_engine.api.bodies import MAX_DOCUMENT
 from workflow_engine.api.codec import Codec
@@ -65,6 +66,7 @@ def create_app(
     *,
     catalog_router: APIRouter | None = None,
     token: str | None = None,
+    access: Access | None = None,
     ready: Ready | None = None,
     loopback_only: bool = True,
     codec: Codec | None = None,
@@ -74,8 +76,8 @@ def create_app(
 ) -> FastAPI:
     """The API over *engine* and *router*, which stay the caller's to start and stop.
 
-    With a *token*, every request but ``/livez`` must carry it. *loopback_only* refuses requests that are not
-    addressed to this machine by a loopback name, and writes from pages of other sites: right without a token.
+    With a *token*, or *access*, every request but ``/livez`` must carry one. *loopback_only* refuses requests that are
+    not addressed to this machine by a loopback name, and writes from pages of other sites: right without a token.
     *ready* says which parts work, and the metrics how full the disk of *folder* is. The *codec* reads payloads for
     pages of *codec_origins*.
     ``app.state.engine`` is *engine*. Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut
@@ -98,7 +100,9 @@ def create_app(
     metrics = app.state.metrics = Metrics()
     answer_problems(app)
     bearer = HTTPBearer(auto_error=False, description="The token that the server was started with")
-    guarded: list[Any] = [] if token is None else [Security(bearer)]  # shown only: the gate checks it
+    if access is None and token is not None:
+        access = Tokens({"admin": token})
+    guarded: list[Any] = [] if access is None else [Security(bearer)]  # shown only: the gate checks it
     for routes in (
         workflows.create_routes(engine),
         batches.create_routes(engine),
@@ -121,7 +125,7 @@ def create_app(
     )
     app.add_api_route("/", _begin, include_in_schema=False)
     most = largest_input + MAX_DOCUMENT
-    app.add_middleware(Gate, token=token, loopback_only=loopback_only, metrics=metrics, most=most)
+    app.add_middleware(Gate, access=access, loopback_only=loopback_only, metrics=metrics, most=most)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 

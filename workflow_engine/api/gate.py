@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import re
 import time
@@ -13,12 +12,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from workflow_engine.api.access import Access, Refused, needed, suffices
 from workflow_engine.api.answers import problem_answer
 from workflow_engine.api.bodies import MAX_PACKAGE
 from workflow_engine.api.metrics import Metrics
 from workflow_engine.api.problems import Details
 from workflow_engine.api.room import AT_ONCE, Room
 from workflow_engine.calls.flow import SHARE, Flow, Share
+from workflow_engine.errors import Unavailable
 
 MAX_BODY = 4 * MAX_PACKAGE
 """The most bytes of a body that anything here reads, whatever the endpoint."""
@@ -32,8 +33,8 @@ _log = logging.getLogger(__name__)
 class Gate:
     """ASGI middleware around the application.
 
-    With a *token*, every request but ``/livez`` must carry it. With *loopback_only*, requests must be
-    addressed to this machine by a loopback name, and not come from a page of another site: without a token
+    With *access*, every request but ``/livez`` must carry a token, whose role suffices. With *loopback_only*, requests
+    must be addressed to this machine by a loopback name, and not come from a page of another site: without a token
     nothing else keeps a web page from having a browser call a server on its own machine (DNS rebinding).
     """
 
@@ -41,7 +42,7 @@ class Gate:
         self,
         app: ASGIApp,
         *,
-        token: str | None,
+        access: Access | None,
         loopback_only: bool,
         metrics: Metrics,
         most: int = MAX_BODY,
@@ -49,7 +50,7 @@ class Gate:
         self._app = app
         self._room = Room(max(most, MAX_BODY))
         self._values = Flow(max(AT_ONCE, 4 * most))
-        self._token = None if token is None else token.encode()
+        self._access = access
         self._loopback_only = loopback_only
         self._metrics = metrics
 
@@ -76,7 +77,7 @@ class Gate:
         share, values = self._room.share(receive), Share(self._values)
         SHARE.set(values)
         try:
-            refusal = self._refuse(scope, headers)
+            refusal = self._refuse(scope, headers) or await self._unknown(scope, headers)
             if refusal is not None:
                 await problem_answer(refusal, scope["path"])(scope, receive, answer)
                 return
@@ -108,12 +109,24 @@ class Gate:
             if origin is not None and scope["method"] not in _SAFE and not _is_loopback(origin):
                 detail = f"Origin {origin[:200]!r}: pages of other sites may not change anything here"
                 return Details(403, "origin-refused", detail)
-        if self._token is not None and scope["path"] != "/livez" and not _asks_first(scope, headers):
-            scheme, _, credentials = headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer":
-                return _unauthorized("this server wants its token: Authorization: Bearer …")
-            if not hmac.compare_digest(credentials.strip().encode(), self._token):
-                return _unauthorized("this is not the token of this server")
+        return None
+
+    async def _unknown(self, scope: Scope, headers: Headers) -> Details | None:
+        """Why who asks may not, if they may not."""
+        if self._access is None or scope["path"] == "/livez" or _asks_first(scope, headers):
+            return None
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return _unauthorized("this server wants its token: Authorization: Bearer …")
+        try:
+            role = await self._access.role(credentials.strip())
+        except Refused as refused:
+            return _unauthorized(str(refused))
+        except Unavailable as error:
+            return Details(503, "unavailable", str(error))
+        wanted = needed(scope["method"], scope["path"])
+        if not suffices(role, wanted):
+            return Details(403, "role-missing", f"this needs the role {wanted}, and the token has {role}")
         return None
 
 
