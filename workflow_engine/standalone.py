@@ -186,7 +186,9 @@ async def _compiled(
 def _finding(graphs: Mapping[str, StateGraph]) -> FindGraph:
     async def find(sub_run: SubRun) -> StateGraph:
         if sub_run.name not in graphs:
-            raise NotFound("workflow", f"{sub_run.namespace}/{sub_run.name}", "give its file along")
+            raise NotFound(
+                "workflow", f"{sub_run.namespace}/{sub_run.name}", "give its file along (--workflow FILE)"
+            )
         return graphs[sub_run.name]
 
     return find

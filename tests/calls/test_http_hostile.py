@@ -153,6 +153,7 @@ async def test_a_port_where_nobody_listens_is_a_communication_fault(context):
         url = server.url
     detail = await fault_of(call(get(url), context), "communication", 500)
     assert "cannot connect to 127.0.0.1" in detail
+    assert detail.endswith(": Connection refused")
 
 
 async def test_a_name_that_does_not_exist_is_a_communication_fault(context):

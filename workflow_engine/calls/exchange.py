@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -290,6 +291,10 @@ def _network_fault(shown: str, error: aiohttp.ClientError | OSError) -> Fault:
 
 
 def _reason(error: OSError) -> str:
+    if error.errno is not None and str(error.strerror).startswith(
+        "Connect call failed"
+    ):  # as asyncio says it
+        return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__
 
 
