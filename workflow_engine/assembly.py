@@ -26,7 +26,7 @@ from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.stores import open_definitions
 from workflow_engine.engine.targets import RunTarget, WorkflowTarget
 from workflow_engine.engine.triggers import Triggers
-from workflow_engine.errors import Unavailable
+from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.events.targets import Target
@@ -235,6 +235,8 @@ async def _open_catalog(url: str) -> catalog.Catalog:
         return catalog.Catalog(await catalog.open_store(url))
     except ConnectionError as error:  # the catalog, which stands alone, has errors of its own
         raise Unavailable(str(error)) from None
+    except ValueError as error:
+        raise Rejected("catalog-store", f"WFE_CATALOG_STORE: {error}") from None
 
 
 async def _end(task: asyncio.Task[None]) -> None:

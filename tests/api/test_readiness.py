@@ -12,7 +12,7 @@ import pytest
 
 from tests.api.server import serve
 from workflow_engine.assembly import open_app
-from workflow_engine.errors import Unavailable
+from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.settings import Settings
 
 
@@ -44,6 +44,12 @@ async def test_a_file_that_is_no_store_is_said_to_be_none_before_anything_is_ser
             async with open_app(settings):
                 pass
         file.unlink()
+
+
+async def test_a_store_of_the_catalog_that_is_none_is_refused_by_its_setting(tmp_path: Path) -> None:
+    with pytest.raises(Rejected, match="WFE_CATALOG_STORE: 'nosuch:/x' names no store"):
+        async with open_app(Settings(data=tmp_path, catalog_store="nosuch:/x")):
+            pass
 
 
 async def test_why_a_part_does_not_work_is_said(url: str, tmp_path: Path) -> None:

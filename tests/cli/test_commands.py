@@ -148,6 +148,30 @@ def test_help_and_validate_import_no_server():
     assert ended.returncode == 0, ended.stderr.decode()
 
 
+# --- new ------------------------------------------------------------------------------------------------------
+
+
+def test_a_workflow_to_begin_with_is_valid_and_runs(tmp_path):
+    made = wfe("new", "my first_one.yaml", cwd=tmp_path)
+    assert (made.code, made.out) == (0, "my first_one.yaml\n"), made.err
+    assert "name: my-first-one\n" in (tmp_path / "my first_one.yaml").read_text()
+    assert wfe("validate", "--strict", "my first_one.yaml", cwd=tmp_path).code == 0
+    ran = wfe("run", "my first_one.yaml", "--runtime", "local", "--input", '{"name": "Ann"}', cwd=tmp_path)
+    assert ran.json["greeting"] == "Hello, Ann!"
+
+
+def test_a_workflow_to_begin_with_overwrites_nothing(tmp_path):
+    (tmp_path / "hello.yaml").write_text("mine")
+    refused = wfe("new", "hello.yaml", cwd=tmp_path)
+    assert (refused.code, refused.err) == (
+        2,
+        "wfe new: error: hello.yaml is there already; name another file\n",
+    )
+    assert (tmp_path / "hello.yaml").read_text() == "mine"
+    assert wfe("new", "nowhere/hello.yaml", cwd=tmp_path).code == 2
+    assert wfe("new", "...", cwd=tmp_path).code == 2
+
+
 # --- validate -------------------------------------------------------------------------------------------------
 
 

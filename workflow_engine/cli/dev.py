@@ -124,6 +124,6 @@ def _suggest(stack: Stack) -> None:
         say(f"  export WFE_API_URL={chosen.api_url}")
     if chosen.api_token:
         say("  export WFE_API_TOKEN=…    # the token that you gave")
-    say("  wfe deploy order.yaml")
-    say("""  wfe start order --input '{"id": 7}' --wait""")
+    say("  wfe new hello.yaml && wfe deploy hello.yaml")
+    say("""  wfe start hello --input '{"name": "Ann"}' --wait""")
     say("  wfe runs list")

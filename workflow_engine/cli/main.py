@@ -60,6 +60,7 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
     (
         "Write workflows",
         (
+            Command("new", "write a small workflow to begin with", "wfe new hello.yaml", "new:configure"),
             Command(
                 "validate",
                 "find what is wrong with documents",
