@@ -210,6 +210,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             codec_origins=settings.shown_to,
             largest_input=settings.largest_input,
             folder=settings.data,
+            secrets=open_secrets(settings.secrets),
             loopback_only=settings.host in LOOPBACK and not settings.api_token,
         )
 

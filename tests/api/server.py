@@ -28,6 +28,9 @@ from workflow_engine.engine.triggers import Triggers
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 
+LOGIN = '{"username": "shop", "password": "pass: wörd"}'
+SECRETS = EnvironmentSecrets({"WFE_SECRET_HOOK": "hook-s3cr3t", "WFE_SECRET_LOGIN": LOGIN})
+
 
 @dataclass
 class Api:
@@ -107,7 +110,7 @@ async def api(*, store: str = "memory:", wrap: Callable | None = None, **options
         runtime = LocalRuntime()
         engine = Engine(MemoryDefinitions(), runtime, resolve=Resolution(specs, egress))
         engine = Engine(MemoryDefinitions(), runtime, resolve=Resolution(specs, egress))
-        webhook = WebhookTarget(egress, EnvironmentSecrets({"WFE_SECRET_HOOK": "hook-s3cr3t"}))
+        webhook = WebhookTarget(egress, SECRETS)
         targets = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine), "webhook": webhook}
         router = Router(open_store(store), targets=targets)
         webhook.publish = router.publish
@@ -116,6 +119,7 @@ async def api(*, store: str = "memory:", wrap: Callable | None = None, **options
         await router.start()
         stack.push_async_callback(router.stop)
         stack.push_async_callback(runtime.close)
+        options.setdefault("secrets", SECRETS)
         app = create_app(
             wrap(engine) if wrap else engine, router, **{"catalog_router": create_router(specs), **options}
         )

@@ -22,6 +22,7 @@ from workflow_engine.api import (
     moving,
     runs,
     schedules,
+    sources,
     subscriptions,
     workflows,
 )
@@ -35,6 +36,7 @@ from workflow_engine.api.gate import Gate
 from workflow_engine.api.health import Ready
 from workflow_engine.api.metrics import Metrics
 from workflow_engine.api.wire import ProblemAnswerModel
+from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.engine.engine import Engine
 from workflow_engine.events.router import Router
 
@@ -73,11 +75,13 @@ def create_app(
     codec_origins: Collection[str] = (),
     largest_input: int = MAX_DOCUMENT,
     folder: Path | None = None,
+    secrets: Secrets = NO_SECRETS,
 ) -> FastAPI:
     """The API over *engine* and *router*, which stay the caller's to start and stop.
 
     With a *token*, or *access*, every request but ``/livez`` must carry one. *loopback_only* refuses requests that are
     not addressed to this machine by a loopback name, and writes from pages of other sites: right without a token.
+    *secrets* are those that sources sign with.
     *ready* says which parts work, and the metrics how full the disk of *folder* is. The *codec* reads payloads for
     pages of *codec_origins*.
     ``app.state.engine`` is *engine*. Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut
@@ -112,6 +116,7 @@ def create_app(
         schedules.create_routes(engine),
         events.create_routes(router, metrics),
         subscriptions.create_routes(engine, router),
+        sources.create_routes(router, secrets, guarded=access is not None),
         internal.create_routes(engine, router),
     ):
         app.include_router(routes, dependencies=guarded, responses=_PROBLEM)

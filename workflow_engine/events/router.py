@@ -26,6 +26,7 @@ from workflow_engine.events.records import ChannelSpec, microseconds
 from workflow_engine.events.redriving import Redriving
 from workflow_engine.events.retention import trim
 from workflow_engine.events.sharing import SUBSCRIPTION
+from workflow_engine.events.sources import Sources
 from workflow_engine.events.spi import Store
 from workflow_engine.events.subscriptions import Subscription, check_channel, check_strategy, start_us
 from workflow_engine.events.targets import CheckedTarget, Delivery, Target
@@ -34,7 +35,7 @@ from workflow_engine.values import Json, JsonObject
 _log = logging.getLogger(__name__)
 
 
-class Router(Looking, Redriving):
+class Router(Looking, Redriving, Sources):
     """Embeds in any asyncio program. It owns the store and opens it. One router works on a store at a time; where the
     store is shared, several processes are one router: each dispatches some of the channels, and all deliver.
 

@@ -1,0 +1,152 @@
+"""Sources: services that send what they have over HTTP, and how an event is made of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from workflow_engine import expressions
+from workflow_engine.errors import NotFound, Rejected
+from workflow_engine.events.cloudevents import normalize
+from workflow_engine.events.spi import Store
+from workflow_engine.events.subscriptions import check_channel
+from workflow_engine.events.transforms import NotTransformed
+from workflow_engine.values import Json, JsonObject, pointer
+
+SCHEMES = ("github", "gitlab", "stripe", "slack", "standard", "hmac", "basic", "none")
+"""How a request shows that it is from the service; ``none``: not at all."""
+VARIABLES = frozenset({"headers", "query"})
+_SOURCE = "source/"
+_ID = re.compile(r"[A-Za-z0-9._~-]{1,100}")
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Requests to it become events of *channel*.
+
+    *event* is a template of their attributes and ``data``, whose expressions see the body as ``.``, and ``$headers``
+    (names in lower case) and ``$query``. Where it says nothing, the type is ``webhook.ID``, the source ``/sources/ID``,
+    the data the body, and the id made of the body, so that what is sent twice is one event.
+
+    *verify* has the ``scheme``, the name of a ``secret``, and for ``hmac`` the ``header``, its ``prefix`` and the
+    ``encoding``, hex or base64.
+    """
+
+    id: str
+    verify: JsonObject
+    channel: str = "default"
+    event: JsonObject = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise `Rejected` for what is wrong with it."""
+        if not _ID.fullmatch(self.id):
+            raise Rejected("source-id", "1 to 100 of A-Z a-z 0-9 . _ ~ -", pointer="/id")
+        check_channel(self.channel, "channel")
+        scheme = self.verify.get("scheme")
+        if scheme not in SCHEMES:
+            raise _invalid(f"expected one of {', '.join(SCHEMES)}", "verify", "scheme")
+        members = {"scheme"} if scheme == "none" else {"scheme", "secret"}
+        members |= {"header", "prefix", "encoding"} if scheme == "hmac" else set()
+        for name, value in self.verify.items():
+            if name not in members:
+                raise _invalid(f"expected {', '.join(sorted(members))}", "verify", name)
+            if not isinstance(value, str):
+                raise _invalid("expected a text", "verify", name)
+        if scheme != "none" and not self.verify.get("secret"):
+            raise _invalid("the name of a secret is required", "verify", "secret")
+        if scheme == "hmac" and not _HEADER.fullmatch(str(self.verify.get("header", ""))):
+            raise _invalid("the name of a header is required", "verify", "header")
+        if self.verify.get("encoding", "hex") not in ("hex", "base64"):
+            raise _invalid("expected hex or base64", "verify", "encoding")
+        try:
+            expressions.template(self.event, variables=VARIABLES)
+        except expressions.ExpressionError as error:
+            raise _invalid(str(error), "event") from None
+
+    def to_json(self) -> JsonObject:
+        members: JsonObject = asdict(self)
+        return members
+
+    @classmethod
+    def from_json(cls, members: Any) -> Source:
+        """Read and check a source; `Rejected` names the place."""
+        types = {"id": str, "verify": dict, "channel": str, "event": dict}
+        if not isinstance(members, dict):
+            raise _invalid("expected an object")
+        for name, value in members.items():
+            if name not in types:
+                raise _invalid(f"expected one of {', '.join(types)}", name)
+            if not isinstance(value, types[name]):
+                raise _invalid(f"expected {types[name].__name__}", name)
+        for name in ("id", "verify"):
+            if name not in members:
+                raise _invalid(f"{name} is required", name)
+        source = cls(**members)
+        source.check()
+        return source
+
+    def made(
+        self, body: Json, raw: bytes, headers: Mapping[str, str], query: Mapping[str, str]
+    ) -> JsonObject:
+        """The event of a request. `NotTransformed` where its template gives none."""
+        scope: dict[str, Json] = {"headers": dict(headers), "query": dict(query)}
+        try:
+            given = _template(orjson.dumps(self.event)).evaluate(body, scope)
+        except expressions.EvaluationError as error:
+            raise NotTransformed(str(error)) from None
+        event: JsonObject = {
+            "specversion": "1.0",
+            "id": hashlib.sha256(raw).hexdigest(),
+            "source": f"/sources/{self.id}",
+            "type": f"webhook.{self.id}",
+            "datacontenttype": "application/json",
+            "data": body,
+            **(given if isinstance(given, dict) else {}),
+        }
+        try:
+            return normalize(event)
+        except Rejected as error:
+            raise NotTransformed(f"{error.pointer}: {error}") from None
+
+
+@lru_cache(maxsize=1024)
+def _template(text: bytes) -> expressions.Template:
+    return expressions.template(orjson.loads(text), variables=VARIABLES)
+
+
+def _invalid(message: str, *path: str) -> Rejected:
+    return Rejected("source-invalid", message, pointer=pointer(*path))
+
+
+class Sources:
+    """The part of the router that knows its sources."""
+
+    _store: Store
+
+    async def put_source(self, source: Source) -> None:
+        """Create it, or change the one of this id."""
+        source.check()
+        await self._store.put(_SOURCE + source.id, orjson.dumps(source.to_json()))
+
+    async def get_source(self, id: str) -> Source:
+        """The source, or `NotFound`."""
+        entry = await self._store.get(_SOURCE + id)
+        if entry is None:
+            raise NotFound("source", id)
+        return Source.from_json(orjson.loads(entry.value))
+
+    async def sources(self) -> list[Source]:
+        """All of them, by id."""
+        return [Source.from_json(orjson.loads(entry.value)) for entry in await self._store.entries(_SOURCE)]
+
+    async def delete_source(self, id: str) -> None:
+        """Delete it. `NotFound` if there is none."""
+        if not await self._store.delete(_SOURCE + id):
+            raise NotFound("source", id)
