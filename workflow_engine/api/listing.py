@@ -25,6 +25,7 @@ def path_of(query: RunQuery) -> str:
     }
     pairs = [(name, value) for name, value in given.items() if value is not None]
     pairs += [("attribute", f"{name}={value}") for name, value in query.attributes.items()]
+    pairs += [("key", pair) for pair in query.keys]
     return "/v1/runs?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs)
 
 
@@ -37,3 +38,12 @@ def attributes_of(pairs: Sequence[str] | None) -> dict[str, str]:
             raise Rejected("invalid-query", f"attribute: {pair!r} is not NAME=VALUE")
         found[name] = value
     return found
+
+
+def keys_of(pairs: Sequence[str] | None) -> Sequence[str]:
+    """*pairs*, each of which is ``NAME=VALUE``; `Rejected` for any other text."""
+    for pair in pairs or ():
+        name, separator, value = pair.partition("=")
+        if not (separator and name and value):
+            raise Rejected("invalid-query", f"key: {pair!r} is not NAME=VALUE")
+    return pairs or ()

@@ -18,7 +18,7 @@ from workflow_engine.api.bodies import (
     read_json,
     read_object,
 )
-from workflow_engine.api.listing import attributes_of
+from workflow_engine.api.listing import attributes_of, keys_of
 from workflow_engine.api.parameters import Express, Name, Namespace, NewRunId, RunId, Version, Wait
 from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatus
 from workflow_engine.api.workflows import EXAMPLE, document_of, resources_of
@@ -122,6 +122,10 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
                 max_length=20, description="A search attribute of Temporal, `NAME=VALUE`; as often as needed"
             ),
         ] = None,
+        key: Annotated[
+            list[str] | None,
+            Query(max_length=20, description="A key of the run, `name=value`; as often as needed"),
+        ] = None,
     ) -> Response:
         """Runs, newest first, without input and output.
 
@@ -131,7 +135,7 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         query = RunQuery(
             namespace, workflow, version, status, limit, cursor, parked, started_after, started_before
         )
-        page = await engine.runs(replace(query, attributes=attributes_of(attribute)))
+        page = await engine.runs(replace(query, attributes=attributes_of(attribute), keys=keys_of(key)))
         return JsonAnswer({"runs": [run.to_json() for run in page.runs], "cursor": page.cursor})
 
     @routes.get("/runs/{run_id:path}/output", responses=_OUTPUT)

@@ -196,6 +196,10 @@ class RunModel(BaseModel):
     attempts: list[RunAttemptModel] = Field(
         default=[], description="Those before this one, oldest first: how each ended, and what was done then"
     )
+    keys: list[str] = Field(
+        default=[],
+        description="`name=value`, by what it is found: of its input, or of the events that started it",
+    )
 
 
 class RunsModel(BaseModel):

@@ -28,7 +28,9 @@ _COMMANDS = {
 }
 _GONE_ON = frozenset({"retry", "skip", "edit"})
 QUERY = "NAME=VALUE[,…]"
-_NAMES = ("namespace", "workflow", "version", "status", "error", "after", "before")
+_NAMES = ("namespace", "workflow", "version", "status", "error", "after", "before", "key")
+KEYS = "WfeCorrelation"
+"""The search attribute that has the keys of a run, each ``name=value``."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _POLL = 0.5
 
@@ -247,6 +249,8 @@ def parse_query(text: str, now: datetime) -> JsonObject:
                 query[f"started_{name}"] = _moment(value, now)
             case "namespace" | "version" | "status" | "error":
                 query[name] = value
+            case "key":
+                attributes[KEYS] = value
             case _:
                 attributes[name] = value
     return {**query, "attributes": attributes} if attributes else query

@@ -121,6 +121,13 @@ def configure_runs(parser: argparse.ArgumentParser) -> None:
     )
     listing.add_argument("--workflow", metavar=NAME, help="of this workflow; NAME alone is any namespace's")
     listing.add_argument("--status", choices=STATUSES, help="with this status")
+    listing.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="with this key of their input, or of the events that started them; may be repeated",
+    )
     listing.add_argument("--parked", action="store_true", help="that a bug of the engine holds up")
     listing.add_argument(
         "--limit", type=count, default=20, metavar="N", help="at most N (default: %(default)s)"
@@ -170,7 +177,16 @@ def _list(arguments: argparse.Namespace) -> int:
         while len(runs) < arguments.limit:
             limit = min(_PAGE, arguments.limit - len(runs))
             page: dict[str, Any] = await api.runs(
-                RunQuery(namespace, name, version, arguments.status, limit, cursor, arguments.parked)
+                RunQuery(
+                    namespace,
+                    name,
+                    version,
+                    arguments.status,
+                    limit,
+                    cursor,
+                    arguments.parked,
+                    keys=arguments.key,
+                )
             )
             runs += page["runs"]
             cursor = page["cursor"]
@@ -229,6 +245,7 @@ def description(run: Mapping[str, Any]) -> list[str]:
         f"status    {_status(run)}",
         f"started   {run['started_at'] or '-'}",
         f"ended     {run['ended_at'] or '-'}  ({_took(run)})",
+        *([f"keys      {', '.join(run['keys'])}"] if run.get("keys") else []),
     ]
     label = "at"
     for state in run["states"]:

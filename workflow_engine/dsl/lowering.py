@@ -39,6 +39,9 @@ SUGGESTIONS = 1000
 MOST_PARALLEL = 1000
 """How many branches or iterations an author may let be under way at once: Temporal takes 2,000 calls of one run."""
 
+MOST_KEYS = 10
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+
 DEFAULT_CHANNEL = "default"
 _CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
 
@@ -212,6 +215,24 @@ class Lowering:
         message = "`express` is true or false: whether calls are short and may be made again"
         self.problem("invalid-value", message, f"{pointer}/express")
         return False
+
+    def keys(self, metadata: Json, pointer: str) -> dict[str, Expression]:
+        """By what runs are found: ``runKeys`` of *metadata*, names to expressions over the input."""
+        wanted = metadata.get("runKeys", {}) if isinstance(metadata, dict) else {}
+        at = f"{pointer}/runKeys"
+        if not isinstance(wanted, dict) or len(wanted) > MOST_KEYS:
+            message = f"`runKeys` are names and expressions over the input, {MOST_KEYS} at most"
+            self.problem("invalid-value", message, at)
+            return {}
+        found: dict[str, Expression] = {}
+        for name, text in wanted.items():
+            place = at + _pointer(name)
+            if not _KEY.fullmatch(name) or not isinstance(text, str):
+                message = f"the key {name!r}: a name is letters, digits and _.- (64 at most), its value an expression"
+                self.problem("invalid-value", message, place)
+            else:
+                found[name] = self.expression(text, (), place)
+        return found
 
     def unknown(
         self, code: str, kind: str, name: str, known: Iterable[str], pointer: str, *, hint: str = ""

@@ -19,7 +19,7 @@ from workflow_engine.engine.queues import Queues
 from workflow_engine.engine.runtime import Retry, RunDescription, RunPage, RunQuery, Runtime
 from workflow_engine.engine.schedules import ScheduleDescription
 from workflow_engine.engine.scheduling import Scheduling
-from workflow_engine.engine.starting import checked, correlation_of, id_of, new_id, start_of
+from workflow_engine.engine.starting import checked, correlation_of, id_of, keys_of, new_id, start_of
 from workflow_engine.engine.store import Definition, DefinitionStore, find
 from workflow_engine.engine.triggers import Triggers
 from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Problem, Rejected
@@ -269,7 +269,8 @@ class Engine:
     async def _start(self, bundle: Bundle, input: Json, run_id: str | None, awaited: float) -> str:
         graph = bundle.graph()
         id = new_id(graph.name.name) if run_id is None else checked(run_id)
-        start = replace(start_of(id, bundle, graph, input, ()), awaited=awaited)
+        start = start_of(id, bundle, graph, input, ())
+        start = replace(start, awaited=awaited, keys=keys_of(graph, input))
         if not await self._runtime.start(start):
             raise Conflict(f"a run {id!r} exists already; choose another id, or look at it")
         return id
@@ -296,8 +297,9 @@ class Engine:
         by_state = trigger.state is not None
         given: Json = {} if by_state else [read(event, trigger.read) for event in events]
         start = start_of(id, definition.bundle, graph, given, events if by_state else ())
-        keys = None if by_state else correlation_keys(triggering(trigger), events)
-        await self._runtime.start(replace(start, correlated=keys, again=trigger.keeps, since=received))
+        agreed = correlation_keys(triggering(trigger), events)
+        start = replace(start, again=trigger.keeps, since=received, keys=keys_of(graph, given, agreed))
+        await self._runtime.start(start if by_state else replace(start, correlated=agreed))
         return id
 
     async def describe(self, run_id: str) -> RunDescription:

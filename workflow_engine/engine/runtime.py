@@ -26,7 +26,7 @@ class Start:
     since then, and not only since it started. *correlated*: events have
     started it and are its input; this is what they agree on. *position* is that of another run of the same workflow
     (`interpreter.run.Run.position`), to go on from there: with its data, its counts and the moment when it started.
-    *awaited*: it will be waited for, for so many seconds, by whoever starts it.
+    *awaited*: it will be waited for, for so many seconds, by whoever starts it. *keys*: ``name=value``, to find it by.
     """
 
     run_id: str
@@ -41,6 +41,7 @@ class Start:
     since: datetime | None = None
     position: JsonObject | None = None
     awaited: float = 0.0
+    keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class RunDescription:
     *execution* tells the present attempt from others, and *attempts* are those before this one, oldest
     first: ``{execution, status, error, started_at, ended_at, then}``.
     *remark* says in words what could not be found out, and why: such as where it is, when no worker answers.
-    *parked*: it is running, but a bug of the engine keeps it where it is.
+    *parked*: it is running, but a bug of the engine keeps it where it is. *keys*: ``name=value``, by what it is found.
     """
 
     id: str
@@ -137,6 +138,7 @@ class RunDescription:
     parked: Parked | None = None
     attempts: Sequence[JsonObject] = field(default_factory=tuple)
     execution: str = ""
+    keys: Sequence[str] = ()
 
     @property
     def ended(self) -> bool:
@@ -161,6 +163,7 @@ class RunDescription:
             "remark": self.remark,
             "parked": None if self.parked is None else self.parked.to_json(),
             "attempts": list(self.attempts),
+            "keys": list(self.keys),
         }
 
 
@@ -169,7 +172,7 @@ class RunQuery:
     """Which runs to list; *cursor* continues an earlier list. *limit* is from 1 to 200. *parked*: only such.
 
     *after* and *before*: begun then or later, and before then. *attributes*: search attributes that have these values.
-    *error*, the type of the error, is for `Batch` alone.
+    *keys*: found by each of these, ``name=value``. *error*, the type of the error, is for `Batch` alone.
     """
 
     namespace: str | None = None
@@ -183,6 +186,7 @@ class RunQuery:
     before: datetime | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
+    keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
 from workflow_engine.errors import Rejected
+from workflow_engine.expressions import EvaluationError
 from workflow_engine.graph.model import StateGraph, Trigger
 from workflow_engine.values import Json, JsonObject
 
+MOST_VALUES = 50
+LONGEST = 400
+"""How many keys a run has, and how long each is, in characters; Temporal takes not many more."""
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+~-]{0,199}")
 
 
@@ -42,6 +47,29 @@ def correlation_of(trigger: Trigger, events: Sequence[JsonObject]) -> str:
     named = [{name.lower(): value for name, value in event.items()} for event in events]
     values = sorted((key, json.dumps(event.get(key))) for key in keys for event in named[:1])
     return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
+
+
+def keys_of(graph: StateGraph, input: Json, agreed: Mapping[str, Json] | None = None) -> list[str]:
+    """By what the run of *graph* with that *input* is found, each ``name=value``; *agreed* is what the events that
+    start it have in common. A key whose value is nothing, or no text, number, true or false, or that cannot be
+    computed, is left out; an array gives one for each of its values.
+    """
+    found: dict[str, None] = {}
+    for name, expression in graph.keys.items():
+        with contextlib.suppress(EvaluationError):
+            value = expression.evaluate(input, {})
+            found.update(dict.fromkeys(_pairs(name, value if isinstance(value, list) else [value])))
+    for name, value in (agreed or {}).items():
+        found.update(dict.fromkeys(_pairs(name, [value])))
+    return [*found][:MOST_VALUES]
+
+
+def _pairs(name: str, values: Sequence[Json]) -> Iterator[str]:
+    for value in values[:MOST_VALUES]:
+        if isinstance(value, (str, int, float)) and value != "":
+            text = value if isinstance(value, str) else json.dumps(value)
+            if len(pair := f"{name}={text}") <= LONGEST:
+                yield pair
 
 
 def start_of(id: str, bundle: Bundle, graph: StateGraph, input: Json, seeds: Sequence[JsonObject]) -> Start:

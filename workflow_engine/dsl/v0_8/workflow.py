@@ -112,6 +112,7 @@ class WorkflowLowering(ExpressionLowering):
             constants=constants if isinstance(constants, dict) else {},
             lifecycle=self.lifecycle(self.data.get("metadata"), "/metadata"),
             express=self.express(self.data.get("metadata"), "/metadata"),
+            keys=self.keys(self.data.get("metadata"), "/metadata"),
         )
 
     def _enter(self) -> tuple[DataStep, ...]:

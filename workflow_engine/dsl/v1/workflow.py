@@ -95,6 +95,7 @@ class WorkflowLowering(Lowering):
             input_is_context=self._initial_context(header.get("metadata")),
             lifecycle=self.lifecycle(header.get("metadata"), "/document/metadata"),
             express=self.express(header.get("metadata"), "/document/metadata"),
+            keys=self.keys(header.get("metadata"), "/document/metadata"),
         )
 
     def _initial_context(self, metadata: Json) -> bool:

@@ -24,7 +24,7 @@ from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started, travelling
 from workflow_engine.runtimes.temporal.converter import size_of
 from workflow_engine.runtimes.temporal.moves import Move, refusal
-from workflow_engine.runtimes.temporal.naming import VERSION, attributes_of, memo_of
+from workflow_engine.runtimes.temporal.naming import memo_of, renamed
 from workflow_engine.runtimes.temporal.resting import RestingEffects
 from workflow_engine.values import JsonObject
 
@@ -63,8 +63,7 @@ class Leaving:
                 position, bundle, named = there.position, move.bundle, False
                 name = bundle.graph().name
                 memo |= memo_of(name)
-                known = workflow.info().typed_search_attributes.get(VERSION)
-                attributes = None if known is None else attributes_of(name)
+                attributes = renamed(workflow.info().typed_search_attributes, name)
         packed, apart = pack_apart(position, run.input)
         args: list[Any] = [
             run.input,

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflow_engine.errors import Fault, fault
+from workflow_engine.errors import ERRORS, Error, Fault, fault
 from workflow_engine.runtimes.temporal.failures import failure_of, fault_of
 from workflow_engine.runtimes.temporal.histories import argument_of
 from workflow_engine.runtimes.temporal.naming import GENERATION, identity_of, sub_run_id
 from workflow_engine.runtimes.temporal.sub_flows import BOUND, CANCELLED
+from workflow_engine.values import Json, JsonObject
 
 GOES_ON = frozenset({WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW, None})
 
@@ -39,6 +40,19 @@ async def outcome(id: str) -> Any:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
         raise failure_of(_without_result(id, "nothing is kept of it"), of_call=True) from None
+
+
+async def result(handle: WorkflowHandle[Any, Any]) -> tuple[Json, JsonObject | None]:
+    """The output or the error of a run that has ended."""
+    try:
+        return await handle.result(), None
+    except WorkflowFailureError as failure:
+        raised = fault_of(failure.cause)
+        if raised is not None:
+            return None, raised.error.to_json()
+        cause = failure.cause
+        title = cause.type if isinstance(cause, ApplicationError) and cause.type else "Runtime Error"
+        return None, Error(ERRORS + "runtime", 500, title, str(cause)).to_json()
 
 
 async def goes_on(id: str) -> bool:

@@ -19,13 +19,12 @@ from temporalio.client import (
     WorkflowExecution,
     WorkflowExecutionStatus,
     WorkflowFailureError,
-    WorkflowHandle,
 )
 from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflow_engine.dsl.bundle import Bundle
@@ -40,7 +39,7 @@ from workflow_engine.engine.runtime import (
     StateDescription,
 )
 from workflow_engine.engine.verdicts import Verdict
-from workflow_engine.errors import ERRORS, Conflict, Error, Rejected, Unavailable
+from workflow_engine.errors import Conflict, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.temporal import histories, judging, outcomes
@@ -49,9 +48,16 @@ from workflow_engine.runtimes.temporal.carrying import STARTED, before
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE
 from workflow_engine.runtimes.temporal.endings import ENDINGS, UNKNOWN
-from workflow_engine.runtimes.temporal.failures import fault_of
 from workflow_engine.runtimes.temporal.load import load
-from workflow_engine.runtimes.temporal.naming import BATCH, GENERATION, attributes_of, memo_of
+from workflow_engine.runtimes.temporal.naming import (
+    BATCH,
+    GENERATION,
+    KEYS,
+    attributes_of,
+    keys_in,
+    memo_of,
+    written,
+)
 from workflow_engine.runtimes.temporal.parked import FAILING, count, parked, reported
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.runtimes.temporal.resting import Limits, remembered
@@ -134,7 +140,7 @@ class TemporalRuntime(Retrying):
                     id_reuse_policy=reuse,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     memo=memo,
-                    search_attributes=attributes_of(name) if self._search else None,
+                    search_attributes=attributes_of(name, start.keys) if self._search else None,
                     static_summary=summary(start.title),
                     static_details=start.summary[:18_000] or None,
                 )
@@ -167,7 +173,7 @@ class TemporalRuntime(Retrying):
             elif status == "completed" and known is not UNKNOWN:
                 output = known
             elif status != "cancelled" and values:
-                output, error = await _outcome(handle)
+                output, error = await outcomes.result(handle)
             return RunDescription(
                 id=run_id,
                 workflow=_name(memo := await description.memo(), description.workflow_type),
@@ -183,6 +189,7 @@ class TemporalRuntime(Retrying):
                 temporal_url=self._url(run_id, description.run_id),
                 remark=remark,
                 parked=held,
+                keys=keys_in(description.typed_search_attributes),
             )
 
     def _url(self, run_id: str, execution: str | None) -> str | None:
@@ -269,7 +276,8 @@ class TemporalRuntime(Retrying):
         for comparison, moment in ((">=", query.after), ("<", query.before)):
             if moment is not None:
                 parts.append(f"StartTime {comparison} '{rfc3339(moment)}'")
-        parts += [f"`{name}` = {_quoted(value)}" for name, value in query.attributes.items()]
+        for name, value in (*query.attributes.items(), *((KEYS.name, key) for key in query.keys)):
+            parts.append(f"`{name}` = {_quoted(written(value) if name == KEYS.name else value)}")
         return " AND ".join(parts)
 
     async def _looked_at(
@@ -302,6 +310,7 @@ class TemporalRuntime(Retrying):
             ended_at=execution.close_time,
             temporal_url=self._url(execution.id, execution.run_id),
             parked=Parked() if reported(execution.typed_search_attributes) else None,
+            keys=keys_in(execution.typed_search_attributes),
         )
 
     async def history(self, run_id: str, execution: str | None) -> JsonObject:
@@ -362,19 +371,6 @@ class TemporalRuntime(Retrying):
                 return False
             raise
         return True
-
-
-async def _outcome(handle: WorkflowHandle[Any, Any]) -> tuple[Json, JsonObject | None]:
-    """The output or the error of a run that has ended."""
-    try:
-        return await handle.result(), None
-    except WorkflowFailureError as failure:
-        raised = fault_of(failure.cause)
-        if raised is not None:
-            return None, raised.error.to_json()
-        cause = failure.cause
-        title = cause.type if isinstance(cause, ApplicationError) and cause.type else "Runtime Error"
-        return None, Error(ERRORS + "runtime", 500, title, str(cause)).to_json()
 
 
 def told_to(audience: Audience | None, *, correlated: JsonObject | None = None) -> dict[str, Any]:

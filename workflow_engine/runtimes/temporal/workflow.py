@@ -38,7 +38,7 @@ from workflow_engine.runtimes.temporal.endings import ENDINGS, UNKNOWN
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
 from workflow_engine.runtimes.temporal.leaving import MOST, Leaving, room_for, until_there_is_room, why_not
 from workflow_engine.runtimes.temporal.moves import Move, refusal
-from workflow_engine.runtimes.temporal.naming import GENERATION, VERSION, attributes_of
+from workflow_engine.runtimes.temporal.naming import GENERATION, renamed
 from workflow_engine.runtimes.temporal.resting import LIMITS, Limits, RestingEffects
 from workflow_engine.runtimes.temporal.signals import event_of
 
@@ -196,8 +196,7 @@ class ServerlessWorkflow:
         """Begin the run of *bundle* in the place of this one, under the same id."""
         assert self._run is not None
         name = bundle.graph().name
-        known = workflow.info().typed_search_attributes.get(VERSION)
-        attributes = None if known is None else attributes_of(name)
+        attributes = renamed(workflow.info().typed_search_attributes, name)
         memo: dict[str, Any] = {"namespace": name.namespace, "name": name.name, "version": name.version}
         assert self._effects is not None
         memo |= self._effects.handed_on()
