@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 import weakref
 from collections import Counter, deque
@@ -32,8 +33,10 @@ from workflow_engine.runtimes.temporal.weights import WEIGHTS, Weights
 
 Evict = Callable[[str], None]
 """Lets go of a run, by the id of its execution; of one that is not there, nothing."""
-PATIENCE = 6.0
-"""A task that has waited for so many seconds does not begin any more."""
+PATIENCE = 9.0
+"""A task that has waited for so many seconds does not begin any more, a large one less by what it takes."""
+PACE = 150e6
+"""How many bytes are read and parsed in a second, at the least."""
 TAKEN_BACK = 10.5
 """After so many seconds the server has taken it back."""
 _LOOKS = 0.1
@@ -43,6 +46,12 @@ have to wait until the server gives that out again.
 """
 _LEAVES = 5.0
 """A run that was to be let go of so many seconds ago is not waited for."""
+_log = logging.getLogger(__name__)
+
+
+def patience(size: int) -> float:
+    """How many seconds a task with so many bytes waits."""
+    return max(PATIENCE / 4, PATIENCE - size / PACE)
 
 
 class Admission:
@@ -76,7 +85,7 @@ class Admission:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (id, size, turn)
         self._waiting.append(entry)
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + patience(size)
         try:
             while not turn.done() and time.monotonic() < until:
                 await asyncio.wait([turn], timeout=_LOOKS)
@@ -195,6 +204,13 @@ def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
                     if admitted:
                         await _whole(handle, act)
                 if not admitted:
+                    _log.warning(
+                        "a task of the run %s waited %.1f s for room for its values, of %s MiB that there are, and is "
+                        "given back: see WFE_PAYLOAD_MEMORY",
+                        _id_of(act, running.get(id)),
+                        patience(size),
+                        weights.most // 2**20,
+                    )
                     await asyncio.sleep(max(0.0, began + TAKEN_BACK - time.monotonic()))
                     await made._bridge_worker.complete_workflow_activation(_given_back(id))
         finally:
@@ -246,6 +262,12 @@ def _payloads(act: WorkflowActivation) -> Iterator[Payload]:
                 yield from job.signal_workflow.input
             case _:
                 pass
+
+
+def _id_of(act: WorkflowActivation, there: Any) -> str:
+    """The id of the run that *act* is for."""
+    begins = [job.initialize_workflow.workflow_id for job in act.jobs if job.HasField("initialize_workflow")]
+    return begins[0] if begins else str(getattr(there, "workflow_id", act.run_id))
 
 
 def _given_back(id: str) -> WorkflowActivationCompletion:

@@ -65,21 +65,25 @@ class Held:
 
     def hold(
         self,
-        content: Content,
+        content: Content | None,
         again: Again | None = None,
         make: Again | None = None,
         loan: Loan | None = None,
     ) -> Payload:
-        """A token of *content*, which *again* would read once more, or *make* make: then only if there is room."""
+        """A token of *content*, which *again* would read once more, or *make* make: then only if there is room, and
+        there is any.
+        """
         now = time.monotonic()
         number = str(next(self._numbers)).encode()
         with self._lock:
             for old in [old for old, entry in self._entries.items() if now - entry.since > LONGEST]:
                 self._left(self._entries.pop(old))
-            room = make is None or len(content) <= self._room
-            entry = _Entry(len(content), now, content if room else None, make, loan)
-            if make is not None and room:
-                self._room -= entry.size
+            size = 0 if content is None else len(content)
+            if make is not None and size > self._room:
+                content = None
+            entry = _Entry(size, now, content, make, loan)
+            if make is not None and content is not None:
+                self._room -= size
             self._entries[number] = entry
             if again is not None:
                 self._again[number] = again

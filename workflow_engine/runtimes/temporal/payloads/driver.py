@@ -128,7 +128,7 @@ class ClaimCheck(StorageDriver):
     async def _retrieved(self, claim: StorageDriverClaim) -> Payload:
         key, size = checked(claim.claim_data.get(KEY, "")), number_of(claim.claim_data, SIZE)
         if BORROWS.get() and (lent := LOANS.borrow(key)) is not NOTHING:
-            return HELD.hold(b"", make=lambda: self._again(key), loan=Loan(lent, ""))
+            return HELD.hold(None, make=lambda: self._again(key), loan=Loan(lent, ""))
         share = SHARE.get()
         if share is not None and size >= HOLD:
             await share.take(size + (number_of(claim.claim_data, WEIGHT) or size))
