@@ -166,3 +166,14 @@ async def test_attempts_of_an_express_run_are_made_within_its_task_or_by_one_act
         assert len(keys(server)) == 1
     counted = await events(runner, ended.run_id)
     assert (counted["MARKER_RECORDED"], counted["ACTIVITY_TASK_SCHEDULED"]) == (1, activities)
+
+
+@pytest.mark.parametrize("delay", ["PT0.02S", "PT1.01S"])
+async def test_an_attempt_that_an_express_run_has_made_within_its_task_counts(
+    runner: TemporalRunner, delay: str
+) -> None:
+    async with serve(answering(503)()) as server:
+        catch = f"{{retry: {{delay: {delay}, limit: {{attempt: {{count: 1}}}}}}}}"
+        ended = await runner(document(server, catch, metadata="{express: true}"))
+        assert ended.status == "faulted"
+        assert len(server.requests) == 2

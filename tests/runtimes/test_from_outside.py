@@ -55,6 +55,39 @@ async def test_a_signal_that_is_none_of_ours_holds_no_run_up(runner: TemporalRun
     assert (run.status, run.output) == ("completed", [7])
 
 
+async def test_an_event_that_is_signalled_again_is_taken_once(runner: TemporalRunner) -> None:
+    text = HEARS.replace(
+        "one: {with: {type: t.heard}}", "any: [{with: {type: t.heard}}], until: 'length == 2'"
+    )
+    run_id = await started(runner, workflow(text))
+    await at(runner, run_id, "hear")
+
+    async def publish(number: int) -> None:
+        event = {
+            "specversion": "1.0",
+            "id": f"{run_id}-{number}",
+            "source": "t",
+            "type": "t.heard",
+            "data": number,
+        }
+        await runner.router.publish("default", [event])
+
+    async def signals() -> list[Any]:
+        happened = await runner.history(run_id)
+        return [each for each in happened if each.HasField("workflow_execution_signaled_event_attributes")]
+
+    await publish(1)
+    async with asyncio.timeout(20):
+        while not (found := await signals()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    signal = found[0].workflow_execution_signaled_event_attributes
+    (message,) = await runner.client.data_converter.decode(signal.input.payloads)
+    await runner.client.get_workflow_handle(run_id).signal(signal.signal_name, message)
+    await publish(2)
+    run = await runner.runtime.wait(run_id, 20)
+    assert (run.status, run.output) == ("completed", [1, 2])
+
+
 async def test_a_sub_flow_whose_id_another_run_has_is_a_fault_that_can_be_caught(
     runner: TemporalRunner,
 ) -> None:

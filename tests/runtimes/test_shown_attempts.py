@@ -59,6 +59,20 @@ async def test_of_a_call_that_is_tried_again_by_its_activity(runner: TemporalRun
     far.held = set()
 
 
+async def test_of_a_call_that_is_tried_again_much_later(runner: TemporalRunner, far: FarSide) -> None:
+    far.broken = {"b"}
+    policy = POLICY.replace("{milliseconds: 1500}", "{minutes: 2}")
+    assert policy != POLICY
+    run = await shown(runner, workflow(f"do: [{{t: {{try: [{{b: {far.call('b')}}}], {policy}}}}}]"), 2)
+    (state,) = run.states
+    assert (state.id, state.status) == (
+        "/do/0/t",
+        "waiting",
+    )  # the run waits itself: it can be moved meanwhile
+    assert "503 Service Unavailable" in str(state.failure)
+    await runner.runtime.terminate(run.id, "enough")
+
+
 async def test_of_several_calls_that_the_run_tries_again(runner: TemporalRunner, far: FarSide) -> None:
     far.broken = {"b"}
     body = f"[{{a: {far.call('a')}}}, {{b: {far.call('b')}}}]"

@@ -104,18 +104,16 @@ _LARGEST = 1.7976931348623157e308
 def loads_any(body: bytes | bytearray | memoryview) -> Json:
     """Like `loads`, of what any writer of JSON may have written: what could not be written again is made fit.
 
-    Half a surrogate pair is a replacement character, NaN is null, and a number beyond the doubles the largest one.
+    Half a surrogate pair is a replacement character, NaN is null, and a number beyond the doubles the largest one. It
+    may be nested some thousands of levels deep.
     """
     try:
         return loads(body)
     except orjson.JSONDecodeError as problem:
-        if "depth" in str(problem):
-            raise
+        text = bytes(body)
         try:
-            parsed: Json = json.loads(
-                bytes(body), parse_int=_number, parse_float=_number, parse_constant=_constant
-            )
-            return unicode(parsed)
+            parsed: Json = json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_constant)
+            return unicode(parsed) if b"\\u" in text else parsed
         except (ValueError, RecursionError):
             raise problem from None
 

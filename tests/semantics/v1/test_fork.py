@@ -192,3 +192,17 @@ async def test_a_fork_with_a_timeout_gives_up_all_its_branches(run: Any) -> None
     """
     fault = await error(run, body)
     assert (kind(fault), fault["status"], fault["instance"]) == ("timeout", 408, "/do/0/both")
+
+
+async def test_of_branches_that_fail_at_once_the_first_one_says_why(run: Any) -> None:
+    body = """
+do:
+  - both:
+      fork:
+        branches:
+          - a: {raise: {error: {type: 'https://x.example/a', status: 501}}}
+          - b: {raise: {error: {type: 'https://x.example/b', status: 502}}}
+          - c: {set: {x: 1}}
+"""
+    fault = await error(run, body)
+    assert (fault["type"], fault["status"]) == ("https://x.example/a", 501)
