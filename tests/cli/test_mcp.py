@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -180,3 +182,28 @@ async def test_what_is_no_request_is_told_so_and_a_cancelled_one_is_not_answered
     answers = {each["id"]: each["result"] for each in written if "result" in each}
     assert set(answers) == {5, 6}
     assert answers[5]["protocolVersion"] == "2025-11-25"
+
+
+def test_a_server_that_nobody_talks_to_ends_by_an_interrupt_and_with_its_input() -> None:
+    for ending in ("interrupt", "input"):
+        server = subprocess.Popen(
+            [*WFE, "mcp", "--api-url", "http://127.0.0.1:1"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        )
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stderr is not None
+        assert b"waiting for an assistant" in server.stderr.readline()
+        server.stdin.write(b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+        server.stdin.flush()
+        assert json.loads(server.stdout.readline()) == {"jsonrpc": "2.0", "id": 1, "result": {}}
+        if ending == "interrupt":
+            server.send_signal(signal.SIGINT)
+        else:
+            server.stdin.close()
+        assert server.wait(20) == (130 if ending == "interrupt" else 0)
+        for stream in (server.stdin, server.stdout, server.stderr):
+            stream.close()

@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -59,15 +61,36 @@ def _serve(arguments: argparse.Namespace) -> int:
             sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
 
-        await Server(tools.listed, tools.call, write).serve(_line)
+        await Server(tools.listed, tools.call, write).serve(_Lines().next)
         return FINE
 
     return with_api(arguments, work)
 
 
-async def _line() -> bytes:
-    """The next line of standard input; empty at its end."""
-    return await asyncio.to_thread(sys.stdin.buffer.readline, MAX_LINE + 1)
+class _Lines:
+    """Lines of standard input. A thread reads them that nobody waits for: Ctrl-C ends the program though none comes."""
+
+    def __init__(self) -> None:
+        self._lines: asyncio.Queue[bytes] = asyncio.Queue(100)
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._read, name="stdin", daemon=True).start()
+
+    async def next(self) -> bytes:
+        """The next line, or as much of it as one may have; empty at the end."""
+        return await self._lines.get()
+
+    def _read(self) -> None:
+        # Not by sys.stdin, whose lock Python wants at its end.
+        rest = b""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
+            while more := os.read(0, 64 * 1024):
+                *lines, rest = (rest + more).split(b"\n")
+                if len(rest) > MAX_LINE:
+                    lines.append(rest)
+                for line in lines:
+                    asyncio.run_coroutine_threadsafe(self._lines.put(line + b"\n"), self._loop).result()
+            for line in (rest, b""):
+                asyncio.run_coroutine_threadsafe(self._lines.put(line), self._loop).result()
 
 
 class Server:
