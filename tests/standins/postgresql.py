@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import gone
+
 NOBODY = 65534
 
 
@@ -87,7 +89,7 @@ class PostgresServer:
             except ProcessLookupError:
                 continue
         self._process.wait()
-        while any(Path(f"/proc/{pid}").exists() for pid in children):
+        while not all(map(gone, children)):
             time.sleep(0.01)
         self._process = None
 
