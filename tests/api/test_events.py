@@ -282,3 +282,36 @@ async def test_the_bundle_of_a_workflow_is_given_with_its_digest(server):
         assert found.headers["Content-Type"] == "application/octet-stream"
     assert (await server.get("/v1/bundles?name=none")).status == 404
     assert (await server.get("/v1/bundles")).status == 400
+
+
+async def test_filters_in_dialects_are_tried_on_an_event_alone_and_next_to_a_strategy(server):
+    by_sql, by_type = {"sql": "subject = 'x'"}, {"exact": {"type": "a"}}
+    fits = event(type="a", subject="x")
+
+    async def tried(**body):
+        return (await server.post("/v1/subscriptions/test", json=body)).json
+
+    assert await tried(filter=by_sql, event=fits) == {"matches": True, "filters": [0], "errors": []}
+    several = await tried(filters=[by_sql, by_type], event=event(type="b", subject="x"))
+    assert several == {"matches": False, "filters": [0], "errors": []}
+    assert (await tried(strategy=TYPE_IS_A, filters=[by_sql], event=fits))["matches"] is True
+    both = await tried(strategy=TYPE_IS_A, filters=[by_sql], event=event(type="a"))
+    assert (both["matches"], both["filters"]) == (False, [0])
+    assert both["errors"] == ["sql: missingAttribute at 1: the event has no attribute subject"]
+    assert "unknown dialect" in (await tried(filters=[{"regex": "a"}], event=fits))["detail"]
+
+
+async def test_a_subscription_by_filters_alone_is_made_and_shown_and_a_wrong_one_refused_with_its_place(
+    server,
+):
+    body = {"filters": [{"sql": "type = 'a'"}], "target": {"kind": "channel", "channel": "others"}}
+    made = await server.call("PUT", "/v1/subscriptions/by-sql", json=body)
+    assert made.status == 201
+    assert made.json["filters"] == body["filters"]
+    assert made.json["strategy"] == {"mode": "any", "filters": []}
+    again = await server.call("PUT", "/v1/subscriptions/by-sql", json=made.json)
+    assert (again.status, again.json) == (200, made.json)
+    body["filters"] = [{"any": [{"sql": "type = "}]}]
+    refused = await server.call("PUT", "/v1/subscriptions/by-sql", json=body)
+    assert (refused.status, refused.json["pointer"]) == (400, "/filters/0/any/0/sql")
+    assert refused.json["detail"] == "line 1, column 8: expected a value, not the end"

@@ -307,9 +307,9 @@ class HttpApi:
     async def delete_subscription(self, id: str) -> None:
         await self._connection.request("DELETE", _path("subscriptions", id))
 
-    async def test_filters(self, strategy: JsonObject, event: JsonObject) -> JsonObject:
-        """Whether *event* satisfies a filter of *strategy*: ``{matches, filters, errors}``."""
-        given: JsonObject = {"strategy": strategy, "event": event}
+    async def test_filters(self, strategy: Json, event: JsonObject, **more: Json) -> JsonObject:
+        """Whether a subscription takes *event*: ``{matches, filters, errors}``; *more* may be its `filters`."""
+        given: JsonObject = {**({} if strategy is None else {"strategy": strategy}), "event": event, **more}
         return await self._object("POST", "/v1/subscriptions/test", body=_dumps(given))
 
     async def seek(self, id: str, start: str) -> JsonObject:

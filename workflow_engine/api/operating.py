@@ -73,6 +73,10 @@ def backlog(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"wfe_subscription_{suffix}{of} {item[member]:g}"
         yield from family(f"wfe_listeners_{suffix}", "gauge", f"{help}, of all runs that listen.")
         yield f"wfe_listeners_{suffix} {listeners[member]:g}"
+    name = "wfe_subscription_filter_errors_total"
+    yield from family(name, "counter", "Events that its filters could not judge: it did not get them.")
+    for of, item in each:
+        yield f"{name}{of} {item['filter_errors']}"
     letters = found["dead_letters"]
     yield from family("wfe_dead_letters", "gauge", "Deliveries that were given up and are kept.")
     yield f"wfe_dead_letters {letters['count']}"

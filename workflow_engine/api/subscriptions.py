@@ -28,6 +28,8 @@ RESERVED = "workflow:"
 
 SubscriptionId = Annotated[str, Path(max_length=200, description="1 to 200 printable ASCII characters")]
 _MEMBERS = frozenset(SubscriptionModel.model_fields)
+_STRATEGY = frozenset({"attributes", "correlate", "ignore_case"})
+"""What the filters of a strategy have; in dialects they have the name of one instead."""
 
 
 def _body(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
         )
         if "event" not in body:
             raise Rejected("event-missing", "give the event to test", pointer="/event")
-        return JsonAnswer(router.test(_strategy(body), body["event"], body.get("transform")))
+        strategy, dialects = _filters(body)
+        return JsonAnswer(router.test(strategy, body["event"], body.get("transform"), dialects))
 
     @routes.post(
         "/{id:path}/seek",
@@ -109,18 +112,27 @@ def _check_id(id: str) -> None:
         raise Rejected("subscription-id", "`test` is taken by the address that tests filters")
 
 
-def _strategy(body: JsonObject) -> JsonObject:
-    """The strategy of a test, which may be given as one filter or a list of them."""
-    given = [name for name in ("filter", "filters", "strategy") if name in body]
-    if len(given) != 1:
+def _filters(body: JsonObject) -> tuple[JsonObject | None, Json]:
+    """The strategy of a test, and filters in dialects; there may be one alone, a list of them, or both."""
+    given = [name for name in ("filter", "filters") if name in body]
+    if len(given) > 1 or not (given or "strategy" in body):
         raise Rejected("filter-missing", "give one of `filter`, `filters` and `strategy`")
+    strategy = body.get("strategy")
+    if "strategy" in body and not isinstance(strategy, dict):
+        raise Rejected("strategy-invalid", "expected an object", pointer="/strategy")
+    if not given:
+        return (strategy if isinstance(strategy, dict) else None), None
     value = body[given[0]]
-    if given[0] == "strategy":
-        if not isinstance(value, dict):
-            raise Rejected("strategy-invalid", "expected an object", pointer="/strategy")
-        return value
-    filters: Json = [value] if given[0] == "filter" else value
-    return {"mode": "any", "filters": filters}
+    several: Json = [value] if given[0] == "filter" else value
+    if isinstance(strategy, dict):
+        return strategy, several
+    if isinstance(several, list) and several and not any(map(_of_a_strategy, several)):
+        return None, several
+    return {"mode": "any", "filters": several}, None
+
+
+def _of_a_strategy(spec: Json) -> bool:
+    return isinstance(spec, dict) and (not spec or not _STRATEGY.isdisjoint(spec))
 
 
 async def _check_target(engine: Engine, target: JsonObject) -> None:

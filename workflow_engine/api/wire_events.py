@@ -120,8 +120,18 @@ class SubscriptionModel(BaseModel):
     id: str | None = Field(None, description="As in the address", examples=["orders-to-audit"])
     channel: str = Field("default", examples=["default"])
     strategy: dict[str, Any] = Field(
-        description="Which events: `mode` is `one`, `any` or `all` of `filters`",
+        default={"mode": "any", "filters": []},
+        description="Which events: `mode` is `one`, `any` or `all` of its `filters`; not needed next to `filters`",
         examples=[{"mode": "any", "filters": [{"attributes": {"type": {"equals": "order.placed"}}}]}],
+    )
+    filters: list[dict[str, Any]] | None = Field(
+        None,
+        description="All of these must be true of an event: each has one of `exact`, `prefix`, `suffix`, `all`, `any`, "
+        "`not` and `sql` (CloudEvents Subscriptions API), `pattern` (as of Amazon EventBridge) and `eventgrid` (as of "
+        "Huawei EventGrid)",
+        examples=[
+            [{"sql": "type LIKE 'order.%'"}, {"pattern": {"data": {"amount": [{"numeric": [">", 100]}]}}}]
+        ],
     )
     target: dict[str, Any] = Field(
         description="Where they go: `kind` is `workflow` (with `namespace` and `name`), `channel` (with `channel`) or "
@@ -151,7 +161,9 @@ class SubscriptionsModel(BaseModel):
 
 
 class FilterTestModel(BaseModel):
-    """One of `filter`, `filters` and `strategy`, and an event."""
+    """One of `filter`, `filters` and `strategy`, and an event. `filter` and `filters` are those of a strategy, or in
+    dialects as a subscription has them, then also next to a `strategy`.
+    """
 
     filter: dict[str, Any] | None = Field(
         None, examples=[{"attributes": {"type": {"equals": "order.placed"}}}]
@@ -166,7 +178,9 @@ class FilterTestModel(BaseModel):
 
 class MatchesModel(BaseModel):
     matches: bool
-    filters: list[int] = Field(description="Which filters it satisfies, from 0")
+    filters: list[int] = Field(
+        description="Which filters it satisfies, from 0; of the strategy where one is given"
+    )
     errors: list[str] = Field(description="Tests that could not be evaluated, which do not match")
     output: dict[str, Any] | None = Field(None, description="What the transform makes of it")
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from workflow_engine.cli.inputs import read_bytes, shown
+from workflow_engine.cli.inputs import read_bytes, read_events, shown
 from workflow_engine.cli.options import count
 from workflow_engine.cli.remote import add_connection, with_api
 from workflow_engine.cli.terminal import FINE, counted, print_json, print_table, result, say
 from workflow_engine.dsl.source import load
 from workflow_engine.errors import Rejected
+from workflow_engine.values import JsonObject
 
 if TYPE_CHECKING:
     from workflow_engine.api.client import HttpApi
@@ -33,6 +34,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     put.add_argument("file", metavar="FILE", help="YAML or JSON; - is standard input")
     add_connection(put)
     put.set_defaults(work=_put)
+    test = commands.add_parser(
+        "test",
+        help="whether it would take an event",
+        description="Say whether a subscription would take an event, and what its transform makes of it.",
+    )
+    test.add_argument("file", metavar="FILE", help="the subscription, YAML or JSON; - is standard input")
+    test.add_argument(
+        "event", metavar="EVENT", help="JSON, or @FILE; what it lacks to be a CloudEvent is filled in"
+    )
+    add_connection(test)
+    test.set_defaults(work=_test)
     for name, help, work in (
         ("show", "one subscription", _show),
         ("delete", "delete one, with what it has not delivered", _delete),
@@ -113,16 +125,46 @@ def _show(arguments: argparse.Namespace) -> int:
     return with_api(arguments, work)
 
 
-def _put(arguments: argparse.Namespace) -> int:
-    data = load(read_bytes(arguments.file), name=shown(arguments.file)).data
+def _read(file: str) -> JsonObject:
+    data = load(read_bytes(file), name=shown(file)).data
     if not isinstance(data, dict):
-        raise Rejected("subscription-invalid", f"{shown(arguments.file)}: a subscription is an object")
+        raise Rejected("subscription-invalid", f"{shown(file)}: a subscription is an object")
+    return data
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    data = _read(arguments.file)
+    strategy = data.get("strategy")
+    more = {name: data[name] for name in ("filters", "transform") if data.get(name) is not None}
+    events = read_events(arguments.event)
+
+    async def work(api: HttpApi) -> int:
+        for event in events:
+            print_json(await api.test_filters(strategy, event, **more))
+        return FINE
+
+    return _with_place(arguments, work)
+
+
+def _put(arguments: argparse.Namespace) -> int:
+    data = _read(arguments.file)
 
     async def work(api: HttpApi) -> int:
         print_json(await api.put_subscription(arguments.id, data))
         return FINE
 
-    return with_api(arguments, work)
+    return _with_place(arguments, work)
+
+
+def _with_place(arguments: argparse.Namespace, work: Callable[[HttpApi], Awaitable[int]]) -> int:
+    """Do *work*; what is refused of the file is told with its place in it."""
+    try:
+        return with_api(arguments, work)
+    except Rejected as error:
+        if not error.pointer:
+            raise
+        message = f"{shown(arguments.file)}: {error.pointer}: {error}"
+        raise Rejected(error.code, message, pointer=error.pointer, status=error.status) from None
 
 
 def _delete(arguments: argparse.Namespace) -> int:

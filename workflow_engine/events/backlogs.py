@@ -11,13 +11,15 @@ from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.values import Json, JsonObject
 
 
-async def describe(store: Store, subscriptions: Mapping[str, Subscription], now_us: int) -> JsonObject:
+async def describe(
+    store: Store, subscriptions: Mapping[str, Subscription], now_us: int, failed: Mapping[str, int]
+) -> JsonObject:
     """``{subscriptions, listeners, dead_letters}``.
 
-    Of each subscription ``{id, channel, enabled, waiting, oldest_seconds, attempts}``: how many deliveries wait for
-    their turn or their next attempt, since when the oldest does, and the most attempts that one of them had. Of the
-    runs that listen the same, of all together. Of dead letters ``{count, oldest_seconds, newest_seconds}``;
-    the times are None where there are none.
+    Of each subscription ``{id, channel, enabled, waiting, oldest_seconds, attempts, filter_errors}``: how many
+    deliveries wait for their turn or their next attempt, since when the oldest does, the most attempts that one of them
+    had, and how many events its filters could not judge, which *failed* has by group. Of the runs that listen the same,
+    of all together. Of dead letters ``{count, oldest_seconds, newest_seconds}``: times are None where there are none.
     """
     found = {backlog.group: backlog for backlog in await store.backlogs()}
     listed: list[Json] = [
@@ -26,13 +28,14 @@ async def describe(store: Store, subscriptions: Mapping[str, Subscription], now_
             "channel": subscription.channel,
             "enabled": subscription.enabled,
             **_numbers([found[f"sub:{id}"]] if f"sub:{id}" in found else [], now_us),
+            "filter_errors": failed.get(f"sub:{id}", 0),
         }
         for id, subscription in sorted(subscriptions.items())
     ]
     runs = [backlog for group, backlog in found.items() if group.startswith("run:")]
     return {
         "subscriptions": listed,
-        "listeners": _numbers(runs, now_us),
+        "listeners": {**_numbers(runs, now_us), "filter_errors": failed.get("run", 0)},
         "dead_letters": await _letters(store, now_us),
     }
 

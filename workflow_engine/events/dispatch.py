@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 
 from workflow_engine.errors import NotFound, Unavailable
@@ -75,6 +76,8 @@ class Dispatcher:
         """Held while the cursor or the set of listeners changes."""
         self.index: InterestIndex[Listener] = InterestIndex()
         self.cursor: dict[int, int] = {}
+        self.failed: Counter[str] = Counter()
+        """How many events the filters of each subscription could not judge, and those of all runs, since this began."""
         self.subscribers = Subscribers(self)
         self.waiters = Waiters(self)
         self._held: Assignment | None = None
@@ -162,7 +165,7 @@ class Dispatcher:
                 listener.offer(event, stored, step)
             except Exception as error:  # noqa: BLE001  one bad listener must not stop the channel
                 _log.exception("%s cannot judge %s of channel %s", listener.group, stored.position, self.name)
-                step.note(stored.position, listener.group, "filter-error", f"{type(error).__name__}: {error}")
+                step.wrong(stored.position, listener.group, [f"{type(error).__name__}: {error}"])
         await asyncio.sleep(0)
 
     async def commit(
@@ -189,6 +192,7 @@ class Dispatcher:
             self.let_go()
             raise
         self.cursor |= offsets or {}
+        self.failed.update(step.failed)
         for listener, progress in step.progress.items():
             match listener, progress:
                 case Subscriber(), dict():

@@ -114,7 +114,7 @@ class Subscribers:
         self._subscribers[id], self._starts[id] = subscriber, starts
         if id in self._joined:
             if subscriber.subscription.enabled:
-                self._dispatcher.index.add(subscriber, subscriber.machine.interests())
+                self._dispatcher.index.add(subscriber, subscriber.interests())
             else:
                 await self._part(subscriber)
         elif subscriber.subscription.enabled:
@@ -214,6 +214,7 @@ class Subscribers:
                 await store.commit(
                     held, at, outbox=step.outbox, state=step.state, ledger=step.ledger, sync=False
                 )
+                dispatcher.failed.update(step.failed)
                 progress = step.progress.get(subscriber)
                 if isinstance(progress, dict):
                     subscriber.collections = progress
@@ -232,7 +233,7 @@ class Subscribers:
         place = orjson.dumps({str(part): off for part, off in at.items()})
         await self._write({**state, f"joined/{quote(id, safe='')}": place})
         self._joined[id] = dict(at)
-        dispatcher.index.add(subscriber, subscriber.machine.interests())
+        dispatcher.index.add(subscriber, subscriber.interests())
         self._catching_up.pop(id, None)
         await dispatcher.store.drop_group(dispatcher.name, subscriber.group)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -12,11 +13,14 @@ import orjson
 from workflow_engine.events.records import Position, StoredRecord
 from workflow_engine.events.spi import Attempt, Parked
 from workflow_engine.events.subscriptions import Subscription
-from workflow_engine.filters import Accepted, Machine, machine
+from workflow_engine.filters import Accepted, Filters, Machine, filters, machine
+from workflow_engine.filters.interest import Interest
 from workflow_engine.values import JsonObject
 
 MAX_OPEN = 1000
 """How many correlations one subscription follows at a time; beyond, the oldest is given up."""
+MAX_FAILED = 20
+"""Of how many groups that could not judge an event its trace says so."""
 MAX_COLLECTED = 1000
 """How many events one delivery may have; beyond, the oldest is left out."""
 
@@ -32,6 +36,21 @@ class Step:
     ledger: list[Attempt] = field(default_factory=list)
     progress: dict[Listener, Progress] = field(default_factory=dict)
     consumed: dict[tuple[str, Position], tuple[str, int]] = field(default_factory=dict)
+
+    failed: Counter[str] = field(default_factory=Counter)
+    """How many events the filters of each subscription could not judge, and those of all runs together."""
+    _noted: Counter[Position] = field(default_factory=Counter)
+
+    def wrong(self, at: Position, group: str, errors: list[str]) -> None:
+        """The filters of a group could not judge an event: *errors* say why, and the trace of the event shows them, of
+        the first `MAX_FAILED` groups.
+        """
+        if errors:
+            self.failed[group if group.startswith("sub:") else "run"] += 1
+            self._noted[at] += 1
+            if self._noted[at] <= MAX_FAILED:
+                for error in errors[:3]:
+                    self.note(at, group, "filter-error", error)
 
     def note(self, at: Position, group: str, status: str, detail: str = "", delivery: str = "") -> None:
         """A line in the trace of an event that is no attempt."""
@@ -86,13 +105,21 @@ class Subscriber:
     subscription: Subscription
     collections: Collections = field(default_factory=dict)
     machine: Machine = field(init=False)
+    filters: Filters | None = field(init=False)
     group: str = field(init=False)
     until_us: int | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.machine = machine(self.subscription.strategy)
+        given = self.subscription.filters
+        self.filters = None if given is None else filters(given)
         self.group = f"sub:{self.subscription.id}"
         self.until_us = self.subscription.until_us()
+
+    def interests(self) -> list[Interest]:
+        """What an event must have to be taken, for the index."""
+        wanted = self.machine.interests()
+        return wanted if self.filters is None else self.filters.narrowed(wanted)
 
     @property
     def prefix(self) -> str:
@@ -111,9 +138,9 @@ class Subscriber:
         errors: list[str] = []
         before = step.progress.get(self, self.collections)
         assert isinstance(before, dict)
-        taken = self._take(before, event, errors)
-        for error in errors[:3]:
-            step.note(stored.position, self.group, "filter-error", error)
+        passed = self.filters is None or self.filters.take(event, errors)
+        taken = self._take(before, event, errors) if passed else None
+        step.wrong(stored.position, self.group, errors)
         if taken is None:
             return
         number, events, accepted = taken
@@ -251,8 +278,7 @@ class Waiter:
             return
         errors: list[str] = []
         accepted = self.machine.accept(before.state, event, errors)
-        for error in errors[:3]:
-            step.note(stored.position, self.group, "filter-error", error)
+        step.wrong(stored.position, self.group, errors)
         if accepted is None:
             return
         deliver = accepted.index is not None or accepted.ends

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 from workflow_engine.errors import NotFound
@@ -10,9 +11,9 @@ from workflow_engine.events.cloudevents import decode, records
 from workflow_engine.events.letters import DEAD_LETTERS
 from workflow_engine.events.records import microseconds
 from workflow_engine.events.sharing import Sharing
-from workflow_engine.events.subscriptions import check_strategy
+from workflow_engine.events.subscriptions import check_filters, check_strategy
 from workflow_engine.events.transforms import NotTransformed, check_transform, transformed
-from workflow_engine.filters import machine
+from workflow_engine.filters import filters, machine
 from workflow_engine.values import Json, JsonObject
 
 
@@ -75,7 +76,10 @@ class Looking(Sharing):
 
     async def backlog(self) -> JsonObject:
         """What waits for its delivery, and what was given up; see `backlogs.describe`."""
-        return await backlogs.describe(self._store, self._subscriptions, self._now_us())
+        failed: Counter[str] = Counter()
+        for dispatcher in self._dispatchers.values():
+            failed.update(dispatcher.failed)
+        return await backlogs.describe(self._store, self._subscriptions, self._now_us(), failed)
 
     async def trim(self, channel: str, before: datetime) -> int:
         """Forget events that were received before, as far as nothing needs them any more; how many."""
@@ -84,22 +88,32 @@ class Looking(Sharing):
         count = await self._at(channel, "trim", {"before_us": microseconds(before)})
         return count if isinstance(count, int) else 0
 
-    def test(self, spec: JsonObject, event: Json, transform: Json = None) -> JsonObject:
-        """Whether *event* would satisfy a filter of *spec*, and what *transform* would make of it:
-        ``{matches, filters, errors}``, and with a *transform* the *output*, which is null where there is none.
+    def test(
+        self, spec: JsonObject | None, event: Json, transform: Json = None, dialects: Json = None
+    ) -> JsonObject:
+        """Whether *event* would satisfy a filter of the strategy *spec* and all of the filters *dialects*, and what
+        *transform* would make of it: ``{matches, filters, errors}``, and with a *transform* the *output*, which is null
+        where there is none. Which filters it satisfies is told of the strategy, or where there is none of *dialects*.
         """
-        check_strategy(spec, "spec")
+        if spec is not None:
+            check_strategy(spec, "strategy")
+        if dialects is not None:
+            check_filters(dialects, "filters")
         if transform is not None:
             check_transform(transform, "transform")
         (record,) = records([event], 0, max_bytes=self._max_event_bytes)
         errors: list[str] = []
         given = decode(record.body)
-        indices = machine(spec).matches(given, errors)
-        answer: JsonObject = {"matches": bool(indices), "filters": [*indices]}
+        passed = dialects is None or filters(dialects).take(given, errors)
+        indices = machine(spec).matches(given, errors) if spec is not None else []
+        matches = passed and (spec is None or bool(indices))
+        if spec is None and dialects is not None:
+            indices = filters(dialects).true_of(given, [])
+        answer: JsonObject = {"matches": matches, "filters": [*indices]}
         if isinstance(transform, dict):
             answer["output"] = None
             try:
-                answer["output"] = transformed(transform, given) if indices else None
+                answer["output"] = transformed(transform, given) if matches else None
             except NotTransformed as error:
                 errors.append(f"transform: {error}")
         return {**answer, "errors": [*errors]}

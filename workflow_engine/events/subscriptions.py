@@ -11,7 +11,7 @@ from datetime import datetime
 from workflow_engine.errors import Rejected
 from workflow_engine.events.records import Start, microseconds
 from workflow_engine.events.transforms import check_transform
-from workflow_engine.filters import machine
+from workflow_engine.filters import filters, machine
 from workflow_engine.values import Json, JsonObject, pointer
 
 _ID = re.compile(r"[\x21-\x7e]{1,200}")
@@ -72,7 +72,8 @@ FOREVER = RetryPolicy(max_attempts=None, max_age=None, initial=0.2, max_delay=60
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Events of *channel* that satisfy *strategy* (see `workflow_engine.filters`) go to *target*.
+    """Events of *channel* that satisfy *strategy* (see `workflow_engine.filters`) go to *target*; with *filters* (see
+    `workflow_engine.filters.dialects`) those alone of which all of these are true.
 
     Every time the strategy is complete it is one delivery of the events that it took, and begins anew.
     *target* has a ``kind``, the rest is the kind's. *start* is ``latest``, ``earliest`` or an RFC 3339
@@ -95,6 +96,7 @@ class Subscription:
     in_order: bool = False
     transform: JsonObject | None = None
     until: str | None = None
+    filters: list[Json] | None = None
 
     def check(self) -> None:
         """Raise `Rejected` for what is wrong with it."""
@@ -102,6 +104,8 @@ class Subscription:
             raise Rejected("subscription-id", "1 to 200 printable ASCII characters, no spaces", pointer="/id")
         check_channel(self.channel, "channel")
         check_strategy(self.strategy, "strategy")
+        if self.filters is not None:
+            check_filters(self.filters, "filters")
         if self.strategy.get("open"):
             raise Rejected("strategy-open", "an open strategy is never complete", pointer="/strategy/open")
         kind = self.target.get("kind")
@@ -130,7 +134,7 @@ class Subscription:
 
     @classmethod
     def from_json(cls, members: Json) -> Subscription:
-        """Read and check a subscription; `Rejected` names the place."""
+        """Read and check a subscription; `Rejected` names the place. With filters it may do without a strategy."""
         if not isinstance(members, dict):
             raise Rejected("subscription-invalid", "expected an object")
         types = {
@@ -145,9 +149,10 @@ class Subscription:
             "in_order": bool,
             "transform": dict,
             "until": str,
+            "filters": list,
         }
         for name, value in members.items():
-            if value is None and name in ("transform", "until"):
+            if value is None and name in ("transform", "until", "filters"):
                 continue
             if name not in types:
                 raise Rejected(
@@ -157,10 +162,13 @@ class Subscription:
                 raise Rejected(
                     "subscription-invalid", f"expected {types[name].__name__}", pointer=pointer(name)
                 )
+        given = {**members}
+        if given.get("filters") is not None:
+            given.setdefault("strategy", {"mode": "any", "filters": []})
         for name in ("id", "channel", "strategy", "target"):
-            if name not in members:
-                raise Rejected("subscription-invalid", f"{name} is required", pointer=pointer(name))
-        given = dict(members)
+            if name not in given:
+                also = "strategy or filters are" if name == "strategy" else f"{name} is"
+                raise Rejected("subscription-invalid", f"{also} required", pointer=pointer(name))
         if "retry" in given:
             given["retry"] = RetryPolicy.from_json(given["retry"], "retry")  # type: ignore[assignment]
         subscription = cls(**given)  # type: ignore[arg-type]
@@ -183,6 +191,15 @@ def check_strategy(spec: JsonObject, *path: str | int) -> None:
     except ValueError as error:
         place, _, message = str(error).partition(": ")
         raise Rejected("strategy-invalid", message, pointer=pointer(*path) + place.rstrip("/")) from error
+
+
+def check_filters(spec: Json, *path: str | int) -> None:
+    """Raise `Rejected`, with the place, for filters that no event can be tested by."""
+    try:
+        filters(spec)
+    except ValueError as error:
+        place, _, message = str(error).partition(": ")
+        raise Rejected("filters-invalid", message, pointer=pointer(*path) + place.rstrip("/")) from error
 
 
 def start_us(start: str, place: str = "/start") -> Start:

@@ -21,6 +21,8 @@ and ``{"expression": jq}``, or ``equals`` and ``pattern`` together: either will 
 
 All tests of a filter must hold, and so must its correlations. A filter without tests matches every event.
 
+A subscription may have **filters** beside its strategy, in dialects that others use too: `dialects`.
+
 Nothing here raises over an event: a test that cannot be evaluated does not match (fail closed), and says why
 through *errors*.
 """
@@ -29,6 +31,7 @@ from __future__ import annotations
 
 from workflow_engine.filters.attributes import MAX_PATTERN, MAX_SUBJECT, attribute_test
 from workflow_engine.filters.collected import READS, read
+from workflow_engine.filters.dialects import Filters, filters
 from workflow_engine.filters.machine import MAX_FILTERS, Accepted, Machine, State, machine
 
 __all__ = [
@@ -37,9 +40,11 @@ __all__ = [
     "MAX_SUBJECT",
     "READS",
     "Accepted",
+    "Filters",
     "Machine",
     "State",
     "attribute_test",
+    "filters",
     "machine",
     "read",
 ]
