@@ -72,7 +72,7 @@ async def test_a_strategy_is_tried_on_an_event(router):
     assert router.test(spec, event("1"))["matches"] is False
     with pytest.raises(Rejected) as caught:
         router.test({"mode": "one", "filters": [{"x": 1}]}, event("1"))
-    assert caught.value.pointer == "/spec/filters/0/x"
+    assert caught.value.pointer == "/strategy/filters/0/x"
 
 
 async def test_old_events_are_forgotten_as_far_as_nothing_needs_them(router, workflows):
