@@ -68,10 +68,11 @@ async def test_what_waits_and_what_was_given_up_is_counted_with_its_age(url, wor
         found = await router.backlog()
     lost, slow = found["subscriptions"]
     assert lost == {
-        "id": "lost", "channel": "c", "enabled": True, "waiting": 0, "oldest_seconds": 0, "attempts": 0
+        "id": "lost", "channel": "c", "enabled": True, "waiting": 0, "oldest_seconds": 0, "attempts": 0,
+        "filter_errors": 0,
     }  # fmt: skip
     assert (slow["waiting"], slow["attempts"], slow["oldest_seconds"] >= 7) == (1, 1, True)
-    assert found["listeners"] == {"waiting": 0, "oldest_seconds": 0, "attempts": 0}
+    assert found["listeners"] == {"waiting": 0, "oldest_seconds": 0, "attempts": 0, "filter_errors": 0}
     letters = found["dead_letters"]
     assert letters["count"] == 1
     assert letters["oldest_seconds"] >= letters["newest_seconds"] >= 7

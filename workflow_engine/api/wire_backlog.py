@@ -11,7 +11,7 @@ class WaitingModel(BaseModel):
     waiting: int
     oldest_seconds: float = Field(description="For how long the oldest has waited")
     attempts: int = Field(description="How often the one was tried that was tried most")
-    filter_errors: int = Field(description="Events that filters could not judge, since the router began")
+    filter_errors: int = Field(description="Events that filters could not judge, since this process began")
 
 
 class WaitingForSubscriptionModel(WaitingModel):
