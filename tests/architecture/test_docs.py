@@ -93,7 +93,7 @@ def test_every_command_in_the_docs_is_one_that_wfe_takes(page: Path) -> None:
 
 
 def test_every_metric_in_the_runbook_is_one_that_there_is() -> None:
-    numbers = {"waiting": 1, "oldest_seconds": 1.0, "attempts": 1}
+    numbers = {"waiting": 1, "oldest_seconds": 1.0, "attempts": 1, "filter_errors": 1}
     backlog = {
         "subscriptions": [{"id": "s", "channel": "c", "enabled": True, **numbers}],
         "listeners": numbers,

@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import re
-import shlex
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -88,21 +87,20 @@ async def test_subscriptions_are_made_held_moved_and_deleted_and_dead_letters_re
 async def test_the_filters_of_the_documentation_are_tested_on_its_event(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
     section = text.partition("\n## Filters\n")[2].partition("\n## ")[0]
-    yaml, command, answer = re.findall(r"^```\w+\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
+    yaml, order, command, answer = re.findall(r"^```\w+\n(.*?)^```", section, flags=re.MULTILINE | re.DOTALL)
     file = tmp_path / "large-orders.yaml"
     file.write_text(yaml)
-    words = shlex.split(command)
-    assert words[:4] == ["wfe", "subscriptions", "test", file.name]
+    assert command == f"wfe subscriptions test {file.name} @order.json\n"
     async with api() as server:
 
         async def run(*arguments: object) -> Ended:
             return await asyncio.to_thread(wfe, *arguments, "--api-url", server.url)
 
         assert (await run("subscriptions", "put", "large-orders", file)).code == 0
-        assert (await run("subscriptions", "test", file, words[4])).json == json.loads(answer)
-        small = await run("subscriptions", "test", file, words[4].replace("250", "25"))
+        assert (await run("subscriptions", "test", file, order)).json == json.loads(answer)
+        small = await run("subscriptions", "test", file, order.replace("250", "25"))
         assert small.json == {"matches": False, "filters": [0, 1, 2], "errors": []}
         file.write_text(yaml.replace("numeric: ['>'", "numeric: ['~'"))
-        refused = await run("subscriptions", "test", file, words[4])
+        refused = await run("subscriptions", "test", file, order)
         assert refused.code == 2
         assert "/filters/3/pattern/data/amount/0/numeric/0" in refused.err
