@@ -7,13 +7,19 @@ import uuid
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 
 from tests.running import TemporalRunner, temporal_runner
 from tests.semantics.v1.documents import workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
+from workflow_engine.errors import Fault
+from workflow_engine.runtimes.temporal.converter import EngineConverter
 from workflow_engine.runtimes.temporal.failures import LONGEST_TEXT
+from workflow_engine.runtimes.temporal.foreign import _json
+from workflow_engine.runtimes.temporal.held import ENCODING, NotHeld
 from workflow_engine.runtimes.temporal.leaving import MOST, Leaving
 
 pytestmark = pytest.mark.temporal
@@ -158,3 +164,22 @@ async def test_a_fault_with_more_text_than_temporal_takes_ends_the_run_with_the_
     text = max(map(str, ended.error.values()), key=len)
     assert text.endswith("xx…")
     assert len(text) == LONGEST_TEXT
+
+
+@pytest.mark.parametrize(
+    ("payload", "raised"),
+    [
+        (Payload(metadata={"encoding": b"json/plain"}, data=b"{"), Fault),
+        (Payload(metadata={"encoding": b"binary/of-others"}, data=b"1"), Fault),
+        (Payload(metadata={"encoding": ENCODING}, data=b"let go of"), NotHeld),
+    ],
+)
+def test_only_what_is_no_json_is_a_fault_of_the_activity_that_gave_it(
+    monkeypatch: pytest.MonkeyPatch, payload: Payload, raised: type[Exception]
+) -> None:
+    monkeypatch.setattr(
+        "workflow_engine.runtimes.temporal.foreign.workflow.payload_converter", EngineConverter
+    )
+    monkeypatch.setattr("workflow_engine.runtimes.temporal.converter.workflow.in_workflow", lambda: True)
+    with pytest.raises(raised):
+        _json(RawValue(payload), "theirs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,12 +31,14 @@ def raised(error: Json) -> Fault:
     type, status = error.get("type"), error.get("status")
     if not isinstance(type, str) or isinstance(status, bool) or not isinstance(status, int):
         return fault("expression", f"an error needs a type (text) and a status (whole number), not {error!r}")
-    members = {name: error.get(name) for name in ("title", "detail", "instance")}
-    text = {
-        name: value if isinstance(value, str) or value is None else str(value)
-        for name, value in members.items()
-    }
-    return Fault(Error(type, status, text["title"], text["detail"], text["instance"]))
+    title, detail, instance = (_text(error.get(name)) for name in ("title", "detail", "instance"))
+    return Fault(Error(type, status, title, detail, instance))
+
+
+def _text(value: Json) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Json, Transition]:

@@ -225,3 +225,9 @@ def test_what_is_wrong_in_a_reusable_part_is_shown_there() -> None:
         ("invalid-expression", "/use/errors/e/type"),
         ("invalid-expression", "/use/timeouts/t/after"),
     ]
+
+
+async def test_what_an_error_says_that_is_no_text_is_told_as_json(run: Any) -> None:
+    detail = "{a: {raise: {error: {type: 'https://x.example/e', status: 500, title: '${ true }', detail: '${ .x }'}}}}"
+    fault = await error(run, f"do: [{detail}]", {"x": {"n": [1, None, "é"]}})
+    assert (fault["title"], fault["detail"]) == ("true", '{"n":[1,null,"é"]}')

@@ -59,6 +59,12 @@ def bundle_of(payload: Payload) -> Bundle:
     return Bundle(payload.metadata[DIGEST].decode(), payload.data, semantics)
 
 
+UNREADABLE = (LookupError, RuntimeError, ValueError)
+"""What a payload raises that another program has written in its own way. All else comes and goes: bytes are held no
+longer, or the store does not answer.
+"""
+
+
 class UnknownSemantics(Exception):
     """A run of a later version of the engine is not for this worker."""
 

@@ -20,6 +20,7 @@ from workflow_engine.calls.activity import ActivityCall, failed, late
 from workflow_engine.errors import fault
 from workflow_engine.interpreter.effects import Call, Expired, Place
 from workflow_engine.runtimes.temporal.calling import summary
+from workflow_engine.runtimes.temporal.converter import UNREADABLE
 from workflow_engine.values import Json
 
 _LATE = {
@@ -67,7 +68,7 @@ def _json(result: RawValue, type: str) -> Json:
     """What the activity gave, of whatever language it is; bytes are base64, as those of other calls."""
     try:
         value: object = workflow.payload_converter().from_payload(result.payload)
-    except Exception as error:  # noqa: BLE001 - whatever a converter makes of what is not JSON
+    except UNREADABLE as error:
         raise fault("runtime", f"the activity {type} gave something that is no JSON: {error}") from None
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()

@@ -8,6 +8,8 @@ from typing import Any
 from temporalio import workflow
 from temporalio.common import RawValue
 
+from workflow_engine.runtimes.temporal.converter import UNREADABLE
+
 
 def event_of(name: str, args: Sequence[RawValue]) -> dict[str, Any] | None:
     """The router's message of the signal *name*, which is the place of a listener; None: it is none of the router's."""
@@ -15,7 +17,7 @@ def event_of(name: str, args: Sequence[RawValue]) -> dict[str, Any] | None:
         return None
     try:
         message = workflow.payload_converter().from_payload(args[0].payload)
-    except (LookupError, RuntimeError, ValueError):  # an encoding of another program, or no JSON
+    except UNREADABLE:
         return None
     if not isinstance(message, dict) or not isinstance(message.get("event"), dict):
         return None
