@@ -7,13 +7,14 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol, cast
 
 import orjson
 
 from workflow_engine.errors import NotFound, Unavailable
+from workflow_engine.events.attempts import Verdict, delivery_of, tell
 from workflow_engine.events.cloudevents import decode
 from workflow_engine.events.outages import report
 from workflow_engine.events.recent import RecentBodies
@@ -21,7 +22,7 @@ from workflow_engine.events.records import Position, moment
 from workflow_engine.events.shared_store import SharedStore
 from workflow_engine.events.spi import Again, Attempt, Caps, Done, Parked, Settled, Store
 from workflow_engine.events.subscriptions import FOREVER, MAX_TIMEOUT, RetryPolicy, Subscription
-from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Listening, Retry, Target
+from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Retry, Target
 from workflow_engine.events.transforms import NotTransformed, transformed
 from workflow_engine.values import JsonObject
 
@@ -60,15 +61,6 @@ class Recipients(Protocol):
         """Publish dead letters of a delivery that is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    status: str
-    code: str = ""
-    detail: str = ""
-    reference: str = ""
-    after: float | None = None
-
-
 class Deliverer:
     """Hands out what is due, fairly to all groups, and sleeps while there is nothing to do."""
 
@@ -88,7 +80,7 @@ class Deliverer:
         self._in_flight: dict[asyncio.Task[None], Parked] = {}
         self._per_group: Counter[str] = Counter()
         self._pump: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._stopping = self._in_doubt = False
         self._shared = cast("SharedStore", store) if Caps.SHARED in store.caps else None
 
     async def check(self) -> None:
@@ -157,6 +149,7 @@ class Deliverer:
                 pause = 0.05
             except Exception as error:  # noqa: BLE001  a bug must not stop all the others
                 report(_log, error, "deliveries wait: %s", error)
+                self._in_doubt = True
                 wait, pause = pause, min(pause * 2, 5.0)
             if wait is None or wait > 0:
                 with contextlib.suppress(TimeoutError):
@@ -185,6 +178,9 @@ class Deliverer:
             return await self._store.due(
                 self._owner, now_us, limit=free, lease_us=LEASE_US, per_group=PER_GROUP, room=room
             )
+        if self._in_doubt:  # what failed may have been done: leases that nobody here has heard of
+            await self._shared.put_back(self._owner, keep=[item.id for item in self._in_flight.values()])
+            self._in_doubt = False
         return await self._shared.due(
             self._owner,
             now_us,
@@ -218,6 +214,7 @@ class Deliverer:
             return  # the channel was dropped with its deliveries
         except Exception as error:  # noqa: BLE001  a bug must not stop all the others
             report(_log, error, "delivery %s waits: %s", item.id, error)
+            self._in_doubt = True
             await self._put_back(item)
 
     async def _put_back(self, item: Parked) -> None:
@@ -251,21 +248,21 @@ class Deliverer:
             kind = str(target.get("kind"))
             policy = policy if subscription is None else subscription.retry
         if gone:
-            verdict = _Verdict("dropped", "unwanted", "nobody waits for it any more")
+            verdict = Verdict("dropped", "unwanted", "nobody waits for it any more")
             return await self._close(item, self._rows(item, payload, verdict, 0.0), last=last)
         positions = [Position.parse(text) for text in payload["events"]]
         events = await self._events(item.channel, positions)
-        delivery = _delivery(item, payload, target, events)
+        delivery = delivery_of(item, payload, target, events)
         if target.get("received") is True:
             delivery = replace(delivery, received=await self._received(item.channel, positions[0]))
         started = self._now_us()
         if len(events) < len(positions):
-            verdict = _Verdict("dead", "trimmed", "the event is not in the log any more")
+            verdict = Verdict("dead", "trimmed", "the event is not in the log any more")
         else:
             transform = None if "run" in payload or subscription is None else subscription.transform
             verdict = await self._call(kind, delivery, policy, transform)
         verdict = self._give_up(item, verdict, policy, started)
-        _tell(item, payload, verdict)
+        tell(item, payload, verdict)
         rows = self._rows(item, payload, verdict, (self._now_us() - started) / 1000)
         if verdict.status == "retry":
             wait = (
@@ -296,10 +293,10 @@ class Deliverer:
 
     async def _call(
         self, kind: str, delivery: Delivery, policy: RetryPolicy, transform: JsonObject | None
-    ) -> _Verdict:
+    ) -> Verdict:
         target = self._targets.get(kind)
         if target is None:
-            return _Verdict("retry", "no-target", f"this router has no target of kind {kind!r}")
+            return Verdict("retry", "no-target", f"this router has no target of kind {kind!r}")
         try:
             if transform is not None:
                 made = tuple(transformed(transform, event) for event in delivery.events)
@@ -307,32 +304,32 @@ class Deliverer:
             async with asyncio.timeout(policy.timeout):
                 answer: Delivered = await target.deliver(delivery)
         except Retry as error:
-            return _Verdict("retry", error.code, str(error), after=error.after)
+            return Verdict("retry", error.code, str(error), after=error.after)
         except Drop as error:
-            return _Verdict("dead", error.code, str(error))
+            return Verdict("dead", error.code, str(error))
         except Gone as error:
-            return _Verdict("gone", "gone", str(error))
+            return Verdict("gone", "gone", str(error))
         except NotTransformed as error:
-            return _Verdict("dead", "not-transformed", str(error))
+            return Verdict("dead", "not-transformed", str(error))
         except TimeoutError:
-            return _Verdict("retry", "timeout", f"no answer within {policy.timeout:g} s")
+            return Verdict("retry", "timeout", f"no answer within {policy.timeout:g} s")
         except Exception as error:  # noqa: BLE001  whatever a target raises is one failed attempt
-            return _Verdict("retry", type(error).__name__, str(error))
-        return _Verdict("delivered", answer.code, answer.detail, answer.reference)
+            return Verdict("retry", type(error).__name__, str(error))
+        return Verdict("delivered", answer.code, answer.detail, answer.reference)
 
-    def _give_up(self, item: Parked, verdict: _Verdict, policy: RetryPolicy, now_us: int) -> _Verdict:
+    def _give_up(self, item: Parked, verdict: Verdict, policy: RetryPolicy, now_us: int) -> Verdict:
         if verdict.status != "retry":
             return verdict
         attempts = policy.max_attempts is not None and item.attempt + 1 >= policy.max_attempts
         aged = policy.max_age is not None and now_us - item.first_us >= policy.max_age * 1e6
-        return _Verdict("dead", verdict.code, verdict.detail) if attempts or aged else verdict
+        return Verdict("dead", verdict.code, verdict.detail) if attempts or aged else verdict
 
     async def _close(self, item: Parked, rows: list[Attempt], *, last: bool) -> Settled:
         """The delivery is over; unless it is the *last* in a row, go on with the next of its key."""
         until_us = None if last else self._now_us() + LEASE_US
         return await self._store.settle(item, Done(), ledger=rows, next_until_us=until_us)
 
-    def _rows(self, item: Parked, payload: dict[str, Any], verdict: _Verdict, ms: float) -> list[Attempt]:
+    def _rows(self, item: Parked, payload: dict[str, Any], verdict: Verdict, ms: float) -> list[Attempt]:
         return [
             Attempt(
                 channel=item.channel,
@@ -349,50 +346,3 @@ class Deliverer:
             )
             for text in payload["events"]
         ]
-
-
-def _tell(item: Parked, payload: dict[str, Any], verdict: _Verdict) -> None:
-    """Log what went wrong: an event that is given up, and the first, second, fourth… attempt that failed."""
-    n = item.attempt + 1
-    if verdict.status == "dead" or (verdict.status == "retry" and n & (n - 1) == 0):
-        whom = (
-            f"{payload['run']} at {payload['listen']}" if "run" in payload else item.group.partition(":")[2]
-        )
-        outcome = "is given up" if verdict.status == "dead" else "is tried again"
-        _log.warning(
-            "event %s of channel %s for %s %s, attempt %d: %s: %s",
-            payload["events"][-1],
-            item.channel,
-            whom,
-            outcome,
-            n,
-            verdict.code,
-            verdict.detail[:500],
-        )
-
-
-def _delivery(
-    item: Parked, payload: dict[str, Any], target: dict[str, Any], events: tuple[dict[str, Any], ...]
-) -> Delivery:
-    listening = None
-    if "run" in payload:
-        listening = Listening(
-            payload["run"],
-            payload["listen"],
-            payload["seq"],
-            payload["index"],
-            payload["ends"],
-            payload["complete"],
-        )
-    kind, _, id = item.group.partition(":")
-    return Delivery(
-        id=item.id,
-        identity=payload["identity"],
-        channel=item.channel,
-        target=target,
-        events=events,
-        positions=tuple(payload["events"]),
-        attempt=item.attempt + 1,
-        subscription=id if kind == "sub" else None,
-        listening=listening,
-    )

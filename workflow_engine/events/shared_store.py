@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from workflow_engine.events.spi import Parked, Store
@@ -28,5 +28,7 @@ class SharedStore(Store, Protocol):
     ) -> list[Parked]:
         """With *limits*, so many of a group are leased at a time at most, by all owners together."""
 
-    async def put_back(self, owner: str) -> int:
-        """Make due what *owner*, who is dead, has leased; how many."""
+    async def put_back(self, owner: str, *, keep: Collection[str] = ()) -> int:
+        """Make due what *owner* has leased but does not work on, for it is dead or has not learned of it, except the
+        ids of *keep*; how many.
+        """

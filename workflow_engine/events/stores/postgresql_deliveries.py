@@ -251,12 +251,9 @@ class PostgresDeliveries(PostgresLog):
 
         return await self._items([tuple(row)[:12] for row in await self._db.write(work)])
 
-    async def put_back(self, owner: str) -> int:
-        """Make due what *owner*, who is dead, has leased; how many."""
-        done = await self._db.write(
-            lambda db: db.execute("UPDATE parked SET owner = NULL, due_us = 0 WHERE owner = $1", owner)
-        )
-        return affected(done)
+    async def put_back(self, owner: str, *, keep: Collection[str] = ()) -> int:
+        query = "UPDATE parked SET owner = NULL, due_us = 0 WHERE owner = $1 AND id <> ALL($2::text[])"
+        return affected(await self._db.write(lambda db: db.execute(query, owner, list(keep))))
 
     async def parked(
         self, group: str | None = None, *, at: tuple[str, Position] | None = None
