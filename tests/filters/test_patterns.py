@@ -318,3 +318,27 @@ def test_deep_data_is_looked_into(levels):
     for _ in range(levels):
         data = [data]
     assert fits({"data": {"n": [1]}}, event(data))
+
+
+def test_an_event_with_too_much_to_look_at_is_not_taken_and_says_so():
+    many: Json = {"a": [{"b": number} for number in range(2000)]}
+    alternatives: list[Json] = [{"a": {"b": [-number]}} for number in range(1, 100)]
+    assert fits({"data": {"a": {"b": [1999]}}}, event(many))
+    assert not fits({"data": {"$or": alternatives}}, event(many))
+    errors: list[str] = []
+    alternatives = [{"a": {"b": [{"anything-but": {"prefix": [str(number)]}}, -1]}} for number in range(150)]
+    assert not filters([{"not": {"pattern": {"data": {"$or": alternatives}}}}]).take(
+        event({"a": [[{"b": []}] * 3000]}), errors
+    )
+    assert errors == ["pattern: the event has too much to look at: more than 250000 elements of lists"]
+
+
+def test_what_is_asked_of_each_element_counts():
+    wanted: Json = [{"wildcard": f"*{number}"} for number in range(200)]
+    errors: list[str] = []
+    assert not filters([{"pattern": {"data": wanted}}]).take(event(["x"] * 2000), errors)
+    assert len(errors) == 1
+    assert not filters([{"pattern": {"data": [f"{number}" for number in range(900)]}}]).take(
+        event(["x"] * 2000), []
+    )
+    assert fits({"data": ["x", *(f"{number}" for number in range(900))]}, event(["y"] * 2000 + ["x"]))

@@ -43,17 +43,19 @@ def leaf(spec: list[Json], budget: Budget, *path: str | int, attribute: bool) ->
     conditions: list[Condition] = []
     texts: list[str] | None = []
     absent = False
+    weight = 0
     for index, item in enumerate(spec):
         place = (*path, index)
         budget.spend(*place)
         name, given = _read(item, *place)
         absent = absent or name in ("IsNull", "IsNotTrue")
         conditions.append(_condition(name, given, budget, *place, attribute=attribute))
+        weight += len(given) if isinstance(given, list) and not name.endswith("In") else 1
         if attribute and texts is not None and name == "StringIn" and isinstance(given, list):
             texts += [text for text in map(canonical_text, given) if text is not None]
         else:
             texts = None
-    return Leaf(tuple(conditions), absent, None if texts is None else tuple(texts))
+    return Leaf(tuple(conditions), absent, None if texts is None else tuple(texts), weight)
 
 
 def _read(item: Json, *path: str | int) -> tuple[str, Json]:

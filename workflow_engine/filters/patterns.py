@@ -44,9 +44,11 @@ def leaf(spec: list[Json], budget: Budget, *path: str | int, attribute: bool) ->
     literals: list[Json] = []
     conditions: list[Condition] = []
     absent = False
+    weight = 0
     for index, item in enumerate(spec):
         place = (*path, index)
         budget.spend(*place)
+        before = budget.left
         if isinstance(item, list):
             raise BadSpec("expected a value or a condition, not a list", *place)
         if not isinstance(item, dict):
@@ -55,12 +57,13 @@ def leaf(spec: list[Json], budget: Budget, *path: str | int, attribute: bool) ->
             absent = True
         else:
             conditions.append(_condition(item, budget, *place, attribute=attribute))
+            weight += 1 + before - budget.left
     if literals:
         conditions.insert(0, some(equals(literals, attribute=attribute)))
     texts = None
     if attribute and len(literals) == len(spec):
         texts = tuple(text for text in map(canonical_text, literals) if text is not None)
-    return Leaf(tuple(conditions), absent, texts)
+    return Leaf(tuple(conditions), absent, texts, weight + 1)
 
 
 def some(match: Match) -> Condition:

@@ -16,6 +16,7 @@ from workflow_engine.filters.predicates import (
     EVERY,
     Predicate,
     Traits,
+    Verdict,
     attribute_is,
     both,
     either,
@@ -26,6 +27,9 @@ MAX_DEPTH = 32
 """How deep a filter may be."""
 MAX_PARTS = 1000
 """How many fields, conditions and values the filters of a subscription may have together."""
+
+MAX_STEPS = 250_000
+"""How many elements of lists, each for every condition on it, one filter looks at in one event."""
 
 Condition: TypeAlias = Callable[[Sequence[Json]], bool]
 """Whether the values of a field in the event will do: one, or the elements of a list, without lists and objects."""
@@ -39,6 +43,10 @@ class _Absent:
 
 
 ABSENT = _Absent()
+
+
+class TooMuchError(Exception):
+    """An event has more than a filter looks at."""
 
 
 class Budget:
@@ -64,6 +72,8 @@ class Leaf:
     conditions: tuple[Condition, ...]
     absent: bool = False
     texts: tuple[str, ...] | None = None
+    weight: int = 1
+    """How many things are asked of each value, about."""
 
 
 class LeafReader(Protocol):
@@ -79,31 +89,44 @@ class _Look:
 
     event: JsonObject
     missing: dict[tuple[str, ...], bool] = field(default_factory=dict)
+    left: int = MAX_STEPS
+
+    def spend(self, steps: int) -> None:
+        self.left -= steps
+        if self.left < 0:
+            raise TooMuchError(f"the event has too much to look at: more than {MAX_STEPS} elements of lists")
 
     def lacks(self, path: tuple[str, ...]) -> bool:
         if path not in self.missing:
-            self.missing[path] = not any(True for _ in _values(self.event, path))
+            self.missing[path] = not any(True for _ in self.values(self.event, path))
         return self.missing[path]
 
-
-def _values(value: Json, path: tuple[str, ...]) -> Iterator[Json]:
-    """The values at *path*, those of every element of lists on the way."""
-    if isinstance(value, list):
-        for element in value:
-            yield from _values(element, path)
-    elif path:
-        if isinstance(value, dict) and path[0] in value:
-            yield from _values(value[path[0]], path[1:])
-    elif not isinstance(value, dict):
-        yield value
+    def values(self, value: Json, path: tuple[str, ...]) -> Iterator[Json]:
+        """The values at *path*, those of every element of lists on the way."""
+        if isinstance(value, list):
+            self.spend(len(value))
+            for element in value:
+                if path or isinstance(element, list | dict):
+                    yield from self.values(element, path)
+                else:
+                    yield element
+        elif path:
+            if isinstance(value, dict) and path[0] in value:
+                yield from self.values(value[path[0]], path[1:])
+        elif not isinstance(value, dict):
+            yield value
 
 
 def tree(spec: Json, leaf: LeafReader, budget: Budget, *path: str | int, alternatives: bool) -> Predicate:
     """The predicate of a filter that mirrors the event. With *alternatives* ``$or`` is understood."""
     node, traits = _Reader(leaf, budget, alternatives).fields(spec, (), *path)
 
-    def test(event: JsonObject, _errors: list[str]) -> bool:
-        return node(event, _Look(event))
+    def test(event: JsonObject, errors: list[str]) -> Verdict:
+        try:
+            return node(event, _Look(event))
+        except TooMuchError as error:
+            errors.append(f"{path[-1]}: {error}")
+            return None
 
     return Predicate(test, traits)
 
@@ -161,6 +184,7 @@ class _Reader:
 def _object(fields: tuple[tuple[str, Node], ...], choices: tuple[tuple[Node, ...], ...]) -> Node:
     def match(value: Json | _Absent, look: _Look) -> bool:
         if isinstance(value, list) and value:
+            look.spend(len(value))
             return any(match(element, look) for element in value)
         here: JsonObject = value if isinstance(value, dict) else {}
         for name, node in fields:
@@ -179,7 +203,8 @@ def _leaf(leaf: Leaf, names: tuple[str, ...], attribute: bool) -> Node:
         if isinstance(value, _Absent | dict):
             values = ()
         elif isinstance(value, list):
-            values = list(_values(value, ()))
+            values = list(look.values(value, ()))
+            look.spend(len(values) * leaf.weight)
         else:
             values = (canonical_text(value) if attribute else value,)
         if values and any(condition(values) for condition in conditions):
