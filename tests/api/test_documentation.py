@@ -102,6 +102,7 @@ async def test_every_route_of_the_design_is_listed(document):
         "GET /v1/channels",
         "GET /v1/subscriptions",
         "GET /v1/subscriptions/{id}",
+        "POST /v1/subscriptions",
         "PUT /v1/subscriptions/{id}",
         "DELETE /v1/subscriptions/{id}",
         "POST /v1/subscriptions/test",

@@ -315,3 +315,15 @@ async def test_a_subscription_by_filters_alone_is_made_and_shown_and_a_wrong_one
     refused = await server.call("PUT", "/v1/subscriptions/by-sql", json=body)
     assert (refused.status, refused.json["pointer"]) == (400, "/filters/0/any/0/sql")
     assert refused.json["detail"] == "line 1, column 8: expected a value, not the end"
+
+
+async def test_a_subscription_is_made_with_an_id_of_its_own_or_one_that_is_made_for_it(server):
+    body = {"filters": [{"exact": {"type": "a"}}], "target": {"kind": "channel", "channel": "others"}}
+    made = await server.post("/v1/subscriptions", json=body)
+    assert (made.status, made.headers["Location"]) == (201, f"/v1/subscriptions/{made.json['id']}")
+    assert (await server.get(made.headers["Location"])).json == made.json
+    named = await server.post("/v1/subscriptions", json={**body, "id": "mine"})
+    assert (named.status, named.json["id"]) == (201, "mine")
+    assert (await server.post("/v1/subscriptions", json={**body, "id": "mine"})).status == 409
+    assert (await server.post("/v1/subscriptions", json={**body, "id": "workflow:x"})).status == 409
+    assert (await server.post("/v1/subscriptions", json={**body, "id": "a b"})).json["pointer"] == "/id"

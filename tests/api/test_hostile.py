@@ -263,6 +263,7 @@ ENDPOINTS = st.sampled_from(
         ("POST", "/v1/events"),
         ("POST", "/v1/subscriptions/test"),
         ("PUT", "/v1/subscriptions/any"),
+        ("POST", "/v1/subscriptions"),
         ("PUT", "/v1/listeners"),
         ("POST", "/v1/workflows/a/b/c/runs"),
         ("POST", "/v1/catalog/lint"),

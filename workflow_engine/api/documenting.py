@@ -105,6 +105,7 @@ _CONFLICTS = frozenset(
         "GET /v1/runs/{run_id}/output",
         "POST /v1/schedules/{namespace}/{name}/{command}",
         "PUT /v1/channels/{name}",
+        "POST /v1/subscriptions",
         "PUT /v1/subscriptions/{id}",
         "DELETE /v1/subscriptions/{id}",
         "POST /v1/subscriptions/{id}/seek",

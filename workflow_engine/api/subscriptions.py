@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
+from uuid import uuid4
 
 from fastapi import APIRouter, Path, Request, Response
 
@@ -40,10 +41,33 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
     """The routes under ``/v1/subscriptions``."""
     routes = APIRouter(prefix="/v1/subscriptions", tags=["events"])
 
+    async def store(wanted: Subscription, *, known: bool) -> Response:
+        await _check_target(engine, wanted.target)
+        await router.put_subscription(wanted)
+        headers = {} if known else {"Location": f"/v1/subscriptions/{quote(wanted.id, safe=':@+~')}"}
+        return JsonAnswer(wanted.to_json(), 200 if known else 201, headers=headers)
+
     @routes.get("", response_model=SubscriptionsModel)
     async def subscriptions() -> Response:
         """Every subscription; those whose id begins with `workflow:` are made by deploying."""
         return JsonAnswer({"subscriptions": [found.to_json() for found in router.subscriptions()]})
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=SubscriptionModel,
+        openapi_extra=_body({"$ref": "#/components/schemas/SubscriptionModel"}),
+    )
+    async def subscribe(request: Request) -> Response:
+        """Create a subscription, with the `id` that it has, or else one that is made for it."""
+        body = await read_object(request, MAX_DOCUMENT, _MEMBERS)
+        wanted = Subscription.from_json(
+            {"channel": "default", **body, "id": body.get("id") or f"sub-{uuid4().hex}"}
+        )
+        _check_id(wanted.id)
+        if await router.find_subscription(wanted.id) is not None:
+            raise Conflict(f"there is a subscription {wanted.id}; PUT changes it")
+        return await store(wanted, known=False)
 
     @routes.post(
         "/test", response_model=MatchesModel, openapi_extra=_body(FilterTestModel.model_json_schema())
@@ -89,11 +113,7 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
         if body.get("id", id) != id:
             raise Rejected("subscription-id", f"the address says {id!r}", pointer="/id")
         wanted = Subscription.from_json({"channel": "default", **body, "id": id})
-        await _check_target(engine, wanted.target)
-        known = any(found.id == id for found in router.subscriptions())
-        await router.put_subscription(wanted)
-        headers = {} if known else {"Location": f"/v1/subscriptions/{quote(id, safe=':@+~')}"}
-        return JsonAnswer(wanted.to_json(), 200 if known else 201, headers=headers)
+        return await store(wanted, known=any(found.id == id for found in router.subscriptions()))
 
     @routes.delete("/{id:path}", status_code=204, response_class=Response)
     async def delete(id: SubscriptionId) -> Response:
