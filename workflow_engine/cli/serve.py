@@ -65,19 +65,49 @@ def _api(arguments: argparse.Namespace) -> int:
     from workflow_engine.assembly import serve_api
 
     log_to_stderr(arguments.log_level)
-    # The server ends on these signals and then raises them again, for whoever was there before it.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
+    answering = asyncio.Event()
+
+    async def serving() -> None:
+        with _ended_before(answering):
+            await serve_api(chosen, ready=ready)
+
     with ready_file(arguments.ready_file) as tell:
 
         def ready() -> None:
+            answering.set()
             logging.getLogger("wfe").info(
                 "API at %s, documentation at %s/docs", url_of(chosen), url_of(chosen)
             )
             tell()
 
-        asyncio.run(serve_api(chosen, ready=ready))
+        asyncio.run(serving())
     return FINE
+
+
+@contextlib.contextmanager
+def _ended_before(answering: asyncio.Event) -> Iterator[None]:
+    """End the block at SIGINT and SIGTERM, as long as it is not *answering*: what is being opened may take long.
+
+    Then the server itself ends on these signals, and raises them again for whoever was there before it: for us, who
+    have nothing more to do.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    told = False
+
+    def stop(*_: object) -> None:
+        nonlocal told
+        if not answering.is_set() and not told:
+            told = True
+            loop.call_soon_threadsafe(task.cancel)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not told:
+            raise
 
 
 def url_of(chosen: Settings) -> str:
