@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import sqlite3
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 
 from tests.api.server import serve
+from tests.standins.postgresql import PostgresServer
 from workflow_engine.assembly import open_app
 from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.settings import Settings
@@ -128,3 +130,21 @@ async def test_an_event_store_that_somebody_else_has_locked_is_named(url: str, t
     finally:
         other.close()
     assert (await parts(url))["events"] is True
+
+
+async def test_a_database_that_is_away_is_named_and_is_ready_again_by_itself(
+    own_postgresql_server: PostgresServer, tmp_path: Path
+) -> None:
+    server = own_postgresql_server
+    settings = Settings(data=tmp_path, temporal_address="127.0.0.1:1", events_store=server.url)
+    async with open_app(settings) as app, serve(app) as url:
+        assert (await parts(url))["events"] is True
+        await asyncio.to_thread(server.kill)
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as answer:
+            reasons = (await answer.json())["reasons"]
+        assert (
+            f"postgresql://wfe@{server.address}/postgres (schema wfe) cannot be reached" in reasons["events"]
+        )
+        await asyncio.to_thread(server.start)
+        while not (await parts(url))["events"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)

@@ -47,6 +47,15 @@ class InTheWay(Exception):
     """What was read is no longer so; the transaction is to be tried again."""
 
 
+_IN_THE_WAY = (
+    InTheWay,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.UniqueViolationError,
+    asyncpg.DuplicateSchemaError,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where the store is: what asyncpg reads, the schema, how many connections at most, and how it is shown."""
@@ -154,7 +163,7 @@ class Database:
         for left in reversed(range(TRIES)):
             try:
                 return await self._once(begin, work)
-            except (InTheWay, asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
+            except _IN_THE_WAY as error:
                 if not left:
                     raise Unavailable(
                         f"{self._called} is busy: {error or 'others write the same'}"
