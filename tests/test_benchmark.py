@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import router
+from benchmarks import filters, router
 from benchmarks.engine.__main__ import main
 from benchmarks.engine.chart import chart
 from benchmarks.engine.contenders import TITLES
@@ -109,3 +109,11 @@ def test_the_benchmark_of_the_router_compares_it_with_bare_sqlite_and_a_plain_lo
         "## Matching",
     ]
     assert text.count("| one type, each its own order (`correlate`) |") == 2
+
+
+def test_the_benchmark_of_filters_finds_that_all_dialects_say_the_same(tmp_path: Path) -> None:
+    assert filters.main(["--seconds", "0", "--count", "20", "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "filters.md").read_text()
+    assert all(
+        f": {name} |" in text for name in ("strategy", "exact and prefix", "sql", "pattern", "eventgrid")
+    )

@@ -362,3 +362,56 @@ def test_not_is_true_where_it_is_known_to_be_false(spec, given_event):
     negated = filters([{"not": spec}]).take(given_event, errors)
     assert not (taken and negated)
     assert taken or negated or errors
+
+
+WORDS = st.sampled_from(
+    [
+        "exact",
+        "prefix",
+        "suffix",
+        "all",
+        "any",
+        "not",
+        "sql",
+        "pattern",
+        "eventgrid",
+        "type",
+        "data",
+        "$or",
+        "op",
+        "value",
+        "values",
+        "StringIn",
+        "NumberInRange",
+        "IsNull",
+        "anything-but",
+        "numeric",
+        "exists",
+        "wildcard",
+        "cidr",
+        "equals-ignore-case",
+        "exactly",
+        ">",
+        "<=",
+        "a*",
+        "10.0.0.0/8",
+        "TRUE",
+    ]
+)
+ANYTHING: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2**70) | st.floats(allow_nan=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(WORDS, ANYTHING, min_size=1, max_size=1), st.dictionaries(WORDS, ANYTHING, max_size=3))
+def test_any_json_is_a_filter_or_refused_and_judging_an_event_raises_nothing(spec, data):
+    try:
+        compiled = filters([spec])
+    except ValueError as error:
+        assert str(error).startswith("/")  # noqa: PT017
+        return
+    compiled.take(event(data=data), [])
+    compiled.narrowed([Interest()])

@@ -68,7 +68,7 @@ def leaf(spec: list[Json], budget: Budget, *path: str | int, attribute: bool) ->
 
 def some(match: Match) -> Condition:
     """Holds where *match* does for one of the values."""
-    return lambda values: any(map(match, values))
+    return lambda values: match(values[0]) if len(values) == 1 else any(map(match, values))
 
 
 def none(match: Match) -> Condition:

@@ -190,7 +190,7 @@ def _object(fields: tuple[tuple[str, Node], ...], choices: tuple[tuple[Node, ...
         for name, node in fields:
             if not node(here.get(name, ABSENT), look):
                 return False
-        return all(any(node(value, look) for node in nodes) for nodes in choices)
+        return not choices or all(any(node(value, look) for node in nodes) for nodes in choices)
 
     return match
 
@@ -207,8 +207,10 @@ def _leaf(leaf: Leaf, names: tuple[str, ...], attribute: bool) -> Node:
             look.spend(len(values) * leaf.weight)
         else:
             values = (canonical_text(value) if attribute else value,)
-        if values and any(condition(values) for condition in conditions):
-            return True
+        if values:
+            for condition in conditions:
+                if condition(values):
+                    return True
         return leaf.absent and look.lacks(names)
 
     return match
