@@ -327,3 +327,37 @@ async def test_a_subscription_is_made_with_an_id_of_its_own_or_one_that_is_made_
     assert (await server.post("/v1/subscriptions", json={**body, "id": "mine"})).status == 409
     assert (await server.post("/v1/subscriptions", json={**body, "id": "workflow:x"})).status == 409
     assert (await server.post("/v1/subscriptions", json={**body, "id": "a b"})).json["pointer"] == "/id"
+
+
+async def test_events_are_fetched_and_settled_over_http(server):
+    body = {"strategy": {"mode": "any", "filters": [{}]}, "target": {"kind": "pull"}, "retry": {"initial": 0}}
+    assert (await server.call("PUT", "/v1/subscriptions/work", json=body)).status == 201
+    await publish(server, *(event(str(number)) for number in range(3)))
+    lent: list = []
+    while len(lent) < 3:
+        lent += (await server.post("/v1/subscriptions/work/pull?max=2&wait=10")).json["deliveries"]
+    assert sorted(each["events"][0]["id"] for each in lent) == ["0", "1", "2"]
+    one, two, three = (each["receipt"] for each in lent)
+    verdict = {
+        "ack": [one],
+        "nack": [{"receipt": two, "after": 0}],
+        "reject": [{"receipt": three, "reason": "no"}],
+    }
+    settled = await server.post("/v1/subscriptions/work/settle", json=verdict)
+    assert (settled.status, settled.json) == (200, {"settled": 3, "late": []})
+    settled = await server.post("/v1/subscriptions/work/settle", json={"ack": [one]})
+    assert settled.json == {"settled": 0, "late": [one]}
+    [again] = (await server.post("/v1/subscriptions/work/pull?wait=10")).json["deliveries"]
+    assert (again["receipt"] != two, again["attempt"]) == (True, 2)
+    for wrong in (
+        {},
+        {"ack": one},
+        {"ack": [1]},
+        {"nack": [{"receipt": two, "reason": "x"}]},
+        {"nack": [{"receipt": two, "after": -1}]},
+        {"ack": ["AAAA"]},
+        {"done": [one]},
+    ):
+        assert (await server.post("/v1/subscriptions/work/settle", json=wrong)).status == 400
+    assert (await server.post("/v1/subscriptions/nobody/pull")).status == 404
+    assert (await server.post("/v1/subscriptions/work/pull?max=1000")).status == 400

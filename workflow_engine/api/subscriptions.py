@@ -7,19 +7,23 @@ from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object
 from workflow_engine.api.wire_events import (
     FilterTestModel,
+    LentModel,
     MatchesModel,
     SeekModel,
+    SettledModel,
+    SettleModel,
     SubscriptionModel,
     SubscriptionsModel,
 )
 from workflow_engine.engine.engine import Engine
 from workflow_engine.errors import Conflict, NotFound, Rejected
+from workflow_engine.events.pulling import LONGEST, MAX_WAIT, MOST, verdicts_of
 from workflow_engine.events.router import Router
 from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.values import Json, JsonObject, pointer
@@ -94,6 +98,30 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
         if not isinstance(body.get("start"), str):
             raise Rejected("start-invalid", "give `start`", pointer="/start")
         return JsonAnswer((await router.seek(id, str(body["start"]))).to_json())
+
+    @routes.post("/{id:path}/pull", response_model=LentModel)
+    async def pull(
+        id: SubscriptionId,
+        max: Annotated[int, Query(ge=1, le=MOST, description="Deliveries")] = 10,
+        wait: Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds, where there are none")] = 0.0,
+        lease: Annotated[
+            float, Query(ge=1, le=LONGEST, description="Seconds until they are lent again")
+        ] = 60.0,
+    ) -> Response:
+        """Deliveries of a subscription whose target is `pull`, on loan; `settle` says what became of them."""
+        lent = await router.pull(id, most=max, lease=lease, wait=wait)
+        return JsonAnswer({"deliveries": [each.to_json() for each in lent]})
+
+    @routes.post(
+        "/{id:path}/settle", response_model=SettledModel, openapi_extra=_body(SettleModel.model_json_schema())
+    )
+    async def settle(request: Request, id: SubscriptionId) -> Response:
+        """What became of deliveries that were lent; those that are `late` had been lent for too long, and are again."""
+        body = await read_object(request, 8 * MAX_DOCUMENT, frozenset(SettleModel.model_fields))
+        verdicts = verdicts_of(body)
+        held = await router.settle(id, verdicts)
+        late: list[Json] = [receipt for (receipt, *_), kept in zip(verdicts, held, strict=True) if not kept]
+        return JsonAnswer({"settled": sum(held), "late": late})
 
     @routes.get("/{id:path}", response_model=SubscriptionModel)
     async def subscription(id: SubscriptionId) -> Response:

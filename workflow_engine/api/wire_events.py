@@ -185,6 +185,39 @@ class MatchesModel(BaseModel):
     output: dict[str, Any] | None = Field(None, description="What the transform makes of it")
 
 
+class LentDeliveryModel(BaseModel):
+    receipt: str
+    events: list[dict[str, Any]] = Field(description="CloudEvents, as the subscription transforms them")
+    positions: list[str]
+    attempt: int = Field(description="From 1")
+    until: str = Field(description=f"When it is lent again, unless it is settled; {_TIME}")
+
+
+class LentModel(BaseModel):
+    deliveries: list[LentDeliveryModel]
+
+
+class SettleModel(BaseModel):
+    """What became of deliveries, by their receipts."""
+
+    ack: list[str] = Field(default_factory=list, description="Done")
+    nack: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="To be lent again: `receipt`, and `after` how many seconds; as the policy says if absent",
+        examples=[[{"receipt": "…", "after": 30}]],
+    )
+    reject: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Dead letters: `receipt` and `reason`",
+        examples=[[{"receipt": "…", "reason": "no such order"}]],
+    )
+
+
+class SettledModel(BaseModel):
+    settled: int
+    late: list[str] = Field(description="Receipts of deliveries that were no longer on loan")
+
+
 class SeekModel(BaseModel):
     start: str = Field(description="`latest`, `earliest` or an RFC 3339 timestamp", examples=["earliest"])
 

@@ -251,7 +251,7 @@ class Deliverer:
             verdict = Verdict("dropped", "unwanted", "nobody waits for it any more")
             return await self._close(item, self._rows(item, payload, verdict, 0.0), last=last)
         positions = [Position.parse(text) for text in payload["events"]]
-        events = await self._events(item.channel, positions)
+        events = await self.events_at(item.channel, positions)
         delivery = delivery_of(item, payload, target, events)
         if target.get("received") is True:
             delivery = replace(delivery, received=await self._received(item.channel, positions[0]))
@@ -279,7 +279,7 @@ class Deliverer:
             await self._recipients.gone(delivery)
         return await self._close(item, rows, last=last)
 
-    async def _events(self, channel: str, positions: list[Position]) -> tuple[JsonObject, ...]:
+    async def events_at(self, channel: str, positions: list[Position]) -> tuple[JsonObject, ...]:
         """The events that are still there."""
         bodies = [self._recent.get(channel, at) for at in positions]
         if None in bodies:

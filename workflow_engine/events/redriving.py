@@ -41,8 +41,13 @@ class Redriving(Sharing):
                 entry.key.removeprefix(_REDRIVEN): orjson.loads(entry.value)
                 for entry in await self._store.entries(_REDRIVEN)
             }
-            count, ends = 0, {str(part): end for part, end in dispatcher.cursor.items()}
-            for part, end in dispatcher.cursor.items():
+            count = 0
+            ends = {
+                str(part): await self._store.offset_at(DEAD_LETTERS, part, "latest")
+                for part in dispatcher.cursor
+            }
+            for part in dispatcher.cursor:
+                end = ends[str(part)]
                 at = max(done.get(who, {}).get(str(part), 0) for who in (whose, "*"))
                 while at < end and (found := await self._store.read(DEAD_LETTERS, part, at, limit=100)):
                     at = found[-1].position.offset + 1

@@ -21,9 +21,9 @@ from workflow_engine.events.forwarding import ChannelTarget
 from workflow_engine.events.letters import DEAD_LETTERS
 from workflow_engine.events.looking import Looking
 from workflow_engine.events.ports import Published
+from workflow_engine.events.pulling import Pulling, PullTarget
 from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import ChannelSpec, microseconds
-from workflow_engine.events.redriving import Redriving
 from workflow_engine.events.retention import trim
 from workflow_engine.events.sharing import SUBSCRIPTION
 from workflow_engine.events.sources import Sources
@@ -35,7 +35,7 @@ from workflow_engine.values import Json, JsonObject
 _log = logging.getLogger(__name__)
 
 
-class Router(Looking, Redriving, Sources):
+class Router(Looking, Pulling, Sources):
     """Embeds in any asyncio program. It owns the store and opens it. One router works on a store at a time; where the
     store is shared, several processes are one router: each dispatches some of the channels, and all deliver.
 
@@ -64,7 +64,11 @@ class Router(Looking, Redriving, Sources):
         self._max_event_bytes = max_event_bytes
         self._defaults = (partitions, None if dedupe is None else int(dedupe * 1e6))
         self._member = f"router-{os.getpid()}-{uuid.uuid4().hex[:12]}"
-        self._targets = {"channel": ChannelTarget(self.publish), **targets}
+        self._targets: dict[str, Target] = {
+            "channel": ChannelTarget(self.publish),
+            "pull": PullTarget(),
+            **targets,
+        }
         self._changing = asyncio.Lock()
         self._recent = RecentBodies()
         self._deliverer = Deliverer(

@@ -208,7 +208,8 @@ class Sharing:
     def _remember(self, subscription: Subscription, rev: int) -> None:
         self._subscriptions[subscription.id] = subscription
         self._revisions[subscription.id] = rev
-        self._limits[f"sub:{subscription.id}"] = subscription.max_in_flight if subscription.enabled else 0
+        handed_out = subscription.enabled and subscription.target.get("kind") != "pull"
+        self._limits[f"sub:{subscription.id}"] = subscription.max_in_flight if handed_out else 0
 
     def _forget(self, id: str) -> None:
         self._subscriptions.pop(id, None)
