@@ -25,6 +25,8 @@ from workflow_engine.events.transforms import NotTransformed, transformed
 from workflow_engine.values import Json, JsonObject, pointer, rfc3339
 
 KIND = "pull"
+OWNER = "pull"
+"""Who has what is lent, whichever process lent it: it stays so if that process dies."""
 MOST = 100
 """How many deliveries are lent at a time at most."""
 LONGEST = 3600.0
@@ -108,7 +110,7 @@ class Pulling(Redriving):
     async def _lend(self, subscription: Subscription, most: int, lease: float) -> list[Lent]:
         group, now_us = f"sub:{subscription.id}", self._now_us()
         items = await self._store.due(
-            self._member, now_us, limit=most, lease_us=int(lease * 1e6), per_group=0, room={group: most}
+            OWNER, now_us, limit=most, lease_us=int(lease * 1e6), per_group=0, room={group: most}
         )
         lent = []
         for item in items:
