@@ -290,3 +290,15 @@ async def test_the_router_goes_on_when_the_server_was_away(own_postgresql_server
         assert set(acknowledged) <= delivered
         for router in them.routers:
             await router.check()
+
+
+async def test_what_another_process_wrote_of_a_subscription_is_served(postgresql_schema):
+    """As it does that had the channel until just now, and has not learned that it was given away."""
+    async with shared(postgresql_schema) as them:
+        there, elsewhere = them.having("c0"), them.other_than("c0")
+        await there.put_subscription(subscription("s", channel="c0"))
+        changed = subscription("s", channel="c0", in_order=True)
+        await elsewhere._keep(changed, {0: 0})
+        await eventually(lambda: there._dispatchers["c0"].subscribers.get("s") == changed)
+        await elsewhere._store.delete("subscription/s")
+        await eventually(lambda: "s" not in there._dispatchers["c0"].subscribers)

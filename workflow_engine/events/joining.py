@@ -50,6 +50,10 @@ class Subscribers:
     def __contains__(self, id: str) -> bool:
         return id in self._subscribers
 
+    def get(self, id: str) -> Subscription | None:
+        """The subscription as it is served."""
+        return self._subscribers[id].subscription if id in self._subscribers else None
+
     @property
     def catching_up(self) -> int:
         """How many are still reading what is behind the dispatcher."""

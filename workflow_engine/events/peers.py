@@ -76,6 +76,7 @@ class Peers:
         for entry in found:
             if entry.key.startswith(MEMBER):
                 self._met(Change(entry.key, entry.value, entry.rev))
+        await self._bury_the_dead()
         rev = max((entry.rev for entry in found), default=0)
         self._tasks = [
             asyncio.create_task(self._follow(rev), name="peers: watch"),
@@ -178,9 +179,7 @@ class Peers:
                     for member in self._members.values():
                         member.seen = time.monotonic()
                 last = time.monotonic()
-                for name, member in list(self._members.items()):
-                    if name != self.me and (last - member.seen > SILENT or self._is_gone(member)):
-                        await self._bury(name, member)
+                await self._bury_the_dead()
             except Exception as error:  # noqa: BLE001  it has to live
                 report(_log, error, "this process cannot tell the router's others that it lives: %s", error)
 
@@ -196,11 +195,20 @@ class Peers:
             return False
         return False
 
-    async def _bury(self, name: str, member: _Member) -> None:
-        _log.warning("%s of this router has ended without a word; the others go on with what it had", name)
-        with contextlib.suppress(Conflict):  # it lives after all, or somebody else was sooner
+    async def _bury_the_dead(self) -> None:
+        for name, member in list(self._members.items()):
+            silent = time.monotonic() - member.seen > SILENT
+            if name == self.me or not (silent or self._is_gone(member)):
+                continue
+            _log.warning(
+                "%s of this router has ended without a word; the others go on with what it had", name
+            )
             await self._store.put_back(name)
-            await self._store.delete(MEMBER + name, if_rev=member.rev)
+            try:
+                await self._store.delete(MEMBER + name, if_rev=member.rev)
+            except Conflict:  # it lives after all, or somebody else was sooner
+                if await self._store.get(MEMBER + name) is None:
+                    self._met(Change(MEMBER + name, None, 0))
 
     def _heard(self, change: Change) -> None:
         message = None if change.value is None else orjson.loads(change.value)

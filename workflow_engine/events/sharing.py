@@ -52,6 +52,7 @@ class Sharing:
         self._redriving = asyncio.Lock()
         self._rearrange = asyncio.Event()
         self._arranger: asyncio.Task[None] | None = None
+        self._adopting: set[asyncio.Task[None]] = set()
 
     def _now_us(self) -> int:
         raise NotImplementedError
@@ -88,9 +89,10 @@ class Sharing:
 
     async def _let_go(self) -> None:
         """Leave everything to other processes, or the next one."""
-        if self._arranger is not None:
-            self._arranger.cancel()
-            await asyncio.gather(self._arranger, return_exceptions=True)
+        tasks = [*self._adopting, *([self._arranger] if self._arranger is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for dispatcher in self._dispatchers.values():
             await dispatcher.stop()
         if self._peers is not None:
@@ -173,6 +175,7 @@ class Sharing:
             await self._store.ensure_channel(spec)
             if self._peers is not None:
                 await self._store.put(CHANNEL + spec.name, b"")
+                self._rearrange.set()  # should it fail here
             await self._arrange()
         return self._channels[spec.name]
 
@@ -199,11 +202,32 @@ class Sharing:
             id = change.key.removeprefix(SUBSCRIPTION)
             if change.rev <= self._revisions.get(id, 0):
                 return
+            wanted = None
             if change.value is None:
                 self._forget(id)
             else:
-                self._remember(_subscription(Versioned(change.key, change.value, change.rev))[0], change.rev)
+                wanted = _subscription(Versioned(change.key, change.value, change.rev))
+                self._remember(wanted[0], change.rev)
+            for dispatcher in self._dispatchers.values():
+                if id in dispatcher.subscribers or (wanted and wanted[0].channel == dispatcher.name):
+                    task = asyncio.create_task(self._adopt(dispatcher, id, wanted), name=f"adopt {id}")
+                    self._adopting.add(task)
+                    task.add_done_callback(self._adopting.discard)
             self._deliverer.wake()
+
+    async def _adopt(
+        self, dispatcher: Dispatcher, id: str, wanted: tuple[Subscription, dict[int, int]] | None
+    ) -> None:
+        """Serve a subscription as another process wrote it, which had the channel until then."""
+        try:
+            async with dispatcher.lock:
+                if wanted is None or wanted[0].channel != dispatcher.name:
+                    await dispatcher.subscribers.delete(id)
+                elif dispatcher.subscribers.get(id) != wanted[0]:
+                    await dispatcher.subscribers.put(*wanted)
+        except Exception as error:  # noqa: BLE001  the dispatcher begins anew where it matters
+            report(_log, error, "channel %s cannot take up %s: %s", dispatcher.name, id, error)
+            dispatcher.let_go()
 
     def _remember(self, subscription: Subscription, rev: int) -> None:
         self._subscriptions[subscription.id] = subscription

@@ -13,7 +13,7 @@ from workflow_engine.events.stores.postgresql_groups import PostgresGroups
 
 _SETTINGS = "settings"
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,47}")
-DELETED = 10_000
+DELETED = 100_000
 """How many changes later a deleted setting is forgotten; a watch that is further behind misses the deletion."""
 
 

@@ -13,7 +13,8 @@ from workflow_engine.events.spi import Appended, ChannelSpec, Position, Record, 
 from workflow_engine.events.stores.postgresql_connection import Database, Db, InTheWay
 
 GROUP = 512
-"""How many records of different publishers share one commit at most."""
+GROUP_BYTES = 4 << 20
+"""How many records of different publishers share one commit at most, and about how many bytes."""
 
 
 @dataclass(slots=True)
@@ -21,6 +22,9 @@ class _Batch:
     records: Sequence[Record]
     sync: bool
     done: asyncio.Future[list[Appended]]
+
+    def size(self) -> tuple[int, int]:
+        return len(self.records), sum(len(record.body) for record in self.records)
 
 
 class Appender:
@@ -50,11 +54,14 @@ class Appender:
         try:
             while queue := self._queues.pop(channel, None):
                 while queue:
-                    group, size = [queue.pop(0)], 0
-                    size = len(group[0].records)
-                    while queue and size + len(queue[0].records) <= GROUP:
+                    group = [queue.pop(0)]
+                    count, size = group[0].size()
+                    while queue:
+                        more, larger = queue[0].size()
+                        count, size = count + more, size + larger
+                        if count > GROUP or size > GROUP_BYTES:
+                            break
                         group.append(queue.pop(0))
-                        size += len(group[-1].records)
                     await self._write(channel, spec, group)
         finally:
             del self._tasks[channel]

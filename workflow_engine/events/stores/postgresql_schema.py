@@ -65,6 +65,7 @@ CREATE TABLE attempt (
 CREATE INDEX attempt_position ON attempt (channel, part, off);
 CREATE TABLE setting (key text COLLATE "C" PRIMARY KEY, value bytea, rev bigint NOT NULL);
 CREATE INDEX setting_rev ON setting (rev);
+CREATE INDEX setting_deleted ON setting (rev) WHERE value IS NULL;
 CREATE TABLE revision (rev bigint NOT NULL) WITH (fillfactor = 10);
 INSERT INTO revision VALUES (0);
 CREATE TABLE lease (
