@@ -317,3 +317,15 @@ def test_no_body_whatever_makes_the_server_fail():
         any_body()
         any_query()
         runner.run(running.__aexit__(None, None, None))
+
+
+async def test_a_parameter_that_there_is_not_is_refused_with_the_one_that_may_be_meant(server):
+    await server.deploy(GREET)
+    refused = await server.post("/v1/workflows/tests/greet/latest/runs?wiat=10")
+    assert (refused.status, refused.json["type"]) == (400, "urn:wfe:problem:unknown-parameter")
+    assert refused.json["detail"] == "there is no parameter 'wiat' here; did you mean 'wait'?"
+    assert (await server.get("/v1/runs")).json["runs"] == []
+    refused = await server.post("/v1/workflows/tests/greet/latest/runs?run_id=mine")
+    assert refused.json["detail"] == "there is no parameter 'run_id' here; there are express, id, wait"
+    assert (await server.get("/v1/channels?all=1")).json["detail"].endswith("there is none")
+    assert (await server.get("/livez?from=a-probe")).status == 200

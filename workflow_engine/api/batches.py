@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object, unknown_members
+from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_control import BatchModel, BatchProgressModel, BatchRequestModel
 from workflow_engine.engine.batches import RATE, Batch, Batches
 from workflow_engine.engine.engine import Engine
@@ -48,7 +49,7 @@ BatchId = Annotated[str, Path(description="Id of the batch", max_length=200)]
 
 def create_routes(engine: Engine) -> APIRouter:
     """The routes under ``/v1/runs/batch``."""
-    routes = APIRouter(prefix="/v1", tags=["runs"])
+    routes = APIRouter(prefix="/v1", tags=["runs"], route_class=StrictRoute)
 
     def batches() -> Batches:
         if engine.batches is None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_json, unknown_members
 from workflow_engine.api.parameters import RunId
+from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire import RunModel
 from workflow_engine.api.wire_control import EditModel, RetryModel, SkipModel, StandingsModel
 from workflow_engine.engine.engine import Engine
@@ -26,7 +27,7 @@ def _body(model: Any) -> dict[str, Any]:
 
 def create_routes(engine: Engine) -> APIRouter:
     """The routes under ``/v1/runs/{id}`` that change a run."""
-    routes = APIRouter(prefix="/v1", tags=["runs"])
+    routes = APIRouter(prefix="/v1", tags=["runs"], route_class=StrictRoute)
 
     @routes.get("/runs/{run_id:path}/standing", response_model=StandingsModel)
     async def standing(run_id: RunId) -> Response:

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, MAX_PACKAGE, read, read_object
 from workflow_engine.api.metrics import Metrics
+from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_backlog import BacklogModel
 from workflow_engine.api.wire_events import (
     AcceptedModel,
@@ -48,7 +49,7 @@ _BODY: dict[str, Any] = {
 
 def create_routes(router: Router, metrics: Metrics) -> APIRouter:
     """The routes under ``/v1/events``, ``/v1/channels``, ``/v1/backlog`` and ``/v1/dead-letters``."""
-    routes = APIRouter(prefix="/v1", tags=["events"])
+    routes = APIRouter(prefix="/v1", tags=["events"], route_class=StrictRoute)
 
     @routes.post("/events", status_code=202, response_model=AcceptedModel, openapi_extra=_BODY)
     async def publish(request: Request, channel: ChannelName = "default") -> Response:

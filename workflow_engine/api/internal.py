@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object
 from workflow_engine.api.parameters import RunId
+from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire import ListenersModel, ListenModel
 from workflow_engine.engine.engine import Engine
 from workflow_engine.errors import Rejected
@@ -27,7 +28,7 @@ _LISTEN = {
 
 def create_routes(engine: Engine, router: Router) -> APIRouter:
     """The routes that workers use; people look at them to see what runs wait for."""
-    routes = APIRouter(prefix="/v1", tags=["internal"])
+    routes = APIRouter(prefix="/v1", tags=["internal"], route_class=StrictRoute)
 
     @routes.get("/listeners", response_model=ListenersModel)
     async def listeners() -> Response:

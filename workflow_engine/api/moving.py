@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.parameters import Mapped, RunId
+from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire import VerdictModel
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.moving import Moving, names_of
@@ -15,7 +16,7 @@ from workflow_engine.engine.moving import Moving, names_of
 
 def create_routes(engine: Engine) -> APIRouter:
     """The route that moves a run."""
-    routes = APIRouter(prefix="/v1", tags=["runs"])
+    routes = APIRouter(prefix="/v1", tags=["runs"], route_class=StrictRoute)
 
     @routes.post("/runs/{run_id:path}/migrate", response_model=VerdictModel)
     async def migrate(

@@ -20,6 +20,7 @@ from workflow_engine.api.bodies import (
 )
 from workflow_engine.api.listing import attributes_of, keys_of
 from workflow_engine.api.parameters import Express, Name, Namespace, NewRunId, RunId, Version, Wait
+from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatus
 from workflow_engine.api.workflows import EXAMPLE, document_of, resources_of
 from workflow_engine.engine.engine import Engine
@@ -63,7 +64,7 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
     """The routes under ``/v1/runs``, and the one that starts runs of a deployed workflow, with *largest_input* bytes
     at most.
     """
-    routes = APIRouter(prefix="/v1", tags=["runs"])
+    routes = APIRouter(prefix="/v1", tags=["runs"], route_class=StrictRoute)
 
     @routes.post(
         "/workflows/{namespace}/{name}/{version}/runs",

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.parameters import Name, Namespace
+from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_schedules import ScheduleModel, SchedulesModel
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.schedules import MAX_NOTE
@@ -17,7 +18,7 @@ from workflow_engine.errors import NotFound
 
 def create_routes(engine: Engine) -> APIRouter:
     """The routes under ``/v1/schedules``."""
-    routes = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+    routes = APIRouter(prefix="/v1/schedules", tags=["schedules"], route_class=StrictRoute)
 
     @routes.get("", response_model=SchedulesModel)
     async def schedules() -> Response:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read, read_object
+from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_events import AcceptedModel
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.calls.signatures import verified
@@ -49,7 +50,7 @@ class SourcesModel(BaseModel):
 
 def create_routes(router: Router, secrets: Secrets, *, guarded: bool) -> APIRouter:
     """The routes under ``/v1/sources``. *guarded*: there are tokens, so that a source without a secret is closed."""
-    routes = APIRouter(prefix="/v1/sources", tags=["events"])
+    routes = APIRouter(prefix="/v1/sources", tags=["events"], route_class=StrictRoute)
 
     @routes.get("", response_model=SourcesModel)
     async def sources() -> Response:

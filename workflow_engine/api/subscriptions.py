@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object
+from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_events import (
     FilterTestModel,
     LentModel,
@@ -43,7 +44,7 @@ def _body(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def create_routes(engine: Engine, router: Router) -> APIRouter:
     """The routes under ``/v1/subscriptions``."""
-    routes = APIRouter(prefix="/v1/subscriptions", tags=["events"])
+    routes = APIRouter(prefix="/v1/subscriptions", tags=["events"], route_class=StrictRoute)
 
     async def store(wanted: Subscription, *, known: bool) -> Response:
         await _check_target(engine, wanted.target)

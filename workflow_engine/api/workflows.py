@@ -24,6 +24,7 @@ from workflow_engine.api.bodies import (
     unknown_members,
 )
 from workflow_engine.api.parameters import Express, Mapped, Name, Namespace, Version
+from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire import (
     CheckedModel,
     DeployedModel,
@@ -80,7 +81,7 @@ _CHECKED: dict[int | str, dict[str, Any]] = {
 
 def create_routes(engine: Engine) -> APIRouter:
     """The routes under ``/v1/workflows``, but for those that start runs."""
-    routes = APIRouter(prefix="/v1/workflows", tags=["workflows"])
+    routes = APIRouter(prefix="/v1/workflows", tags=["workflows"], route_class=StrictRoute)
 
     @routes.post(
         "",
