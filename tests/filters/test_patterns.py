@@ -164,6 +164,18 @@ class TestArrays:
         assert fits(pattern, event({}))
         assert not fits(pattern, event({"items": [{"n": 1}, {"error": "x"}]}))
 
+    def test_a_field_does_not_exist_in_the_element_that_other_fields_choose(self):
+        pattern: JsonObject = {"data": {"items": {"n": [1], "more": {"error": [{"exists": False}]}}}}
+        assert fits(pattern, event({"items": [{"n": 1}, {"n": 2, "more": [{"error": "x"}]}]}))
+        assert fits(pattern, event({"items": [{"n": 1, "more": {"error": "x"}}, {"n": 1}]}))
+        assert not fits(pattern, event({"items": [{"n": 1, "more": [{"m": 1}, {"error": "x"}]}, {"n": 2}]}))
+
+    def test_a_field_may_be_absent_or_a_value(self):
+        pattern: JsonObject = {"data": {"items": {"error": [{"exists": False}, "none"]}}}
+        assert fits(pattern, event({"items": [{"error": "x"}, {"error": "none"}]}))
+        assert fits(pattern, event({"items": [{}, {"n": 1}]}))
+        assert not fits(pattern, event({"items": [{}, {"error": "x"}]}))
+
 
 VALUES = st.recursive(
     st.sampled_from(["a", "b", 1, True, None]),
@@ -215,28 +227,31 @@ def _holds(condition: Json, value: Json) -> bool:
 
 
 def _by_leaves(pattern: JsonObject, data: Json) -> bool:
-    """A slow reference: choose one value for each field, none of two in different elements of one list."""
+    """A slow reference: choose a value for each field, or that it is absent; no two values in different elements of one
+    list, and no value of an absent field that would go with the others.
+    """
     leaves = _leaves(data, (), {})
 
-    def choose(fields: list[tuple[tuple[str, ...], list[Json]]], within: dict[Any, int]) -> bool:
+    def goes(elements: dict[Any, int], within: dict[Any, int]) -> bool:
+        return all(within.get(array, i) == i for array, i in elements.items())
+
+    def choose(
+        fields: list[tuple[tuple[str, ...], list[Json]]], within: dict[Any, int], absent: set[tuple[str, ...]]
+    ) -> bool:
         if not fields:
-            return True
+            return not any(place in absent and goes(elements, within) for place, _, elements in leaves)
         (path, conditions), *rest = fields
-        if (
-            {"exists": False} in conditions
-            and not any(leaf[0] == path for leaf in leaves)
-            and choose(rest, within)
-        ):
+        if {"exists": False} in conditions and choose(rest, within, {*absent, path}):
             return True
         return any(
             place == path
             and any(_holds(condition, value) for condition in conditions)
-            and all(within.get(array, i) == i for array, i in elements.items())
-            and choose(rest, {**within, **elements})
+            and goes(elements, within)
+            and choose(rest, {**within, **elements}, absent)
             for place, value, elements in leaves
         )
 
-    return choose(_fields(pattern, ()), {})
+    return choose(_fields(pattern, ()), {}, set())
 
 
 @settings(max_examples=300, deadline=None)

@@ -9,7 +9,7 @@ A list has what the value may be: texts, numbers, ``true``, ``false`` and ``null
     {"anything-but": {"prefix": "a"}}    and suffix, equals-ignore-case, wildcard, each with a text or a list of them
     {"numeric": [">", 0, "<=", 5]}       = < <= > >=, or a range
     {"cidr": "10.0.0.0/24"}              IPv4 and IPv6
-    {"exists": true}                     there is a value, even null; with false there is none anywhere in the event
+    {"exists": true}                     there is a value, even null; with false there is none (of lists see `trees`)
 
 A condition other than ``exists: false`` needs a value. Of a list it is enough that it holds for one element.
 """

@@ -2,13 +2,14 @@
 
 A list in the event stands for its elements, however deep: a field of a list is a field of one of them. Conditions on
 several fields of a list of objects must hold for one and the same object (as event-ruler's "array consistency" has it).
+That a field is absent is said of the object that other fields have chosen; where nothing chooses one, of all of them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from workflow_engine.filters.attributes import BadSpec, canonical_text
@@ -33,7 +34,13 @@ MAX_STEPS = 250_000
 
 Condition: TypeAlias = Callable[[Sequence[Json]], bool]
 """Whether the values of a field in the event will do: one, or the elements of a list, without lists and objects."""
-Node: TypeAlias = "Callable[[Json | _Absent, _Look], bool]"
+Node: TypeAlias = "Callable[[Json | _Absent, _Look], int]"
+"""How what is there fits: `BY_VALUE`, `BY_ABSENCE`, both, or not at all, which is 0."""
+
+BY_VALUE = 1
+"""Some field has a value that it may be: of a list, one element is chosen by that."""
+BY_ABSENCE = 2
+"""Every field may be absent, and is: of a list, in all elements."""
 
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
 
@@ -64,7 +71,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """What a field may be: one of *conditions* holds, or with *absent* it is nowhere in the event.
+    """What a field may be: one of *conditions* holds, or with *absent* it has no value.
 
     *texts* are all that an attribute may be, where that is all there is to it.
     """
@@ -85,10 +92,8 @@ class LeafReader(Protocol):
 
 @dataclass(slots=True)
 class _Look:
-    """One evaluation: the event, and which paths were found to have no value in it."""
+    """One evaluation, and how many steps are left to it."""
 
-    event: JsonObject
-    missing: dict[tuple[str, ...], bool] = field(default_factory=dict)
     left: int = MAX_STEPS
 
     def spend(self, steps: int) -> None:
@@ -96,25 +101,14 @@ class _Look:
         if self.left < 0:
             raise TooMuchError(f"the event has too much to look at: more than {MAX_STEPS} elements of lists")
 
-    def lacks(self, path: tuple[str, ...]) -> bool:
-        if path not in self.missing:
-            self.missing[path] = not any(True for _ in self.values(self.event, path))
-        return self.missing[path]
-
-    def values(self, value: Json, path: tuple[str, ...]) -> Iterator[Json]:
-        """The values at *path*, those of every element of lists on the way."""
-        if isinstance(value, list):
-            self.spend(len(value))
-            for element in value:
-                if path or isinstance(element, list | dict):
-                    yield from self.values(element, path)
-                else:
-                    yield element
-        elif path:
-            if isinstance(value, dict) and path[0] in value:
-                yield from self.values(value[path[0]], path[1:])
-        elif not isinstance(value, dict):
-            yield value
+    def elements(self, value: list[Json]) -> Iterator[Json]:
+        """What is in a list and in the lists in it, but for objects."""
+        self.spend(len(value))
+        for element in value:
+            if isinstance(element, list):
+                yield from self.elements(element)
+            elif not isinstance(element, dict):
+                yield element
 
 
 def tree(spec: Json, leaf: LeafReader, budget: Budget, *path: str | int, alternatives: bool) -> Predicate:
@@ -123,7 +117,7 @@ def tree(spec: Json, leaf: LeafReader, budget: Budget, *path: str | int, alterna
 
     def test(event: JsonObject, errors: list[str]) -> Verdict:
         try:
-            return node(event, _Look(event))
+            return node(event, _Look()) != 0
         except TooMuchError as error:
             errors.append(f"{path[-1]}: {error}")
             return None
@@ -178,39 +172,57 @@ class _Reader:
             raise BadSpec("expected a list of what it may be, or an object of fields", *path)
         leaf = self.leaf(spec, self.budget, *path, attribute=attribute)
         wanted = EVERY if leaf.texts is None else attribute_is(name, leaf.texts)
-        return _leaf(leaf, (*names, name), attribute), wanted
+        return _leaf(leaf, attribute), wanted
 
 
 def _object(fields: tuple[tuple[str, Node], ...], choices: tuple[tuple[Node, ...], ...]) -> Node:
-    def match(value: Json | _Absent, look: _Look) -> bool:
+    def match(value: Json | _Absent, look: _Look) -> int:
         if isinstance(value, list) and value:
             look.spend(len(value))
-            return any(match(element, look) for element in value)
+            found = BY_ABSENCE
+            for element in value:
+                fit = match(element, look)
+                if fit & BY_VALUE:
+                    return BY_VALUE
+                found &= fit
+            return found
         here: JsonObject = value if isinstance(value, dict) else {}
+        some, every = 0, BY_ABSENCE
         for name, node in fields:
-            if not node(here.get(name, ABSENT), look):
-                return False
-        return not choices or all(any(node(value, look) for node in nodes) for nodes in choices)
+            fit = node(here.get(name, ABSENT), look)
+            if not fit:
+                return 0
+            some, every = some | fit, every & fit
+        for nodes in choices:
+            fit = 0
+            for node in nodes:
+                fit |= node(value, look)
+            if not fit:
+                return 0
+            some, every = some | fit, every & fit
+        return (some & BY_VALUE) | every
 
     return match
 
 
-def _leaf(leaf: Leaf, names: tuple[str, ...], attribute: bool) -> Node:
+def _leaf(leaf: Leaf, attribute: bool) -> Node:
     conditions = leaf.conditions
+    without = BY_ABSENCE if leaf.absent else 0
 
-    def match(value: Json | _Absent, look: _Look) -> bool:
+    def match(value: Json | _Absent, look: _Look) -> int:
         values: Sequence[Json]
         if isinstance(value, _Absent | dict):
-            values = ()
-        elif isinstance(value, list):
-            values = list(look.values(value, ()))
+            return without
+        if isinstance(value, list):
+            values = list(look.elements(value))
+            if not values:
+                return without
             look.spend(len(values) * leaf.weight)
         else:
             values = (canonical_text(value) if attribute else value,)
-        if values:
-            for condition in conditions:
-                if condition(values):
-                    return True
-        return leaf.absent and look.lacks(names)
+        for condition in conditions:
+            if condition(values):
+                return BY_VALUE
+        return 0
 
     return match
