@@ -415,3 +415,43 @@ def test_any_json_is_a_filter_or_refused_and_judging_an_event_raises_nothing(spe
         return
     compiled.take(event(data=data), [])
     compiled.narrowed([Interest()])
+
+
+def _as_sql(spec: JsonObject) -> str:
+    """The same in CloudEvents SQL, as the specification of the Subscriptions API has them beside each other."""
+    [(dialect, given)] = spec.items()
+    if dialect == "not":
+        return f"(NOT {_as_sql(given)})"  # type: ignore[arg-type]
+    if dialect in ("all", "any"):
+        parts = [_as_sql(part) for part in given]  # type: ignore[arg-type, union-attr]
+        return f"({' AND '.join(parts) if dialect == 'all' else ' OR '.join(parts)})"
+    shape = {"exact": "{}", "prefix": "{}%", "suffix": "%{}"}[dialect]
+    tests = [
+        f"EXISTS {name} AND {name} LIKE '{shape.format(text)}'"
+        for name, text in given.items()  # type: ignore[union-attr]
+    ]
+    return f"({' AND '.join(tests)})"
+
+
+PLAIN = st.recursive(
+    st.builds(
+        lambda kind, tests: {kind: tests},
+        st.sampled_from(["exact", "prefix", "suffix"]),
+        st.dictionaries(NAMES, TEXTS, min_size=1, max_size=2),
+    ),
+    lambda inner: (
+        st.builds(
+            lambda kind, parts: {kind: parts},
+            st.sampled_from(["all", "any"]),
+            st.lists(inner, min_size=1, max_size=3),
+        )
+        | inner.map(lambda part: {"not": part})
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PLAIN, EVENTS)
+def test_the_dialects_of_the_subscriptions_api_say_what_their_sql_says(spec, given_event):
+    assert takes(spec, given_event) == takes({"sql": _as_sql(spec)}, given_event)

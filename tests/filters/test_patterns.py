@@ -141,6 +141,22 @@ class TestArrays:
         assert fits({"data": {"employees": {"first": ["Anna"], "last": ["Smith"]}}}, event(EMPLOYEES))
         assert not fits({"data": {"employees": {"first": ["Anna"], "last": ["Jones"]}}}, event(EMPLOYEES))
 
+    def test_lists_in_objects_in_lists_keep_what_belongs_together(self):
+        songs: Json = [
+            {"name": "Help", "by": [{"first": "John", "last": "L"}, {"first": "Paul", "last": "M"}]},
+            {"name": "Angie", "by": [{"first": "Mick", "last": "J"}, {"first": "Keith", "last": "R"}]},
+        ]
+        assert fits(
+            {"data": {"songs": {"name": ["Help"], "by": {"first": ["Paul"], "last": ["M"]}}}},
+            event({"songs": songs}),
+        )
+        assert not fits(
+            {"data": {"songs": {"name": ["Help"], "by": {"first": ["Mick"]}}}}, event({"songs": songs})
+        )
+        assert not fits(
+            {"data": {"songs": {"by": {"first": ["Mick"], "last": ["M"]}}}}, event({"songs": songs})
+        )
+
     def test_lists_in_lists_are_one_list(self):
         assert isinstance(EMPLOYEES, dict)
         deep = {"employees": [EMPLOYEES["employees"], [[{"first": "Eve", "last": "Jones"}]]]}
