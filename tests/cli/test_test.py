@@ -183,6 +183,25 @@ def test_what_differs_is_told_with_its_place(tmp_path: Path) -> None:
     assert 'got false; the output is {"amount": 5}' in told[3]
 
 
+def test_a_state_that_is_not_there_is_told_and_does_not_pass_for_one_that_was_avoided(tmp_path: Path) -> None:
+    expect = {"avoids": ["anounce"], "calls": [{"state": "/do/0/reserve/try/0/hold"}, {"state": "charge"}]}
+    assert failures(tmp_path, {"input": SMALL, "expect": expect}) == ["expect: there is no state 'anounce'"]
+
+
+def test_a_workflow_that_never_ends_fails_its_scenario_in_time(tmp_path: Path) -> None:
+    (tmp_path / "round.yaml").write_text(ROUND)
+    scenarios = {"workflow": "round.yaml", "scenarios": [{"name": "one"}]}
+    (tmp_path / "round.test.yaml").write_text(yaml.safe_dump(scenarios))
+    ended = wfe("test", tmp_path, "--timeout", "1")
+    assert (ended.code, "it has not ended within 1 s of computing" in ended.out) == (1, True)
+
+
+ROUND = """
+document: {dsl: '1.0.3', namespace: t, name: round, version: '1.0.0'}
+do: [{a: {wait: PT1S}}, {b: {set: {n: 1}, then: a}}]
+"""
+
+
 def test_a_run_that_ends_otherwise_says_how_it_ended(tmp_path: Path) -> None:
     [told] = failures(tmp_path, {"input": LARGE})
     assert told.startswith("status: expected completed, got faulted: {")

@@ -41,6 +41,13 @@ class Expected:
     within: float | None = None
     not_before: float | None = None
 
+    @property
+    def names(self) -> set[str]:
+        """The states that it names: one that is not there would never be visited, and that is no news."""
+        members: Any = self.members
+        listed = [name for part in ("states", "visits", "avoids") for name in members.get(part, ())]
+        return {*listed, *(each["state"] for each in members.get("calls", ()))}
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:

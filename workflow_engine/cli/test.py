@@ -229,8 +229,14 @@ async def try_file(
         if only is not None and only not in scenario.name:
             continue
         one = await _try(scenario, graph, graphs, scenarios.file, longest, coverage)
+        unknown = sorted(scenario.expected.names - known)
         one.failures[:0] = [
-            f"calls: there is no state {name!r} to answer" for name in scenario.answers if name not in known
+            *(
+                f"calls: there is no state {name!r} to answer"
+                for name in scenario.answers
+                if name not in known
+            ),
+            *(f"expect: there is no state {name!r}" for name in unknown),
         ]
         tried.append(one)
         tell(one)
