@@ -215,6 +215,22 @@ async def test_a_database_that_is_not_there_is_named(postgresql_server):
         await open_store(postgresql_server.url.replace("/postgres", "/missing")).open()
 
 
+async def test_who_may_not_make_the_schema_is_told_what_to_ask_for(postgresql_server, postgresql_schema):
+    schema = postgresql_schema.partition("schema=")[2]
+    postgresql_server.sql(f"CREATE ROLE {schema} LOGIN")
+    store = open_store(postgresql_schema.replace("wfe@", f"{schema}@"))
+    with pytest.raises(
+        Unavailable, match=f"permission denied.*CREATE SCHEMA {schema} AUTHORIZATION {schema}"
+    ):
+        await store.open()
+    postgresql_server.sql(f"CREATE SCHEMA {schema} AUTHORIZATION {schema}")
+    await store.open()
+    postgresql_server.sql(f"ALTER TABLE {schema}.setting OWNER TO wfe")
+    with pytest.raises(Unavailable, match="does not work: permission denied for table setting"):
+        await store.put("a", b"")
+    await store.close()
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -47,6 +47,13 @@ class InTheWay(Exception):
     """What was read is no longer so; the transaction is to be tried again."""
 
 
+_REFUSES = (
+    asyncpg.DiskFullError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.UndefinedTableError,
+)
+"""What a server that is there cannot do."""
 _IN_THE_WAY = (
     InTheWay,
     asyncpg.SerializationError,
@@ -199,7 +206,8 @@ class Database:
         reason = str(error) or (
             "it does not answer in time" if isinstance(error, TimeoutError) else repr(error)
         )
-        return Unavailable(f"{self._called} cannot be reached: {reason}")
+        refused = isinstance(error, _REFUSES)
+        return Unavailable(f"{self._called} {'does not work' if refused else 'cannot be reached'}: {reason}")
 
     async def _listen(self, on_news: Callable[[str | None], None]) -> None:
         def hear(_connection: object, _pid: int, _topic: str, payload: object) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from workflow_engine.errors import Conflict
+import asyncpg
+
+from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.events.stores.postgresql_connection import Db
 
 VERSION = 1
@@ -80,8 +82,15 @@ async def upgrade(db: Db, schema: str) -> None:
     Runs inside a transaction. Processes that open the store at the same time wait for one another.
     """
     await db.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"wfe schema {schema}")
+    user = await db.fetchval("SELECT quote_ident(current_user)")
     if not await db.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema):
-        await db.execute(f'CREATE SCHEMA "{schema}"')
+        try:
+            await db.execute(f'CREATE SCHEMA "{schema}"')
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise Unavailable(
+                f"the schema {schema} is not there and cannot be made: {error}; let who may do so say:"
+                f" CREATE SCHEMA {schema} AUTHORIZATION {user}"
+            ) from error
     if await db.fetchval("SELECT to_regclass($1) IS NULL", f'"{schema}".format'):
         await db.execute(_TABLES)
         await db.execute("INSERT INTO format VALUES ($1)", VERSION)
