@@ -17,6 +17,27 @@ GROUP_BYTES = 4 << 20
 """How many records of different publishers share one commit at most, and about how many bytes."""
 
 
+_WRITE = """
+WITH remembered AS (
+    INSERT INTO identity AS i (channel, digest, part, off, time_us)
+    SELECT $1, * FROM unnest($18::bytea[], $19::int[], $20::bigint[], $21::bigint[])
+    ON CONFLICT (channel, digest) DO UPDATE SET part = excluded.part, off = excluded.off, time_us = excluded.time_us
+    WHERE excluded.time_us - i.time_us >= $22::bigint
+    RETURNING 1
+), stored AS (
+    INSERT INTO record (channel, part, off, time_us, received_us, source, id, type, subject, key, identity, body)
+    SELECT $1, * FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[],
+                             $9::text[], $10::text[], $11::text[], $12::bytea[])
+), moved AS (
+    UPDATE partition p SET next = t.next, last_us = t.last_us
+    FROM unnest($13::int[], $14::bigint[], $15::bigint[]) AS t (part, next, last_us)
+    WHERE p.channel = $1 AND p.part = t.part
+)
+SELECT (SELECT count(*) FROM remembered) FROM pg_notify($16, $17)
+"""
+"""Everything that one commit adds, for every statement is a way to the server and back while partitions are locked."""
+
+
 @dataclass(slots=True)
 class _Batch:
     records: Sequence[Record]
@@ -132,25 +153,24 @@ async def _append(
         answers.append(Appended(Position(part, off), duplicate=False))
     if not columns[0]:
         return answers
-    await _remember(db, channel, spec.dedupe_us, new)
-    await db.execute(
-        "INSERT INTO record (channel, part, off, time_us, received_us, source, id, type, subject, key, identity, body)"
-        " SELECT $1, * FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],"
-        " $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[])",
+    digests = sorted(new)
+    stored = await db.fetchval(
+        _WRITE,
         channel,
         *columns,
-    )
-    await db.execute(
-        "WITH told AS (SELECT pg_notify($5, $6)) UPDATE partition p SET next = t.next, last_us = t.last_us"
-        " FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS t (part, next, last_us), told"
-        " WHERE p.channel = $1 AND p.part = t.part",
-        channel,
         list(tails),
         [tail[0] for tail in tails.values()],
         [tail[1] for tail in tails.values()],
         topic,
         f"channel {channel}",
+        digests,
+        [new[digest][0] for digest in digests],
+        [new[digest][1] for digest in digests],
+        [new[digest][2] for digest in digests],
+        spec.dedupe_us,
     )
+    if stored < len(digests):
+        raise InTheWay  # one was published meanwhile, to another partition
     return answers
 
 
@@ -163,26 +183,3 @@ async def _known(db: Db, channel: int, digests: list[bytes]) -> dict[bytes, tupl
         digests,
     )
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
-
-
-async def _remember(
-    db: Db, channel: int, dedupe_us: int | None, new: dict[bytes, tuple[int, int, int]]
-) -> None:
-    """Store identities; `InTheWay` if one was published meanwhile, to another partition."""
-    if not new:
-        return
-    digests = sorted(new)
-    stored = await db.fetch(
-        "INSERT INTO identity AS i (channel, digest, part, off, time_us)"
-        " SELECT $1, * FROM unnest($2::bytea[], $3::int[], $4::bigint[], $5::bigint[])"
-        " ON CONFLICT (channel, digest) DO UPDATE SET part = excluded.part, off = excluded.off,"
-        " time_us = excluded.time_us WHERE excluded.time_us - i.time_us >= $6::bigint RETURNING 1",
-        channel,
-        digests,
-        [new[digest][0] for digest in digests],
-        [new[digest][1] for digest in digests],
-        [new[digest][2] for digest in digests],
-        dedupe_us,
-    )
-    if len(stored) < len(digests):
-        raise InTheWay
