@@ -65,10 +65,18 @@ _NAMESPACE = re.compile(r"Namespace (\S+) is not found")
 _ATTRIBUTE = re.compile(r"Namespace (\S+) has no mapping defined for search attribute (\S+)")
 
 
+_PLAIN = {
+    "tcp connect error": "no connection to its address can be made",
+    "shard status unknown": "it cannot write (shard status unknown); its log says why, such as a full disk",
+}
+"""What some causes mean, in words."""
+
+
 def why(error: BaseException) -> str:
     """What *error* says of the cause: the innermost message of the library's own nested ones."""
     found = _CAUSE.findall(str(error))
-    return found[-1] if found else str(error)
+    text = found[-1] if found else str(error)
+    return _PLAIN.get(text, text)
 
 
 @contextlib.contextmanager
