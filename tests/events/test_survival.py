@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
@@ -77,10 +78,18 @@ def collected(spec: dict, events: list[dict]) -> list[list[str]]:
     return deliveries
 
 
+@pytest.fixture
+def lasting(request, tmp_path):
+    """The URL of a store that outlives its router: in PostgreSQL with ``WFE_SIZE=full``."""
+    if os.environ.get("WFE_SIZE") == "full":
+        return request.getfixturevalue("postgresql_schema")
+    return f"sqlite:///{tmp_path}/e.db"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
-def test_nothing_is_lost_and_little_is_doubled_when_the_router_is_killed(tmp_path, seed):
-    url, journal = f"sqlite:///{tmp_path}/e.db", tmp_path / "journal"
+def test_nothing_is_lost_and_little_is_doubled_when_the_router_is_killed(tmp_path, lasting, seed):
+    url, journal = lasting, tmp_path / "journal"
     dice = random.Random(seed)
     for number in range(LIVES):
         live(url, journal, f"{seed}-{number}", dice.uniform(0.02, 0.5))
