@@ -247,6 +247,12 @@ def test_a_url_that_says_nothing_clear_is_refused_without_the_password(url):
     assert "hunter2" not in str(raised.value)
 
 
+async def test_the_first_of_several_hosts_that_answers_is_taken(postgresql_server, postgresql_schema):
+    url = postgresql_schema.replace("@", "@127.0.0.1:1,") + "&target_session_attrs=read-write"
+    async with opened(url) as store:
+        await store.put("a", b"1")
+
+
 def test_a_password_is_shown_nowhere():
     assert shown("postgresql://me:hunter2@host:1/db?sslmode=require") == "postgresql://me@host:1/db"
     assert shown("postgresql://host/db?password=hunter2") == "postgresql://host/db"

@@ -25,7 +25,8 @@ def address(url: str) -> Address:
         parts = urlsplit(url)
         options = parse_qsl(parts.query, keep_blank_values=True)
         database = parts.path.removeprefix("/")
-        _ = parts.port
+        for host in parts.netloc.rpartition("@")[2].split(","):
+            _ = urlsplit(f"//{host}").port
     except ValueError as error:
         raise Rejected("store-url", f"{shown(url)}: {error}") from None
     ours = {name: value for name, value in options if name in ("schema", "connections")}

@@ -24,7 +24,10 @@ TRIES = 6
 CONNECT = 5.0
 ACQUIRE = 10.0
 COMMAND = 60.0
-"""Seconds for connecting, for a connection to be free, and for one statement."""
+QUIET = 10.0
+"""Seconds for connecting, for a connection to be free, for one statement, and until whoever listens asks whether the
+server is still there.
+"""
 
 _AWAY = (
     OSError,
@@ -223,7 +226,12 @@ class Database:
                     await connection.add_listener(topic(self._address.schema), hear)
                     self.hears, pause = True, 0.05
                     on_news(None)  # what was missed meanwhile
-                    await gone.wait()
+                    while not gone.is_set():
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(QUIET):
+                                await gone.wait()
+                        if not gone.is_set():
+                            await connection.execute("SELECT 1", timeout=CONNECT)
                 finally:
                     self.hears = False
                     connection.terminate()

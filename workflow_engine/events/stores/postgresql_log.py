@@ -26,7 +26,7 @@ from workflow_engine.events.stores.wakeups import Wakeups
 
 RECORD = "part, off, time_us, received_us, source, id, type, subject, key, identity, body"
 """The columns that `stored` reads."""
-LOOK_ANYWAY = 5.0
+LOOK_ANYWAY = 30.0
 """After how many seconds a reader looks again without having been told; every second while nothing is told."""
 
 
