@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import catalog
@@ -50,6 +50,7 @@ from workflow_engine.runtimes.temporal.schedules import TemporalSchedules
 from workflow_engine.runtimes.temporal.server import ready_unless, wait_ready
 from workflow_engine.runtimes.temporal.worker import Build, worker
 from workflow_engine.settings import LOOPBACK, Settings
+from workflow_engine.telemetry.otlp import traces
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -99,6 +100,11 @@ def open_resolution(settings: Settings, specs: catalog.Catalog, egress: Egress) 
     return Resolution(specs, egress, secrets=secrets, default_catalog=settings.default_catalog)
 
 
+def open_traces(settings: Settings) -> AbstractAsyncContextManager[None]:
+    """What sends the spans of this process, if there are to be any."""
+    return traces(on=settings.traces == "otlp")
+
+
 def open_client(settings: Settings) -> HttpApi:
     """A client of the API at ``api_url``; use it in ``async with``."""
     return HttpApi(settings.api_url, settings.api_token)
@@ -116,6 +122,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
     except OSError as error:
         raise Unavailable(f"the folder {settings.data} cannot be used: {error.strerror}") from None
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(open_traces(settings))
         egress = await stack.enter_async_context(open_egress(settings))
         definitions = await open_definitions(settings.definitions_url)
         stack.push_async_callback(definitions.close)
@@ -301,6 +308,7 @@ def _served(settings: Settings) -> dict[str, Any]:
 
 async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], None] | None) -> None:
     async with (
+        open_traces(settings),
         open_payloads(**settings.payload_options) as payloads,
         open_client(settings) as api,
         open_egress(settings) as egress,

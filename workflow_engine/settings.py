@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from workflow_engine.errors import Rejected
 from workflow_engine.graph.lifecycle import CHOICES, Told
+from workflow_engine.telemetry.otlp import INSTALL, installed
 
 _CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
 _TAKEN = frozenset({"default", "dead-letters"})
@@ -165,6 +166,12 @@ class Settings:
         64, "of how many processes a process may consist, with all that it starts"
     )
 
+    traces: str = _setting(
+        "none",
+        "whether runs and requests are traced: otlp (OpenTelemetry, over HTTP; the variables OTEL_… say where to), or "
+        "none; the same for API and workers",
+    )
+
     history_events: int | None = _setting(
         None,
         "at how many events of history a run goes on in a new one; default: when Temporal suggests it, at about 4,000",
@@ -260,6 +267,10 @@ class Settings:
                 f"WFE_LIFECYCLE_CHANNEL: {channel!r} is not a channel for them: 1 to 200 of a-z A-Z 0-9 . _ / -, and "
                 f"none of {', '.join(sorted(_TAKEN))}",
             )
+        if self.traces not in ("none", "otlp"):
+            raise Rejected("invalid-setting", f"WFE_TRACES: {self.traces!r} is neither none nor otlp")
+        if self.traces == "otlp" and not installed():
+            raise Rejected("invalid-setting", f"WFE_TRACES: otlp needs OpenTelemetry: {INSTALL}")
         if (self.deployment is None) != (self.build_id is None):
             raise Rejected(
                 "invalid-setting", "WFE_DEPLOYMENT and WFE_BUILD_ID go together: set both, or none"

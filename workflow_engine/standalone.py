@@ -14,7 +14,14 @@ from types import MappingProxyType
 
 import catalog
 from workflow_engine import dsl
-from workflow_engine.assembly import activities_of, audience_of, open_egress, open_resolution, process_bounds
+from workflow_engine.assembly import (
+    activities_of,
+    audience_of,
+    open_egress,
+    open_resolution,
+    open_traces,
+    process_bounds,
+)
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.secrets import GivenSecrets, open_secrets
 from workflow_engine.dsl.pinning import pin
@@ -64,6 +71,7 @@ async def run_embedded(
     """
     say = progress or (lambda _: None)
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(open_traces(settings))
         egress = await stack.enter_async_context(open_egress(settings))
         say("starting Temporal")
         server = await stack.enter_async_context(dev_server(ServerOptions(headless=True, log_level="error")))

@@ -35,10 +35,12 @@ from workflow_engine.api.documenting import document
 from workflow_engine.api.gate import Gate
 from workflow_engine.api.health import Ready
 from workflow_engine.api.metrics import Metrics
+from workflow_engine.api.spans import Spans
 from workflow_engine.api.wire import ProblemAnswerModel
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.engine.engine import Engine
 from workflow_engine.events.router import Router
+from workflow_engine.telemetry.spans import tracer
 
 _DESCRIPTION = """\
 Deploy workflows (Serverless Workflow DSL 1.0 and 0.8), start and follow their runs, and publish the events that
@@ -131,6 +133,8 @@ def create_app(
     app.add_api_route("/", _begin, include_in_schema=False)
     most = largest_input + MAX_DOCUMENT
     app.add_middleware(Gate, access=access, loopback_only=loopback_only, metrics=metrics, most=most)
+    if tracer() is not None:
+        app.add_middleware(Spans)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 

@@ -14,6 +14,7 @@ from yarl import URL
 
 from workflow_engine.api.problems import restore
 from workflow_engine.errors import InvalidDocument, Rejected, Unavailable
+from workflow_engine.telemetry.spans import active
 from workflow_engine.values import JsonObject
 
 CONNECT_SECONDS = 5.0
@@ -92,6 +93,8 @@ class Connection:
         if query:
             url = url.update_query(query)
         headers = {} if body is None else {"Content-Type": content_type}
+        if (span := active()) is not None:
+            span.inject(headers)
         data = None if body is None else BytesIO(body)  # which is sent in pieces
         timeout = aiohttp.ClientTimeout(total=self._timeout + seconds, sock_connect=CONNECT_SECONDS)
         try:

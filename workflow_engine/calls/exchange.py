@@ -25,6 +25,7 @@ from workflow_engine.calls.egress import Egress, Refused
 from workflow_engine.calls.flow import FEW, ROOM
 from workflow_engine.calls.url import REDACTED, bounded, is_secret, shown_url
 from workflow_engine.errors import Fault, fault
+from workflow_engine.telemetry.spans import Span, active
 from workflow_engine.values import Json, JsonObject
 
 MAX_REDIRECTS = 10
@@ -133,6 +134,8 @@ async def opened(
     """
     hops = 0
     renew = request.credentials.renew
+    if (span := active()) is not None:
+        request = _part_of(span, request)
     while True:
         shown = f"{request.method} {shown_url(request.url)}"
         try:
@@ -146,6 +149,8 @@ async def opened(
                 middlewares=(digest,) if (digest := request.credentials.digest) else (),
             ) as answer:
                 location = answer.headers.get("Location") if answer.status in _REDIRECTS else None
+                if span is not None:
+                    span.set("http.response.status_code", answer.status)
                 stale = renew is not None and answer.status == HTTPStatus.UNAUTHORIZED
                 if not (stale or (redirect and location)):
                     yield answer, request
@@ -170,6 +175,16 @@ async def opened(
             elsewhere = f"{shown}: its redirect leads to another server, {request.url.origin()}"
             raise fault("communication", elsewhere, status=answer.status)
         renew = renew and request.credentials.renew
+
+
+def _part_of(span: Span, request: Request) -> Request:
+    """*request*, which says that it is part of *span*, as that says where it goes. Paths and queries may be secret."""
+    span.set("http.request.method", request.method)
+    span.set("server.address", request.url.host or "")
+    span.set("server.port", request.url.port or 0)
+    headers = CIMultiDict(request.headers)
+    span.inject(headers)
+    return replace(request, headers=headers)
 
 
 def _next_hop(request: Request, status: int, location: str, egress: Egress) -> Request:

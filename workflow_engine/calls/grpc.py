@@ -21,6 +21,7 @@ from workflow_engine.calls.grpc_channel import library, open_channel
 from workflow_engine.calls.grpc_messages import Method, method_of, read, written
 from workflow_engine.calls.url import REDACTED, bounded
 from workflow_engine.errors import ERRORS, Fault, fault
+from workflow_engine.telemetry.spans import active
 from workflow_engine.values import Json, JsonObject
 
 MAX_MESSAGES = 10_000
@@ -130,6 +131,10 @@ async def _perform(
     host, port, tls = server
     metadata = [("idempotency-key", header_safe(context.idempotency_key))]
     metadata += [(name.lower(), value) for name, value in headers.items()]
+    if (span := active()) is not None:
+        metadata += span.context.headers().items()
+        span.attributes |= {"rpc.system.name": "grpc", "rpc.method": method.path.lstrip("/")}
+        span.attributes |= {"server.address": host, "server.port": port}
     async with open_channel(host, port, tls=tls, egress=context.egress) as channel:
         kinds = {
             (False, False): channel.unary_unary,

@@ -20,10 +20,12 @@ from workflow_engine.events.outages import report
 from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import Position, moment
 from workflow_engine.events.shared_store import SharedStore
+from workflow_engine.events.spans import delivered
 from workflow_engine.events.spi import Again, Attempt, Caps, Done, Parked, Settled, Store
 from workflow_engine.events.subscriptions import FOREVER, MAX_TIMEOUT, RetryPolicy, Subscription
 from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Retry, Target
 from workflow_engine.events.transforms import NotTransformed, transformed
+from workflow_engine.telemetry.spans import tracer
 from workflow_engine.values import JsonObject
 
 PER_GROUP = 32
@@ -297,12 +299,17 @@ class Deliverer:
         target = self._targets.get(kind)
         if target is None:
             return Verdict("retry", "no-target", f"this router has no target of kind {kind!r}")
+        events = delivery.events
         try:
             if transform is not None:
                 made = tuple(transformed(transform, event) for event in delivery.events)
                 delivery = replace(delivery, events=made)
             async with asyncio.timeout(policy.timeout):
-                answer: Delivered = await target.deliver(delivery)
+                answer: Delivered
+                if (tracing := tracer()) is None:
+                    answer = await target.deliver(delivery)
+                else:
+                    answer = await delivered(tracing, kind, target, delivery, events)
         except Retry as error:
             return Verdict("retry", error.code, str(error), after=error.after)
         except Drop as error:

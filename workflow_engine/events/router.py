@@ -27,9 +27,11 @@ from workflow_engine.events.records import ChannelSpec, microseconds
 from workflow_engine.events.retention import trim
 from workflow_engine.events.sharing import SUBSCRIPTION
 from workflow_engine.events.sources import Sources
+from workflow_engine.events.spans import carrying
 from workflow_engine.events.spi import Store
 from workflow_engine.events.subscriptions import Subscription, check_channel, check_strategy, start_us
 from workflow_engine.events.targets import CheckedTarget, Delivery, Target
+from workflow_engine.telemetry.spans import active
 from workflow_engine.values import Json, JsonObject
 
 _log = logging.getLogger(__name__)
@@ -160,6 +162,8 @@ class Router(Looking, Pulling, Sources):
         check_channel(channel)
         if channel == DEAD_LETTERS:
             raise Rejected("channel-reserved", f"only the router writes to {DEAD_LETTERS}")
+        if (span := active()) is not None:
+            events = [carrying(span, event) for event in events]
         batch = records(events, self._now_us(), max_bytes=self._max_event_bytes)
         if not batch:
             return []

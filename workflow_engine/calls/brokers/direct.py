@@ -31,6 +31,8 @@ from workflow_engine.calls.exchange import deadline
 from workflow_engine.calls.uri_template import scalar_text
 from workflow_engine.errors import ERRORS, Fault, fault
 from workflow_engine.filters import machine
+from workflow_engine.telemetry.context import TraceContext
+from workflow_engine.telemetry.spans import active, tracer
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 _log = logging.getLogger(__name__)
@@ -41,6 +43,10 @@ SETTLING = 5.0
 """How long, in seconds, a bridge that is cancelled goes on with a message that it has begun to store."""
 PACKAGES = {"nats": "nats", "kafka": "aiokafka", "amqp": "aio_pika", "mqtt": "paho"}
 """The library of a protocol, which the extra of the protocol's name installs."""
+
+
+HEADED = frozenset({"nats", "kafka", "amqp"})
+"""Whose messages always have headers; those of MQTT have from version 5 on, and those of HTTP are its own."""
 
 
 async def publish(
@@ -59,6 +65,8 @@ async def publish(
     body, content_type = encode(payload, str(declared.get("content_type") or JSON))
     correlation = _correlation([declared], payload, headers)
     texts = {name: _header(name, value) for name, value in headers.items() if value is not None}
+    if server.protocol in HEADED and (span := active()) is not None:
+        span.inject(texts)
     message = Outgoing(body, content_type, texts, context.idempotency_key, correlation)
     with guarded(context.egress):
         async with deadline(context.timeout, f"publishing to {address!r} at {server}"):
@@ -142,6 +150,8 @@ class _Bridge:
             "datacontenttype": "application/json",
             "data": await self._read(message),
         }
+        if tracer() is not None and (sender := TraceContext.of(message.headers)) is not None:
+            event |= sender.headers()
         (stored,) = await self._context.events.publish(reception.channel, [event])
         await message.settle()
         if not stored.duplicate and (reception.spec is None or machine(reception.spec).matches(event)):

@@ -16,6 +16,7 @@ from paho.mqtt.properties import Properties
 from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, closed, lost, refused
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
+from workflow_engine.telemetry.spans import active
 from workflow_engine.values import Json, JsonObject
 
 ID = "idempotency-key"
@@ -37,7 +38,10 @@ async def publish(link: Link, message: Outgoing) -> None:
     properties = None
     if five:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.UserProperty = [*message.headers.items(), (ID, message.id)]
+        headers = dict(message.headers)
+        if (span := active()) is not None:
+            span.inject(headers)
+        properties.UserProperty = [*headers.items(), (ID, message.id)]
         properties.ContentType = message.content_type
         if message.correlation is not None:
             properties.CorrelationData = message.correlation.encode()

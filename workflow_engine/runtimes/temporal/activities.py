@@ -36,6 +36,8 @@ from workflow_engine.runtimes.temporal.failures import SLOW, failure_of, unsuite
 from workflow_engine.runtimes.temporal.leaving import rooms
 from workflow_engine.runtimes.temporal.loans import BORROWS
 from workflow_engine.runtimes.temporal.payloads.references import is_reference, weight_of
+from workflow_engine.runtimes.temporal.spans import called, part_of, sending
+from workflow_engine.runtimes.temporal.traces import TRACE, untraced
 from workflow_engine.values import JsonObject
 
 SLACK = 1.0
@@ -124,7 +126,9 @@ class Activities:
                 now = datetime.now(UTC)
                 longest = None if context.reception is not None else context.timeout + OVERDUE
                 async with asyncio.timeout(longest):
-                    work = self._made(caller, arguments, about, replace(context, now=now))
+                    work: Awaitable[Any] = self._made(caller, arguments, about, replace(context, now=now))
+                    if TRACE in about:
+                        work = called(work, kind, about, context.run_id)
                     output = await _as_faults(work)
                 filters = about.get("filtered")
                 return output if filters is None else project(filters, output, now.timestamp())
@@ -183,10 +187,10 @@ class Activities:
 
     def _made(
         self, caller: Caller, arguments: JsonObject, about: dict[str, Any], context: CallContext
-    ) -> Coroutine[Any, Any, Any]:
+    ) -> Awaitable[Any]:
         deferred = about.get("deferred")
         if deferred is None:
-            return caller(arguments, context)  # type: ignore[return-value]
+            return caller(arguments, context)
         return call_with_secrets(caller, arguments, deferred, context, self.secrets)
 
     def _seconds(self, kind: str) -> float:
@@ -201,12 +205,16 @@ class Activities:
             return await _faults(evaluate_with_secrets(given, self.secrets, self.egress))
 
     @activity.defn(name="event.publish")
-    async def publish(self, event: RawValue, channel: str) -> None:
+    async def publish(self, event: RawValue, where: Any) -> None:
         """Publish *event*; its id comes from the run and the state, so a retry never doubles it."""
         info = activity.info()
+        channel, trace = untraced(where)
         async with contextlib.AsyncExitStack() as held:
             given = await self._given(event.payload, {}, info, held)
-            publishing = _faults(self.events.publish(channel, [given]))
+            publishing: Awaitable[Any] = self.events.publish(channel, [given])
+            if trace is not None:
+                publishing = sending(publishing, channel, given, trace)
+            publishing = _faults(publishing)
             if info.is_local:
                 await _shortly(publishing, self.express_seconds)
                 return
@@ -214,10 +222,11 @@ class Activities:
                 await publishing
 
     @activity.defn(name="event.tell")
-    async def tell(self, channel: str, events: list[dict[str, Any]]) -> None:
+    async def tell(self, where: Any, events: list[dict[str, Any]]) -> None:
         """Publish lifecycle events, in order. What the router does not take is left out: it is no fault of the run."""
+        channel, trace = untraced(where)
         for start in range(0, len(events), BATCH):
-            await self._tell(channel, events[start : start + BATCH])
+            await part_of(self._tell(channel, events[start : start + BATCH]), trace)
 
     async def _tell(self, channel: str, batch: list[dict[str, Any]]) -> None:
         """Publish *batch*; when it is refused for one of its events, the others all the same."""

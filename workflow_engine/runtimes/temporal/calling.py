@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from workflow_engine.errors import Fault
 from workflow_engine.interpreter.effects import Call, Expired, Place
 from workflow_engine.runtimes.temporal.attempts import STAY
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, progress_of, reraise
+from workflow_engine.runtimes.temporal.traces import traced
 from workflow_engine.values import Json, JsonObject
 
 GRACE = timedelta(seconds=30)
@@ -121,16 +122,19 @@ async def shortly(type: str, args: Sequence[Any], id: str, label: str) -> Json:
         raise Unsuited(progress_of(failure)) from None
 
 
-async def publish(event: JsonObject, channel: str, place: Place, *, short: bool) -> None:
-    """Publish *event*; *short*: within this workflow task, if it can be so."""
+async def publish(
+    event: JsonObject, channel: str, place: Place, *, short: bool, trace: Mapping[str, Any]
+) -> None:
+    """Publish *event*; *short*: within this workflow task, if it can be so. *trace* is what it is part of."""
+    args = [event, traced(channel, trace)]
     label = f"{place.label}: {event.get('type')}"
     if short:
         with contextlib.suppress(Unsuited):
-            await shortly("event.publish", [event, channel], place.id, label)
+            await shortly("event.publish", args, place.id, label)
             return
     await workflow.execute_activity(
         "event.publish",
-        args=[event, channel],
+        args=args,
         activity_id=place.id,
         summary=summary(label),
         start_to_close_timeout=PUBLISH,

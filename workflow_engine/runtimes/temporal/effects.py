@@ -12,10 +12,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import (
-    ActivityError,
-    WorkflowAlreadyStartedError,
-)
+from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
 from workflow_engine.calls.activity import KIND
@@ -37,16 +34,12 @@ from workflow_engine.interpreter.effects import (
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.events import check_event
 from workflow_engine.runtimes.temporal import foreign
-from workflow_engine.runtimes.temporal.calling import (
-    UNTIL_IT_WORKS,
-    make,
-    publish,
-    summary,
-)
+from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS, make, publish, summary
 from workflow_engine.runtimes.temporal.clock import Clock
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
 from workflow_engine.runtimes.temporal.naming import identity_of, sub_run_id
 from workflow_engine.runtimes.temporal.sub_flows import SubFlows
+from workflow_engine.runtimes.temporal.traces import RunTrace, traced
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 T = TypeVar("T")
@@ -100,7 +93,9 @@ class TemporalEffects:
         self.audience = Audience.from_json(memo).of(graph)
         self._untold: list[JsonObject] = []
         self._over = False
-        self.sub_flows = SubFlows(self.identity, self.handed_on(), survive=semantics > 1)
+        self.spans = RunTrace.of(name)
+        self._traced = {} if self.spans is None else self.spans.carried
+        self.sub_flows = SubFlows(self.identity, {**self.handed_on(), **self._traced}, survive=semantics > 1)
         self._telling = None if self.audience is None else asyncio.create_task(self._tell_on(self.audience))
 
     @property
@@ -152,6 +147,7 @@ class TemporalEffects:
             "state": place.state,
             "source": self._source,
             "resources": dict(call.resources),
+            **self._traced,
             "timeout": None if call.timeout is None else call.timeout + 1.0,
         }
         if call.deferred is not None:
@@ -187,7 +183,8 @@ class TemporalEffects:
         check_event(event)
         self._show(place, f"publishing {event.get('type')}")
         try:
-            await publish(event, channel, place, short=place.express and self.semantics > 1)
+            short = place.express and self.semantics > 1
+            await publish(event, channel, place, short=short, trace=self._traced)
         except ActivityError as failure:
             raise cancelled_or(failure) from None
 
@@ -363,7 +360,7 @@ class TemporalEffects:
             if batch:
                 await workflow.execute_local_activity(
                     "event.tell",
-                    args=[audience.channel, batch],
+                    args=[traced(audience.channel, self._traced), batch],
                     summary="lifecycle events",
                     start_to_close_timeout=timedelta(seconds=30),
                     retry_policy=UNTIL_TOLD,

@@ -225,6 +225,16 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
     def handed_on(self) -> dict[str, Any]:
         return {**super().handed_on(), **remembered(self.limits)}
 
+    def ends(self, error: BaseException | None = None) -> None:
+        """The run ends, with *error* if it does not complete: so its trace says."""
+        if self.spans is not None:
+            self.spans.ends(error)
+
+    def closes(self) -> None:
+        """The history ends, unless the run is let go of."""
+        if self.spans is not None and not self.let_go:
+            self.spans.closes()
+
     # --- the port -----------------------------------------------------------------------------------------
 
     async def gate(self) -> None:
@@ -294,7 +304,9 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
 
     async def next_event(self, place: Place) -> Arrival:
         self._look()
-        return await super().next_event(place)
+        if self.spans is None:
+            return await super().next_event(place)
+        return await self.spans.waiting(super().next_event, place)
 
     async def stop_listening(self, place: Place) -> None:
         if self.let_go:

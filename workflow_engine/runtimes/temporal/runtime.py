@@ -62,6 +62,7 @@ from workflow_engine.runtimes.temporal.parked import FAILING, count, parked, rep
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.runtimes.temporal.resting import Limits, remembered
 from workflow_engine.runtimes.temporal.retrying import Retrying, attempts_of
+from workflow_engine.runtimes.temporal.traces import memo_of_trace
 from workflow_engine.runtimes.temporal.whereabouts import whereabouts
 from workflow_engine.values import Json, JsonObject, rfc3339
 
@@ -124,7 +125,7 @@ class TemporalRuntime(Retrying):
         policies = WorkflowIDReusePolicy
         reuse = policies.ALLOW_DUPLICATE if start.again else policies.REJECT_DUPLICATE
         memo = {**memo_of(name), **told_to(self._audience, correlated=start.correlated)}
-        memo |= remembered(self._limits)
+        memo |= remembered(self._limits) | memo_of_trace()
         if start.again:
             memo[GENERATION] = uuid.uuid4().hex[:12]
         if self._eager and start.awaited:

@@ -18,6 +18,7 @@ from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.endings import ENDINGS
 from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
+from workflow_engine.runtimes.temporal.traces import FINISHED
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
 GRACEFUL = 10.0
@@ -105,7 +106,10 @@ def _telling(made: Worker) -> None:
         return
 
     def let_go(execution: str, why: RemoveFromCache) -> None:
-        ENDINGS.let_go(execution, ended=why.reason == RemoveFromCache.WORKFLOW_EXECUTION_ENDING)
+        ended = why.reason == RemoveFromCache.WORKFLOW_EXECUTION_ENDING
+        ENDINGS.let_go(execution, ended=ended)
+        FINISHED.let_go(execution, ended=ended)
 
     assert tasks is not None
     tasks._on_eviction_hook = let_go
+    FINISHED.told = True

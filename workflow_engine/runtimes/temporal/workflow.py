@@ -41,6 +41,7 @@ from workflow_engine.runtimes.temporal.moves import Move, refusal
 from workflow_engine.runtimes.temporal.naming import GENERATION, renamed
 from workflow_engine.runtimes.temporal.resting import LIMITS, Limits, RestingEffects
 from workflow_engine.runtimes.temporal.signals import event_of
+from workflow_engine.runtimes.temporal.traces import kept_trace
 
 
 @workflow.defn(dynamic=True)
@@ -83,6 +84,7 @@ class ServerlessWorkflow:
             try:
                 output, leaving = await self._drive(run, effects, bundle)
                 if leaving is None:
+                    effects.ends()
                     ENDINGS.returns(output)
                     return output
             except Continued as raised:
@@ -98,12 +100,14 @@ class ServerlessWorkflow:
                 if isinstance(error, Exception) and not isinstance(error, (Fault, FailureError)):
                     raise Bug.of(error) from error
                 effects.failed = True
+                effects.ends(error)
                 raise
             else:
                 leaving.go()
             finally:
                 if leaving is None and not effects.let_go:
                     await effects.ended()
+                effects.closes()
             self._continue(continued, following)
         except Fault as raised:
             place = raised.error.instance or "no state"
@@ -202,7 +206,7 @@ class ServerlessWorkflow:
         memo |= self._effects.handed_on()
         if generation := workflow.memo_value(GENERATION, ""):
             memo[GENERATION] = generation
-        memo[STARTED] = started()
+        memo |= {STARTED: started(), **kept_trace()}
         workflow.continue_as_new(
             args=[continued.input, bundle, [], {"counts": self._run.counts}],
             workflow=name.name,
