@@ -113,3 +113,15 @@ def test_an_unclosed_expression_is_refused():
 )
 def test_plain_paths_are_told_from_other_expressions(source, path):
     assert expressions.assignment_path(source) == path
+
+
+def test_text_around_expressions_is_no_longer_than_a_string_may_be():
+    value = "x" * 9_000_000
+    with pytest.raises(expressions.EvaluationError, match="longer than 16777216") as refused:
+        expressions.template({"a": ["${ . } and ${ . }"]}, variables=()).evaluate(value, {})
+    assert (refused.value.pointer, refused.value.source) == ("/a/0", "${ . } and ${ . }")
+    shared = 1
+    for _ in range(40):
+        shared = [shared, shared]
+    with pytest.raises(expressions.EvaluationError, match="larger than"):
+        expressions.template("it is ${ . }", variables=()).evaluate(shared, {})

@@ -18,7 +18,9 @@ from workflow_engine.expressions import (
 )
 from workflow_engine.expressions.builtins import BUILTINS, unknown_function
 from workflow_engine.expressions.code import (
+    BUILT,
     FIRST_SLOT,
+    GROWN,
     PART,
     Builtin,
     Code,
@@ -34,7 +36,7 @@ from workflow_engine.expressions.parser import parse, parse_plain
 from workflow_engine.expressions.plain import plain_variables
 from workflow_engine.expressions.prelude import PRELUDE
 from workflow_engine.expressions.purity import REFUSED, unknown_variable
-from workflow_engine.expressions.syntax import Node
+from workflow_engine.expressions.syntax import Node, parts
 
 MAX_NODES = 100_000
 """How many nodes one program may come to, with each function counted for each way it is called."""
@@ -89,7 +91,7 @@ class Program:
     that are *used*.
     """
 
-    __slots__ = ("_source", "_tree", "code", "names", "used")
+    __slots__ = ("_copies", "_source", "_tree", "code", "names", "used")
 
     def __init__(
         self,
@@ -101,6 +103,7 @@ class Program:
     ) -> None:
         self._source = source
         self._tree = tree
+        self._copies: int | None = None
         self.code = code
         self.names = names
         self.used = used
@@ -115,6 +118,17 @@ class Program:
                 raise LimitExceeded(error.message) from None
             self._tree = None
         return self.code
+
+    def copies(self) -> int:
+        """See `Expression.copies`."""
+        if self._copies is None:
+            self._copies = {PART: 1, BUILT: 2, GROWN: 0}[self.compiled().grows]
+            if self._copies == 2:
+                self._copies = sum(isinstance(node, _WHOLE) for node in parts(parse(self._source)))
+        return self._copies
+
+
+_WHOLE = (syntax.Identity, syntax.Variable)
 
 
 def compile_program(source: str, variables: Collection[str]) -> Program:

@@ -34,6 +34,14 @@ class Expression:
         """Whether it has exactly one output, whatever the data; False where that is not known."""
         return self._program.compiled().one is not None
 
+    @property
+    def copies(self) -> int:
+        """How often a part of its input, or of a variable, may be in what it yields.
+
+        0: that is weighed, or small; 1: it yields such a part and nothing else.
+        """
+        return self._program.copies()
+
     def evaluate(self, value: Json, scope: Mapping[str, Json]) -> Json:
         """Evaluate on *value* as ``.``: no output is null, one is itself, several are an array (A3).
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-from workflow_engine.expressions.errors import EvaluationError, ExpressionError
+from workflow_engine.expressions.errors import EvaluationError, ExpressionError, LimitExceeded
 from workflow_engine.expressions.expression import Expression, compile
 from workflow_engine.expressions.lexer import closing_brace, unclosed
+from workflow_engine.expressions.limits import LIMITS, weigh
 from workflow_engine.values import Json, pointer
 
 _Path: TypeAlias = "tuple[_Path | None, str | int]"
@@ -86,7 +87,16 @@ class Template:
     variables: frozenset[str]
     constant: bool
     at: str = field(default="", kw_only=True, compare=False)
+    expressions: tuple[Expression, ...] = field(default=(), kw_only=True, repr=False, compare=False)
+    _copies: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
     _build: _Build = field(repr=False, compare=False)
+
+    @property
+    def copies(self) -> int:
+        """How often a part of what it is evaluated on may be in the value: see `Expression.copies`."""
+        if not self._copies:
+            self._copies.append(sum(expression.copies for expression in self.expressions))
+        return self._copies[0]
 
     def evaluate(self, value: Json, scope: Mapping[str, Json]) -> Json:
         """The value with each expression replaced by its result on *value*.
@@ -102,40 +112,43 @@ def template(value: Json, *, variables: Collection[str], at: str = "") -> Templa
 
     *at* is where in a document *value* stands, if that is known.
     """
-    used: set[str] = set()
-    build = _compile(value, frozenset(variables), None, used)
+    found: list[Expression] = []
+    build = _compile(value, frozenset(variables), None, found)
     if build is None:
         return Template(value, frozenset(), True, lambda _value, _scope: value, at=at)
-    return Template(value, frozenset(used), False, build, at=at)
+    used = frozenset[str]().union(*(expression.variables for expression in found))
+    return Template(value, used, False, build, at=at, expressions=tuple(found))
 
 
-def _compile(value: Json, variables: frozenset[str], path: _Path | None, used: set[str]) -> _Build | None:
+def _compile(
+    value: Json, variables: frozenset[str], path: _Path | None, into: list[Expression]
+) -> _Build | None:
     """The builder of *value*, or None where it holds no expression."""
     if isinstance(value, str):
         if "${" not in value:
             return None
         at = _pointer(path)
         try:
-            return _string(value, variables, used, at)
+            return _string(value, variables, into, at)
         except ExpressionError as error:
             error.pointer = at
             raise
     if isinstance(value, dict):
-        return _object(value, _parts(value.items(), variables, path, used))
+        return _object(value, _parts(value.items(), variables, path, into))
     if isinstance(value, list):
-        return _array(value, _parts(enumerate(value), variables, path, used))
+        return _array(value, _parts(enumerate(value), variables, path, into))
     return None
 
 
 def _parts(
-    items: Iterable[tuple[_Key, Json]], variables: frozenset[str], path: _Path | None, used: set[str]
+    items: Iterable[tuple[_Key, Json]], variables: frozenset[str], path: _Path | None, into: list[Expression]
 ) -> dict[_Key, _Build]:
     """The builders of those of *items* that hold expressions."""
     found: dict[_Key, _Build] = {}
     for key, item in items:
         kind = type(item)
         if (kind is str and "${" in item) or kind is dict or kind is list:  # type: ignore[operator]
-            build = _compile(item, variables, (path, key), used)
+            build = _compile(item, variables, (path, key), into)
             if build is not None:
                 found[key] = build
     return found
@@ -175,11 +188,11 @@ def _array(constant: list[Json], builds: dict[int, _Build]) -> _Build | None:
     return build
 
 
-def _string(text: str, variables: frozenset[str], used: set[str], at: str) -> _Build:
+def _string(text: str, variables: frozenset[str], into: list[Expression], at: str) -> _Build:
     whole = unwrap(text)
     if whole is not None:
         expression = _compiled(whole, variables, text.index("${") + 2)
-        used |= expression.variables
+        into.append(expression)
         return _placed(expression, at)
     parts: list[str | _Build] = []
     place = 0
@@ -188,13 +201,21 @@ def _string(text: str, variables: frozenset[str], used: set[str], at: str) -> _B
         if end is None:
             raise unclosed(text, start + 2)
         expression = _compiled(text[start + 2 : end], variables, start + 2)
-        used |= expression.variables
+        into.append(expression)
         parts += [text[place:start], _placed(expression, at)]
         place = end + 1
     parts.append(text[place:])
 
     def build(value: Json, scope: Mapping[str, Json]) -> Json:
-        return "".join(part if isinstance(part, str) else _interpolated(part(value, scope)) for part in parts)
+        found = [part if isinstance(part, str) else part(value, scope) for part in parts]
+        try:
+            pieces = [_interpolated(each) for each in found]
+            length = sum(map(len, pieces))
+            if length > LIMITS.text:
+                raise LimitExceeded(f"a string of {length} characters is longer than {LIMITS.text}")
+        except LimitExceeded as error:
+            raise _at(at, text, error) from None
+        return "".join(pieces)
 
     return build
 
@@ -206,13 +227,20 @@ def _placed(expression: Expression, at: str) -> _Build:
         try:
             return expression.evaluate(value, scope)
         except EvaluationError as error:
-            error.source, error.pointer = expression.source, at
-            raise
+            raise _at(at, expression.source, error) from None
 
     return build
+
+
+def _at(at: str, source: str, error: EvaluationError) -> EvaluationError:
+    """*error*, which says that it is of *source* at the pointer *at* of the template."""
+    error.source, error.pointer = source, at
+    return error
 
 
 def _interpolated(value: Json) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, dict | list):
+        weigh(value)  # what is shared in it is written each time
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

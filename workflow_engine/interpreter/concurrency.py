@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from workflow_engine.errors import Fault, fault
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import ForEach, Parallel, State
+from workflow_engine.interpreter import growth
 from workflow_engine.interpreter.dataflow import kind, put
 from workflow_engine.interpreter.effects import Thunk
 from workflow_engine.interpreter.evaluation import evaluate, holds
@@ -95,11 +96,13 @@ async def parallel(run: Run, state: State, action: Parallel, frame: Frame) -> Js
     frame.owner.context = context
     if action.race:
         return results[0]["output"]
+    outputs = [result["output"] for result in results]
+    growth.made(frame, len(results), outputs)
     if action.collect == "array":
-        return [result["output"] for result in results]
+        return outputs
     merged = data
-    for result in results:
-        merged = deep_merge(merged, delta(data, result["output"]))
+    for output in outputs:
+        merged = deep_merge(merged, delta(data, output))
     return merged
 
 
@@ -266,7 +269,9 @@ async def _batched(run: Run, state: State, action: ForEach, frame: Frame, items:
         await side_by_side(run, batch, window, need=len(batch), tolerant=False)
     if action.into is None:
         return frame.input
-    return put(frame.input, action.into, [*_present(frame.input, action.into), *results], join=False)
+    collected = [*_present(frame.input, action.into), *results]
+    growth.made(frame, len(collected), collected)
+    return put(frame.input, action.into, collected, join=False)
 
 
 def _through(local: JsonObject) -> int:

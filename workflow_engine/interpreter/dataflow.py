@@ -21,6 +21,7 @@ from workflow_engine.graph.model import (
     Transform,
     Validate,
 )
+from workflow_engine.interpreter import growth
 from workflow_engine.interpreter.effects import Progress
 from workflow_engine.interpreter.evaluation import evaluate
 from workflow_engine.interpreter.position import Frame
@@ -102,7 +103,9 @@ async def apply(step: DataStep, data: Json, frame: Frame, scope: Scope) -> Json:
             return data
         case Merge(path, name):
             frame.variables[RESULT] = data
-            return merge(frame.data, data, path, name)
+            merged = merge(frame.data, data, path, name)
+            growth.made(frame, 2, merged)
+            return merged
         case Restore():
             return frame.data
         case _:

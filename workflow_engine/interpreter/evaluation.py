@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from workflow_engine.errors import Fault, fault
 from workflow_engine.expressions import EvaluationError, Expression, Template, members
 from workflow_engine.graph.model import Operation, Timing
+from workflow_engine.interpreter import growth
 from workflow_engine.interpreter.effects import Evaluation
 from workflow_engine.interpreter.scope import Scope
 from workflow_engine.values import Duration, Json, JsonObject
@@ -36,9 +37,12 @@ def pure(what: Expression | Template, value: Json, scope: Mapping[str, Json]) ->
 
 async def evaluate(what: Expression | Template, value: Json, scope: Scope) -> Json:
     """Like `pure`, for an expression that may use secrets."""
-    if what.variables.isdisjoint(CONFIDENTIAL):
-        return pure(what, value, scope)
-    return await _elsewhere(what, value, scope, "value")
+    if not what.variables.isdisjoint(CONFIDENTIAL):
+        return await _elsewhere(what, value, scope, "value")
+    made = pure(what, value, scope)
+    if scope.frame is not None and isinstance(made, dict | list):
+        growth.made(scope.frame, what.copies, made)
+    return made
 
 
 async def holds(condition: Expression, value: Json, scope: Scope, *, strict: bool) -> bool:
@@ -142,6 +146,8 @@ async def arguments(
     if not action.secrets and policy is None:
         given = pure(template, data, scope)
         assert isinstance(given, dict)
+        if scope.frame is not None:
+            growth.made(scope.frame, template.copies, given)
         references = run.referring
         if references is None or not references.within(given):
             return given, None

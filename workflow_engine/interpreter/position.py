@@ -47,6 +47,10 @@ class Continued(Exception):
         self.input, self.timeout, self.state = input, timeout, state
 
 
+DOUBLINGS = 10
+"""How often what a branch has may double before it is looked how much it is (`growth`)."""
+
+
 @dataclass(slots=True)
 class Frame:
     """One region being walked.
@@ -60,6 +64,7 @@ class Frame:
     *retrying*: the body of a `Try` around one call; it is made anew by whoever goes on from here. *after*: the state
     before, as long as this one is not entered, if it is what comes after that in any case. *task* is what *state* is
     done in, while it is (`Effects.current_task`); *interrupted*: it is to be left there (`skipping`).
+    *doublings* are how often what a *branch* has may yet double until it is looked at (`growth`).
     """
 
     region: str
@@ -81,6 +86,7 @@ class Frame:
     after: str | None = None
     task: object = None
     interrupted: bool = False
+    doublings: int = DOUBLINGS
 
     def at(self, state: str, after: str | None = None) -> None:
         """Stand before *state*, with nothing of the state before left but that it was done (`after`)."""
