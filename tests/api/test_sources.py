@@ -108,7 +108,7 @@ async def test_what_a_service_sends_is_an_event_once_as_the_source_says(server: 
     headers = {**signed("github"), "X-GitHub-Event": "pull_request", "X-GitHub-Delivery": "d1"}
     first = await send(server, headers=headers, query="?repo=shop")
     again = await send(server, headers=headers, query="?repo=shop")
-    assert (first.status, again.status) == (202, 202)
+    assert (first.status, again.status) == (202, 202), first.json
     assert [each.json["accepted"][0]["duplicate"] for each in (first, again)] == [False, True]
     [found] = await stored(server)
     assert (found["type"], found["id"], found["subject"]) == ("github.pull_request.opened", "d1", "shop")
@@ -199,3 +199,18 @@ async def test_a_source_that_cannot_be_is_refused_with_its_place(server: Any) ->
         assert (refused.status, refused.json["pointer"]) == (400, place), (change, refused.json)
     assert (await put(server, id="a%20b")).status == 400
     assert (await put(server, colour="red")).status == 400
+
+
+async def test_a_sender_that_asks_first_is_told_that_it_may_send() -> None:
+    async with api(access=Tokens({"admin": "t"}), loopback_only=False) as server:
+        made = {"json": {"verify": verify("github")}, "headers": {"Authorization": "Bearer t"}}
+        await server.call("PUT", "/v1/sources/git", **made)
+        asked = {"WebHook-Request-Origin": "eventgrid.azure.net", "WebHook-Request-Rate": "120"}
+        answer = await server.call("OPTIONS", "/v1/sources/git/events", headers=asked)
+        assert answer.status == 200
+        assert answer.headers["WebHook-Allowed-Origin"] == "eventgrid.azure.net"
+        assert answer.headers["WebHook-Allowed-Rate"] == "*"
+        plain = await server.call("OPTIONS", "/v1/sources/git/events")
+        assert (plain.status, "WebHook-Allowed-Origin" in plain.headers) == (200, False)
+        assert (await server.call("OPTIONS", "/v1/sources/nobody/events", headers=asked)).status == 404
+        assert (await server.call("OPTIONS", "/v1/sources/git", headers=asked)).status == 401

@@ -116,7 +116,7 @@ class Gate:
         """Why who asks may not, if they may not."""
         if self._access is None or scope["path"] == "/livez" or _asks_first(scope, headers):
             return None
-        if scope["method"] == "POST" and _SIGNED.fullmatch(scope["path"]):
+        if scope["method"] in ("POST", "OPTIONS") and _SIGNED.fullmatch(scope["path"]):
             return None  # by services that have no token: the route lets them in by their signatures
         scheme, _, credentials = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":

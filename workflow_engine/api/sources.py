@@ -51,6 +51,7 @@ class SourcesModel(BaseModel):
 def create_routes(router: Router, secrets: Secrets, *, guarded: bool) -> APIRouter:
     """The routes under ``/v1/sources``. *guarded*: there are tokens, so that a source without a secret is closed."""
     routes = APIRouter(prefix="/v1/sources", tags=["events"], route_class=StrictRoute)
+    theirs = APIRouter()  # with whatever parameters the service has: templates may read them
 
     @routes.get("", response_model=SourcesModel)
     async def sources() -> Response:
@@ -84,7 +85,17 @@ def create_routes(router: Router, secrets: Secrets, *, guarded: bool) -> APIRout
         await router.delete_source(id)
         return Response(status_code=204)
 
-    @routes.post(
+    @theirs.options("/{id}/events", response_class=Response, include_in_schema=False)
+    async def allow(request: Request, id: SourceId) -> Response:
+        """Tell a sender of CloudEvents that asks first ("Abuse protection" of its webhooks) that it may send."""
+        await router.get_source(id)
+        origin = request.headers.get("webhook-request-origin")
+        if origin is None:
+            return Response(headers={"Allow": "OPTIONS, POST"})
+        headers = {"WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": "*"}
+        return Response(headers={"Allow": "OPTIONS, POST", **headers})
+
+    @theirs.post(
         "/{id}/events",
         status_code=202,
         response_model=AcceptedModel,
@@ -130,6 +141,7 @@ def create_routes(router: Router, secrets: Secrets, *, guarded: bool) -> APIRout
         if not verified(found.verify, secret, headers, raw, time.time()):
             raise Rejected("signature", f"this is not signed as {scheme} does with its secret", status=401)
 
+    routes.include_router(theirs)
     return routes
 
 
