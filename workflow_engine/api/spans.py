@@ -10,6 +10,8 @@ from workflow_engine.telemetry.spans import tracer
 
 _UNSEEN = frozenset({"/livez", "/readyz", "/metrics"})
 """What is asked every few seconds, and tells of itself nothing that anyone would look for in a trace."""
+_OWN = ("/v1/listeners", "/v1/bundles")
+"""What workers ask for themselves: it begins no trace."""
 _METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH"})
 _ERROR = 500
 
@@ -25,9 +27,13 @@ class Spans:
         if made is None or scope["type"] != "http" or scope["path"] in _UNSEEN:
             await self._app(scope, receive, send)
             return
+        parent = TraceContext.of(Headers(scope=scope))
+        if parent is None and scope["path"].startswith(_OWN):
+            await self._app(scope, receive, send)
+            return
         method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
         about = {"http.request.method": method, "url.path": scope["path"], "url.scheme": scope["scheme"]}
-        with made.span(method, "server", TraceContext.of(Headers(scope=scope)), about) as span:
+        with made.span(method, "server", parent, about) as span:
 
             async def answer(message: Message) -> None:
                 if message["type"] == "http.response.start":

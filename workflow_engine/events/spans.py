@@ -23,6 +23,8 @@ async def delivered(
     tracer: Tracer, kind: str, target: Target, delivery: Delivery, events: Sequence[JsonObject]
 ) -> Delivered:
     """Deliver to *target*, one of *kind*, as part of the trace of the last of *events*; it links to those of others."""
+    if kind == "pull":
+        return await target.deliver(delivery)  # which only waits to be fetched
     *others, parent = [TraceContext.of(event) for event in events]
     last = events[-1]
     attributes: dict[str, str | int] = {
