@@ -54,7 +54,8 @@ class PostgresqlStore:
     @classmethod
     async def open(cls, url: str) -> PostgresqlStore:
         """Open the database at *url*, ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, with further parameters of
-        libpq, and ``schema`` for the schema that the tables are in (``wfe``), which is made if need be.
+        libpq, and ``schema`` for the schema that the tables are in (``wfe``), which is made if need be; ``connections``
+        of the stores beside it means nothing here.
 
         `ValueError` for a URL that cannot be read.
         """
@@ -182,6 +183,7 @@ def _read(url: str) -> tuple[str, str, str]:
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     schema = options.pop("schema", "wfe")
+    options.pop("connections", None)  # for stores beside this one, which needs few
     if not parts.path.strip("/") or not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
         raise ValueError(
             f"{_shown(url)!r} names no store; use postgresql://USER:PASSWORD@HOST:PORT/DATABASE[?schema=NAME]"

@@ -154,7 +154,10 @@ class TestPostgresql(StoreContract):
         await asyncio.gather(*(store.close() for store in stores))
 
     async def test_two_schemas_are_two_catalogs(self, postgresql_url):
-        one, other = await open_store(postgresql_url), await open_store(f"{postgresql_url}?schema=other")
+        one, other = (
+            await open_store(postgresql_url),
+            await open_store(f"{postgresql_url}?schema=other&connections=5"),
+        )
         await one.add(spec(), OPERATIONS)
         assert list(await other.specs()) == []
         await one.close()
