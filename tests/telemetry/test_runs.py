@@ -14,12 +14,15 @@ import pytest
 from tests.semantics.v1.documents import workflow
 from tests.standins.server import Server, serve
 from tests.telemetry.test_traces import service
+from tests.test_replay import replayer
 from workflow_engine import dsl
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Retry, RunDescription, Start
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
+from workflow_engine.graph.lifecycle import Told
+from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.resting import Limits
@@ -61,6 +64,7 @@ class Kept:
 class World:
     runtime: TemporalRuntime
     server: Server
+    router: Router
 
     async def run(self, body: str) -> RunDescription:
         bundle = Bundle.of(dsl.parse(workflow(body.replace("URL", self.server.url))), {})
@@ -77,7 +81,9 @@ class World:
 @pytest.fixture
 async def world(temporal_address: str) -> AsyncIterator[World]:
     client, queue = await connect(temporal_address, "default"), f"traces-{uuid.uuid4()}"
-    runtime = TemporalRuntime(client, queue, search_attributes=False, limits=Limits(events=15))
+    audience = Audience(Told.parse("workflow"), "lifecycle", "http://api.example")
+    limits = Limits(events=15)
+    runtime = TemporalRuntime(client, queue, search_attributes=False, limits=limits, audience=audience)
     router = Router(open_store("memory:"), targets={})
 
     async def find(*_: Any) -> Bundle:
@@ -89,7 +95,7 @@ async def world(temporal_address: str) -> AsyncIterator[World]:
         await router.start()
         stack.push_async_callback(router.stop)
         await stack.enter_async_context(worker(client, queue, Activities(CALLERS, router, find, egress)))
-        yield World(runtime, server)
+        yield World(runtime, server, router)
 
 
 CALLS = """
@@ -98,6 +104,9 @@ do:
       for: {in: '[range(6)]'}
       do: [{get: {call: http, with: {method: get, endpoint: 'URL/get'}}}]
 """
+TELLS = (
+    "do: [{tell: {emit: {event: {with: {source: /shop, type: order.placed, traceparent: 'TRACEPARENT'}}}}}]"
+)
 FAILS = "do: [{get: {call: http, with: {method: get, endpoint: 'URL/fails'}}}]"
 
 
@@ -135,6 +144,37 @@ async def test_each_attempt_of_a_run_that_is_retried_is_a_span_of_its_own_in_the
     assert first.context.trace_id == second.context.trace_id == TRACE
     assert [span.error for span in (first, second)] == ["communication", "communication"]
     assert [call.parent for call in kept.named("call http")] == [first.context, second.context]
+
+
+async def test_events_are_part_of_their_run_unless_the_document_says_of_what(world: World) -> None:
+    kept, own = Kept(), TraceContext("1" * 32, "2" * 16)
+    with tracing(Tracer(kept)), within(CALLER):
+        await world.run(TELLS.replace("TRACEPARENT", own.headers()["traceparent"]))
+        await world.run(TELLS.replace(", traceparent: 'TRACEPARENT'", ""))
+        given, made = await kept.of_runs(2)
+    sent = {span.parent: span for span in kept.named("send default")}
+    page = (await world.router.events("default")).events
+    said = [TraceContext.of(found["event"]) for found in page]
+    assert set(said) == {own, sent[made.context].context}
+    told = (await world.router.events("lifecycle")).events
+    assert {TraceContext.of(found["event"]) for found in told} == {given.context, made.context}
+
+
+async def test_what_was_traced_is_replayed_with_tracing_on_or_off_and_tells_nothing_again(
+    world: World,
+) -> None:
+    kept, again = Kept(), Kept()
+    with tracing(Tracer(kept)), within(CALLER):
+        traced = await world.run(CALLS)
+        await kept.of_runs(1)
+    untraced = await world.run(TELLS.replace(", traceparent: 'TRACEPARENT'", ""))
+    client = world.runtime._client
+    for run in (traced, untraced):
+        history = await client.get_workflow_handle(run.id).fetch_history()
+        await replayer().replay_workflow(history)
+        with tracing(Tracer(again)):
+            await replayer().replay_workflow(history)
+    assert again.spans == []
 
 
 async def test_a_run_that_nothing_traced_starts_begins_a_trace(world: World) -> None:
