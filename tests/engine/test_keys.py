@@ -54,6 +54,7 @@ def graph(keys: str) -> Any:
         ("{a: .}", "text", ["a=text"]),
         ("{a: .a}", {"a": "x" * (LONGEST - 2)}, ["a=" + "x" * (LONGEST - 2)]),
         ("{a: .a}", {"a": "x" * (LONGEST - 1)}, []),
+        ("{a: .a, b: .b}", {"a": 10**5000, "b": 10**300}, [f"b={10**300}"]),
         ("{a: .}", list(range(100)), [f"a={n}" for n in range(MOST_VALUES)]),
     ],
 )

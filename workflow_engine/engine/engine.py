@@ -270,7 +270,7 @@ class Engine:
         graph = bundle.graph()
         id = new_id(graph.name.name) if run_id is None else checked(run_id)
         start = start_of(id, bundle, graph, input, ())
-        start = replace(start, awaited=awaited, keys=keys_of(graph, input))
+        start = replace(start, awaited=awaited, keys=await _keys(graph, input))
         if not await self._runtime.start(start):
             raise Conflict(f"a run {id!r} exists already; choose another id, or look at it")
         return id
@@ -298,7 +298,7 @@ class Engine:
         given: Json = {} if by_state else [read(event, trigger.read) for event in events]
         start = start_of(id, definition.bundle, graph, given, events if by_state else ())
         agreed = correlation_keys(triggering(trigger), events)
-        start = replace(start, again=trigger.keeps, since=received, keys=keys_of(graph, given, agreed))
+        start = replace(start, again=trigger.keeps, since=received, keys=await _keys(graph, given, agreed))
         await self._runtime.start(start if by_state else replace(start, correlated=agreed))
         return id
 
@@ -380,3 +380,10 @@ class Engine:
                 raise NotFound(
                     "command", command, "use cancel, terminate, suspend, resume, retry, skip or edit"
                 )
+
+
+async def _keys(graph: StateGraph, input: Json, agreed: JsonObject | None = None) -> Sequence[str]:
+    """`keys_of`, apart from the event loop where there are expressions: they may take a while each."""
+    if graph.keys:
+        return await asyncio.to_thread(keys_of, graph, input, agreed)
+    return keys_of(graph, input, agreed)

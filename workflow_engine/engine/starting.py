@@ -66,6 +66,8 @@ def keys_of(graph: StateGraph, input: Json, agreed: Mapping[str, Json] | None = 
 
 def _pairs(name: str, values: Sequence[Json]) -> Iterator[str]:
     for value in values[:MOST_VALUES]:
+        if isinstance(value, int) and value.bit_length() > 4 * LONGEST:
+            continue  # too long, and so long that Python may refuse to write it
         if isinstance(value, (str, int, float)) and value != "":
             text = value if isinstance(value, str) else json.dumps(value)
             if len(pair := f"{name}={text}") <= LONGEST:
