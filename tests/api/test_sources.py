@@ -77,7 +77,8 @@ def test_a_request_is_known_by_its_signature_and_no_other(scheme: str) -> None:
 def test_a_standard_webhook_may_have_its_key_in_base64() -> None:
     text = "whsec_" + base64.b64encode(KEY.encode()).decode()
     assert verified(verify("standard"), text, signed("standard"), BODY, NOW)
-    assert not verified(verify("standard"), "whsec_!", signed("standard"), BODY, NOW)
+    for broken in ("whsec_!", "whsec_é"):
+        assert not verified(verify("standard"), broken, signed("standard"), BODY, NOW)
 
 
 async def put(server: Any, id: str = "git", **source: Any) -> Any:
@@ -130,6 +131,40 @@ async def test_without_a_template_the_body_is_the_data_and_what_is_sent_twice_on
     assert {each["type"] for each in found} == {"webhook.git"}
 
 
+async def test_a_form_keeps_its_empty_fields_and_has_a_thousand_at_most(server: Any) -> None:
+    await put(server, verify={"scheme": "none"})
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert (await send(server, b"command=%2Fdeploy&text=", headers=form)).status == 202
+    [found] = await stored(server)
+    assert found["data"] == {"command": "/deploy", "text": ""}
+    refused = await send(server, b"&".join(b"a%d=1" % number for number in range(1001)), headers=form)
+    assert (refused.status, refused.json["type"]) == (413, "urn:wfe:problem:form-too-large")
+
+
+async def test_what_shows_who_sends_is_nothing_that_a_template_sees(server: Any) -> None:
+    await put(server, verify=verify("gitlab"), event={"data": "${ $headers }"})
+    headers = {
+        **signed("gitlab"),
+        "Authorization": "Bearer x",
+        "Cookie": "s=1",
+        "X-Gitlab-Event": "Push Hook",
+    }
+    assert (await send(server, headers=headers)).status == 202
+    [found] = await stored(server)
+    assert found["data"]["x-gitlab-event"] == "Push Hook"
+    assert not {"x-gitlab-token", "authorization", "cookie"} & found["data"].keys()
+
+
+async def test_standard_webhooks_have_ids_of_their_own(server: Any) -> None:
+    await put(server, verify=verify("standard"))
+    for id in ("m1", "m2", "m2"):
+        at = str(int(time.time()))
+        signature = base64.b64encode(digest(f"{id}.{at}.".encode(), BODY)).decode()
+        headers = {"webhook-id": id, "webhook-timestamp": at, "webhook-signature": f"v1,{signature}"}
+        assert (await send(server, headers=headers)).status == 202
+    assert [each["id"] for each in await stored(server)] == ["m2", "m1"]
+
+
 async def test_a_cloudevent_stays_one(server: Any) -> None:
     await put(server, channel="elsewhere")
     body = json.dumps(event("1")).encode()
@@ -146,7 +181,8 @@ async def test_what_is_not_signed_is_refused_and_a_source_that_is_not_there_not_
     assert KEY not in refused.body.decode()
     assert (await send(server, id="nobody")).status == 404
     await put(server, id="lost", verify={"scheme": "github", "secret": "NOBODY"})
-    assert (await send(server, id="lost")).status == 404
+    put_off = await send(server, id="lost")
+    assert (put_off.status, "NOBODY" in put_off.body.decode()) == (503, False)
     assert await stored(server) == []
     await put(server, event={"type": "${ .nothing }"})
     assert (await send(server)).status == 400

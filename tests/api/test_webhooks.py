@@ -112,6 +112,7 @@ async def test_an_event_arrives_as_it_was_published(server, hook, mode):
         ({"data": "plain", "datacontenttype": "text/plain"}, b"plain", "text/plain"),
         ({"data_base64": "AAE="}, b"\x00\x01", "application/octet-stream"),
         ({"data": "a"}, b'"a"', "application/json"),
+        ({"data": "a", "datacontenttype": "application/JSON"}, b'"a"', "application/JSON"),
         ({}, b"", "application/octet-stream"),
     ],
 )
@@ -172,6 +173,15 @@ async def test_a_delivery_is_signed_as_standard_webhooks_says_and_the_secret_is_
     expected = base64.b64encode(hmac.digest(b"hook-s3cr3t", signed, hashlib.sha256)).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
     assert headers["authorization"] == "Bearer hook-s3cr3t"
+
+
+async def test_a_target_that_repeats_what_it_was_shown_tells_nobody_the_secret(server, hook):
+    hook.answers = [{"status": 400, "text": "bad token Bearer hook-s3cr3t, or hook-s3cr3t"}]
+    await subscribe(server, hook, target={"authentication": {"bearer": {"use": "HOOK"}}})
+    await publish(server, event("1"))
+    dead = await recipient(server, "1", "dead")
+    assert dead["attempts"][0]["detail"].startswith("bad token")
+    assert "hook-s3cr3t" not in json.dumps([dead, await letters(server)])
 
 
 async def test_an_answer_that_may_be_another_later_is_asked_for_again(server, hook):
@@ -334,6 +344,8 @@ async def test_a_channel_has_its_own_properties_from_its_beginning_on(server):
     [
         (429, {"Retry-After": "7"}, 7.0),
         (503, {"Retry-After": "Thu, 01 Jan 1970 00:01:40 GMT"}, 100.0),
+        (503, {"Retry-After": "Thu Jan  1 00:01:40 1970"}, 100.0),
+        (503, {"Retry-After": "Thu, 01 Jan 1970 00:01:40 -0000"}, 100.0),
         (503, {"Retry-After": "soon"}, None),
         (500, {}, None),
     ],
@@ -364,6 +376,11 @@ async def test_what_may_not_be_reached_and_what_is_not_there(hook):
                 delivery({"kind": "webhook", "url": hook.url, "signing": {"secret": "NOBODY"}})
             )
         assert asked.value.code == "no-secret"
+        for broken in ("whsec_!", "whsec_é"):
+            secret = EnvironmentSecrets({"WFE_SECRET_KEY": broken})
+            signed = {"kind": "webhook", "url": hook.url, "signing": {"secret": "KEY"}}
+            with pytest.raises(Drop):
+                await WebhookTarget(egress, secret).deliver(delivery(signed))
         hook.answers = [{"status": 410}]
         with pytest.raises(Gone):
             await target.deliver(delivery({"kind": "webhook", "url": hook.url}))

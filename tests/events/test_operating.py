@@ -76,3 +76,10 @@ async def test_what_waits_and_what_was_given_up_is_counted_with_its_age(url, wor
     letters = found["dead_letters"]
     assert letters["count"] == 1
     assert letters["oldest_seconds"] >= letters["newest_seconds"] >= 7
+
+
+def test_the_wait_between_attempts_has_an_end_however_fast_it_grows():
+    policy = RetryPolicy.from_json({"max_attempts": None, "factor": 1e9, "max_delay": 60, "jitter": False})
+    assert [policy.delay(attempt) for attempt in (1, 2, 60, 5000)] == [1.0, 60, 60, 60]
+    at_once = RetryPolicy.from_json({"initial": 0, "factor": 1e9, "jitter": False})
+    assert at_once.delay(500) == 0

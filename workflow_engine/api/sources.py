@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
@@ -16,7 +17,7 @@ from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_events import AcceptedModel
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.calls.signatures import verified
-from workflow_engine.errors import Rejected
+from workflow_engine.errors import NotFound, Rejected, Unavailable
 from workflow_engine.events.cloudevents import MAX_EVENT
 from workflow_engine.events.http import parse
 from workflow_engine.events.router import Router
@@ -24,6 +25,11 @@ from workflow_engine.events.sources import Source
 from workflow_engine.events.transforms import NotTransformed
 from workflow_engine.values import Json
 
+_log = logging.getLogger(__name__)
+
+MAX_FIELDS = 1000
+_KEPT_BACK = frozenset({"authorization", "cookie", "x-gitlab-token"})
+"""Headers that no template sees: what shows who sends it, which is not for those who read events."""
 SourceId = Annotated[str, Path(max_length=100, description="1 to 100 of A-Z a-z 0-9 . _ ~ -")]
 
 
@@ -121,7 +127,7 @@ def create_routes(router: Router, secrets: Secrets, *, guarded: bool) -> APIRout
             body = _body(raw, headers.get("content-type", ""))
             if isinstance(body, dict) and body.get("type") == "url_verification" and "challenge" in body:
                 return JsonAnswer({"challenge": body["challenge"]})  # Slack asks whether this is ours
-            kept = {name: value for name, value in headers.items() if name not in ("authorization", "cookie")}
+            kept = {name: value for name, value in headers.items() if name not in _KEPT_BACK}
             try:
                 events = [found.made(body, raw, kept, dict(request.query_params))]
             except NotTransformed as error:
@@ -137,7 +143,11 @@ def create_routes(router: Router, secrets: Secrets, *, guarded: bool) -> APIRout
                     "signature", "this source has no secret, and this server has tokens", status=401
                 )
             return
-        secret = await secrets.get(str(found.verify["secret"]))
+        try:
+            secret = await secrets.get(str(found.verify["secret"]))
+        except NotFound as error:
+            _log.warning("requests to the source %s are put off: %s", found.id, error)
+            raise Unavailable("this source cannot tell now who sends this; send it again later") from None
         if not verified(found.verify, secret, headers, raw, time.time()):
             raise Rejected("signature", f"this is not signed as {scheme} does with its secret", status=401)
 
@@ -148,7 +158,11 @@ def create_routes(router: Router, secrets: Secrets, *, guarded: bool) -> APIRout
 def _body(raw: bytes, content_type: str) -> Json:
     """The body as JSON: JSON itself, the fields of a form, or else a text."""
     if content_type.startswith("application/x-www-form-urlencoded"):
-        fields: dict[str, Json] = dict(parse_qsl(raw.decode("utf-8", "replace"), max_num_fields=1000))
+        text = raw.decode("utf-8", "replace")
+        try:
+            fields: dict[str, Json] = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        except ValueError:
+            raise Rejected("form-too-large", f"a form has at most {MAX_FIELDS} fields", status=413) from None
         return fields
     try:
         found: Json = orjson.loads(raw)

@@ -251,7 +251,7 @@ def _error_status(response: Response, redact: Callable[[str], str]) -> Fault:
         target = bounded(response.headers.get("Location", "nowhere"), 200)
         detail += f" to {target}; redirects are followed where the call says 'redirect: true'"
     elif response.body:
-        detail += f": {_excerpt(response, redact)}"
+        detail += f": {excerpt(response, redact)}"
     return fault("communication", detail, status=response.status, title=_problem_title(response, redact))
 
 
@@ -267,7 +267,7 @@ def _problem_title(response: Response, redact: Callable[[str], str]) -> str | No
     return bounded(redact(title), 200) if isinstance(title, str) and title else None
 
 
-def _excerpt(response: Response, redact: Callable[[str], str]) -> str:
+def excerpt(response: Response, redact: Callable[[str], str]) -> str:
     """The beginning of an error's body, without any credential of the request that it may repeat."""
     try:
         text = response.body.decode("utf-8")

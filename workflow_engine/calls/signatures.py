@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
@@ -90,7 +89,7 @@ def _standard(key: str, headers: Headers, body: bytes, now: float) -> bool:
     if key.startswith("whsec_"):
         try:
             bytes_ = base64.b64decode(key.removeprefix("whsec_"), validate=True)
-        except binascii.Error:
+        except ValueError:
             return False
     digest = _digest(bytes_, id.encode(), b".", moment.encode(), b".", body)
     expected = f"v1,{base64.b64encode(digest).decode()}"

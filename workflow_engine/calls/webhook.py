@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
 import time
@@ -21,10 +20,10 @@ from yarl import URL
 from workflow_engine.calls.authentication import SCHEMES, authenticate
 from workflow_engine.calls.credentials import NOBODY
 from workflow_engine.calls.egress import Egress
-from workflow_engine.calls.exchange import Request, Response, send
+from workflow_engine.calls.exchange import Request, Response, excerpt, send
 from workflow_engine.calls.http import merge_headers
 from workflow_engine.calls.secrets import Secrets
-from workflow_engine.calls.url import bounded, parse_url
+from workflow_engine.calls.url import parse_url
 from workflow_engine.errors import Fault, NotFound, Rejected
 from workflow_engine.events.http import BATCHED, STRUCTURED, parse
 from workflow_engine.events.subscriptions import check_channel
@@ -155,7 +154,7 @@ class WebhookTarget:
         if text.startswith("whsec_"):
             try:
                 key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
-            except binascii.Error:
+            except ValueError:
                 raise Rejected(
                     "no-key", f"the secret {secret!r} begins with whsec_ and is no Base64"
                 ) from None
@@ -172,12 +171,12 @@ class WebhookTarget:
         code = str(status)
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return Delivered(code, reference=await self._reply(delivery, response))
-        excerpt = bounded(" ".join(response.body.decode("utf-8", "replace").split()), 300)
+        said = excerpt(response, str)
         if status == HTTPStatus.GONE:
-            raise Gone(excerpt or "410 Gone")
+            raise Gone(said or "410 Gone")
         if status in _LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise Retry(excerpt, after=self._after(response.headers.get("Retry-After", "")), code=code)
-        raise Drop(excerpt, code=code)
+            raise Retry(said, after=self._after(response.headers.get("Retry-After", "")), code=code)
+        raise Drop(said, code=code)
 
     def _after(self, text: str) -> float | None:
         """How many seconds ``Retry-After`` asks for, which may say it as a moment (RFC 9110, 10.2.3)."""
@@ -188,6 +187,8 @@ class WebhookTarget:
             moment = parsedate_to_datetime(text)
         except ValueError:
             return None
+        if moment.tzinfo is None:  # as asctime writes it, which RFC 9110 has in UTC
+            moment = moment.replace(tzinfo=UTC)
         return max(0.0, (moment - datetime.fromtimestamp(self._clock(), UTC)).total_seconds())
 
     async def _reply(self, delivery: Delivery, response: Response) -> str:
@@ -222,7 +223,11 @@ def _message(target: JsonObject, events: Sequence[JsonObject]) -> tuple[bytes, d
     media_type = event.get("datacontenttype")
     if "data_base64" in event:
         body = base64.b64decode(str(event["data_base64"]))
-    elif isinstance(event.get("data"), str) and media_type is not None and "json" not in str(media_type):
+    elif (
+        isinstance(event.get("data"), str)
+        and media_type is not None
+        and "json" not in str(media_type).lower()
+    ):
         body = str(event["data"]).encode()
     elif "data" in event:
         body, media_type = orjson.dumps(event["data"]), media_type or "application/json"

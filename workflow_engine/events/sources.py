@@ -33,7 +33,8 @@ class Source:
 
     *event* is a template of their attributes and ``data``, whose expressions see the body as ``.``, and ``$headers``
     (names in lower case) and ``$query``. Where it says nothing, the type is ``webhook.ID``, the source ``/sources/ID``,
-    the data the body, and the id made of the body, so that what is sent twice is one event.
+    the data the body, and the id made of the body, so that what is sent twice is one event; of a request that is signed
+    as Standard Webhooks says, the id is its own, which is signed too.
 
     *verify* has the ``scheme``, the name of a ``secret``, and for ``hmac`` the ``header``, its ``prefix`` and the
     ``encoding``, hex or base64.
@@ -103,7 +104,7 @@ class Source:
             raise NotTransformed(str(error)) from None
         event: JsonObject = {
             "specversion": "1.0",
-            "id": hashlib.sha256(raw).hexdigest(),
+            "id": self._id(raw, headers),
             "source": f"/sources/{self.id}",
             "type": f"webhook.{self.id}",
             "datacontenttype": "application/json",
@@ -114,6 +115,10 @@ class Source:
             return normalize(event)
         except Rejected as error:
             raise NotTransformed(f"{error.pointer}: {error}") from None
+
+    def _id(self, raw: bytes, headers: Mapping[str, str]) -> str:
+        own = headers.get("webhook-id") if self.verify.get("scheme") == "standard" else None
+        return own or hashlib.sha256(raw).hexdigest()
 
 
 @lru_cache(maxsize=1024)

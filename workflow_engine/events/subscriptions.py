@@ -38,8 +38,10 @@ class RetryPolicy:
 
     def delay(self, attempt: int, uniform: Callable[[float, float], float] = random.uniform) -> float:
         """How long to wait after *attempt* (from 1) failed."""
-        growth = self.factor ** min(attempt - 1, 64)
-        longest = min(self.max_delay, self.initial * growth)
+        try:
+            longest = min(self.max_delay, self.initial * float(self.factor) ** (attempt - 1))
+        except OverflowError:
+            longest = self.max_delay if self.initial else 0.0
         return uniform(0.0, longest) if self.jitter else longest
 
     @classmethod
