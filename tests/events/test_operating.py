@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from datetime import UTC, datetime
 
 import pytest
 
-from tests.events.conftest import event, eventually, quiet, running, subscription
+from tests.events.conftest import all_of, event, eventually, quiet, running, subscription
 from workflow_engine.errors import Unavailable
+from workflow_engine.events import router as module
+from workflow_engine.events.letters import DEAD_LETTERS
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.events.subscriptions import RetryPolicy
@@ -76,6 +80,57 @@ async def test_what_waits_and_what_was_given_up_is_counted_with_its_age(url, wor
     letters = found["dead_letters"]
     assert letters["count"] == 1
     assert letters["oldest_seconds"] >= letters["newest_seconds"] >= 7
+
+
+async def test_a_dead_letter_is_delivered_though_its_event_is_forgotten(url, workflows):
+    now = [1000.0]
+    workflows.answer = lambda _: Drop("not yet")
+    async with running(url, {"workflow": workflows}, clock=lambda: now[0]) as router:
+        await router.put_subscription(subscription(strategy=all_of("a", "b")))
+        await router.publish("c", [event("1", "a"), event("2", "b")])
+        await workflows.until(1)
+        await quiet(router)
+        now[0] += 100
+        assert await router.trim("c", datetime.fromtimestamp(now[0] - 1, UTC)) == 2
+        workflows.answer = lambda _: Drop("still not")
+        _, letter = (await router.events(DEAD_LETTERS)).events
+        await router.redrive(letter["position"])
+        await workflows.until(2)
+        await quiet(router)
+        workflows.answer = lambda _: Retry("soon", after=60)
+        newest = (await router.events(DEAD_LETTERS)).events[0]
+        await router.redrive(newest["position"])
+        await workflows.until(3)
+        await router.publish("c", [event("3")])
+        now[0] += 50
+        await eventually(lambda: router._dispatchers["c"].cursor == {0: 3})
+        assert await router.trim("c", datetime.fromtimestamp(now[0], UTC)) == 1
+    first, *others = workflows.got
+    assert [each.events for each in others] == [first.events] * 2
+    assert {each.identity for each in others} == {first.identity}
+
+
+async def test_old_events_are_forgotten_though_it_failed_once(url, monkeypatch):
+    failed = []
+
+    async def fails_once(*_args):
+        if not failed:
+            failed.append(1)
+            raise RuntimeError("a bug")
+        return await real(*_args)
+
+    real = module.trim
+    monkeypatch.setattr(module, "trim", fails_once)
+    monkeypatch.setattr(module.asyncio, "sleep", lambda _, sleep=asyncio.sleep: sleep(0.001))
+    async with running(url, {}, retention=0.0) as router:
+        await router.publish("c", [event("1")])
+
+        async def forgotten() -> bool:
+            [channel] = await router.channels()
+            return not channel["events"]
+
+        await eventually(forgotten)
+    assert failed
 
 
 def test_the_wait_between_attempts_has_an_end_however_fast_it_grows():

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.events.conftest import QUICK, event, quiet, running, subscription
-from workflow_engine.errors import Conflict, NotFound, Rejected
+from workflow_engine.errors import Conflict, NotFound, Rejected, Unavailable
 from workflow_engine.events.subscriptions import RetryPolicy
 
 PULL = {"kind": "pull"}
@@ -116,6 +116,48 @@ async def test_what_is_fetched_is_transformed_or_else_a_dead_letter(url):
         assert [each.events[0]["type"] for each in lent] == ["b"]
         [letter] = (await router.events("dead-letters")).to_json()["events"]
         assert letter["event"]["id"] == "1"
+
+
+async def test_what_is_rejected_while_the_store_fails_is_not_lost(url, monkeypatch):
+    async with running(url, {}) as router:
+        await router.put_subscription(subscription("s", target=PULL))
+        await router.publish("c", [event("1")])
+        [lent] = await router.pull("s", wait=10)
+
+        async def fails(*_args):
+            raise Unavailable("the store is away")
+
+        with monkeypatch.context() as away:
+            away.setattr(router, "bury", fails)
+            with pytest.raises(Unavailable):
+                await router.settle("s", [(lent.receipt, "dead", "broken")])
+        assert await router.settle("s", [(lent.receipt, "dead", "broken")]) == [True]
+        assert await router.settle("s", [(lent.receipt, "dead", "broken")]) == [False]
+        [letter] = (await router.events("dead-letters")).events
+        assert letter["event"]["dlqreason"] == "broken"
+
+
+async def test_what_was_lent_is_settled_though_the_subscription_is_paused_or_goes_elsewhere(url, workflows):
+    async with running(url, {"workflow": workflows}) as router:
+        await router.put_subscription(subscription("s", target=PULL))
+        await router.publish("c", [event("1"), event("2")])
+        first, second = await router.pull("s", wait=10)
+        await router.put_subscription(subscription("s", target=PULL, enabled=False))
+        assert await router.settle("s", [(first.receipt, "done", None)]) == [True]
+        await router.put_subscription(subscription("s"))
+        assert await router.settle("s", [(second.receipt, "done", None)]) == [True]
+        await quiet(router)
+    assert workflows.got == []
+
+
+async def test_where_one_receipt_is_none_no_other_is_settled(url):
+    async with running(url, {}) as router:
+        await router.put_subscription(subscription("s", target=PULL))
+        await router.publish("c", [event("1")])
+        [lent] = await router.pull("s", wait=10)
+        with pytest.raises(Rejected):
+            await router.settle("s", [(lent.receipt, "done", None), ("nonsense", "done", None)])
+        assert await router.settle("s", [(lent.receipt, "done", None)]) == [True]
 
 
 async def test_what_was_lent_is_there_after_a_restart_and_receipts_are_kept(disk):

@@ -253,7 +253,7 @@ class Deliverer:
             verdict = Verdict("dropped", "unwanted", "nobody waits for it any more")
             return await self._close(item, self._rows(item, payload, verdict, 0.0), last=last)
         positions = [Position.parse(text) for text in payload["events"]]
-        events = await self.events_at(item.channel, positions)
+        events = await self.events_at(item.channel, positions, payload.get("kept", {}))
         delivery = delivery_of(item, payload, target, events)
         if target.get("received") is True:
             delivery = replace(delivery, received=await self._received(item.channel, positions[0]))
@@ -281,13 +281,19 @@ class Deliverer:
             await self._recipients.gone(delivery)
         return await self._close(item, rows, last=last)
 
-    async def events_at(self, channel: str, positions: list[Position]) -> tuple[JsonObject, ...]:
-        """The events that are still there."""
+    async def events_at(
+        self, channel: str, positions: list[Position], kept: Mapping[str, JsonObject]
+    ) -> tuple[JsonObject, ...]:
+        """The events that are still there, or else among those that were *kept*, by their positions."""
         bodies = [self._recent.get(channel, at) for at in positions]
         if None in bodies:
             found = await self._store.fetch(channel, positions)
             bodies = [None if stored is None else stored.record.body for stored in found]
-        return tuple(decode(body) for body in bodies if body is not None)
+        events = [
+            kept.get(str(at)) if body is None else decode(body)
+            for at, body in zip(positions, bodies, strict=True)
+        ]
+        return tuple(event for event in events if event is not None)
 
     async def _received(self, channel: str, position: Position) -> datetime | None:
         (found,) = await self._store.fetch(channel, [position])

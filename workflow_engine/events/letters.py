@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import orjson
 
 from workflow_engine.errors import Rejected
@@ -13,6 +15,12 @@ from workflow_engine.values import JsonObject, rfc3339
 DEAD_LETTERS = "dead-letters"
 """The channel that dead letters are in. What is not delivered from there is not buried a second time."""
 MAX_ERROR = 1024
+_ADDED = frozenset(
+    f"dlq{name}"
+    for name in (
+        "channel", "position", "subscription", "code", "reason", "attempts", "first", "last", "delivery",
+    )
+)  # fmt: skip
 
 
 def letters(delivery: Delivery, item: Parked, code: str, reason: str, now_us: int) -> list[Record]:
@@ -22,6 +30,8 @@ def letters(delivery: Delivery, item: Parked, code: str, reason: str, now_us: in
     and ``dlqreason`` (the last answer), ``dlqattempts``, ``dlqfirst`` and ``dlqlast`` (times), and ``dlqdelivery``,
     which `revived` reads.
     """
+    payload = {name: value for name, value in orjson.loads(item.payload).items() if name != "kept"}
+    delivery_again = orjson.dumps([item.group, item.key, orjson.dumps(payload).decode()]).decode()
     buried = []
     for position, event in zip(delivery.positions, delivery.events, strict=False):
         letter: JsonObject = {
@@ -34,7 +44,7 @@ def letters(delivery: Delivery, item: Parked, code: str, reason: str, now_us: in
             "dlqattempts": delivery.attempt,
             "dlqfirst": rfc3339(moment(item.first_us)),
             "dlqlast": rfc3339(moment(now_us)),
-            "dlqdelivery": orjson.dumps([item.group, item.key, item.payload.decode()]).decode(),
+            "dlqdelivery": delivery_again,
         }
         subject = event.get("subject")
         buried.append(
@@ -50,6 +60,17 @@ def letters(delivery: Delivery, item: Parked, code: str, reason: str, now_us: in
             )
         )
     return buried
+
+
+def kept(letter: JsonObject, around: Iterable[JsonObject]) -> dict[str, JsonObject]:
+    """The events of the delivery that *letter* is of, by their positions, as far as it and the letters *around* it have
+    them: what they were before they were buried.
+    """
+    return {
+        str(each["dlqposition"]): {name: value for name, value in each.items() if name not in _ADDED}
+        for each in (letter, *around)
+        if each.get("dlqdelivery") == letter["dlqdelivery"]
+    }
 
 
 def revived(letter: JsonObject, now_us: int) -> Parked:

@@ -97,10 +97,14 @@ class Pulling(Redriving):
                 return lent
             await asyncio.sleep(min(_PAUSE, left))
 
-    async def _fetchable(self, id: str) -> Subscription:
+    async def _existing(self, id: str) -> Subscription:
         found = await self.find_subscription(id)
         if found is None:
             raise NotFound("subscription", id)
+        return found
+
+    async def _fetchable(self, id: str) -> Subscription:
+        found = await self._existing(id)
         if found.target.get("kind") != KIND:
             raise Conflict(f"{id} has the target {found.target.get('kind')}: what it gets is not fetched")
         if not found.enabled:
@@ -114,8 +118,7 @@ class Pulling(Redriving):
         )
         lent = []
         for item in items:
-            positions = [Position.parse(text) for text in orjson.loads(item.payload)["events"]]
-            events = await self._deliverer.events_at(item.channel, positions)
+            positions, events = await self._events(item)
             code, why = "", ""
             if len(events) < len(positions):
                 code, why = "trimmed", "the event is not in the log any more"
@@ -134,12 +137,18 @@ class Pulling(Redriving):
     async def settle(self, id: str, verdicts: list[tuple[str, str, Any]]) -> list[bool]:
         """Say how deliveries went: each with its receipt, ``done``, ``again`` (after how many seconds, or None for what
         the subscription's policy says) or ``dead`` (why). Whether each was still on loan; the others are lent again.
-        """
-        subscription = await self._fetchable(id)
-        return [await self._settle(subscription, *verdict) for verdict in verdicts]
 
-    async def _settle(self, subscription: Subscription, receipt: str, how: str, more: Any) -> bool:
-        item = await self._lent(subscription.id, receipt)
+        What was lent is settled though the subscription is paused meanwhile, or has another target. `Rejected` for what
+        is no receipt, and then none of them is settled.
+        """
+        subscription = await self._existing(id)
+        items = [await self._lent(id, receipt) for receipt, _, _ in verdicts]
+        return [
+            await self._settle(subscription, item, how, more)
+            for item, (_, how, more) in zip(items, verdicts, strict=True)
+        ]
+
+    async def _settle(self, subscription: Subscription, item: Parked, how: str, more: Any) -> bool:
         policy = subscription.retry
         if how == "done":
             return await self._close(item, "delivered", "ack", "")
@@ -152,16 +161,23 @@ class Pulling(Redriving):
                 rows = self._rows(item, "retry", "nack", "")
                 return (await self._store.settle(item, Again(due_us, "nack"), ledger=rows)).held
             more = "it was given back as often, or for as long, as its subscription permits"
-        positions = [Position.parse(text) for text in orjson.loads(item.payload)["events"]]
-        events = await self._deliverer.events_at(item.channel, positions)
+        _, events = await self._events(item)
         return await self._give_up(item, events, "rejected" if how == "dead" else "nack", str(more or ""))
 
+    async def _events(self, item: Parked) -> tuple[list[Position], tuple[JsonObject, ...]]:
+        payload = orjson.loads(item.payload)
+        positions = [Position.parse(text) for text in payload["events"]]
+        return positions, await self._deliverer.events_at(item.channel, positions, payload.get("kept", {}))
+
     async def _give_up(self, item: Parked, events: tuple[JsonObject, ...], code: str, why: str) -> bool:
-        delivery = delivery_of(item, orjson.loads(item.payload), {"kind": KIND}, events)
-        if not await self._close(item, "dead", code, why):
+        lent = await self._store.parked(item.group, at=(item.channel, item.position))
+        if (item.id, item.owner, item.due_us) not in [(each.id, each.owner, each.due_us) for each in lent]:
             return False
-        await self.bury(delivery, item, code, why)
-        return True
+        delivery = delivery_of(item, orjson.loads(item.payload), {"kind": KIND}, events)
+        await self.bury(
+            delivery, item, code, why
+        )  # first, for it must not be lost; done twice it is done once
+        return await self._close(item, "dead", code, why)
 
     async def _close(self, item: Parked, status: str, code: str, detail: str) -> bool:
         return (await self._store.settle(item, Done(), ledger=self._rows(item, status, code, detail))).held

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import orjson
 
 from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.events.cloudevents import decode
-from workflow_engine.events.letters import DEAD_LETTERS, letters, revived
+from workflow_engine.events.letters import DEAD_LETTERS, kept, letters, revived
 from workflow_engine.events.records import Position
 from workflow_engine.events.sharing import Sharing
-from workflow_engine.events.spi import Parked
+from workflow_engine.events.spi import Parked, StoredRecord
 from workflow_engine.events.targets import Delivery
 
 _REDRIVEN = "redriven/"
@@ -63,7 +64,8 @@ class Redriving(Sharing):
             return count
 
     async def redrive(self, position: str) -> None:
-        """Try the delivery of a dead letter again, as if it were new; the letter stays in its channel.
+        """Try the delivery of a dead letter again, as if it were new; the letter stays in its channel. Events
+        that are in their own channel no more are taken from the letters.
 
         `NotFound` if there is no such letter or its subscription was deleted.
         """
@@ -83,5 +85,20 @@ class Redriving(Sharing):
             payload = orjson.loads(item.payload)
             if await self.state_of(item.channel, payload["run"], payload["listen"]) == "unknown":
                 raise NotFound("listener", payload["listen"])
-        await self._store.park([item])
+        await self._store.park([await self._whole(item, stored)])
         self._deliverer.wake()
+
+    async def _whole(self, item: Parked, letter: StoredRecord) -> Parked:
+        """*item* with those of its events that are in their log no more: the *letter* and those beside it have them."""
+        payload = orjson.loads(item.payload)
+        positions = [Position.parse(text) for text in payload["events"]]
+        found = await self._store.fetch(item.channel, positions)
+        gone = {str(at) for at, there in zip(positions, found, strict=True) if there is None}
+        if not gone:
+            return item
+        at, many = letter.position, len(positions)
+        first = max(0, at.offset - many)
+        around = await self._store.read(DEAD_LETTERS, at.partition, first, limit=2 * many + 1)
+        events = kept(decode(letter.record.body), (decode(each.record.body) for each in around))
+        payload["kept"] = {place: event for place, event in events.items() if place in gone}
+        return replace(item, payload=orjson.dumps(payload))

@@ -17,7 +17,9 @@ async def trim(store: Store, dispatcher: Dispatcher, before_us: int) -> int:
         needed = await dispatcher.subscribers.needed()
         for item in await store.parked():
             if item.channel == dispatcher.name:
-                needed += [Position.parse(text) for text in orjson.loads(item.payload)["events"]]
+                payload = orjson.loads(item.payload)
+                kept = payload.get("kept", {})
+                needed += [Position.parse(text) for text in payload["events"] if text not in kept]
         removed = 0
         for partition, cursor in dispatcher.cursor.items():
             offsets = [at.offset for at in needed if at.partition == partition]

@@ -14,12 +14,13 @@ from typing import Any
 
 import orjson
 
-from workflow_engine.errors import Conflict, NotFound, Rejected, Unavailable
+from workflow_engine.errors import Conflict, NotFound, Rejected
 from workflow_engine.events.cloudevents import MAX_EVENT, records
 from workflow_engine.events.deliveries import Deliverer
 from workflow_engine.events.forwarding import ChannelTarget
 from workflow_engine.events.letters import DEAD_LETTERS
 from workflow_engine.events.looking import Looking
+from workflow_engine.events.outages import report
 from workflow_engine.events.ports import Published
 from workflow_engine.events.pulling import Pulling, PullTarget
 from workflow_engine.events.recent import RecentBodies
@@ -103,8 +104,8 @@ class Router(Looking, Pulling, Sources):
             for dispatcher in list(self._dispatchers.values()):
                 try:
                     await trim(self._store, dispatcher, self._now_us() - int(seconds * 1e6))
-                except Unavailable as error:
-                    _log.warning("old events of %s stay for now: %s", dispatcher.name, error)
+                except Exception as error:  # noqa: BLE001  a bug must not stop it for good
+                    report(_log, error, "old events of %s stay for now: %s", dispatcher.name, error)
 
     async def check(self) -> None:
         """Raise `Unavailable` when the store cannot be written, or nothing is delivered."""
@@ -256,12 +257,6 @@ class Router(Looking, Pulling, Sources):
                 await self._store.delete(SUBSCRIPTION + id)
                 self._forget(id)
                 await dispatcher.subscribers.delete(id)
-
-    async def _existing(self, id: str) -> Subscription:
-        subscription = await self.find_subscription(id)
-        if subscription is None:
-            raise NotFound("subscription", id)
-        return subscription
 
     def get_subscription(self, id: str) -> Subscription:
         """The subscription, or `NotFound`."""
