@@ -88,6 +88,7 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
                 "wfe test order.test.yaml",
                 "test:configure",
             ),
+            Command("lsp", "serve an editor as one writes workflows", "wfe lsp", "lsp:configure"),
             Command(
                 "migrate",
                 "write a DSL 1.0 document from one of DSL 0.8",

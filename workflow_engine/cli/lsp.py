@@ -1,0 +1,53 @@
+"""``wfe lsp``: the language server, for an editor that starts it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from importlib.util import find_spec
+
+from workflow_engine.cli.terminal import FAILED, FINE, say
+from workflow_engine.errors import Rejected
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add what ``wfe lsp`` takes."""
+    parser.description = (
+        "Serve an editor (Language Server Protocol), over standard input and output: problems as one types,\n"
+        "completion, what a word means, where a name is defined and used, renaming, outline, quick fixes.\n"
+        "The editor starts it: docs/editor.md says how."
+    )
+    parser.add_argument(
+        "--stdio", action="store_true", help="over standard input and output, as without it (editors add it)"
+    )
+    parser.add_argument("--tcp", type=int, metavar="PORT", help="listen on this port of 127.0.0.1 instead")
+    parser.set_defaults(work=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    if find_spec("pygls") is None:
+        raise Rejected(
+            "extra-missing",
+            "the language server needs pygls: pip install 'serverless-workflow-engine[lsp]'",
+        )
+    import logging
+
+    from workflow_engine.editing.server import create
+
+    logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="wfe lsp: %(message)s")
+    # A thread waits in a read that nothing interrupts; there is nothing to save either.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    server = create()
+    if arguments.tcp is not None:
+        if not 0 < arguments.tcp < 65536:
+            raise Rejected("not-a-port", f"{arguments.tcp} is not a port (1 to 65535)")
+        say(f"wfe lsp: waiting for an editor on 127.0.0.1:{arguments.tcp}")
+        server.start_tcp("127.0.0.1", arguments.tcp)
+        return FINE
+    # What is printed by mistake goes to stderr: on stdout it would be taken for the protocol.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as stdout:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        server.start_io(sys.stdin.buffer, stdout)
+    return FINE if server.asked_to_end else FAILED

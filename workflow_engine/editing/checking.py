@@ -1,0 +1,88 @@
+"""Asks the process of `checker`, one thing at a time; ends it when it takes too long or is no longer wanted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+import orjson
+
+from workflow_engine.dsl.document import Limits
+from workflow_engine.editing.checker import HEADER
+from workflow_engine.values import JsonObject
+
+LONGEST = 15.0
+"""Seconds that one document may take."""
+MOST = Limits().bytes + 1
+"""Characters that are sent: one more than a document may have bytes, which says that it has too many."""
+
+
+class Checking:
+    """The process, started when it is first needed."""
+
+    def __init__(self, longest: float = LONGEST) -> None:
+        self._longest = longest
+        self._turn = asyncio.Lock()
+        self._process: Process | None = None
+
+    async def ask(self, task: str, text: str, name: str) -> JsonObject:
+        """What the process answers: see `checker`; ``failed`` says why there is no answer.
+
+        Where the caller is cancelled meanwhile the process is ended, and the next one gets another.
+        """
+        message = orjson.dumps({"task": task, "text": _encodable(text[:MOST]), "name": name})
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self._longest):
+                    return await self._exchange(message)
+            except TimeoutError:
+                self._end()
+                return {"failed": f"it took longer than {self._longest:g} seconds"}
+            except (OSError, EOFError, ValueError) as error:
+                self._end()
+                return {"failed": f"what checks documents has ended: {type(error).__name__}"}
+            except asyncio.CancelledError:
+                self._end()
+                raise
+
+    async def _exchange(self, message: bytes) -> JsonObject:
+        if self._process is None or self._process.returncode is not None:
+            # Neither the folder that the server runs in nor PYTHON… of it is where modules come from: -P.
+            program = (sys.executable, "-P", "-m", "workflow_engine.editing.checker")
+            folder = Path(sys.executable).parent
+            self._process = await asyncio.create_subprocess_exec(
+                *program, stdin=PIPE, stdout=PIPE, cwd=folder
+            )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(HEADER.pack(len(message)) + message)
+        await process.stdin.drain()
+        (size,) = HEADER.unpack(await process.stdout.readexactly(HEADER.size))
+        answer: JsonObject = orjson.loads(await process.stdout.readexactly(size))
+        return answer
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+    async def close(self) -> None:
+        """End the process, and wait until it has."""
+        process = self._process
+        self._end()
+        if process is not None:
+            await process.wait()
+
+
+def _encodable(text: str) -> str:
+    """*text* with what UTF-8 cannot hold, halves of surrogate pairs, in a form that is told as a problem."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffe" if "\ud800" <= char <= "\udfff" else char for char in text)
+    return text

@@ -1,0 +1,107 @@
+"""When documents are checked: soon after they change, the last state only, never two states of one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lsprotocol import types
+
+from workflow_engine.editing.checking import Checking
+from workflow_engine.editing.opened import Opened, Snapshot
+from workflow_engine.editing.problems import diagnostics, failure
+
+PAUSE = 0.15
+"""Seconds without a change after which a document is checked."""
+PATIENCE = 1.0
+"""Seconds after which it is checked though changes go on, and after which a check of an earlier state is given up."""
+
+Publish = Callable[[types.PublishDiagnosticsParams], None]
+
+
+@dataclass(slots=True)
+class _Watch:
+    task: asyncio.Task[None]
+    waiting_since: float
+    checking_since: float | None = None
+    changed: bool = False
+    found: list[types.Diagnostic] = field(default_factory=list)
+
+
+class Diagnosing:
+    """Checks open documents and publishes what is found."""
+
+    def __init__(self, opened: Opened, checking: Checking, publish: Publish) -> None:
+        self._opened = opened
+        self._checking = checking
+        self._publish = publish
+        self._watched: dict[str, _Watch] = {}
+        self._found: dict[str, list[types.Diagnostic]] = {}
+
+    def found(self, uri: str) -> list[types.Diagnostic]:
+        """What was published of the document last."""
+        return self._found.get(uri, [])
+
+    def changed(self, uri: str, pause: float = PAUSE) -> None:
+        """The document was opened or changed."""
+        watch, now = self._watched.get(uri), time.monotonic()
+        since = now
+        if watch is not None and not watch.task.done():
+            if watch.checking_since is not None and now - watch.checking_since < PATIENCE:
+                watch.changed = True
+                return
+            since = watch.waiting_since if watch.checking_since is None else now
+            watch.task.cancel()
+        pause = max(0.0, min(pause, since + PATIENCE - now))
+        task = asyncio.get_running_loop().create_task(self._check(uri, pause))
+        self._watched[uri] = _Watch(task, since)
+
+    def closed(self, uri: str) -> None:
+        """The document was closed: nothing is said of it any more."""
+        watch = self._watched.pop(uri, None)
+        if watch is not None:
+            watch.task.cancel()
+        if self._found.pop(uri, None):
+            self._publish(types.PublishDiagnosticsParams(uri, []))
+
+    def stop(self) -> None:
+        """Check nothing more."""
+        for watch in self._watched.values():
+            watch.task.cancel()
+        self._watched.clear()
+
+    async def _check(self, uri: str, pause: float) -> None:
+        while True:
+            await asyncio.sleep(pause)
+            watch, document = self._watched.get(uri), self._opened.get(uri)
+            if watch is None or document is None:
+                return
+            watch.checking_since, watch.changed = time.monotonic(), False
+            try:
+                state = await document.snapshot()
+                found = await self._diagnostics(state)
+            finally:
+                watch.checking_since = None
+            if document.text is state.text:
+                self._tell(state, found)
+            if not watch.changed and document.text is state.text:
+                return
+            watch.waiting_since, pause = time.monotonic(), PAUSE
+
+    async def _diagnostics(self, state: Snapshot) -> list[types.Diagnostic]:
+        if state.kind is None:
+            return []
+        task = "lint" if state.kind == "asyncapi" else "check"
+        answer = await self._checking.ask(task, state.text.source, state.uri)
+        problems = answer.get("problems")
+        if isinstance(problems, list):
+            return diagnostics(state, [problem for problem in problems if isinstance(problem, dict)])
+        return [failure(str(answer.get("failed")))]
+
+    def _tell(self, state: Snapshot, found: list[types.Diagnostic]) -> None:
+        if state.kind is None and state.uri not in self._found:
+            return
+        self._found[state.uri] = found
+        self._publish(types.PublishDiagnosticsParams(state.uri, found, version=state.text.version))

@@ -1,0 +1,138 @@
+"""The tree of a text as it is being written: what stands where, as far as that can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from workflow_engine.values import Json
+
+Kind: TypeAlias = Literal["mapping", "list", "scalar", "nothing"]
+Style: TypeAlias = Literal["plain", "single", "double", "block", "alias"]
+Path: TypeAlias = tuple[str | int, ...]
+
+_WORDS: dict[str, Json] = {"true": True, "false": False, "null": None, "~": None, "": None}
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A value from offset *start* up to *end* of the text.
+
+    *column* is how far a block is indented. *text* is a scalar's, without quotes and escapes. *flow* says that a
+    container is written with braces or brackets. *nothing* is where a value could be and is none.
+    """
+
+    kind: Kind
+    start: int
+    end: int
+    column: int = 0
+    text: str = ""
+    style: Style = "plain"
+    flow: bool = False
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def inner(self) -> tuple[int, int]:
+        """Where what is written of a scalar stands, without its quotes."""
+        if self.style not in ("single", "double"):
+            return self.start, self.end
+        closed = self.end - self.start > 1
+        return self.start + 1, self.end - closed
+
+    def child(self, key: str | int) -> Node | None:
+        """The value of *key*, or the item of that index; the first, where a key stands twice."""
+        if self.kind == "list" and isinstance(key, int):
+            return self.entries[key].value if 0 <= key < len(self.entries) else None
+        if self.kind == "mapping":
+            return next((each.value for each in self.entries if each.name == key), None)
+        return None
+
+    def at(self, path: Path) -> Node | None:
+        """The node at *path* from here on."""
+        found: Node | None = self
+        for part in path:
+            if found is None:
+                return None
+            found = found.child(part)
+        return found
+
+    def value(self) -> Json:
+        """The node as data; plain scalars as what they most likely are."""
+        if self.kind == "mapping":
+            return {each.name: each.value.value() for each in self.entries if each.key is not None}
+        if self.kind == "list":
+            return [each.value.value() for each in self.entries]
+        if self.kind == "nothing":
+            return None
+        if self.style != "plain":
+            return self.text
+        if self.text in _WORDS:
+            return _WORDS[self.text]
+        try:
+            return int(self.text) if self.text.lstrip("-").isdecimal() and len(self.text) < 19 else self.text
+        except ValueError:
+            return self.text
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """What a container holds once: an item of a list has no *key*. *colon* is whether one was written after the key."""
+
+    key: Node | None
+    value: Node
+    colon: bool = True
+
+    @property
+    def name(self) -> str:
+        return "" if self.key is None else self.key.text
+
+    @property
+    def start(self) -> int:
+        return self.value.start if self.key is None else self.key.start
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """What is at an offset: the *path* of a node, the *nodes* on the way to it (the last), whether its key is meant."""
+
+    path: Path
+    nodes: tuple[Node, ...]
+    entry: Entry | None
+    on_key: bool
+
+    @property
+    def node(self) -> Node:
+        return self.nodes[-1]
+
+
+def spot(root: Node, offset: int) -> Spot:
+    """The innermost key or value of *root* that *offset* is in or at the end of."""
+    path: list[str | int] = []
+    nodes = [root]
+    entry: Entry | None = None
+    while True:
+        for index, each in enumerate(nodes[-1].entries):
+            if each.key is not None and each.key.start <= offset <= each.key.end:
+                return Spot((*path, each.name), (*nodes, each.value), each, True)
+            if each.value.kind != "nothing" and each.value.start <= offset <= each.value.end:
+                path.append(index if each.key is None else each.name)
+                nodes.append(each.value)
+                entry = each
+                break
+        else:
+            return Spot(tuple(path), tuple(nodes), entry, False)
+
+
+def walk(root: Node) -> Iterator[tuple[Path, Entry]]:
+    """Each entry below *root* with its path, in the order of the text."""
+    stack: list[tuple[Path, Node, int]] = [((), root, 0)]
+    while stack:
+        path, node, index = stack.pop()
+        if index < len(node.entries):
+            stack.append((path, node, index + 1))
+            entry = node.entries[index]
+            below = (*path, index if entry.key is None else entry.name)
+            yield below, entry
+            if entry.value.entries:
+                stack.append((below, entry.value, 0))

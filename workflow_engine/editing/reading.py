@@ -1,0 +1,270 @@
+"""Reads text that is being written to a tree, whatever is wrong with it.
+
+The parser of documents stops at the first mistake of syntax, and while somebody types there is nearly always one. Here
+a line that fits nowhere is left out, a key without its colon is a key, and what is not closed ends with its block. For
+text without mistakes the tree is that of the parser (a test compares them), but for what editing does not ask for:
+merged keys, keys that are not scalars, more than one document. It takes time linear in the text.
+"""
+
+from __future__ import annotations
+
+import re
+
+from workflow_engine.editing.nodes import Entry, Node
+from workflow_engine.editing.scalars import Scanner, unescaped
+
+DEEPEST = 100
+"""As deep as the parser of documents goes; what is deeper is not looked at."""
+MOST = 2**20
+"""As long as a document may be; of a longer one there is no tree."""
+
+_LINE = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?:\r\n?|\n|$)")
+_INDENT = re.compile(" *")
+_DASH = re.compile(r"-(?=[ \t\r\n]|$)")
+_PLAIN_KEY = re.compile(
+    r"(?![-?:](?:\s|$))[^\s#&*!|>'\"%@`{}\[\],](?:[^:#\r\n]|:(?=[^\s])|(?<=\S)#)*+:(?=[ \t\r\n]|$)"
+)
+_QUOTED_KEY = re.compile(r"(\"(?:[^\"\\\r\n]|\\[^\r\n])*+\"|'(?:[^'\r\n]|'')*+')[ \t]*:(?=[ \t\r\n]|$)")
+_PROPERTY = re.compile(r"[&!][^\s,\[\]{}]*[ \t]*")
+_MARKER = re.compile(r"(?:---|\.\.\.)(?=[ \t\r\n]|$)|%[^\r\n]*")
+_SPACE = re.compile(r"[ \t]*")
+
+
+def read(text: str) -> Node:
+    """The tree of *text*."""
+    if len(text) > MOST:
+        return Node("nothing", 0, len(text))
+    return _Reader(text).document()
+
+
+class _Reader(Scanner):
+    def document(self) -> Node:
+        self.at = 1 if self.text.startswith("\ufeff") else 0
+        while True:
+            self.blank()
+            if not _MARKER.match(self.text, self.at) or self.column():
+                break
+            end = self.line_end()
+            content = self.text[self.at : end].startswith("---") and self.text[self.at + 3 : end].strip()
+            self.at = self.at + 4 if content and not content.startswith("#") else end
+        return self.block(-1, 0)
+
+    def blank(self) -> None:
+        """Go to the next character that is neither blank nor in a comment; only from the start of a line."""
+        while self.at < len(self.text):
+            match = _LINE.match(self.text, self.at)
+            if match is None or match.end() == self.at:
+                break
+            self.at = match.end()
+        found = _SPACE.match(self.text, self.at)
+        assert found is not None
+        self.at = found.end()
+
+    def next_line(self) -> None:
+        """Leave this line, whatever is on it."""
+        self.at = self.line_end()
+        self.blank()
+
+    def block(self, around: int, depth: int) -> Node:
+        """What begins here, at the start of a line, if it is indented further than *around*."""
+        start = self.at
+        column = self.column()
+        if start >= len(self.text) or column <= around or (not column and _MARKER.match(self.text, start)):
+            return Node("nothing", start, start, column)
+        return self.value(around, column, depth)
+
+    def value(self, around: int, column: int, depth: int) -> Node:
+        """What begins here, in a block that is indented by *around*; *column* is where its first character stands."""
+        if depth > DEEPEST:
+            start = self.at
+            while self.at < len(self.text) and self.column() > around:
+                self.next_line()
+            return Node("scalar", start, self.at, column)
+        if _DASH.match(self.text, self.at):
+            return self.list(column, depth)
+        if self.key_here():
+            return self.mapping(column, depth)
+        return self.inline(around, depth)
+
+    def key_here(self) -> bool:
+        at = self.at
+        while (properties := _PROPERTY.match(self.text, at)) and properties.end() > at:
+            at = properties.end()
+        return bool(_PLAIN_KEY.match(self.text, at) or _QUOTED_KEY.match(self.text, at))
+
+    def list(self, column: int, depth: int) -> Node:
+        node = Node("list", self.at, self.at, column)
+        while self.at < len(self.text):
+            here = self.column()
+            if here < column or (here == column and not _DASH.match(self.text, self.at)):
+                break
+            if here > column or (not here and _MARKER.match(self.text, self.at)):
+                if not here:
+                    break
+                self.next_line()  # it fits nowhere
+                continue
+            dash = self.at
+            self.at += 1
+            item = self.after(column, depth, dash + 1, dashed=True)
+            node.entries.append(Entry(None, item))
+            node.end = max(dash + 1, item.end)
+        return node
+
+    def mapping(self, column: int, depth: int) -> Node:
+        node = Node("mapping", self.at, self.at, column)
+        while self.at < len(self.text):
+            here = self.column()
+            if here < column or (here == column and _DASH.match(self.text, self.at)):
+                break
+            if not here and _MARKER.match(self.text, self.at):
+                break
+            if here > column:
+                self.next_line()  # it fits nowhere
+                continue
+            entry = self.entry(column, depth)
+            if entry is None:
+                self.next_line()
+                continue
+            node.entries.append(entry)
+            assert entry.key is not None
+            node.end = max(entry.key.end + entry.colon, entry.value.end)
+        return node
+
+    def entry(self, column: int, depth: int) -> Entry | None:
+        """A key and its value; a key alone where there is no colon."""
+        while (properties := _PROPERTY.match(self.text, self.at)) and properties.end() > self.at:
+            self.at = properties.end()
+        start = self.at
+        plain = _PLAIN_KEY.match(self.text, start)
+        quoted = None if plain else _QUOTED_KEY.match(self.text, start)
+        if plain:
+            written = plain[0][:-1].rstrip()
+            key = Node("scalar", start, start + len(written), column, written)
+            self.at = plain.end()
+        elif quoted:
+            style = "double" if quoted[1][0] == '"' else "single"
+            key = Node("scalar", start, start + len(quoted[1]), column, unescaped(quoted[1]), style)  # type: ignore[arg-type]
+            self.at = quoted.end()
+        else:
+            end = self.line_end()
+            written = self.text[start:end].partition(" #")[0].rstrip()
+            if not written or written[0] in "[]{},":
+                return None
+            key = Node("scalar", start, start + len(written), column, written.strip("'\""))
+            self.next_line()
+            return Entry(key, Node("nothing", key.end, key.end), colon=False)
+        return Entry(key, self.after(column, depth, self.at, dashed=False))
+
+    def after(self, column: int, depth: int, behind: int, *, dashed: bool) -> Node:
+        """The value behind a dash or a colon of a block that is indented by *column*."""
+        while True:
+            found = _SPACE.match(self.text, self.at)
+            assert found is not None
+            self.at = found.end()
+            properties = _PROPERTY.match(self.text, self.at)
+            if properties is None:
+                break
+            self.at = properties.end()
+        if not _LINE.match(self.text, self.at) or (
+            self.text[self.at : self.at + 1] == "#" and self.at == behind
+        ):
+            if dashed:
+                return self.value(column, self.column(), depth + 1)
+            return self.inline(column, depth + 1)
+        self.next_line()
+        around = column if dashed or not _DASH.match(self.text, self.at) else column - 1
+        value = self.block(around, depth + 1)
+        if value.kind == "nothing":
+            return Node("nothing", behind, behind)
+        return value
+
+    def inline(self, around: int, depth: int) -> Node:
+        """A scalar, or a container in flow style, that may go on in lines that are indented further than *around*."""
+        char = self.text[self.at : self.at + 1]
+        if char in ("{", "["):
+            node = self.flow(around, depth)
+        elif char in ("'", '"'):
+            node = self.quoted(around)
+        elif char in ("|", ">"):
+            return self.literal(around)
+        elif char == "*":
+            end = self.word_end()
+            node = Node("scalar", self.at, end, text=self.text[self.at : end], style="alias")
+            self.at = end
+        else:
+            return self.plain(around)
+        self.next_line()  # nothing can follow
+        return node
+
+    def plain(self, around: int) -> Node:
+        start = self.at
+        end = self.plain_end(self.line_end())
+        pieces = [self.text[start:end]]
+        self.next_line()
+        while self.at < len(self.text) and self.column() > around and pieces[0]:
+            marker = not self.column() and _MARKER.match(self.text, self.at)
+            if marker or self.key_here() or self.commented_since(end):
+                break
+            first = self.at
+            end = self.plain_end(self.line_end())
+            pieces.append(self.text[first:end])
+            self.next_line()
+        return Node("scalar", start, max(start, end), text=" ".join(pieces))
+
+    def flow(self, around: int, depth: int) -> Node:
+        """A container in braces or brackets; where it is not closed it ends before a line that is not in its block."""
+        opening = self.text[self.at]
+        node = Node("mapping" if opening == "{" else "list", self.at, self.at + 1, self.column(), flow=True)
+        self.at += 1
+        while self.flow_blank(around):
+            char = self.text[self.at]
+            if char in "]}":
+                self.at += 1
+                node.end = self.at
+                return node
+            if char == ",":
+                self.at += 1
+                continue
+            before = self.at
+            if node.kind == "list":
+                node.entries.append(Entry(None, self.flow_value(around, depth + 1)))
+            else:
+                node.entries.append(self.flow_entry(around, depth))
+            node.end = max(node.end, self.at)
+            if self.at == before:
+                self.at += 1
+        node.end = self.at
+        return node
+
+    def flow_entry(self, around: int, depth: int) -> Entry:
+        key = self.flow_scalar(around)
+        if not self.flow_blank(around) or self.text[self.at] != ":":
+            return Entry(key, Node("nothing", key.end, key.end), colon=False)
+        self.at += 1
+        colon = self.at
+        if not self.flow_blank(around) or self.text[self.at] in ",}]":
+            return Entry(key, Node("nothing", colon, colon))
+        return Entry(key, self.flow_value(around, depth + 1))
+
+    def flow_value(self, around: int, depth: int) -> Node:
+        if self.text[self.at] in "{[":
+            if depth <= DEEPEST:
+                return self.flow(around, depth)
+            start = self.at
+            self.at += 1
+            return Node("scalar", start, self.at)
+        node = self.flow_scalar(around)
+        if (
+            self.flow_blank(around)
+            and self.text[self.at] == ":"
+            and self.text[self.at + 1 : self.at + 2].isspace()
+        ):
+            # [a: b], a list of mappings with one key each
+            self.at += 1
+            value = Node("nothing", self.at, self.at)
+            if self.flow_blank(around) and self.text[self.at] not in ",]}":
+                value = self.flow_value(around, depth + 1)
+            return Node(
+                "mapping", node.start, value.end, node.column, flow=True, entries=[Entry(node, value)]
+            )
+        return node
