@@ -7,6 +7,7 @@ import socket
 import sys
 import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from temporalio import workflow
@@ -21,6 +22,7 @@ from workflow_engine.runtimes.temporal.server import (
     ServerOptions,
     command,
     dev_server,
+    environment,
     free_port,
     port_in_use,
     wait_ready,
@@ -52,6 +54,19 @@ def test_the_command_is_tuned_local_and_durable(tmp_path):
     assert "--sqlite-pragma journal_mode=wal --sqlite-pragma synchronous=1" in joined
     assert "--search-attribute A=Int" in joined
     assert "--sqlite-pragma" not in command(ServerOptions(port=7000, headless=True))
+
+
+def environment_of(pid: int) -> list[bytes]:
+    return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+
+
+async def test_the_servers_garbage_collector_is_tuned_unless_the_environment_says_otherwise(monkeypatch):
+    monkeypatch.setenv("GOGC", "150")
+    monkeypatch.delenv("GOMEMLIMIT", raising=False)
+    async with dev_server(ServerOptions(**QUIET)) as server:
+        found = environment_of(server.process.pid)
+    assert b"GOGC=150" in found
+    assert f"GOMEMLIMIT={environment()['GOMEMLIMIT']}".encode() in found
 
 
 def test_a_command_without_ports_is_refused():

@@ -20,6 +20,7 @@ from workflow_engine.cli.supervisor import Child
 from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.processes.ports import free_port, port_in_use
 from workflow_engine.runtimes.temporal.server import ServerOptions, command, lock_path, wait_ready
+from workflow_engine.runtimes.temporal.server import environment as server_environment
 from workflow_engine.settings import Settings
 
 LOCAL = "127.0.0.1"
@@ -118,6 +119,7 @@ class Stack:
             Child(
                 "temporal",
                 command(self.temporal),
+                env=server_environment(),
                 ready=partial(
                     wait_ready, self.temporal.address, search_attributes=self.temporal.search_attributes
                 ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sys
 import sysconfig
@@ -36,6 +37,7 @@ __all__ = [
     "ServerOptions",
     "command",
     "dev_server",
+    "environment",
     "executable",
     "free_port",
     "lock_path",
@@ -60,6 +62,11 @@ runs may be a quarter of a second behind: of a run that ends within that, one ro
 
 _PRIVACY = {"frontend.enableServerVersionCheck": "false"}
 """The embedded server does not ask the internet for newer versions of itself."""
+
+_COLLECTOR: Mapping[str, str] = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
+"""Of the server's Go runtime. Its live data is small beside what each request allocates: collected a quarter as
+often it takes some 100 MB more and a tenth less CPU; near the limit it is collected as often as it must.
+"""
 
 _STOP_GRACE = 5.0
 _RETRY_EVERY = 0.05
@@ -140,6 +147,11 @@ def command(options: ServerOptions) -> list[str]:
     for name, type in options.search_attributes.items():
         line += ["--search-attribute", f"{name}={type}"]
     return line
+
+
+def environment() -> dict[str, str]:
+    """What the server's process has in its environment besides ours; where ours says anything of it, that holds."""
+    return {name: value for name, value in _COLLECTOR.items() if name not in os.environ}
 
 
 def lock_path(options: ServerOptions) -> Path | None:
@@ -288,7 +300,9 @@ async def _started(options: ServerOptions, kept: tuple[int, ...], timeout: float
 
 async def _guarded(options: ServerOptions, kept: tuple[int, ...], tail: Tail) -> GuardedProcess:
     try:
-        return await GuardedProcess.start(command(options), output=[tail.write], grace=_STOP_GRACE, keep=kept)
+        return await GuardedProcess.start(
+            command(options), output=[tail.write], env=environment(), grace=_STOP_GRACE, keep=kept
+        )
     except OSError as error:
         raise Unavailable(f"the Temporal server cannot be started: {error}") from error
 
