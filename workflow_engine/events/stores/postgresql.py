@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from workflow_engine.errors import Conflict, Rejected
 from workflow_engine.events.spi import Change, Lease, Versioned
-from workflow_engine.events.stores.postgresql_connection import Address, Db, shown
+from workflow_engine.events.stores.postgresql_connection import Address, Db, T, Work, shown
 from workflow_engine.events.stores.postgresql_groups import PostgresGroups
 
 _SETTINGS = "settings"
@@ -61,7 +61,7 @@ class PostgresStore(PostgresGroups):
             await _set(db, key, value, rev)
             return rev
 
-        return await self._db.write(work)
+        return await self._changed(work)
 
     async def delete(self, key: str, *, if_rev: int | None = None) -> bool:
         async def work(db: Db) -> bool:
@@ -72,7 +72,13 @@ class PostgresStore(PostgresGroups):
                 await db.execute("DELETE FROM setting WHERE value IS NULL AND rev < $1", rev - DELETED)
             return present
 
-        return await self._db.write(work)
+        return await self._changed(work)
+
+    async def _changed(self, work: Work[T]) -> T:
+        try:
+            return await self._db.write(work)
+        finally:  # others hear of it by the commit
+            self._wakeups.notify(_SETTINGS)
 
     async def _next_rev(self, db: Db) -> int:
         """The revision of a change; whoever makes the next one waits for this to be committed."""

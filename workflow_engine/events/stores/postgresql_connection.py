@@ -46,10 +46,6 @@ _AWAY = (
 _log = logging.getLogger(__name__)
 
 
-class InTheWay(Exception):
-    """What was read is no longer so; the transaction is to be tried again."""
-
-
 _REFUSES = (
     asyncpg.DiskFullError,
     asyncpg.InsufficientPrivilegeError,
@@ -58,7 +54,6 @@ _REFUSES = (
 )
 """What a server that is there cannot do."""
 _IN_THE_WAY = (
-    InTheWay,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.UniqueViolationError,
@@ -102,12 +97,15 @@ class Database:
         *,
         what: str = "event store",
     ) -> None:
-        """*what* it is called in messages; without *on_news* nobody listens."""
+        """*what* it is called in messages; without *on_news* nobody listens. News that connections of the pool send are
+        not told: who has them sent knows.
+        """
         self._address, self._on_news = address, on_news
         self._called = f"the {what} {address.shown}"
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._pids: set[int] = set()
         self.hears = False
         """Whether news come by themselves at the moment."""
 
@@ -119,6 +117,7 @@ class Database:
                 min_size=0,
                 max_size=self._address.connections,
                 reset=_keep,
+                init=self._connected,
                 **self._options(),
             )
         except ValueError as error:
@@ -127,8 +126,20 @@ class Database:
             listening = self._listen(self._on_news)
             self._listening = asyncio.create_task(listening, name="postgresql news")
 
+    async def _connected(self, connection: Db) -> None:
+        pid = connection.get_server_pid()
+        self._pids.add(pid)
+        connection.add_termination_listener(lambda _: self._pids.discard(pid))
+
     def _options(self) -> dict[str, Any]:
-        settings = {"search_path": f'"{self._address.schema}"', "application_name": "wfe", "jit": "off"}
+        # Tables of what waits grow and shrink sooner than statistics of them are made, and what is asked has an index.
+        settings = {
+            "search_path": f'"{self._address.schema}"',
+            "application_name": "wfe",
+            "jit": "off",
+            "enable_seqscan": "off",
+            "plan_cache_mode": "force_generic_plan",
+        }
         return {"timeout": CONNECT, "command_timeout": COMMAND, "server_settings": settings}
 
     async def close(self) -> None:
@@ -156,6 +167,10 @@ class Database:
 
     async def read(self, work: Work[T]) -> T:
         """Run *work*, which only reads, each statement on what is committed."""
+        return await self._shielded(self._retried(None, work))
+
+    async def statement(self, work: Work[T]) -> T:
+        """Run *work*, which is one statement, and so a transaction of its own. Else as `write`."""
         return await self._shielded(self._retried(None, work))
 
     async def _shielded(self, work: Awaitable[T]) -> T:
@@ -213,8 +228,9 @@ class Database:
         return Unavailable(f"{self._called} {'does not work' if refused else 'cannot be reached'}: {reason}")
 
     async def _listen(self, on_news: Callable[[str | None], None]) -> None:
-        def hear(_connection: object, _pid: int, _topic: str, payload: object) -> None:
-            on_news(str(payload))
+        def hear(_connection: object, pid: int, _topic: str, payload: object) -> None:
+            if pid not in self._pids:  # what is written here is told here, sooner
+                on_news(str(payload))
 
         pause = 0.05
         while True:

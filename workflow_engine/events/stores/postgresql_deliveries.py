@@ -4,21 +4,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+from workflow_engine.errors import Unavailable
 from workflow_engine.events.spi import Again, Attempt, Backlog, Done, Hit, Parked, Position, Query, Settled
-from workflow_engine.events.stores.postgresql_connection import Db
+from workflow_engine.events.stores.postgresql_connection import Address, Db
+from workflow_engine.events.stores.postgresql_functions import CLAIM, PARK, PARKED, called
 from workflow_engine.events.stores.postgresql_log import RECORD, PostgresLog, affected, stored
+from workflow_engine.events.stores.postgresql_settling import Settler, Verdict, lock, text
 
-_PARKED = "id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, owner"
 _FEW = 500
 """Up to how many deliveries that are due are looked at one by one; with more, groups are, which are fewer."""
 _TURNS = 64
 """How many groups are asked for what is due with one statement."""
 _LOCKS = 1024
+_PARK, _CLAIM = called(PARK, 22), called(CLAIM, 9)
+NO_CLAIM: tuple[Any, ...] = (None, 0, 0, "", [], [], [], [])
 
 _GROUPS = """WITH RECURSIVE g AS (
     (SELECT grp FROM parked WHERE NOT blocked AND grp > $1 ORDER BY grp LIMIT 1)
@@ -33,23 +35,29 @@ class PostgresDeliveries(PostgresLog):
 
     _last_group = ""
 
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self._key_class, self._lease_class = f"wfe keys {address.schema}", f"wfe leases {address.schema}"
+        self._settler = Settler(self._database, self._key_class)
+
+    async def _finish(self) -> None:
+        await super()._finish()
+        await self._settler.finish()
+
     async def park(self, items: Sequence[Parked]) -> None:
         channels = await self._numbers(item.channel for item in items)
-        await self._db.write(lambda db: self._park(db, channels, items))
+        if items:
+            arguments = (*self._parking(channels, items), *NO_CLAIM)
+            await self._db.statement(lambda db: db.fetchrow(_PARK, *arguments))
 
     async def _numbers(self, names: Iterable[str]) -> dict[str, int]:
         return {name: await self._channel(name) for name in set(names)}
 
-    async def _park(self, db: Db, channels: Mapping[str, int], items: Sequence[Parked]) -> None:
-        if not items:
-            return
-        keyed = {(item.group, item.key) for item in items if item.key is not None}
-        taken = await self._taken(db, keyed)
+    def _parking(self, channels: Mapping[str, int], items: Sequence[Parked]) -> tuple[Any, ...]:
+        """What the functions that park are given of *items*."""
         columns: list[list[Any]] = [[] for _ in range(12)]
+        keys: set[tuple[str, str]] = set()
         for item in items:
-            blocked = (item.group, item.key) in taken
-            if item.key is not None:
-                taken.add((item.group, item.key))
             row = (
                 item.id,
                 channels[item.channel],
@@ -61,43 +69,21 @@ class PostgresDeliveries(PostgresLog):
                 item.key,
                 item.attempt,
                 item.first_us,
-                _text(item.reason),
-                blocked,
+                text(item.reason),
+                (item.group, item.key) in keys,
             )
+            if item.key is not None:
+                keys.add((item.group, item.key))
             for column, value in zip(columns, row, strict=True):
                 column.append(value)
-        await db.execute(
-            "INSERT INTO parked (id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, blocked)"
-            " SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::int[], $5::bigint[], $6::bigint[],"
-            " $7::bytea[], $8::text[], $9::int[], $10::bigint[], $11::text[], $12::bool[])"
-            " ON CONFLICT (id) DO NOTHING",
-            *columns,
-        )
+        return self._key_class, self._key_locks(keys), *columns
 
-    async def _taken(self, db: Db, keyed: Collection[tuple[str, str | None]]) -> set[tuple[str, str]]:
-        """Those keys of groups that have a delivery, which nobody changes until the end of the transaction."""
-        if not keyed:
-            return set()
-        await self._lock(db, *((group, key) for group, key in keyed if key is not None))
-        rows = await db.fetch(
-            "SELECT t.grp, t.key FROM unnest($1::text[], $2::text[]) AS t (grp, key)"
-            " WHERE EXISTS (SELECT FROM parked p WHERE p.grp = t.grp AND p.key = t.key)",
-            [group for group, _ in keyed],
-            [key for _, key in keyed],
-        )
-        return {(row[0], row[1]) for row in rows}
-
-    async def _lock(self, db: Db, *keys: tuple[str, str]) -> None:
-        """Keep others from adding to, and removing from, the deliveries of *keys*: what is blocked depends on them."""
-        numbers = set()
-        for group, key in keys:
-            text = f"{self._address.schema}\0{group}\0{key}".encode("utf-8", "surrogatepass")
-            numbers.add(int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big") % _LOCKS)
-        await db.fetch(
-            "SELECT pg_advisory_xact_lock(hashtext($1), n) FROM unnest($2::int[]) AS n",
-            f"wfe keys {self._address.schema}",
-            sorted(numbers),
-        )
+    def _key_locks(self, keys: Iterable[tuple[str, str]]) -> list[int]:
+        """What keeps others from adding to, and removing from, the deliveries of *keys*, on which depends what is
+        blocked: in the order in which all take them.
+        """
+        schema = self._address.schema
+        return sorted({lock(f"{schema}\0{group}\0{key}", _LOCKS) for group, key in keys})
 
     async def _items(self, rows: Sequence[Sequence[Any]]) -> list[Parked]:
         names = await self._names({row[1] for row in rows})
@@ -118,58 +104,43 @@ class PostgresDeliveries(PostgresLog):
         room: Mapping[str, int] | None = None,
         limits: Mapping[str, int] | None = None,
     ) -> list[Parked]:
-        async def work(db: Db) -> list[Sequence[Any]]:
-            if limits:  # they are for all processes together, which take their turns
-                await db.execute(
-                    "SELECT pg_advisory_xact_lock(hashtext($1), 0)", f"wfe due {self._address.schema}"
+        until_us, found = now_us + lease_us, list[Sequence[Any]]()
+        groups = await self._turns(now_us)
+        asked = [(group, most) for group in groups if (most := (room or {}).get(group, per_group)) > 0]
+        for at in range(0, len(asked), _TURNS):
+            some = dict(asked[at : at + _TURNS])
+            arguments = (owner, now_us, until_us, *self._claiming(some, limits or {}), limit - len(found))
+            try:
+                found += await self._db.statement(
+                    lambda db, arguments=arguments: db.fetch(_CLAIM, *arguments)  # type: ignore[misc]
                 )
-            groups = await self._turns(db, now_us)
-            found: list[Sequence[Any]] = []
-            for at in range(0, len(groups), _TURNS):
-                some = groups[at : at + _TURNS]
-                most = [(room or {}).get(group, per_group) for group in some]
-                if limits:
-                    taken = await _leased(db, [group for group in some if group in limits], now_us)
-                    most = [
-                        min(n, limits[group] - taken.get(group, 0)) if group in limits else n
-                        for group, n in zip(some, most, strict=True)
-                    ]
-                found += await db.fetch(
-                    f"SELECT p.* FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS g (grp, most, turn),"
-                    f" LATERAL (SELECT {_PARKED} FROM parked WHERE grp = g.grp AND NOT blocked AND due_us <= $3"
-                    " ORDER BY due_us, seq LIMIT g.most FOR UPDATE SKIP LOCKED) p ORDER BY g.turn LIMIT $4",
-                    some,
-                    [max(0, n) for n in most],
-                    now_us,
-                    limit - len(found),
-                )
-                if len(found) == limit:
-                    break
-            if found:
-                await db.execute(
-                    "UPDATE parked SET owner = $1, due_us = $2 WHERE id = ANY($3::text[])",
-                    owner,
-                    now_us + lease_us,
-                    [row[0] for row in found],
-                )
-            return found
+            except Unavailable:
+                if not found:
+                    raise
+                break  # and go on with what is leased
+            if len(found) == limit:
+                break
+        if found:
+            self._last_group = found[-1][2]
+        return await self._items(found)
 
-        rows = await self._db.write(work, sync=False)
-        if rows:
-            self._last_group = rows[-1][2]
-        return [
-            replace(item, owner=owner, due_us=now_us + lease_us)
-            for item in sorted(await self._items(rows), key=_place_in(rows))
-        ]
-
-    async def _turns(self, db: Db, now_us: int) -> list[str]:
-        """The groups that may have something due, beginning after the one that was served last."""
-        few = await db.fetch(
-            "SELECT grp FROM parked WHERE NOT blocked AND due_us <= $1 ORDER BY due_us, seq LIMIT $2",
-            now_us,
-            _FEW,
+    def _claiming(self, room: Mapping[str, int], limits: Mapping[str, int]) -> tuple[Any, ...]:
+        """What the functions that lease are given: who leases of a group with a limit for all holds a lock."""
+        locks = sorted({lock(group, _LOCKS) for group in room if group in limits})
+        return (
+            self._lease_class,
+            locks,
+            list(room),
+            list(room.values()),
+            [limits.get(group) for group in room],
         )
-        every = few if len(few) < _FEW else await db.fetch(_GROUPS, "")
+
+    async def _turns(self, now_us: int) -> list[str]:
+        """The groups that may have something due, beginning after the one that was served last."""
+        query = "SELECT grp FROM parked WHERE NOT blocked AND due_us <= $1 ORDER BY due_us, seq LIMIT $2"
+        every = await self._db.read(lambda db: db.fetch(query, now_us, _FEW))
+        if len(every) == _FEW:
+            every = await self._db.read(lambda db: db.fetch(_GROUPS, ""))
         groups = sorted({row[0] for row in every})
         last = self._last_group
         return [*(g for g in groups if g > last), *(g for g in groups if g <= last)]
@@ -202,39 +173,12 @@ class PostgresDeliveries(PostgresLog):
         ledger: Sequence[Attempt] = (),
         next_until_us: int | None = None,
     ) -> Settled:
-        held = (item.id, item.owner, item.due_us)
         channels = await self._numbers(row.channel for row in ledger)
-
-        async def work(db: Db) -> tuple[bool, Sequence[Any] | None]:
-            await self._log(db, channels, ledger)
-            if isinstance(outcome, Again):
-                again = await db.execute(
-                    "UPDATE parked SET owner = NULL, due_us = $4, reason = $5, attempt = attempt + 1"
-                    " WHERE id = $1 AND owner = $2 AND due_us = $3",
-                    *held,
-                    outcome.due_us,
-                    _text(outcome.reason),
-                )
-                return affected(again) > 0, None
-            if item.key is not None:
-                await self._lock(db, (item.group, item.key))
-            gone = await db.execute("DELETE FROM parked WHERE id = $1 AND owner = $2 AND due_us = $3", *held)
-            if not affected(gone) or item.key is None:
-                return affected(gone) > 0, None
-            leased: Sequence[Any] | None = await db.fetchrow(
-                "UPDATE parked SET blocked = false, owner = coalesce($3, owner), due_us = coalesce($4, due_us)"
-                " WHERE seq = (SELECT seq FROM parked WHERE grp = $1 AND key = $2 ORDER BY seq LIMIT 1)"
-                f" RETURNING {_PARKED}",
-                item.group,
-                item.key,
-                None if next_until_us is None else item.owner,
-                next_until_us,
-            )
-            return True, None if next_until_us is None else leased
-
-        held_still, row = await self._db.write(work, sync=False)
+        locks = [] if item.key is None else self._key_locks([(item.group, item.key)])
+        rows = ledger_rows(channels, ledger)
+        held, row = await self._settler.settle(Verdict(item, outcome, next_until_us, locks, rows))
         following = [] if row is None else await self._items([row])
-        return Settled(held_still, following[0] if following else None)
+        return Settled(held, following[0] if following else None)
 
     async def discard(self, group: str, key: str | None = None) -> list[Parked]:
         async def work(db: Db) -> list[Sequence[Any]]:
@@ -243,10 +187,13 @@ class PostgresDeliveries(PostgresLog):
                 f"SELECT DISTINCT key FROM parked WHERE grp = $1{some} AND key IS NOT NULL", *values
             )
             if keys:
-                await self._lock(db, *((group, row[0]) for row in keys))
-            rows = await db.fetch(
-                f"DELETE FROM parked WHERE grp = $1{some} RETURNING {_PARKED}, seq", *values
-            )
+                locks = self._key_locks((group, row[0]) for row in keys)
+                await db.fetch(
+                    "SELECT pg_advisory_xact_lock(hashtext($1), n) FROM unnest($2::int[]) n",
+                    self._key_class,
+                    locks,
+                )
+            rows = await db.fetch(f"DELETE FROM parked WHERE grp = $1{some} RETURNING {PARKED}, seq", *values)
             return sorted(rows, key=lambda row: int(row[12]))
 
         return await self._items([tuple(row)[:12] for row in await self._db.write(work)])
@@ -267,7 +214,7 @@ class PostgresDeliveries(PostgresLog):
             n = len(values)
             where.append(f"channel = ${n + 1} AND part = ${n + 2} AND off = ${n + 3}")
             values += [await self._channel(at[0]), at[1].partition, at[1].offset]
-        query = f"SELECT {_PARKED} FROM parked WHERE {' AND '.join(where)} ORDER BY seq"
+        query = f"SELECT {PARKED} FROM parked WHERE {' AND '.join(where)} ORDER BY seq"
         return await self._items(await self._db.read(lambda db: db.fetch(query, *values)))
 
     async def backlog(self) -> dict[str, int]:
@@ -279,35 +226,8 @@ class PostgresDeliveries(PostgresLog):
 
     async def log_attempts(self, rows: Sequence[Attempt]) -> None:
         channels = await self._numbers(row.channel for row in rows)
-        await self._db.write(lambda db: self._log(db, channels, rows), sync=False)
-
-    async def _log(self, db: Db, channels: Mapping[str, int], rows: Sequence[Attempt]) -> None:
-        if not rows:
-            return
-        columns: list[list[Any]] = [[] for _ in range(12)]
-        for row in rows:
-            values = (
-                channels[row.channel],
-                row.position.partition,
-                row.position.offset,
-                row.group,
-                row.delivery,
-                row.status,
-                row.at_us,
-                row.n,
-                row.ms,
-                _text(row.code),
-                _text(row.detail),
-                _text(row.reference),
-            )
-            for column, value in zip(columns, values, strict=True):
-                column.append(value)
-        await db.execute(
-            "INSERT INTO attempt (channel, part, off, grp, delivery, status, at_us, n, ms, code, detail, reference)"
-            " SELECT * FROM unnest($1::int[], $2::int[], $3::bigint[], $4::text[], $5::text[], $6::text[],"
-            " $7::bigint[], $8::int[], $9::float8[], $10::text[], $11::text[], $12::text[])",
-            *columns,
-        )
+        if rows:
+            await self._settler.settle(Verdict(None, Done(), None, [], ledger_rows(channels, rows)))
 
     async def attempts(self, name: str, position: Position) -> list[Attempt]:
         channel = await self._channel(name)
@@ -342,21 +262,21 @@ class PostgresDeliveries(PostgresLog):
         return [Hit(names[row[11]], stored(row), str(row[12])) for row in rows if row[11] in names]
 
 
-def _place_in(rows: Sequence[Sequence[Any]]) -> Any:
-    places = {row[0]: place for place, row in enumerate(rows)}
-    return lambda item: places[item.id]
-
-
-def _text(text: str) -> str:
-    """*text*, which tells what a target said, as PostgreSQL can store it."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-
-
-async def _leased(db: Db, groups: list[str], now_us: int) -> dict[str, int]:
-    rows = await db.fetch(
-        "SELECT grp, count(*) FROM parked WHERE owner IS NOT NULL AND grp = ANY($1::text[]) AND due_us > $2"
-        " GROUP BY grp",
-        groups,
-        now_us,
-    )
-    return {row[0]: row[1] for row in rows}
+def ledger_rows(channels: Mapping[str, int], rows: Sequence[Attempt]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            channels[row.channel],
+            row.position.partition,
+            row.position.offset,
+            row.group,
+            row.delivery,
+            row.status,
+            row.at_us,
+            row.n,
+            row.ms,
+            text(row.code),
+            text(row.detail),
+            text(row.reference),
+        )
+        for row in rows
+    ]

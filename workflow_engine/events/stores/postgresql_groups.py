@@ -5,11 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from workflow_engine.events.spi import Assignment, Attempt, Fenced, Parked
 from workflow_engine.events.stores.postgresql_connection import Db
-from workflow_engine.events.stores.postgresql_deliveries import PostgresDeliveries
+from workflow_engine.events.stores.postgresql_deliveries import NO_CLAIM, PostgresDeliveries, ledger_rows
+from workflow_engine.events.stores.postgresql_functions import COMMIT, called
 from workflow_engine.events.stores.postgresql_log import affected
+from workflow_engine.events.stores.postgresql_settling import ledger_columns
+
+_COMMIT = called(COMMIT, 22 + 22)
 
 
 class PostgresGroups(PostgresDeliveries):
@@ -102,43 +107,46 @@ class PostgresGroups(PostgresDeliveries):
         ledger: Sequence[Attempt] = (),
         sync: bool = True,
     ) -> None:
+        # Flushed whatever *sync* says: the server may crash alone, and whoever committed goes on from what it knows.
+        await self._commit(held, offsets, outbox, state or {}, ledger, NO_CLAIM)
+
+    async def _commit(
+        self,
+        held: Assignment,
+        offsets: Mapping[int, int],
+        outbox: Sequence[Parked],
+        state: Mapping[str, bytes | None],
+        ledger: Sequence[Attempt],
+        claim: tuple[Any, ...],
+    ) -> tuple[list[str], bool]:
+        """The ids of what was leased at once, and whether there is more that is due."""
         channel, group = await self._channel(held.channel), held.group
         channels = await self._numbers([*(item.channel for item in outbox), *(row.channel for row in ledger)])
-        written = {key: value for key, value in (state or {}).items() if value is not None}
-        deleted = [key for key, value in (state or {}).items() if value is None]
-
-        async def work(db: Db) -> None:
-            epoch = await _epoch(db, channel, group, "FOR SHARE")
-            member = await db.fetchval(
-                "SELECT 1 FROM member WHERE channel = $1 AND grp = $2 AND name = $3",
-                channel,
-                group,
-                held.member,
+        written = sorted(key for key, value in state.items() if value is not None)
+        deleted = [key for key, value in state.items() if value is None]
+        arguments = (
+            channel,
+            group,
+            held.member,
+            held.epoch,
+            list(offsets),
+            list(offsets.values()),
+            deleted,
+            written,
+            [state[key] for key in written],
+            *ledger_columns(ledger_rows(channels, ledger)),
+            self._topic,
+            *self._parking(channels, outbox),
+            *claim,
+        )
+        epoch = held.epoch
+        if {*offsets} <= {*held.partitions}:
+            epoch, holds, claimed, more = await self._db.statement(
+                lambda db: db.fetchrow(_COMMIT, *arguments)
             )
-            if epoch != held.epoch or member is None or not {*offsets} <= {*held.partitions}:
-                raise Fenced(f"{group} of {held.channel} was given to others (epoch {epoch})")
-            await _move(db, channel, group, offsets)
-            await self._park(db, channels, outbox)
-            if deleted:
-                await db.execute(
-                    "DELETE FROM state WHERE channel = $1 AND grp = $2 AND key = ANY($3::text[])",
-                    channel,
-                    group,
-                    deleted,
-                )
-            if written:
-                await db.execute(
-                    "INSERT INTO state SELECT $1, $2, * FROM unnest($3::text[], $4::bytea[])"
-                    " ON CONFLICT (channel, grp, key) DO UPDATE SET value = excluded.value",
-                    channel,
-                    group,
-                    sorted(written),
-                    [written[key] for key in sorted(written)],
-                )
-            await self._log(db, channels, ledger)
-
-        # Flushed whatever *sync* says: the server may crash alone, and whoever committed goes on from what it knows.
-        await self._db.write(work)
+            if holds:
+                return claimed or [], more
+        raise Fenced(f"{group} of {held.channel} was given to others (epoch {epoch or 0})")
 
     async def states(self, name: str, group: str, prefix: str = "") -> dict[str, bytes]:
         channel = await self._channel(name)

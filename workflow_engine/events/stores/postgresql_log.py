@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -22,10 +23,13 @@ from workflow_engine.events.spi import (
 from workflow_engine.events.stores.postgresql_append import Appender
 from workflow_engine.events.stores.postgresql_connection import Address, Database, Db, topic
 from workflow_engine.events.stores.postgresql_schema import upgrade
+from workflow_engine.events.stores.postgresql_tail import Tail
 from workflow_engine.events.stores.wakeups import Wakeups
 
 RECORD = "part, off, time_us, received_us, source, id, type, subject, key, identity, body"
 """The columns that `stored` reads."""
+LATER = 0.1
+"""Seconds until other processes are told of a channel that this one follows."""
 LOOK_ANYWAY = 30.0
 """After how many seconds a reader looks again without having been told; every second while nothing is told."""
 
@@ -46,7 +50,10 @@ class PostgresLog:
         self._topic = topic(address.schema)
         self._wakeups = Wakeups()
         self._database = Database(address, self._on_news)
-        self._appender = Appender(self._database, self._topic)
+        self._tail = Tail()
+        self._appender = Appender(self._database, self._topic_for, self._was_stored)
+        self._untold: set[str] = set()
+        self._telling: asyncio.Task[None] | None = None
         self._open = False
         self._channels: dict[str, tuple[int, ChannelSpec]] = {}
 
@@ -58,9 +65,41 @@ class PostgresLog:
 
     def _on_news(self, news: str | None) -> None:
         if news is None:
+            self._tail.forget()
             self._wakeups.notify_all()
         else:
             self._wakeups.notify(news)
+
+    def _topic_for(self, channel: int) -> str | None:
+        """The name under which a commit tells others of it; none where this process follows the channel, for then
+        nobody else does, but for a moment, and commits that tell something wait for one another.
+        """
+        return None if self._tail.is_followed(channel) else self._topic
+
+    def _was_stored(self, channel: int, records: Sequence[StoredRecord], told: bool) -> None:
+        if records and self._tail.is_followed(channel):
+            self._tail.put(channel, records)
+        self._wakeups.notify(f"channel {channel}")
+        if not told:
+            self._untold.add(f"channel {channel}")
+            if self._telling is None:
+                self._telling = asyncio.create_task(self._tell_later(), name="postgresql tells")
+
+    async def _tell_later(self) -> None:
+        try:
+            while self._untold:
+                await asyncio.sleep(LATER)
+                await self._tell()
+        finally:
+            self._telling = None
+
+    async def _tell(self) -> None:
+        news, self._untold = sorted(self._untold), set()
+        query = (
+            "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, n) FROM unnest($2::text[]) n"
+        )
+        with contextlib.suppress(Unavailable):  # then everybody looks
+            await self._database.statement(lambda db: db.fetch(query, self._topic, news))
 
     async def open(self) -> None:
         if self._open:
@@ -77,9 +116,17 @@ class PostgresLog:
     async def close(self) -> None:
         if self._open:
             self._open = False
-            await self._appender.settle()
+            await self._finish()
+            if self._telling is not None:
+                self._telling.cancel()
+                await asyncio.gather(self._telling, return_exceptions=True)
+                await self._tell()  # for whoever takes over
             await self._database.close()
             self._wakeups.notify_all()
+
+    async def _finish(self) -> None:
+        """Wait until everything is written that was asked for."""
+        await self._appender.settle()
 
     async def _sleep(self, ticket: asyncio.Future[None], most: float) -> None:
         """Until news end *ticket*, or it is time to look whether some were lost."""
@@ -147,7 +194,11 @@ class PostgresLog:
             await db.execute("SELECT pg_notify($1, $2)", self._topic, f"channel {channel}")
             return await _channels(db)
 
-        self._channels = await self._db.write(work)
+        try:
+            self._channels = await self._db.write(work)
+        finally:
+            self._tail.forget(channel)
+            self._wakeups.notify(f"channel {channel}")
 
     async def stats(self, name: str) -> list[PartitionStats]:
         channel = await self._channel(name)
@@ -192,12 +243,15 @@ class PostgresLog:
         deadline = asyncio.get_running_loop().time() + wait
         while True:
             channel = await self._channel(name)
+            if wait > 0 and types is None and (last := self._tail.take(channel, partition, offset, limit)):
+                return last
             ticket = self._wakeups.ticket(f"channel {channel}")
             rows = await self._db.read(lambda db, channel=channel: db.fetch(query, channel, *values))  # type: ignore[misc]
             left = deadline - asyncio.get_running_loop().time()
             if rows or left <= 0:
                 return [stored(row) for row in rows]
-            await self._sleep(ticket, left)
+            with self._tail.following(channel):
+                await self._sleep(ticket, left)
 
     async def fetch(self, name: str, positions: Sequence[Position]) -> list[StoredRecord | None]:
         channel = await self._channel(name)
@@ -252,6 +306,7 @@ class PostgresLog:
             )
             return affected(done)
 
+        self._tail.forget(channel)
         return await self._db.write(work)
 
 

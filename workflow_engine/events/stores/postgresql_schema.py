@@ -6,6 +6,7 @@ import asyncpg
 
 from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.events.stores.postgresql_connection import Db
+from workflow_engine.events.stores.postgresql_functions import make_functions
 
 VERSION = 1
 
@@ -97,3 +98,4 @@ async def upgrade(db: Db, schema: str) -> None:
     version = await db.fetchval("SELECT version FROM format")
     if version > VERSION:
         raise Conflict(f"the event store has format {version}, this version reads up to {VERSION}; upgrade")
+    await make_functions(db)
