@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 import catalog
@@ -13,6 +15,7 @@ from tests.semantics.v0_8 import documents as old
 from tests.semantics.v0_8.test_files import pinned
 from workflow_engine import dsl
 from workflow_engine.graph.contracts import asyncapi, openapi
+from workflow_engine.graph.embedding import embedded
 
 ORDER = """
 document: {dsl: '1.0.3', namespace: shop, name: order, version: '1.2.0', title: Order, summary: Sells things.}
@@ -95,3 +98,76 @@ async def test_every_example_has_contracts_that_the_catalog_can_read(example: An
     if example.name == "store-order-1.0":
         order = made["channels"]["order-create"]["messages"]["Order"]
         assert (order["contentType"], order["payload"]["required"]) == ("application/json", ["order_no"])
+
+
+SELF = """
+document: {dsl: '1.0.3', namespace: shop, name: tree, version: '1.0.0'}
+input:
+  schema:
+    document:
+      type: object
+      properties:
+        next: {$ref: '#'}
+        $ref: {$ref: '#/$defs/name'}
+        kind: {const: {$ref: '#/not/a/schema'}}
+      $defs: {name: {type: string}}
+output: {schema: {document: {type: array, items: {$ref: '#/definitions/a~1b'}, definitions: {a/b: {type: integer}}}}}
+do:
+  - one: {metadata: {channel: a.b}, emit: {event: {with: {type: x, source: /s}}}}
+  - two: {metadata: {channel: a-b}, emit: {event: {with: {type: y, source: /s}}}}
+  - three: {metadata: {channel: a/b}, emit: {event: {with: {type: z, source: /s}}}}
+"""
+
+
+def _resolved(document: Any, reference: str) -> Any:
+    found = document
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part.replace("~1", "/").replace("~0", "~")]
+    return found
+
+
+def test_what_a_schema_refers_to_in_itself_is_found_in_the_document_that_it_is_part_of() -> None:
+    made: Any = openapi(dsl.compile(dsl.parse(SELF)))
+    [item] = made["paths"].values()
+    given = item["post"]["requestBody"]["content"]["application/json"]["schema"]
+    schema = _resolved(made, given["$ref"])
+    properties = schema["properties"]
+    assert _resolved(made, properties["next"]["$ref"]) == schema
+    assert _resolved(made, properties["$ref"]["$ref"]) == {"type": "string"}
+    assert properties["kind"] == {"const": {"$ref": "#/not/a/schema"}}
+    run = item["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    output = _resolved(made, run["properties"]["output"]["$ref"])
+    assert _resolved(made, output["items"]["$ref"]) == {"type": "integer"}
+
+
+def test_a_schema_with_a_base_of_its_own_keeps_its_references() -> None:
+    own = {"$id": "urn:tree", "properties": {"next": {"$ref": "#"}}}
+    assert embedded({"items": own}, "#/components/schemas/Input") == {"items": own}
+
+
+def test_channels_whose_names_differ_by_a_sign_alone_are_apart() -> None:
+    made: Any = asyncapi(dsl.compile(dsl.parse(SELF)))
+    found = {
+        channel["address"]: [each["name"] for each in channel["messages"].values()]
+        for channel in made["channels"].values()
+    }
+    assert found == {"a.b": ["x"], "a-b": ["y"], "a/b": ["z"]}
+    for operation in made["operations"].values():
+        assert _resolved(made, operation["messages"][0]["$ref"])
+
+
+def test_a_name_of_dsl_0_8_with_braces_is_no_parameter_of_the_path() -> None:
+    states = "[{name: A, type: inject, data: {}, end: true}]"
+    text = (
+        f"{{id: 'an {{old}} name', version: '1.0', specVersion: '0.8', name: n, start: A, states: {states}}}"
+    )
+    assert [*openapi(dsl.compile(dsl.parse(text)))["paths"]] == [  # type: ignore[call-overload,misc]
+        "/v1/workflows/default/an%20%7Bold%7D%20name/1.0/runs"
+    ]
+
+
+@pytest.mark.parametrize("text", [ORDER, SELF])
+def test_the_official_schema_of_asyncapi_takes_it(spec: Path, text: str) -> None:
+    schema = json.loads((spec / "asyncapi" / "3.0.0.json").read_text())
+    made = asyncapi(dsl.compile(dsl.parse(text)))
+    assert [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(made)] == []

@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
+from workflow_engine.graph.embedding import embedded, refers_to_itself
 from workflow_engine.graph.model import Emit, Event, Operation, StateGraph, Strategy, Validate, states_of
 from workflow_engine.values import Json, JsonObject
 
@@ -23,7 +25,10 @@ _NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 def openapi(graph: StateGraph, server: str = "") -> JsonObject:
     """An OpenAPI document with the one operation that runs *graph*, at the API *server*, and the workflow's schemas."""
     name = graph.name
-    given, output = _schema(graph, "input"), _schema(graph, "output")
+    schemas: dict[str, Json] = {}
+    given, output = (
+        _component(title, _schema(graph, title.lower()), schemas) for title in ("Input", "Output")
+    )
     run: JsonObject = {
         "type": "object",
         "required": ["id", "status"],
@@ -72,9 +77,32 @@ def openapi(graph: StateGraph, server: str = "") -> JsonObject:
     document: JsonObject = {
         "openapi": OPENAPI,
         "info": _info(graph),
-        "paths": {f"/v1/workflows/{name.namespace}/{name.name}/{name.version}/runs": {"post": operation}},
+        "paths": {_path(graph): {"post": operation}},
     }
+    if schemas:
+        document["components"] = {"schemas": schemas}
     return {**document, "servers": [{"url": server}]} if server else document
+
+
+def _path(graph: StateGraph) -> str:
+    """Where it is run. Names of DSL 0.8 may have spaces, and braces, which would be parameters."""
+    name = graph.name
+    return "/".join(
+        (
+            "/v1/workflows",
+            *(quote(part, safe="+") for part in (name.namespace, name.name, name.version)),
+            "runs",
+        )
+    )
+
+
+def _component(title: str, schema: Json, components: dict[str, Json]) -> Json:
+    """*schema*; or where it refers to itself, a reference to it among the *components*, whose names tools show."""
+    if not refers_to_itself(schema):
+        return schema
+    place = f"#/components/schemas/{title}"
+    components[title] = embedded(schema, place)
+    return {"$ref": place}
 
 
 def _info(graph: StateGraph) -> JsonObject:
@@ -110,16 +138,19 @@ def asyncapi(graph: StateGraph) -> JsonObject:
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     for message in _messages(graph):
-        id = _NAME.sub("-", message.channel)
-        channel = channels.setdefault(id, {"address": message.channel, "messages": {}})
+        id, number = _NAME.sub("-", message.channel), 1
+        while (
+            channels.setdefault(id, {"address": message.channel, "messages": {}})["address"]
+            != message.channel
+        ):
+            number += 1
+            id = f"{_NAME.sub('-', message.channel)}-{number}"
+        channel = channels[id]
         name = _NAME.sub("-", message.name) or "any"
         known, number = name, 1
-        described = {
-            "name": message.name or "any",
-            "contentType": message.content_type,
-            "payload": message.payload,
-        }
-        while channel["messages"].setdefault(known, described) != described:
+        while (described := _described(message, f"#/channels/{id}/messages/{known}/payload")) != channel[
+            "messages"
+        ].setdefault(known, described):
             number += 1
             known = f"{name}-{number}"
         key, number = _NAME.sub("-", f"{message.action}-{message.state}"), 1
@@ -138,6 +169,14 @@ def asyncapi(graph: StateGraph) -> JsonObject:
         "defaultContentType": EVENT,
         "channels": channels,
         "operations": operations,
+    }
+
+
+def _described(message: _Message, at: str) -> JsonObject:
+    return {
+        "name": message.name or "any",
+        "contentType": message.content_type,
+        "payload": embedded(message.payload, at),
     }
 
 
