@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from mcp import ClientSession, StdioServerParameters, stdio_client
 
 from tests.api.documents import ON_EVENT, event
 from tests.api.server import api
 from tests.cli.command import WFE, environment
+from workflow_engine.api.client import HttpApi
 from workflow_engine.cli.mcp import MAX_LINE, Server
+from workflow_engine.cli.mcp_tools import Tools, tool_name
 
 SHOP = """
 document: {dsl: '1.0.3', namespace: shop, name: double, version: '1.0.0', title: Double a number, summary: It is quick.}
@@ -37,6 +42,10 @@ CALLS = """
 document: {dsl: '1.0.3', namespace: shop, name: calls, version: '1.0.0'}
 do: [{ask: {call: http, with: {method: get, endpoint: 'https://x.invalid/'}}}]
 """
+
+
+BATCH = b"""[{"jsonrpc": "2.0", "id": 7, "method": "ping"}, {"jsonrpc": "2.0", "method": "x"}, 8,
+ {"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "nobody"}}]"""
 
 
 @asynccontextmanager
@@ -119,6 +128,60 @@ async def test_an_assistant_writes_a_workflow_without_any_server() -> None:
         assert "http://127.0.0.1:1" in told["error"]
 
 
+async def test_a_document_of_anybody_gets_at_no_file_and_no_private_address(tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text('{"type": "object", "required": ["hidden"]}')
+    tools = Tools(HttpApi("http://127.0.0.1:1"), acts=False, deploys=False)
+    for place, why in (
+        (tmp_path / "secret.json", "a local file"),
+        ("http://127.0.0.1:1/s", "private address"),
+    ):
+        schema = f"input: {{schema: {{resource: {{endpoint: '{place}'}}}}}}"
+        text = "\n".join([*(line for line in SHOP.splitlines() if line[:6] != "input:"), schema])
+        told: Any = await tools.call("test_workflow", {"workflow": text, "scenarios": [{"name": "n"}]})
+        assert why in told["content"][0]["text"], told
+        assert "hidden" not in json.dumps(told)
+
+
+UNION = """
+document: {dsl: '1.0.3', namespace: shop, name: either, version: '1.0.0', summary: '%s'}
+input: {schema: {document: {type: object, oneOf: [{required: [a]}, {required: [b]}]}}}
+do: [{take: {set: '${ {length: (. | tostring | length), text: ("x" * 300000)} }'}}]
+""" % ("word " * 500)
+TREE = """
+document: {dsl: '1.0.3', namespace: shop, name: tree, version: '1.0.0'}
+input: {schema: {document: {type: array, items: {$ref: '#/$defs/leaf'}, $defs: {leaf: {type: string}}}}}
+do: [{take: {set: '${ .[0] }'}}]
+"""
+
+
+async def test_a_tool_has_a_schema_that_holds_and_says_and_gives_no_more_than_there_is_room_for() -> None:
+    async with api() as server:
+        for text in (UNION, TREE):
+            assert (await server.deploy(text)).status == 201
+        async with HttpApi(server.url) as client:
+            tools = Tools(client, acts=True, deploys=False)
+            listed: Any = {each["name"]: each for each in await tools.listed()}
+            result: Any = await tools.call("run_shop_either", {"input": {"a": 1}})
+    either, tree = listed["run_shop_either"], listed["run_shop_tree"]
+    assert len(either["description"]) <= 1001
+    assert [*either["inputSchema"]["properties"]] == ["input"]
+    jsonschema.validate({"input": ["a"]}, tree["inputSchema"])
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"input": [1]}, tree["inputSchema"])
+    text = result["content"][0]["text"]
+    assert '"length": 7' in text
+    assert "of which this is the beginning" in text
+    assert len(text) < 210_000
+    assert "structuredContent" not in result
+
+
+def test_the_name_of_a_tool_is_of_one_workflow_whatever_else_is_deployed() -> None:
+    assert tool_name("shop", "order") == "run_shop_order"
+    names = [tool_name("default", name) for name in ("a b", "a-b", "a/b", "x" * 60, "x" * 61)]
+    assert len(set(names)) == 5
+    assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", name) for name in names)
+
+
 async def test_what_acts_is_left_out_where_it_is_not_wanted_and_deploying_is_there_where_it_is() -> None:
     async with api() as server:
         await server.deploy(SHOP)
@@ -147,8 +210,12 @@ async def test_what_is_no_request_is_told_so_and_a_cancelled_one_is_not_answered
     async def call(name: str, arguments: Any) -> Any:
         if name == "broken":
             raise RuntimeError("oh")
+        if name == "nobody":
+            raise LookupError("there is no tool 'nobody'")
+        if name == "odd":
+            return {"text": "\ud800"}
         begun.set()
-        await asyncio.get_running_loop().create_future()
+        return await asyncio.get_running_loop().create_future()
 
     lines = [
         b"{",
@@ -159,6 +226,9 @@ async def test_what_is_no_request_is_told_so_and_a_cancelled_one_is_not_answered
         b'{"jsonrpc": "2.0", "id": 4, "method": "tools/call", "params": {"name": "long"}}',
         b'{"jsonrpc": "2.0", "id": 5, "method": "initialize", "params": {"protocolVersion": "1999-01-01"}}',
         b'{"jsonrpc": "2.0", "id": 6, "method": "ping"}',
+        BATCH,
+        b'[{"jsonrpc": "2.0", "method": "notifications/initialized"}]',
+        b'{"jsonrpc": "2.0", "id": 10, "method": "tools/call", "params": {"name": "odd"}}',
         b'{"jsonrpc": "2.0", "method": "notifications/initialized"}',
         b"\n",
     ]
@@ -173,10 +243,16 @@ async def test_what_is_no_request_is_told_so_and_a_cancelled_one_is_not_answered
         return b"x" * (MAX_LINE + 1)
 
     await Server(listed, call, lambda line: written.append(json.loads(line))).serve(read)
+    [together] = [each for each in written if isinstance(each, list)]
+    written.remove(together)
+    assert sorted((each["id"] or 0, each.get("error", {}).get("code")) for each in together) == [
+        *((0, -32600), (7, None), (9, -32602))
+    ]
     assert {each["id"]: each["error"]["code"] for each in written if "error" in each and each["id"]} == {
         1: -32601,
         2: -32602,
         3: -32603,
+        10: -32603,
     }
     assert [each["error"]["code"] for each in written if each["id"] is None] == [-32700, -32600, -32600]
     answers = {each["id"]: each["result"] for each in written if "result" in each}

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 """The versions of the protocol that are spoken, newest first."""
 MAX_LINE = 16 * 1024 * 1024
+MAX_BATCH = 100
 _PARSE, _REQUEST, _METHOD, _PARAMS, _INTERNAL = -32700, -32600, -32601, -32602, -32603
 
 _log = logging.getLogger(__name__)
@@ -104,65 +105,85 @@ class Server:
     ) -> None:
         self._listed, self._call, self._write = listed, call, write
         self._requests: dict[str | int, asyncio.Task[None]] = {}
+        self._batches: set[asyncio.Task[None]] = set()
 
     async def serve(self, read: Callable[[], Awaitable[bytes]]) -> None:
         """Answer what *read* gives, line by line, until it gives nothing more; what is under way is let go."""
         try:
             while line := await read():
                 if len(line) > MAX_LINE:
-                    self._fail(None, _REQUEST, f"a message has more than {MAX_LINE:,} bytes")
+                    self._send(_failure(None, _REQUEST, f"a message has more than {MAX_LINE:,} bytes"))
                     return
                 if line.strip():
                     self._take(line)
         finally:
-            for task in self._requests.values():
+            for task in (*self._batches, *self._requests.values()):
                 task.cancel()
-            await asyncio.gather(*self._requests.values(), return_exceptions=True)
+            await asyncio.gather(*self._batches, *self._requests.values(), return_exceptions=True)
 
     def _take(self, line: bytes) -> None:
         try:
-            message: Json = orjson.loads(line)
+            messages: Json = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            self._fail(None, _PARSE, f"not JSON: {error}")
+            self._send(_failure(None, _PARSE, f"not JSON: {error}"))
             return
+        if isinstance(messages, list) and 0 < len(messages) <= MAX_BATCH:
+            self._take_batch(messages)
+        else:
+            self._begin(messages, self._send)
+
+    def _take_batch(self, messages: list[Json]) -> None:
+        """Several messages, as version 2025-03-26 has them: their answers are one, once all are there."""
+        answers: list[JsonObject] = []
+        tasks = [task for each in messages if (task := self._begin(each, answers.append)) is not None]
+
+        async def together() -> None:
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if answers:
+                self._write(_line([{"jsonrpc": "2.0", **each} for each in answers]))
+
+        self._batches.add(task := asyncio.create_task(together(), name="mcp batch"))
+        task.add_done_callback(self._batches.discard)
+
+    def _begin(self, message: Json, answered: Callable[[JsonObject], None]) -> asyncio.Task[None] | None:
+        """Begin with what a message asks for; *answered* gets the answer, if there is to be one."""
         if not isinstance(message, dict) or not isinstance(message.get("method"), str):
             if not isinstance(message, dict) or not ({"result", "error"} & message.keys()):
-                self._fail(None, _REQUEST, "not a request of JSON-RPC 2.0")
-            return
+                answered(_failure(None, _REQUEST, "not a request of JSON-RPC 2.0"))
+            return None
         id, params = message.get("id"), message.get("params") or {}
         method = str(message["method"])
         if not isinstance(id, str | int) or isinstance(id, bool):
             if method == "notifications/cancelled" and isinstance(params, dict):
                 self._cancel(params.get("requestId"))
-            return
+            return None
         if id in self._requests:
-            self._fail(id, _REQUEST, "a request with this id is under way")
-            return
-        task = asyncio.create_task(self._answer(id, method, params), name=f"mcp {method}")
+            answered(_failure(id, _REQUEST, "a request with this id is under way"))
+            return None
+        task = asyncio.create_task(self._answer(id, method, params, answered), name=f"mcp {method}")
         self._requests[id] = task
         task.add_done_callback(lambda _: self._requests.pop(id, None))
+        return task
 
     def _cancel(self, id: Json) -> None:
         if isinstance(id, str | int) and id in self._requests:
             self._requests[id].cancel()
 
-    async def _answer(self, id: str | int, method: str, params: Json) -> None:
+    async def _answer(
+        self, id: str | int, method: str, params: Json, answered: Callable[[JsonObject], None]
+    ) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             try:
-                result = await self._result(method, params)
-            except LookupError as error:
-                self._fail(id, _METHOD, str(error))
-            except ValueError as error:
-                self._fail(id, _PARAMS, str(error))
+                answered({"id": id, "result": await self._result(method, params)})
+            except _Refused as error:
+                answered(_failure(id, error.code, str(error)))
             except Exception as error:  # noqa: BLE001 - a bug in one tool must not end the others
                 _log.exception("mcp %s", method)
-                self._fail(id, _INTERNAL, f"{type(error).__name__}: {error}")
-            else:
-                self._send({"id": id, "result": result})
+                answered(_failure(id, _INTERNAL, f"{type(error).__name__}: {error}"))
 
     async def _result(self, method: str, params: Json) -> JsonObject:
         if not isinstance(params, dict):
-            raise ValueError("params must be an object")
+            raise _Refused(_PARAMS, "params must be an object")
         match method:
             case "initialize":
                 return _greeting(params.get("protocolVersion"))
@@ -173,16 +194,32 @@ class Server:
             case "tools/call":
                 name, arguments = params.get("name"), params.get("arguments") or {}
                 if not isinstance(name, str) or not isinstance(arguments, dict):
-                    raise ValueError("give the `name` of a tool, and its `arguments` as an object")
-                return await self._call(name, arguments)
+                    raise _Refused(_PARAMS, "give the `name` of a tool, and its `arguments` as an object")
+                try:
+                    return await self._call(name, arguments)
+                except LookupError as error:
+                    raise _Refused(_PARAMS, str(error)) from None
             case _:
-                raise LookupError(f"there is no method {method[:100]!r}")
+                raise _Refused(_METHOD, f"there is no method {method[:100]!r}")
 
-    def _fail(self, id: str | int | None, code: int, message: str) -> None:
-        self._send({"id": id, "error": {"code": code, "message": message}})
+    def _send(self, members: JsonObject) -> None:
+        self._write(_line({"jsonrpc": "2.0", **members}))
 
-    def _send(self, members: dict[str, Any]) -> None:
-        self._write(orjson.dumps({"jsonrpc": "2.0", **members}) + b"\n")
+
+class _Refused(Exception):
+    """A request that cannot be answered, and the *code* that JSON-RPC has for it."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _failure(id: str | int | None, code: int, message: str) -> JsonObject:
+    return {"id": id, "error": {"code": code, "message": message}}
+
+
+def _line(message: Json) -> bytes:
+    return orjson.dumps(message) + b"\n"
 
 
 def _greeting(wanted: Json) -> JsonObject:

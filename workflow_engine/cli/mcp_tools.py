@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine import dsl
 from workflow_engine.engine.runtime import RunQuery
 from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Rejected, Unavailable
+from workflow_engine.graph.embedding import embedded
 from workflow_engine.values import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
 WAIT = 45.0
 """How long a tool waits for a run, in seconds, before it says that the run goes on: less than assistants wait."""
 MAX_NAME = 64
+MAX_DESCRIPTION = 1000
+"""How many characters a workflow says of itself: more would push what else an assistant knows aside."""
+MAX_TEXT = 200_000
+"""How many characters of a result an assistant gets: it has room for no more."""
+_ARGUMENT = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _TEXT: JsonObject = {"type": "string"}
 _COMMANDS = ("suspend", "resume", "cancel", "terminate", "retry")
 
@@ -67,12 +75,14 @@ class Tools:
 
     async def listed(self) -> list[JsonObject]:
         """Every tool, as the protocol describes them; without a server those that need none."""
+        found: list[JsonObject] = []
         try:
-            workflows = [tool async for tool in self._workflows()] if self._acts else []
-            await self._api.workflows()
+            for name, workflow in (await self._workflows()).items():
+                if self._acts:
+                    found.append(_described(name, await self._text(workflow))[0])
         except Unavailable:
             return [tool.to_json() for tool in self._tools.values() if not tool.server]
-        return [*(tool for _, tool in workflows), *(tool.to_json() for tool in self._tools.values())]
+        return [*found, *(tool.to_json() for tool in self._tools.values())]
 
     async def call(self, name: str, arguments: JsonObject) -> JsonObject:
         """The result of a tool; what goes wrong in it is told to the assistant, which may do better.
@@ -84,27 +94,33 @@ class Tools:
             if tool is not None:
                 _check(tool, arguments)
                 return _content(await tool.do(arguments))
-            if self._acts:
-                async for workflow, described in self._workflows():
-                    if described["name"] == name:
-                        return _of_run(await self._run(workflow, described, arguments))
+            workflow = (await self._workflows()).get(name) if self._acts else None
+            if workflow is not None:
+                return _of_run(await self._run(await self._text(workflow), arguments))
         except InvalidDocument as error:
             return _content({"problems": [problem.to_json() for problem in error.problems]}, error=True)
         except (Rejected, NotFound, Conflict, Unavailable) as error:
             return _content({"error": str(error)}, error=True)
         raise LookupError(f"there is no tool {name[:100]!r}")
 
-    async def _workflows(self) -> Any:
-        taken: set[str] = set(self._tools)
+    async def _workflows(self) -> dict[str, JsonObject]:
+        """Those that are deployed, by the names of their tools."""
+        found: dict[str, JsonObject] = {}
         for each in await self._api.workflows():
-            workflow = await self._api.workflow(str(each["namespace"]), str(each["name"]))
-            tool = _described(workflow, taken)
-            taken.add(str(tool["name"]))
-            yield workflow, tool
+            name, number = tool_name(str(each["namespace"]), str(each["name"])), 1
+            unique = name
+            while unique in found:
+                number += 1
+                unique = f"{name[: MAX_NAME - 4]}_{number}"
+            found[unique] = each
+        return found
 
-    async def _run(self, workflow: JsonObject, tool: JsonObject, arguments: JsonObject) -> JsonObject:
-        schema: Any = tool["inputSchema"]
-        input: Json = arguments.get("input") if schema.get("x-wrapped") else arguments
+    async def _text(self, workflow: JsonObject) -> JsonObject:
+        return await self._api.workflow(str(workflow["namespace"]), str(workflow["name"]))
+
+    async def _run(self, workflow: JsonObject, arguments: JsonObject) -> JsonObject:
+        _, wrapped = _described("", workflow)
+        input: Json = arguments.get("input") if wrapped else arguments
         return await self._api.start(
             str(workflow["namespace"]), str(workflow["name"]), str(workflow["version"]), input, wait=WAIT
         )
@@ -209,7 +225,10 @@ class Tools:
                 "notBefore}}]",
             },
         }
-        about = "Run scenarios of a document on a virtual clock, with answers in the place of calls; nothing is called."
+        about = (
+            "Run scenarios of a document on a virtual clock, with answers in the place of calls; nothing is called. "
+            "Documents that it refers to are fetched from the public web alone."
+        )
         yield Tool("test_workflow", about, _test, scenarios, ("workflow", "scenarios"), server=False)
 
 
@@ -229,13 +248,22 @@ def _check(tool: Tool, arguments: JsonObject) -> None:
             raise Rejected("argument-invalid", f"{name} must be of type {schema['type']}")
 
 
-def _described(workflow: JsonObject, taken: set[str]) -> JsonObject:
-    """The tool that runs *workflow*: its title and summary, and the schema of its input."""
-    named = re.sub("[^a-zA-Z0-9_-]+", "-", f"run_{workflow['namespace']}_{workflow['name']}")[:MAX_NAME]
-    name, number = named, 1
-    while name in taken:
-        number += 1
-        name = f"{named[: MAX_NAME - 4]}_{number}"
+def tool_name(namespace: str, name: str) -> str:
+    """What the tool is called that runs a workflow. It is the same whatever else is deployed, for whoever allows an
+    assistant to use it means that workflow: names that have other signs, or too many, end in a digest.
+    """
+    whole = f"run_{namespace}_{name}"
+    made = re.sub("[^a-zA-Z0-9_-]+", "-", whole)
+    if made == whole and len(made) <= MAX_NAME:
+        return made
+    digest = hashlib.sha256(f"{namespace}/{name}".encode()).hexdigest()[:8]
+    return f"{made[: MAX_NAME - 9]}-{digest}"
+
+
+def _described(name: str, workflow: JsonObject) -> tuple[JsonObject, bool]:
+    """The tool *name* that runs *workflow*, with its title, its summary and the schema of its input; and whether the
+    input is one argument, ``input``, for the schema is none that models take for all arguments.
+    """
     document, schema = _document(str(workflow["text"])), None
     with suppress(KeyError, TypeError):
         schema = document.data["input"]["schema"]["document"] if document else None  # type: ignore[index,call-overload]
@@ -244,18 +272,34 @@ def _described(workflow: JsonObject, taken: set[str]) -> JsonObject:
         about = {"title": document.data.get("name"), "summary": document.data.get("description")}
         given = document.data.get("dataInputSchema")
         schema = given.get("schema", given) if isinstance(given, dict) else None
-    words = [str(about[part]) for part in ("title", "summary") if about.get(part)]
+    words = [" ".join(str(about[part]).split()) for part in ("title", "summary") if about.get(part)]
     told = ". ".join(words) or f"Run the workflow {workflow['namespace']}/{workflow['name']}"
+    if len(told) > MAX_DESCRIPTION:
+        told = f"{told[: MAX_DESCRIPTION - 1]}…"
     if not isinstance(schema, dict):
         schema = {"type": "object"}
-    elif schema.get("type") != "object":
-        schema = {"type": "object", "properties": {"input": schema}, "required": ["input"], "x-wrapped": True}
-    return {
+    wrapped = not _of_arguments(schema)
+    if wrapped:
+        properties: JsonObject = {"input": embedded(schema, "#/properties/input")}
+        schema = {"type": "object", "properties": properties, "required": ["input"]}
+    tool: JsonObject = {
         "name": name,
         "description": told.rstrip(".") + ".",
         "inputSchema": schema,
         "annotations": {"readOnlyHint": False, "openWorldHint": True},
     }
+    return tool, wrapped
+
+
+def _of_arguments(schema: JsonObject) -> bool:
+    """Whether *schema* may be that of all arguments of a tool: with another, providers of models refuse all tools."""
+    properties = schema.get("properties", {})
+    return (
+        schema.get("type") == "object"
+        and not {"allOf", "anyOf", "oneOf"} & schema.keys()
+        and isinstance(properties, dict)
+        and all(map(_ARGUMENT.fullmatch, properties))
+    )
 
 
 def _document(text: str) -> dsl.Document | None:
@@ -268,6 +312,9 @@ def _document(text: str) -> dsl.Document | None:
 def _content(value: Json, *, error: bool = False) -> JsonObject:
     """*value* as the protocol has results: as text, and where it is an object as data too."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
+    if len(text) > MAX_TEXT:
+        shown = f"{text[:MAX_TEXT]}…\n({len(text):,} characters, of which this is the beginning)"
+        return {"content": [{"type": "text", "text": shown}], "isError": error}
     result: JsonObject = {"content": [{"type": "text", "text": text}], "isError": error}
     return {**result, "structuredContent": value} if isinstance(value, dict) else result
 
@@ -308,7 +355,11 @@ async def _draw(given: Any) -> Json:
 
 
 async def _test(given: Any) -> Json:
-    """What ``wfe test`` says of the scenarios, by way of files."""
+    """What ``wfe test`` says of the scenarios, by way of files.
+
+    Who wrote the document may be anybody whose words the assistant has read: it gets at no file of this machine, nor at
+    what only this machine can reach.
+    """
     from workflow_engine.cli.scenarios import read_scenarios
     from workflow_engine.cli.test import Coverage, try_file
     from workflow_engine.settings import Settings
@@ -319,7 +370,8 @@ async def _test(given: Any) -> Json:
         content = {"workflow": "workflow.yaml", "scenarios": given["scenarios"]}
         file.write_text(json.dumps(content), encoding="utf-8")
         coverages: dict[str, Coverage] = {}
-        tried = await try_file(read_scenarios(str(file)), Settings(), coverages)
+        chosen = replace(Settings.from_env(os.environ), allow_private=False, allow_link_local=False)
+        tried = await try_file(read_scenarios(str(file)), chosen, coverages, alone=True)
     return {
         "scenarios": [
             {"scenario": each.name, "passed": not each.failures, "failures": [*each.failures]}

@@ -196,8 +196,11 @@ async def try_file(
     only: str | None = None,
     longest: float = 30.0,
     tell: Callable[[Tried], None] = _quiet,
+    alone: bool = False,
 ) -> list[Tried]:
-    """Try the *scenarios* of one file, or those that have *only* in their names; *tell* hears of each."""
+    """Try the *scenarios* of one file, or those that have *only* in their names; *tell* hears of each. *alone*: no
+    other file of this machine is read for its workflows.
+    """
     from workflow_engine.cli.documents import read_valid_document
     from workflow_engine.cli.resources import LocalFiles
     from workflow_engine.graph.model import states_of
@@ -208,7 +211,7 @@ async def try_file(
     documents = [(file, read_valid_document(file)) for file in files]
     local = await LocalFiles.open([str(folder / file) for file in scenarios.catalog], neighbours=True)
     resources: dict[str, Json] = {}
-    for file, document in documents:
+    for file, document in () if alone else documents:
         resources |= await local.answers(document, file)
     (workflow, document), *others = documents
     graph, graphs = await compiled(
