@@ -244,6 +244,12 @@ class _Moving:
                 self._hinder(before.id, f"it has begun, and calls {new.kind} now, not {old.kind}")
         elif isinstance(old, Event | SubFlow | Parallel) or regions_of(old):
             strict = isinstance(old, Event)
+            if isinstance(old, SubFlow) and isinstance(new, SubFlow) and old.version != new.version:
+                self._result.remarks.append(
+                    f"{before.id} runs {new.name} {new.version or 'latest'} now: the run of it that is under way goes "
+                    "on as what it is, unless it is moved too"
+                )
+                new = dataclasses.replace(new, version=old.version)
             for member in dataclasses.fields(old):
                 if _shape(getattr(old, member.name), strict) != _shape(getattr(new, member.name), strict):
                     self._hinder(before.id, f"it has begun, and its {member.name} is another now")

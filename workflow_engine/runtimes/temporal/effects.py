@@ -95,7 +95,7 @@ class TemporalEffects:
         self._over = False
         self.spans = RunTrace.of(name)
         self._traced = {} if self.spans is None else self.spans.carried
-        self.sub_flows = SubFlows(self.identity, {**self.handed_on(), **self._traced}, survive=semantics > 1)
+        self.sub_flows = SubFlows(self.identity, {**self.handed_on(), **self._traced}, semantics)
         self._telling = None if self.audience is None else asyncio.create_task(self._tell_on(self.audience))
 
     @property

@@ -1,8 +1,8 @@
 """The sub-flows of a run are child workflows, which outlive that it goes on in a new history.
 
-Temporal ends the children of a workflow that continues as new, unless they are abandoned. Those that something else may
-go on beside are, so that they go on too: the run finds them again by their ids. It ends them itself when it does no
-longer want them, as Temporal ends all others.
+Temporal ends the children of a workflow that continues as new, unless they are abandoned. So they are, and go on too:
+the run finds them again by their ids. It ends them itself when it does no longer want them. (Runs from before semantics
+5 abandon only those that something else may go on beside; the others have to end before such a run can go on.)
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ UNTIL_ENDED = RetryPolicy(
 class SubFlows:
     """Those of one run."""
 
-    def __init__(self, identity: str, memo: Mapping[str, Any], *, survive: bool) -> None:
-        """*memo* is what all of them remember. *survive*: those are abandoned that something may go on beside."""
+    def __init__(self, identity: str, memo: Mapping[str, Any], semantics: int) -> None:
+        """*memo* is what all of them remember, *semantics* are those of the run (`dsl.bundle.SEMANTICS`)."""
         self._identity = identity
         self._memo = memo
-        self._survive = survive
+        self._survive, self._all_survive = semantics > 1, semantics > 4
         self._found: set[str] = set()
         self._under_way: dict[str, None] = {}
         self._bound: dict[str, None] = {}
@@ -79,7 +79,7 @@ class SubFlows:
             return None
         if "output" in self.earlier.get(place.id, {}):
             return self.earlier.pop(place.id)["output"]  # type: ignore[no-any-return]
-        survives = self._survive and not sub_run.alone
+        survives = self._all_survive or (self._survive and not sub_run.alone)
         try:
             if place.id in self._found:
                 return await self._again(place)
@@ -88,20 +88,29 @@ class SubFlows:
                     return await workflow.execute_child_workflow(  # type: ignore[no-any-return]
                         sub_run.name, **self._options(sub_run, place)
                     )
-            with self.at_work():
-                policy = ParentClosePolicy.ABANDON
-                child = await workflow.start_child_workflow(
-                    sub_run.name, parent_close_policy=policy, **self._options(sub_run, place, bound=True)
-                )
-            self._under_way[place.id] = None
-            try:
-                return await child  # type: ignore[no-any-return]
-            finally:
-                self._under_way.pop(place.id, None)
+            begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            if not self._all_survive:
+                return await self._first(sub_run, place, begun)
+            ended = asyncio.create_task(self._first(sub_run, place, begun))
+            return await _unless_cancelled(ended, begun, self._id(place))
         except ChildWorkflowError as failure:
             raise cancelled_or(failure) from None
         except WorkflowAlreadyStartedError:
             raise _taken(self._id(place)) from None
+
+    async def _first(self, sub_run: SubRun, place: Place, begun: asyncio.Future[None]) -> Json:
+        """Begin one that outlives this history, and wait for it; *begun* is done once it is there."""
+        with self.at_work():
+            policy = ParentClosePolicy.ABANDON
+            child = await workflow.start_child_workflow(
+                sub_run.name, parent_close_policy=policy, **self._options(sub_run, place, bound=True)
+            )
+        self._under_way[place.id] = None
+        begun.set_result(None)
+        try:
+            return await child  # type: ignore[no-any-return]
+        finally:
+            self._under_way.pop(place.id, None)
 
     async def _begin(self, sub_run: SubRun, place: Place) -> None:
         """Begin one that is not waited for."""
@@ -146,22 +155,13 @@ class SubFlows:
     async def _again(self, place: Place) -> Json:
         """What becomes of one that was begun in an earlier history; when it is no longer wanted, it is cancelled."""
         id = self._id(place)
-        ended = asyncio.create_task(self._outcome(id, place))
-        cancelled = False
-        while not ended.done():
-            try:
-                await workflow.wait([ended])
-            except asyncio.CancelledError:
-                if not cancelled:
-                    cancelled = True
-                    await _cancel(id)
-        self._under_way.pop(place.id, None)
-        self._found.discard(place.id)
-        if cancelled:
-            if not ended.cancelled():
-                ended.exception()
-            raise asyncio.CancelledError
-        return ended.result()
+        begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        begun.set_result(None)
+        try:
+            return await _unless_cancelled(asyncio.create_task(self._outcome(id, place)), begun, id)
+        finally:
+            self._under_way.pop(place.id, None)
+            self._found.discard(place.id)
 
     async def _outcome(self, id: str, place: Place) -> Json:
         try:
@@ -196,6 +196,31 @@ class SubFlows:
             )
         except LOCAL_FAILURES as failure:
             raise cancelled_or(failure) from None
+
+
+async def _unless_cancelled(ended: asyncio.Task[Json], begun: asyncio.Future[None], id: str) -> Json:
+    """What the run *id* comes to, once it has *ended*; when it is no longer wanted, it is cancelled as soon as it has
+    *begun*, waited for, and whatever it came to does not count.
+
+    It may just end by itself. The library would tell that alone, and whoever waits would go on as if it were still
+    wanted; and to cancel by its means a child that was terminated is a transition that it does not know, and parks us.
+    """
+    cancelled = told = False
+    while not ended.done():
+        try:
+            if cancelled and not told and begun.done():
+                told = True
+                await _cancel(id)
+            else:
+                awaited: list[asyncio.Future[Any]] = [ended] if told or not cancelled else [ended, begun]
+                await workflow.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        if not ended.cancelled():
+            ended.exception()
+        raise asyncio.CancelledError
+    return ended.result()
 
 
 def _taken(id: str) -> Fault:
