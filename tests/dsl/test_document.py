@@ -9,7 +9,8 @@ import pytest
 
 from tests.dsl.corpus import HERE, everything
 from workflow_engine.dsl.codes import EXPLANATIONS
-from workflow_engine.dsl.document import Document, Limits, parse
+from workflow_engine.dsl.document import Document, Limits
+from workflow_engine.dsl.parsing import parse
 from workflow_engine.errors import InvalidDocument, Problem
 
 HEADER = "document: {dsl: '1.0.3', namespace: test, name: order, version: 1.0.0}\n"
@@ -205,7 +206,7 @@ def test_every_problem_is_told_at_once_in_document_order():
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_task_is_one_problem_in_plain_words(task, code, at, says):
-    problem = the_problem_of(HEADER + f"do:\n  - a: {task}\n")
+    problem = the_problem_of(HEADER + f"use: {{functions: {{f: {{set: {{x: 1}}}}}}}}\ndo:\n  - a: {task}\n")
     assert (problem.code, problem.pointer) == (code, "/do/0/a" + at)
     assert says in problem.message
 
@@ -247,7 +248,8 @@ def test_a_mistake_in_a_task_is_one_problem_in_plain_words(task, code, at, says)
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_state_is_one_problem_in_plain_words(state, code, at, says):
-    problem = the_problem_of(OLD + f"states:\n  - {state}\n")
+    functions = "functions: [{name: f, type: expression, operation: .}]\n"
+    problem = the_problem_of(OLD + functions + f"states:\n  - {state}\n")
     assert (problem.code, problem.pointer) == (code, "/states/0" + at)
     assert says in problem.message
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from workflow_engine.dsl import v0_8, v1
 from workflow_engine.dsl.collecting import uncollected
-from workflow_engine.dsl.document import Document, parse
+from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering, in_order
+from workflow_engine.dsl.parsing import parse
 from workflow_engine.dsl.v0_8.workflow import lower as lower_v0_8
 from workflow_engine.dsl.v1.workflow import lower as lower_v1
 from workflow_engine.errors import Problem

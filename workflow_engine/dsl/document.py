@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from dsl_schemas import schema
 from workflow_engine.dsl import earlier_scalars
-from workflow_engine.dsl.collecting import uncollected
 from workflow_engine.dsl.manifests import unwrapped
 from workflow_engine.dsl.report import Full, Report
 from workflow_engine.dsl.rules import compile_rules
 from workflow_engine.dsl.scalar_rules import Check
 from workflow_engine.dsl.scalar_text import place
-from workflow_engine.dsl.source import Limits, Positions, Source, load
+from workflow_engine.dsl.source import Limits, Positions, Source, read_source
 from workflow_engine.dsl.wording import kind
-from workflow_engine.errors import InvalidDocument, Problem
+from workflow_engine.errors import Problem
 from workflow_engine.values import JsonObject, resolve_pointer
 
-__all__ = ["Dialect", "Document", "Limits", "parse"]
+__all__ = ["Dialect", "Document", "Limits", "Reading", "read"]
 
 Dialect: TypeAlias = Literal["1.0", "0.8"]
 
@@ -55,18 +54,25 @@ class Document:
         return self.problem(code, message, pointer)
 
 
-def parse(text: str | bytes, *, name: str = "<text>", limits: Limits = Limits()) -> Document:  # noqa: B008 - frozen
+class Reading(NamedTuple):
+    """What was read: *problems* of text and form, and the *document*, of wrong form unless it is *sound*.
+
+    None: the text could not be read, or is in neither dialect.
+    """
+
+    document: Document | None
+    problems: list[Problem]
+    sound: bool
+
+
+def read(text: str | bytes, *, name: str = "<text>", limits: Limits = Limits()) -> Reading:  # noqa: B008 - frozen
     """Read a workflow in DSL 1.0 or 0.8, written in YAML or JSON; *name* is what errors call it.
 
-    Raises `InvalidDocument` with every problem of the text, or else every problem by the schema, in document
-    order; references and expressions are left to the compiler.
+    Problems are in document order; references and expressions are left to the compiler.
     """
-    with uncollected():
-        return _parse(text, name, limits)
-
-
-def _parse(text: str | bytes, name: str, limits: Limits) -> Document:
-    source = load(text, name=name, limits=limits)
+    source, unreadable = read_source(text, limits=limits)
+    if source is None:
+        return Reading(None, unreadable, sound=False)
     manifest = unwrapped(source)
     source = manifest or source
     report = Report(source)
@@ -80,10 +86,25 @@ def _parse(text: str | bytes, name: str, limits: Limits) -> Document:
                 earlier_scalars.read(source.data, report)
             _rules(dialect)(source.data, None, report)
     problems = report.problems()
-    if dialect is None or any(problem.severity == "error" for problem in problems):
-        raise InvalidDocument(problems, name=name)
-    assert isinstance(source.data, dict)
-    return Document(dialect, source.data, source.positions, name, source.text, tuple(problems))
+    if unreadable:
+        at = "/spec/flow" if manifest is not None else ""
+        unreadable = [replace(each, pointer=each.pointer.removeprefix(at)) for each in unreadable]
+        problems = [each for each in problems if not _follows(each, unreadable)]
+        problems = sorted([*unreadable, *problems], key=lambda each: (each.line, each.column))
+    sound = not any(problem.severity == "error" for problem in problems)
+    if dialect is None or not isinstance(source.data, dict):
+        return Reading(None, problems, sound=False)
+    document = Document(dialect, source.data, source.positions, name, source.text, tuple(problems))
+    return Reading(document, problems, sound)
+
+
+def _follows(problem: Problem, unreadable: list[Problem]) -> bool:
+    """Whether *problem* may be there only because something at its place could not be read as it is written."""
+    return any(
+        problem.pointer in (each.pointer, each.pointer.rpartition("/")[0])
+        or problem.pointer.startswith(each.pointer + "/")
+        for each in unreadable
+    )
 
 
 def problems_of(document: Document) -> list[Problem]:

@@ -40,6 +40,7 @@ MOST_PARALLEL = 1000
 """How many branches or iterations an author may let be under way at once: Temporal takes 2,000 calls of one run."""
 
 MOST_KEYS = 10
+_NO_VARIABLE = re.compile(r"there is no variable \$(\w+) here")
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 DEFAULT_CHANNEL = "default"
@@ -47,10 +48,15 @@ _CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
 
 
 class Lowering:
-    """One document on its way to a graph; *problems* grow as it goes."""
+    """One document on its way to a graph; *problems* grow as it goes.
 
-    def __init__(self, document: Document) -> None:
+    *lost* are names that parts of the document which are wrong in form may have defined: that there are no such ones
+    is not told. With ``*`` among them any name may have been, with ``$*`` any variable.
+    """
+
+    def __init__(self, document: Document, *, lost: frozenset[str] = frozenset()) -> None:
         self.document = document
+        self.lost = lost
         self.data: JsonObject = document.data
         self.problems: list[Problem] = []
 
@@ -119,7 +125,14 @@ class Lowering:
             return self.expression(value, variables, pointer)
         return self.template(value, variables, pointer)
 
+    def may_be_lost(self, name: str, any: str = "*") -> bool:
+        """Whether a part that is wrong in form may have defined *name*; *any* says that it may be any name."""
+        return bool(self.lost) and (any in self.lost or name in self.lost)
+
     def _expression_problem(self, error: ExpressionError, source: str, pointer: str) -> None:
+        missing = _NO_VARIABLE.match(error.message) if self.lost else None
+        if missing is not None and self.may_be_lost(missing[1], "$*"):
+            return
         for name, reason in UNSUPPORTED_VARIABLES.items():
             if f"${name}" in source and f"${name}" in error.message:
                 self.problem("unsupported", f"{reason}, in `{source.strip()}`", pointer)
@@ -238,6 +251,8 @@ class Lowering:
         self, code: str, kind: str, name: str, known: Iterable[str], pointer: str, *, hint: str = ""
     ) -> None:
         """Report that there is no *kind* called *name*, with what may have been meant."""
+        if self.may_be_lost(name):
+            return
         close = closest(name, islice(known, SUGGESTIONS))
         meant = f"; did you mean {close!r}?" if close else ""
         self.problem(code, f"there is no {kind} {name!r}{meant}{hint}", pointer)

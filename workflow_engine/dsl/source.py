@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from workflow_engine.dsl.json_text import NotJson, read_json
 from workflow_engine.dsl.tree import Limits, Positions, TooMuch, TreeBuilder
 from workflow_engine.dsl.yaml_text import read_yaml
-from workflow_engine.errors import InvalidDocument
+from workflow_engine.errors import InvalidDocument, Problem
 from workflow_engine.values import Json
 
-__all__ = ["Limits", "Positions", "Source", "load"]
+__all__ = ["Limits", "Positions", "Source", "load", "read_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,17 @@ def load(text: str | bytes, *, name: str = "<text>", limits: Limits = Limits()) 
     Raises `InvalidDocument` with every problem found; a syntax error or an exceeded limit is the last one,
     since nothing after it can be read.
     """
+    source, problems = read_source(text, limits=limits)
+    if problems or source is None:
+        raise InvalidDocument(problems, name=name)
+    return source
+
+
+def read_source(text: str | bytes, *, limits: Limits = Limits()) -> tuple[Source | None, list[Problem]]:  # noqa: B008 - frozen
+    """As `load`, with what could be read beside the problems; None where reading had to stop."""
     builder = TreeBuilder(limits)
+    stopped: list[Problem] = []
+    decoded = ""
     try:
         decoded = _decode(text, builder)
         if decoded.lstrip(" \t\r\n")[:1] in {"{", "[", '"'}:
@@ -51,12 +61,10 @@ def load(text: str | bytes, *, name: str = "<text>", limits: Limits = Limits()) 
                 read_yaml(decoded, builder)
         else:
             read_yaml(decoded, builder)
-    except TooMuch as stopped:
-        builder.problems.append(stopped.problem)
-    if builder.problems:
-        in_order = sorted(builder.problems, key=lambda problem: (problem.line, problem.column))
-        raise InvalidDocument(in_order, name=name)
-    return Source(builder.data, builder.positions(), decoded)
+    except TooMuch as problem:
+        stopped.append(problem.problem)
+    found = sorted([*builder.problems, *stopped], key=lambda problem: (problem.line, problem.column))
+    return None if stopped else Source(builder.data, builder.positions(), decoded), found
 
 
 def _decode(text: str | bytes, builder: TreeBuilder) -> str:

@@ -34,8 +34,8 @@ class ExpressionLowering(Lowering):
     functions: dict[str, tuple[JsonObject, str]]
     broken: set[str]
 
-    def __init__(self, document: Document) -> None:
-        super().__init__(document)
+    def __init__(self, document: Document, *, lost: frozenset[str] = frozenset()) -> None:
+        super().__init__(document, lost=lost)
         self.jsonpath = self.data.get("expressionLang") == "jsonpath"
         self.everything = "${ $ }" if self.jsonpath else "${ . }"
 

@@ -47,8 +47,14 @@ _ADDRESSABLE = re.compile(r"[^/\s\x00-\x1f][^/\x00-\x1f]{0,199}")
 class WorkflowLowering(ExpressionLowering):
     """A DSL 0.8 document on its way to a graph; *functions* and *events* are its definitions by name."""
 
-    def __init__(self, document: Document, resources: Mapping[str, Json] | None = None) -> None:
-        super().__init__(definition_files.expanded(document, resources))
+    def __init__(
+        self,
+        document: Document,
+        resources: Mapping[str, Json] | None = None,
+        *,
+        lost: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(definition_files.expanded(document, resources), lost=lost)
         self.resources = resources
         assert isinstance(document.data, dict)
         definition_files.check(self, document.data, deployed=resources is not None)
@@ -259,8 +265,8 @@ class WorkflowLowering(ExpressionLowering):
 
 
 def lower(
-    document: Document, resources: Mapping[str, Json] | None = None
+    document: Document, resources: Mapping[str, Json] | None = None, *, lost: frozenset[str] = frozenset()
 ) -> tuple[StateGraph, WorkflowLowering]:
     """The graph of *document*, and the lowering with the problems it found; *resources* are what is pinned."""
-    lowering = WorkflowLowering(document, resources)
+    lowering = WorkflowLowering(document, resources, lost=lost)
     return lowering.lower(), lowering

@@ -44,12 +44,17 @@ class WorkflowLowering(Lowering):
     """A DSL 1.0 document on its way to a graph."""
 
     def __init__(
-        self, document: Document, resources: Mapping[str, Json] | None = None, *, warned: bool = True
+        self,
+        document: Document,
+        resources: Mapping[str, Json] | None = None,
+        *,
+        warned: bool = True,
+        lost: frozenset[str] = frozenset(),
     ) -> None:
         """*resources* are what is pinned; None: nothing has been fetched yet. *warned*: whether anybody looks at
         warnings about what its expressions say, which cost as much as all the rest.
         """
-        super().__init__(document)
+        super().__init__(document, lost=lost)
         self.warned = warned
         self.resources = resources
         evaluate = self.data.get("evaluate")
@@ -298,8 +303,12 @@ class WorkflowLowering(Lowering):
 
 
 def lower(
-    document: Document, resources: Mapping[str, Json] | None = None, *, warned: bool = True
+    document: Document,
+    resources: Mapping[str, Json] | None = None,
+    *,
+    warned: bool = True,
+    lost: frozenset[str] = frozenset(),
 ) -> tuple[StateGraph, WorkflowLowering]:
     """The graph of *document* with what is pinned for it, and the lowering with the problems it found."""
-    lowering = WorkflowLowering(document, resources, warned=warned)
+    lowering = WorkflowLowering(document, resources, warned=warned, lost=lost)
     return lowering.lower(), lowering
