@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from temporalio import activity, workflow
 from temporalio.common import TypedSearchAttributes
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.interpreter.packing import pack_apart
@@ -23,6 +23,7 @@ from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started, travelling
 from workflow_engine.runtimes.temporal.converter import size_of
+from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
 from workflow_engine.runtimes.temporal.moves import Move, refusal
 from workflow_engine.runtimes.temporal.naming import memo_of, renamed
 from workflow_engine.runtimes.temporal.resting import RestingEffects
@@ -92,24 +93,30 @@ class Leaving:
 
 async def room_for(size: int) -> bool:
     """Whether there is room for so many bytes, which are more than Temporal takes: the answer of a worker."""
-    return await workflow.execute_local_activity(  # type: ignore[no-any-return]
-        ROOM,
-        args=[size],
-        summary=f"room for {size:,} bytes",
-        start_to_close_timeout=timedelta(seconds=10),
-        retry_policy=UNTIL_IT_WORKS,
-    )
+    try:
+        return await workflow.execute_local_activity(  # type: ignore[no-any-return]
+            ROOM,
+            args=[size],
+            summary=f"room for {size:,} bytes",
+            start_to_close_timeout=timedelta(seconds=10),
+            retry_policy=UNTIL_IT_WORKS,
+        )
+    except LOCAL_FAILURES as failure:
+        raise cancelled_or(failure) from None
 
 
 async def until_there_is_room(size: int) -> None:
     """Wait for a worker that has room for so many bytes: its history does not grow by that."""
-    await workflow.execute_activity(
-        ROOM,
-        args=[size, True],
-        summary=f"room for {size:,} bytes: WFE_PAYLOAD_STORE is not set",
-        start_to_close_timeout=timedelta(seconds=10),
-        retry_policy=UNTIL_IT_WORKS,
-    )
+    try:
+        await workflow.execute_activity(
+            ROOM,
+            args=[size, True],
+            summary=f"room for {size:,} bytes: WFE_PAYLOAD_STORE is not set",
+            start_to_close_timeout=timedelta(seconds=10),
+            retry_policy=UNTIL_IT_WORKS,
+        )
+    except ActivityError as failure:
+        raise cancelled_or(failure) from None
 
 
 def rooms(*, stores: bool) -> Callable[..., Any]:

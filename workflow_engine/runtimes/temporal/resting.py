@@ -265,6 +265,10 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
         await asyncio.shield(self._breath)
 
     async def evaluate(self, evaluation: Evaluation, place: Place) -> Json:
+        if self.semantics > 4:
+            # It may look at what a call has just answered, which is in no position yet: that is done before the rest.
+            with self._at_work():
+                return await super().evaluate(evaluation, place)
         async with self._room.place():
             with self._at_work():
                 return await super().evaluate(evaluation, place)

@@ -203,23 +203,28 @@ class Retrying:
 
     async def _update(self, run_id: str, what: str, wish: Wish, key: str | None = None) -> None:
         with translated(run_id):
-            description = await self._client.get_workflow_handle(run_id).describe()
-            if description.status != WorkflowExecutionStatus.RUNNING:
-                raise Conflict(
-                    f"the run {run_id!r} has ended; retry it with other data, or skip its failed state"
-                )
-            handle = self._client.get_workflow_handle(run_id, run_id=description.run_id)
-            try:
-                await handle.execute_update(what, wish.to_json(), id=key, rpc_timeout=REPLAY_TIMEOUT)
-            except WorkflowUpdateFailedError as failure:
-                cause = failure.cause
-                if isinstance(cause, ApplicationError) and cause.type:
-                    raise Rejected(cause.type, cause.message, status=409) from None
-                raise Unavailable(f"{what} cannot be done to the run {run_id!r} now: {cause}") from None
-            except RPCError as error:
-                if error.status in NOBODY:
-                    raise Unavailable(f"no worker of task queue {self._queue} answers") from None
-                raise
+            before = None
+            while True:
+                description = await self._client.get_workflow_handle(run_id).describe()
+                if description.status != WorkflowExecutionStatus.RUNNING or description.run_id == before:
+                    raise Conflict(
+                        f"the run {run_id!r} has ended; retry it with other data, or skip its failed state"
+                    )
+                handle = self._client.get_workflow_handle(run_id, run_id=description.run_id)
+                try:
+                    await handle.execute_update(what, wish.to_json(), id=key, rpc_timeout=REPLAY_TIMEOUT)
+                    return
+                except WorkflowUpdateFailedError as failure:
+                    cause = failure.cause
+                    if isinstance(cause, ApplicationError) and cause.type:
+                        raise Rejected(cause.type, cause.message, status=409) from None
+                    raise Unavailable(f"{what} cannot be done to the run {run_id!r} now: {cause}") from None
+                except RPCError as error:
+                    if error.status in NOBODY:
+                        raise Unavailable(f"no worker of task queue {self._queue} answers") from None
+                    if error.status != RPCStatusCode.NOT_FOUND:
+                        raise
+                    before = description.run_id  # it has ended since, or goes on in a new history
 
     async def last_attempts(self, executions: Sequence[WorkflowExecution]) -> Sequence[WorkflowExecution]:
         """Those of *executions* after which their run was not retried."""
