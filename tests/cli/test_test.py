@@ -234,6 +234,37 @@ def test_a_file_that_is_wrong_is_told_as_a_document_is(tmp_path: Path) -> None:
     assert f"{file}:5:9: duplicate-name: there is a scenario 'one' already" in ended.err
 
 
+def test_what_cannot_be_expected_together_is_refused_rather_than_left_out(tmp_path: Path) -> None:
+    for expect in (
+        {"status": "completed", "error": {"status": 500}},
+        {"status": "faulted", "output": 1},
+        {"status": "waiting", "output": 1},
+        {"error": {"status": 500}, "output": 1},
+    ):
+        ended = tried(tmp_path, {"expect": expect})
+        assert (ended.code, "conflicting-properties" in ended.err) == (1, True), expect
+
+
+def test_one_file_whose_workflow_is_not_there_does_not_hide_the_others(tmp_path: Path) -> None:
+    tried(tmp_path, {"input": SMALL})
+    (tmp_path / "a.test.yaml").write_text("{workflow: nowhere.yaml, scenarios: [{name: a}]}")
+    ended = wfe("test", tmp_path)
+    assert ended.code == 1
+    assert "a.test.yaml: " in ended.err
+    assert "nowhere.yaml: No such file" in ended.err
+    assert "1 scenario: 1 passed" in ended.err
+    assert wfe("test", tmp_path / "nobody.test.yaml").code == 2
+
+
+def test_a_workflow_is_no_file_of_scenarios_and_a_number_is_no_duration_in_quotes(tmp_path: Path) -> None:
+    tried(tmp_path, {"input": SMALL})
+    ended = wfe("test", tmp_path / "order.yaml")
+    assert (ended.code, "got a workflow" in ended.err.splitlines()[0]) == (1, True)
+    ended = tried(tmp_path, {"expect": {"within": 3}})
+    [told] = [line for line in ended.err.splitlines() if "wrong-type" in line]
+    assert told.endswith("expected an ISO 8601 duration such as PT1H30M, got a number")
+
+
 def test_the_report_is_junit_and_json_and_coverage_can_be_asked_for(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     options = ("--junit", report, "--json", "--coverage", "90")

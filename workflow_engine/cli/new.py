@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from shlex import quote
 
 from workflow_engine.cli.terminal import FINE, result, say
+from workflow_engine.cli.test import ENDINGS
 from workflow_engine.errors import Rejected
 
 TEMPLATE = """\
@@ -27,6 +29,8 @@ do:                             # tasks, one after the other; each has a name of
         by: ${{ $workflow.id }}
 """
 _LONGEST = 63
+_PLAIN = re.compile("(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z].*", re.IGNORECASE)
+"""A name that YAML takes for a text though it is not in quotes."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,15 +45,20 @@ def _new(arguments: argparse.Namespace) -> int:
     name = re.sub(r"[^A-Za-z0-9]+", "-", file.name.partition(".")[0]).strip("-")[:_LONGEST].strip("-")
     if not name:
         raise Rejected("file-name", f"{arguments.file!r} gives no name; write one such as hello.yaml")
+    if file.name.endswith(ENDINGS):
+        raise Rejected(
+            "file-name", f"{file.name} would be a file of scenarios for `wfe test`; write {name}.yaml"
+        )
     try:
         with file.open("x", encoding="utf-8") as written:
-            written.write(TEMPLATE.format(name=name))
+            written.write(TEMPLATE.format(name=name if _PLAIN.fullmatch(name) else f"'{name}'"))
     except FileExistsError:
         raise Rejected("file-exists", f"{file} is there already; name another file") from None
     except OSError as error:
         raise Rejected("file", f"{file}: {error.strerror}") from None
     result(str(file))
+    named = quote(f"./{file}" if str(file).startswith("-") else str(file))
     say(
-        f"""Try `wfe run {file} --input '{{"name": "Ann"}}'`; `wfe validate {file}` says what is wrong with it."""
+        f"""Try `wfe run {named} --input '{{"name": "Ann"}}'`; `wfe validate {named}` says what is wrong with it."""
     )
     return FINE

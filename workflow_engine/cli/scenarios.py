@@ -77,6 +77,9 @@ class Scenarios:
 def read_scenarios(file: str) -> Scenarios:
     """Read a file of scenarios; `InvalidDocument` has all that is wrong with it, in its order."""
     source = load(read_bytes(file, Limits().bytes), name=file)
+    if isinstance(source.data, dict) and source.data.keys() & {"document", "specVersion"}:
+        message = "expected a file of scenarios, which names its workflow (docs/testing.md), got a workflow"
+        raise InvalidDocument([Problem("wrong-type", message, "", 1, 1)], name=file)
     report = Report(source)
     with suppress(Full):
         _rules()(source.data, None, report)
@@ -170,6 +173,15 @@ class _Reader:
                 holds.append((text, expressions.expression_slot(text, variables=HOLDS)))
             except expressions.ExpressionError as wrong:
                 self._problem("invalid-expression", str(wrong), *path, "holds", number)
+        if "error" in given and given.get("status", "faulted") != "faulted":
+            message = (
+                f"`error` is of a run that is faulted, and `status` is {given['status']}; keep one of them"
+            )
+            self._problem("conflicting-properties", message, *path, "error")
+        elif "output" in given and ("error" in given or given.get("status", "completed") != "completed"):
+            status = given.get("status", "faulted")
+            message = f"`output` is of a run that is completed, and it is expected to be {status}"
+            self._problem("conflicting-properties", message, *path, "output")
         status = given.get("status") or ("faulted" if "error" in given else "completed")
         within, before = (given.get(name) for name in ("within", "notBefore"))
         return Expected(

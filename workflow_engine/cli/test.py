@@ -132,6 +132,7 @@ def _test(arguments: argparse.Namespace) -> int:
     coverages: dict[str, Coverage] = {}
     invalid = False
     for file in _files(arguments.paths):
+        scenarios = None
         try:
             scenarios = read_scenarios(file)
             tell = _quiet if arguments.json else _tell
@@ -144,6 +145,11 @@ def _test(arguments: argparse.Namespace) -> int:
             invalid = True
             for problem in error.problems:
                 say(problem.render(error.name))
+        except Rejected as error:
+            if scenarios is None:
+                raise
+            invalid = True  # what it needs is not there; other files may be fine
+            say(f"{file}: {error}")
     if arguments.only is not None and not tried and not invalid:
         raise Rejected("no-tests", f"no scenario has {arguments.only!r} in its name")
     failed = sum(bool(each.failures) for each in tried)

@@ -50,11 +50,11 @@ def string_rule(schema: dict[str, Any]) -> Check:
 
 
 def _quote(written: str, complaints: Sequence[Complaint]) -> str:
-    """Advice to quote what is *written*; of a version that is too short, in full."""
+    """Advice to quote what is *written*; of a version that is too short, in full. None where quotes would not help."""
     for text in (written, f"{written}.0", f"{written}.0.0"):
         if written and not any(complaint(text) for complaint in complaints):
             return f'; put it in quotes: "{text}"'
-    return "; put it in quotes"
+    return "" if written else "; put it in quotes"
 
 
 def _complaints(schema: dict[str, Any]) -> list[tuple[str, Complaint]]:
