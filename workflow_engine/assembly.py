@@ -14,6 +14,7 @@ import catalog
 from workflow_engine.api.access import Access, Either, Issuer, Tokens
 from workflow_engine.api.client import HttpApi
 from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.calls.container_sweeping import sweeping
 from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.calls.egress import MAX_RESPONSE
@@ -149,10 +150,11 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             limits=limits,
             eager=settings.api_worker,
         )
+        resolution = open_resolution(settings, specs, egress)
         engine = Engine(
             definitions,
             runtime,
-            resolve=open_resolution(settings, specs, egress),
+            resolve=resolution,
             processes=settings.allowed_processes,
             queues=Queues(settings.allowed_queues, settings.task_queue),
             express=settings.express,
@@ -170,6 +172,9 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         await router.start()
         stack.push_async_callback(router.stop)
         await engine.restore_triggers()
+        hearings = Hearings(router, egress, open_secrets(settings.secrets), resolution)
+        await hearings.start()
+        stack.push_async_callback(hearings.stop)
         engine.batches = TemporalBatches(client, settings.task_queue, runtime)
         engine.scheduling = Scheduling(
             definitions,
@@ -218,6 +223,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             largest_input=settings.largest_input,
             folder=settings.data,
             secrets=open_secrets(settings.secrets),
+            hearings=hearings,
             loopback_only=settings.host in LOOPBACK and not settings.api_token,
         )
 

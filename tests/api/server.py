@@ -18,6 +18,7 @@ from catalog.api import create_router
 from tests.api.local_runtime import LocalRuntime
 from workflow_engine.api.app import create_app
 from workflow_engine.calls import Egress
+from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import EnvironmentSecrets
 from workflow_engine.calls.webhook import WebhookTarget
@@ -119,7 +120,11 @@ async def api(*, store: str = "memory:", wrap: Callable | None = None, **options
         await router.start()
         stack.push_async_callback(router.stop)
         stack.push_async_callback(runtime.close)
+        hearings = Hearings(router, egress, SECRETS, Resolution(specs, egress))
+        await hearings.start()
+        stack.push_async_callback(hearings.stop)
         options.setdefault("secrets", SECRETS)
+        options.setdefault("hearings", hearings)
         app = create_app(
             wrap(engine) if wrap else engine, router, **{"catalog_router": create_router(specs), **options}
         )

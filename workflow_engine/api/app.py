@@ -37,6 +37,7 @@ from workflow_engine.api.health import Ready
 from workflow_engine.api.metrics import Metrics
 from workflow_engine.api.spans import Spans
 from workflow_engine.api.wire import ProblemAnswerModel
+from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.engine.engine import Engine
 from workflow_engine.events.router import Router
@@ -78,12 +79,13 @@ def create_app(
     largest_input: int = MAX_DOCUMENT,
     folder: Path | None = None,
     secrets: Secrets = NO_SECRETS,
+    hearings: Hearings | None = None,
 ) -> FastAPI:
     """The API over *engine* and *router*, which stay the caller's to start and stop.
 
     With a *token*, or *access*, every request but ``/livez`` must carry one. *loopback_only* refuses requests that are
     not addressed to this machine by a loopback name, and writes from pages of other sites: right without a token.
-    *secrets* are those that sources sign with.
+    *secrets* are those that sources sign with; *hearings*, the caller's to start and stop, hear those of brokers.
     *ready* says which parts work, and the metrics how full the disk of *folder* is. The *codec* reads payloads for
     pages of *codec_origins*.
     ``app.state.engine`` is *engine*. Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut
@@ -118,7 +120,7 @@ def create_app(
         schedules.create_routes(engine),
         events.create_routes(router, metrics),
         subscriptions.create_routes(engine, router),
-        sources.create_routes(router, secrets, guarded=access is not None),
+        sources.create_routes(router, secrets, guarded=access is not None, hearings=hearings),
         internal.create_routes(engine, router),
     ):
         app.include_router(routes, dependencies=guarded, responses=_PROBLEM)
@@ -127,7 +129,9 @@ def create_app(
     if catalog_router is not None:
         app.include_router(catalog_router, dependencies=guarded)
     app.include_router(
-        health.create_routes(engine, router, metrics, ready, folder=folder, guarded=guarded),
+        health.create_routes(
+            engine, router, metrics, ready, folder=folder, guarded=guarded, hearings=hearings
+        ),
         responses=_PROBLEM,
     )
     app.add_api_route("/", _begin, include_in_schema=False)

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Response
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.metrics import MEDIA_TYPE, Metrics
 from workflow_engine.api.wire import LiveModel, ReadyModel
+from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.engine.engine import Engine
 from workflow_engine.errors import Unavailable
 from workflow_engine.events.router import Router
@@ -39,6 +40,7 @@ def create_routes(
     *,
     folder: Path | None = None,
     guarded: Sequence[Any] = (),
+    hearings: Hearings | None = None,
 ) -> APIRouter:
     """``/livez``, and with the dependencies *guarded* ``/readyz`` and ``/metrics``, also of the disk of *folder*."""
     routes = APIRouter(tags=["health"])
@@ -55,12 +57,16 @@ def create_routes(
         responses={503: {"model": ReadyModel, "description": "Not all parts work"}},
     )
     async def readyz() -> Response:
-        """Whether requests can be served: the parts, and which of them work."""
+        """Whether requests can be served: the parts, and which of them work. Sources that hear nothing are told, but do
+        not count: what is sent to them waits at their brokers.
+        """
         found = await _parts(ready)
         parts: JsonObject = {part: reason is None for part, reason in found.items()}
         reasons: JsonObject = {part: reason for part, reason in found.items() if reason is not None}
         status = "not ready" if reasons else "ready"
-        return JsonAnswer({"status": status, "parts": parts, "reasons": reasons}, 503 if reasons else 200)
+        told: JsonObject = {} if hearings is None else {**hearings.failing()}
+        answer: JsonObject = {"status": status, "parts": parts, "reasons": reasons, "sources": told}
+        return JsonAnswer(answer, 503 if reasons else 200)
 
     @routes.get(
         "/metrics",
@@ -78,7 +84,13 @@ def create_routes(
             _parts(ready),
         )
         text = metrics.render(
-            channels or (), backlog=backlog, parked=parked, load=load, parts=found, disk=disk(folder)
+            channels or (),
+            backlog=backlog,
+            parked=parked,
+            load=load,
+            parts=found,
+            disk=disk(folder),
+            heard=() if hearings is None else hearings.ears(),
         )
         return Response(text, headers={"content-type": MEDIA_TYPE})
 

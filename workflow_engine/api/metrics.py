@@ -48,11 +48,13 @@ class Metrics:
         load: Load | None = None,
         parts: Mapping[str, str | None] | None = None,
         disk: tuple[int, int] | None = None,
+        heard: Iterable[tuple[str, Mapping[str, Any]]] = (),
     ) -> str:
         """The text that Prometheus scrapes; of *channels* every number is shown, by the name of its member.
 
         *backlog* is as `events.backlogs.describe` has it, *parked* how many runs a bug of the engine holds up,
-        *parts* why each does not work, and *disk* how many bytes are free, of how many. What is not known is left out.
+        *parts* why each does not work, and *disk* how many bytes are free, of how many. *heard*: how each source is
+        that this process hears at a broker. What is not known is left out.
         """
         return "\n".join(
             [
@@ -62,6 +64,7 @@ class Metrics:
                 *(operating.parked(parked) if parked is not None else ()),
                 *(operating.load(load) if load is not None else ()),
                 *(operating.disk(*disk) if disk is not None else ()),
+                *operating.heard(heard),
                 *_gauges(channels),
                 "",
             ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from workflow_engine.engine.runtime import Load
@@ -93,3 +93,22 @@ def disk(free: int, total: int) -> Iterator[str]:
     yield f"wfe_disk_free_bytes {free}"
     yield from family("wfe_disk_bytes", "gauge", "The size of that disk.")
     yield f"wfe_disk_bytes {total}"
+
+
+def heard(sources: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+    """Of the sources that this process hears at their brokers."""
+    each = [(labels(source=id), id, told) for id, told in sources]
+    yield from family(
+        "wfe_source_up", "gauge", "Whether the source is heard: its broker is there, and the store."
+    )
+    for of, _, told in each:
+        yield f"wfe_source_up{of} {int(told['state'] == 'hearing')}"
+    yield from family("wfe_source_lag", "gauge", "Messages that wait at the broker, where it says so.")
+    for of, _, told in each:
+        if told["lag"] is not None:
+            yield f"wfe_source_lag{of} {told['lag']}"
+    help = "What messages became: events, events that were there, nothing for the filters, dead letters."
+    yield from family("wfe_source_messages_total", "counter", help)
+    for _, id, told in each:
+        for outcome in ("stored", "duplicates", "filtered", "refused"):
+            yield f"wfe_source_messages_total{labels(source=id, outcome=outcome)} {told[outcome]}"

@@ -1,4 +1,4 @@
-"""Sources: what services send over HTTP, as events."""
+"""Sources: what services send, over HTTP or by a broker, as events."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read, read_object
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_events import AcceptedModel
+from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.calls.signatures import verified
 from workflow_engine.errors import NotFound, Rejected, Unavailable
+from workflow_engine.events.broker_sources import BrokerSource
 from workflow_engine.events.cloudevents import MAX_EVENT
 from workflow_engine.events.http import parse
 from workflow_engine.events.router import Router
-from workflow_engine.events.sources import Source
+from workflow_engine.events.sources import Source, check_source_id
 from workflow_engine.events.transforms import NotTransformed
-from workflow_engine.values import Json
+from workflow_engine.values import Json, JsonObject
 
 _log = logging.getLogger(__name__)
 
@@ -34,60 +36,134 @@ SourceId = Annotated[str, Path(max_length=100, description="1 to 100 of A-Z a-z 
 
 
 class SourceModel(BaseModel):
-    """A service that sends what it has over HTTP."""
+    """A service that sends what it has: over HTTP, known by `verify`, or by a broker, as its `operation` says."""
 
     id: str | None = Field(None, description="As in the address", examples=["github"])
-    verify: dict[str, Any] = Field(
+    verify: dict[str, Any] | None = Field(
+        None,
         description="How requests are known to be its: `scheme` github, gitlab, stripe, slack, standard, hmac, basic "
         "or none; `secret`, the name of one; for hmac `header`, `prefix` and `encoding`",
         examples=[{"scheme": "github", "secret": "github-webhook"}],
     )
-    channel: str = "default"
+    channel: str | None = Field(None, description="`default`; of an operation the channel of its address")
     event: dict[str, Any] = Field(
         default_factory=dict,
-        description="Template of the event; expressions see the body as `.`, and `$headers` and `$query`",
+        description="Template of the event; expressions see the body as `.`, and `$headers` and `$query`, or of an "
+        "operation `$headers` and `$address`",
         examples=[{"type": '${ "github." + $headers["x-github-event"] }'}],
+    )
+    operation: str | None = Field(
+        None,
+        description="An operation of the catalog whose service sends, in place of `verify`",
+        examples=["file://orders.yaml#orderPlaced"],
+    )
+    server: dict[str, Any] | None = Field(
+        None,
+        description="`name` of a server of the document, and `variables`",
+        examples=[{"name": "production"}],
+    )
+    protocol: str | None = Field(None, description="Or its first server that speaks it", examples=["kafka"])
+    authentication: dict[str, Any] | None = Field(
+        None,
+        description="Who connects, by the name of a secret",
+        examples=[{"basic": {"use": "orders-login"}}],
+    )
+    filters: list[dict[str, Any]] | None = Field(None, description="Which events: as subscriptions have them")
+    start: str | None = Field(
+        None, description="`latest`, `earliest` or RFC 3339: where to begin at the broker"
+    )
+    group: str | None = Field(None, description="By what the broker knows who hears; made if not given")
+    enabled: bool | None = Field(None, description="Whether it is heard")
+
+
+class HeardModel(SourceModel):
+    """A source, and how it is if it is heard at a broker."""
+
+    address: str | None = Field(None, description="What is subscribed to")
+    service: str | None = Field(None, description="Whose operation it is, in the catalog")
+    version: str | None = Field(None, description="Of the document, when the source was put")
+    status: dict[str, Any] | None = Field(
+        None,
+        description="`state` connecting, hearing, held (the router's store is away), failing or paused; `error`, "
+        "`last_error` and `error_at`; `promise` exactly-once, at-least-once or at-most-once; `lag`, what waits at the "
+        "broker; `last_message`; and how many were `stored`, `duplicates`, `filtered` and `refused`",
     )
 
 
 class SourcesModel(BaseModel):
-    sources: list[SourceModel]
+    sources: list[HeardModel]
 
 
-def create_routes(router: Router, secrets: Secrets, *, guarded: bool) -> APIRouter:
-    """The routes under ``/v1/sources``. *guarded*: there are tokens, so that a source without a secret is closed."""
+_CALLED = frozenset({"id", "verify", "channel", "event"})
+
+
+def create_routes(
+    router: Router, secrets: Secrets, *, guarded: bool, hearings: Hearings | None = None
+) -> APIRouter:
+    """The routes under ``/v1/sources``. *guarded*: there are tokens, so that a source without a secret is closed.
+    *hearings* hear the sources of brokers, of which there are none without.
+    """
     routes = APIRouter(prefix="/v1/sources", tags=["events"], route_class=StrictRoute)
     theirs = APIRouter()  # with whatever parameters the service has: templates may read them
+
+    async def told(found: Source | BrokerSource) -> JsonObject:
+        if isinstance(found, Source):
+            return found.to_json()
+        return {**found.shown(), "status": {} if hearings is None else await hearings.told(found)}
 
     @routes.get("", response_model=SourcesModel)
     async def sources() -> Response:
         """Every source."""
-        return JsonAnswer({"sources": [each.to_json() for each in await router.sources()]})
+        return JsonAnswer({"sources": [await told(each) for each in await router.sources()]})
 
-    @routes.get("/{id}", response_model=SourceModel)
+    @routes.get("/{id}", response_model=HeardModel)
     async def source(id: SourceId) -> Response:
-        """One source."""
-        return JsonAnswer((await router.get_source(id)).to_json())
+        """One source, and how it is."""
+        return JsonAnswer(await told(await router.get_source(id)))
 
     @routes.put(
         "/{id}",
-        response_model=SourceModel,
+        response_model=HeardModel,
         openapi_extra={
             "requestBody": {"content": {"application/json": {"schema": SourceModel.model_json_schema()}}}
         },
     )
     async def put_source(request: Request, id: SourceId) -> Response:
-        """Create a source, or change one. Requests to `POST /v1/sources/{id}/events` become its events."""
+        """Create a source, or change one. Requests to `POST /v1/sources/{id}/events` become its events, or what its
+        `operation` is sent by a broker. One that hears the same as before keeps its place at the broker.
+        """
         body = await read_object(request, MAX_DOCUMENT, frozenset(SourceModel.model_fields))
         if body.get("id", id) != id:
             raise Rejected("source-id", f"the address says {id!r}", pointer="/id")
-        made = Source.from_json({**body, "id": id})
-        await router.put_source(made)
-        return JsonAnswer(made.to_json())
+        if body.get("operation") is None:
+            given = {name: value for name, value in body.items() if value is not None or name in _CALLED}
+            made = Source.from_json({**given, "id": id})
+            await router.put_source(made)
+            return JsonAnswer(made.to_json())
+        if hearings is None:
+            raise Rejected("source-invalid", "this server hears no brokers", pointer="/operation")
+        check_source_id(id)
+        heard = await hearings.put(BrokerSource.from_json({**body, "id": id}))
+        return JsonAnswer(await told(heard))
+
+    async def pause_or_resume(id: str, *, paused: bool) -> Response:
+        if hearings is None:
+            raise Rejected("source-called", "this server hears no brokers")
+        return JsonAnswer(await told(await hearings.pause(id, paused=paused)))
+
+    @routes.post("/{id}/pause", response_model=HeardModel)
+    async def pause(id: SourceId) -> Response:
+        """Hear no more at the broker for now; what it keeps waits there."""
+        return await pause_or_resume(id, paused=True)
+
+    @routes.post("/{id}/resume", response_model=HeardModel)
+    async def resume(id: SourceId) -> Response:
+        """Go on where it was paused."""
+        return await pause_or_resume(id, paused=False)
 
     @routes.delete("/{id}", status_code=204, response_class=Response)
     async def delete_source(id: SourceId) -> Response:
-        """Delete a source; its events stay."""
+        """Delete a source, with its place at the broker; its events stay."""
         await router.delete_source(id)
         return Response(status_code=204)
 
@@ -117,6 +193,8 @@ def create_routes(router: Router, secrets: Secrets, *, guarded: bool) -> APIRout
         raw = await read(request, MAX_EVENT)
         headers = {name.lower(): value for name, value in request.headers.items()}
         found = await router.get_source(id)
+        if isinstance(found, BrokerSource):
+            raise Rejected("source-heard", "this source is heard at its broker; nothing is sent to it here")
         await _let_in(found, headers, raw)
         if (
             headers.get("content-type", "").startswith("application/cloudevents")

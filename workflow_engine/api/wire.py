@@ -246,3 +246,8 @@ class ReadyModel(BaseModel):
         description="Why a part does not work",
         examples=[{"temporal": "Temporal does not answer: Connection refused"}],
     )
+    sources: dict[str, str] = Field(
+        default_factory=dict,
+        description="Why sources hear nothing from their brokers, by id; the server is ready all the same",
+        examples=[{"orders": "'orders' at server 'production' (nats:4222): Connection refused"}],
+    )

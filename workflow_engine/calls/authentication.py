@@ -12,7 +12,8 @@ from yarl import URL
 from workflow_engine.calls.credentials import Credentials
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.oauth import authorize
-from workflow_engine.errors import fault
+from workflow_engine.calls.secrets import Secrets
+from workflow_engine.errors import Rejected, fault
 from workflow_engine.values import Json, JsonObject
 
 Scheme: TypeAlias = Callable[[JsonObject, Egress, URL], Awaitable[Credentials]]
@@ -69,6 +70,23 @@ async def authenticate(policy: Json, egress: Egress, url: URL) -> Credentials:
     if not isinstance(properties, dict):
         raise fault("configuration", f"authentication {name}: its properties must be an object")
     return await scheme(properties, egress, url)
+
+
+def names_a_secret(policy: Json) -> bool:
+    """Whether *policy* is ``{scheme: {"use": secret}}``, so that it has no value in it."""
+    if not isinstance(policy, dict) or len(policy) != 1 or not set(policy) <= set(SCHEMES):
+        return False
+    [properties] = policy.values()
+    return isinstance(properties, dict) and set(properties) == {"use"} and isinstance(properties["use"], str)
+
+
+async def with_secret(policy: Json, secrets: Secrets) -> JsonObject:
+    """*policy* with the values of the secret that it names; `NotFound` where there is none."""
+    if not isinstance(policy, dict) or not names_a_secret(policy):
+        raise Rejected("target-invalid", "its authentication names no secret")
+    [(scheme, properties)] = policy.items()
+    assert isinstance(properties, dict)
+    return {scheme: await secrets.get(str(properties["use"]))}
 
 
 def _login(scheme: str, properties: JsonObject) -> tuple[str, str]:

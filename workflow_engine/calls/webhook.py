@@ -17,7 +17,7 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
-from workflow_engine.calls.authentication import SCHEMES, authenticate
+from workflow_engine.calls.authentication import SCHEMES, authenticate, names_a_secret, with_secret
 from workflow_engine.calls.credentials import NOBODY
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.exchange import Request, Response, excerpt, send
@@ -25,7 +25,7 @@ from workflow_engine.calls.http import merge_headers
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.calls.url import parse_url
 from workflow_engine.errors import Fault, NotFound, Rejected
-from workflow_engine.events.http import BATCHED, STRUCTURED, parse
+from workflow_engine.events.http import BATCHED, STRUCTURED, body_of, parse
 from workflow_engine.events.subscriptions import check_channel
 from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Retry
 from workflow_engine.events.transforms import NotTransformed, check_template, filled
@@ -79,7 +79,7 @@ class WebhookTarget:
                 raise _invalid("a body of one's own is not a CloudEvent: it has no mode", *path, "mode")
             check_template(target["body"], *path, "body")
         policy = target.get("authentication")
-        if policy is not None and not _names_a_secret(policy):
+        if policy is not None and not names_a_secret(policy):
             message = f'expected {{scheme: {{"use": secret}}}}, the scheme one of {", ".join(SCHEMES)}'
             raise _invalid(message, *path, "authentication")
         signing = target.get("signing")
@@ -125,7 +125,9 @@ class WebhookTarget:
         body, framing = _message(target, delivery.events)
         credentials = NOBODY
         if target.get("authentication") is not None:
-            credentials = await authenticate(await self._policy(target["authentication"]), self._egress, url)
+            credentials = await authenticate(
+                await with_secret(target["authentication"], self._secrets), self._egress, url
+            )
         headers: CIMultiDict[str] = merge_headers(credentials.headers, target.get("headers"), self._egress)
         headers.update(framing)
         headers["Idempotency-Key"] = delivery.identity
@@ -133,14 +135,6 @@ class WebhookTarget:
         if isinstance(signing := target.get("signing"), dict):
             headers.update(await self._signature(str(signing["secret"]), delivery.identity, body))
         return Request("POST", url, headers, body, credentials)
-
-    async def _policy(self, policy: Json) -> Json:
-        """*policy* with the values of the secret that it names."""
-        if not isinstance(policy, dict) or not _names_a_secret(policy):
-            raise Rejected("target-invalid", "its authentication names no secret")
-        [(scheme, properties)] = policy.items()
-        assert isinstance(properties, dict)
-        return {scheme: await self._secrets.get(str(properties["use"]))}
 
     async def _signature(self, secret: str, id: str, body: bytes) -> dict[str, str]:
         """The headers of Standard Webhooks: HMAC-SHA256 over the id, the time and the body."""
@@ -220,27 +214,8 @@ def _message(target: JsonObject, events: Sequence[JsonObject]) -> tuple[bytes, d
         for name, value in event.items()
         if name not in ("data", "data_base64", "datacontenttype")
     }
-    media_type = event.get("datacontenttype")
-    if "data_base64" in event:
-        body = base64.b64decode(str(event["data_base64"]))
-    elif (
-        isinstance(event.get("data"), str)
-        and media_type is not None
-        and "json" not in str(media_type).lower()
-    ):
-        body = str(event["data"]).encode()
-    elif "data" in event:
-        body, media_type = orjson.dumps(event["data"]), media_type or "application/json"
-    else:
-        body = b""
-    return body, headers if media_type is None else {**headers, "Content-Type": str(media_type)}
-
-
-def _names_a_secret(policy: Json) -> bool:
-    if not isinstance(policy, dict) or len(policy) != 1 or not set(policy) <= set(SCHEMES):
-        return False
-    [properties] = policy.values()
-    return isinstance(properties, dict) and set(properties) == {"use"} and isinstance(properties["use"], str)
+    body, media_type = body_of(event)
+    return body, headers if media_type is None else {**headers, "Content-Type": media_type}
 
 
 def _text(value: Json) -> str:

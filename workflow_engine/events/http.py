@@ -135,3 +135,21 @@ def _data(media_type: str, charset: str, body: bytes) -> JsonObject:
         except UnicodeDecodeError:
             pass
     return {"data_base64": base64.b64encode(body).decode()}
+
+
+def body_of(event: JsonObject) -> tuple[bytes, str | None]:
+    """The data of *event* as binary mode sends it, and its media type, where that is known."""
+    media_type = event.get("datacontenttype")
+    if "data_base64" in event:
+        body = base64.b64decode(str(event["data_base64"]))
+    elif (
+        isinstance(event.get("data"), str)
+        and media_type is not None
+        and "json" not in str(media_type).lower()
+    ):
+        body = str(event["data"]).encode()
+    elif "data" in event:
+        body, media_type = orjson.dumps(event["data"]), media_type or "application/json"
+    else:
+        body = b""
+    return body, None if media_type is None else str(media_type)

@@ -73,6 +73,45 @@ def kept(letter: JsonObject, around: Iterable[JsonObject]) -> dict[str, JsonObje
     }
 
 
+def refusal(source: str, channel: str, event: JsonObject, code: str, reason: str, now_us: int) -> Record:
+    """What a *source* heard and *channel* does not take: the *event* that it would be, and why. No delivery was made.
+
+    ``dlqsource`` is the source, and ``dlqsubscription`` is ``source:`` and its id. The same event is one letter.
+    """
+    whose, now = f"source:{source}", rfc3339(moment(now_us))
+    letter: JsonObject = {
+        **event,
+        "dlqchannel": channel,
+        "dlqsource": source,
+        "dlqsubscription": whose,
+        "dlqcode": code[:MAX_ERROR],
+        "dlqreason": reason[:MAX_ERROR] or code[:MAX_ERROR],
+        "dlqattempts": 1,
+        "dlqfirst": now,
+        "dlqlast": now,
+    }
+    origin, id = str(event["source"]), str(event["id"])
+    return Record(
+        source=origin,
+        id=id,
+        type=str(event["type"]),
+        subject=None,
+        key=whose,
+        time_us=now_us,
+        body=orjson.dumps(letter),
+        identity=f"{whose} {len(origin)} {origin} {id}",
+    )
+
+
+def let_in(letter: JsonObject) -> tuple[str, JsonObject] | None:
+    """The channel and the event of a letter that a source was refused; None for a delivery that was given up."""
+    if "dlqsource" not in letter:
+        return None
+    return str(letter["dlqchannel"]), {
+        name: value for name, value in letter.items() if not name.startswith("dlq")
+    }
+
+
 def revived(letter: JsonObject, now_us: int) -> Parked:
     """The delivery of a dead letter, new and due at once. Reviving it twice before it is settled is once."""
     try:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
 
 from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.events.cloudevents import decode
-from workflow_engine.events.letters import DEAD_LETTERS, kept, letters, revived
+from workflow_engine.events.letters import DEAD_LETTERS, kept, let_in, letters, refusal, revived
+from workflow_engine.events.ports import Published
 from workflow_engine.events.records import Position
 from workflow_engine.events.sharing import Sharing
 from workflow_engine.events.spi import Parked, StoredRecord
 from workflow_engine.events.targets import Delivery
+from workflow_engine.values import Json, JsonObject
 
 _REDRIVEN = "redriven/"
 
@@ -21,11 +24,23 @@ _REDRIVEN = "redriven/"
 class Redriving(Sharing):
     """The part of the router that deals with dead letters."""
 
+    async def publish(self, channel: str, events: Sequence[Json]) -> list[Published]:
+        raise NotImplementedError
+
     async def bury(self, delivery: Delivery, item: Parked, code: str, reason: str) -> None:
         if item.channel == DEAD_LETTERS:
             return
         await self._known(DEAD_LETTERS)
         await self._store.append(DEAD_LETTERS, letters(delivery, item, code, reason, self._now_us()))
+
+    async def refuse(self, source: str, channel: str, refused: Sequence[tuple[JsonObject, str, str]]) -> None:
+        """Keep what a source heard and *channel* does not take among the dead letters: events, each with a code and a
+        reason. When this returns they are durable.
+        """
+        await self._known(DEAD_LETTERS)
+        now_us = self._now_us()
+        batch = [refusal(source, channel, event, code, reason, now_us) for event, code, reason in refused]
+        await self._store.append(DEAD_LETTERS, batch)
 
     async def redrive_all(self, subscription: str | None = None) -> int:
         """`redrive` the dead letters that this has not redriven before, or those of one subscription, oldest first; how
@@ -65,7 +80,7 @@ class Redriving(Sharing):
 
     async def redrive(self, position: str) -> None:
         """Try the delivery of a dead letter again, as if it were new; the letter stays in its channel. Events
-        that are in their own channel no more are taken from the letters.
+        that are in their own channel no more are taken from the letters. An event that a source was refused is let in.
 
         `NotFound` if there is no such letter or its subscription was deleted.
         """
@@ -76,6 +91,9 @@ class Redriving(Sharing):
             raise Rejected("position", str(error)) from error
         if stored is None:
             raise NotFound("dead letter", position)
+        if (wanted := let_in(decode(stored.record.body))) is not None:
+            await self.publish(wanted[0], [wanted[1]])
+            return
         item = revived(decode(stored.record.body), self._now_us())
         if item.group.startswith("sub:"):
             id = item.group.removeprefix("sub:")

@@ -27,7 +27,6 @@ from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import ChannelSpec, microseconds
 from workflow_engine.events.retention import trim
 from workflow_engine.events.sharing import SUBSCRIPTION
-from workflow_engine.events.sources import Sources
 from workflow_engine.events.spans import carrying
 from workflow_engine.events.spi import Store
 from workflow_engine.events.subscriptions import Subscription, check_channel, check_strategy, start_us
@@ -38,7 +37,7 @@ from workflow_engine.values import Json, JsonObject
 _log = logging.getLogger(__name__)
 
 
-class Router(Looking, Pulling, Sources):
+class Router(Looking, Pulling):
     """Embeds in any asyncio program. It owns the store and opens it. One router works on a store at a time; where the
     store is shared, several processes are one router: each dispatches some of the channels, and all deliver.
 

@@ -21,6 +21,7 @@ from workflow_engine.events.outages import report
 from workflow_engine.events.peers import Peers
 from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.shared_store import SharedStore
+from workflow_engine.events.sources import SOURCE, Sources
 from workflow_engine.events.spi import Caps, Change, ChannelSpec, Fenced, Store, Versioned
 from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.values import Json, JsonObject
@@ -32,7 +33,7 @@ CHANNEL = "channel/"
 _log = logging.getLogger(__name__)
 
 
-class Sharing:
+class Sharing(Sources):
     """The part of the router that knows its channels and subscriptions, and the other processes of it."""
 
     _store: Store
@@ -108,6 +109,7 @@ class Sharing:
             self._rearrange.clear()
             try:
                 await self._arrange()
+                self.sources_changed()  # others may be for this process now
                 pause = 0.05
             except Exception as error:  # noqa: BLE001  a bug must not stop it for good
                 report(_log, error, "the router's channels wait: %s", error)
@@ -156,6 +158,10 @@ class Sharing:
             raise
         self._dispatchers[spec.name] = dispatcher
 
+    def is_mine(self, name: str) -> bool:
+        """Whether what is called so is for this process, of those that share the store, to do."""
+        return self._peers is None or self._peers.is_mine(name)
+
     def _was_lost(self, channel: str) -> None:
         self._lost.add(channel)
         self._rearrange.set()
@@ -195,7 +201,9 @@ class Sharing:
     # What is known of subscriptions
 
     def _hear(self, change: Change) -> None:
-        if change.key.startswith(CHANNEL):
+        if change.key.startswith(SOURCE):
+            self.sources_changed()
+        elif change.key.startswith(CHANNEL):
             if change.key.removeprefix(CHANNEL) not in self._channels:
                 self._rearrange.set()
         elif change.key.startswith(SUBSCRIPTION):

@@ -1,10 +1,10 @@
-"""Sources: services that send what they have over HTTP, and how an event is made of it."""
+"""Sources: services that send something over HTTP, and how an event is made of it. Those of brokers are kept too."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -13,6 +13,7 @@ import orjson
 
 from workflow_engine import expressions
 from workflow_engine.errors import NotFound, Rejected
+from workflow_engine.events.broker_sources import BrokerSource
 from workflow_engine.events.cloudevents import normalize
 from workflow_engine.events.spi import Store
 from workflow_engine.events.subscriptions import check_channel
@@ -22,7 +23,8 @@ from workflow_engine.values import Json, JsonObject, pointer
 SCHEMES = ("github", "gitlab", "stripe", "slack", "standard", "hmac", "basic", "none")
 """How a request shows that it is from the service; ``none``: not at all."""
 VARIABLES = frozenset({"headers", "query"})
-_SOURCE = "source/"
+SOURCE = "source/"
+_NOTE = "heard/"
 _ID = re.compile(r"[A-Za-z0-9._~-]{1,100}")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 
@@ -47,8 +49,7 @@ class Source:
 
     def check(self) -> None:
         """Raise `Rejected` for what is wrong with it."""
-        if not _ID.fullmatch(self.id):
-            raise Rejected("source-id", "1 to 100 of A-Z a-z 0-9 . _ ~ -", pointer="/id")
+        check_source_id(self.id)
         check_channel(self.channel, "channel")
         scheme = self.verify.get("scheme")
         if scheme not in SCHEMES:
@@ -130,28 +131,56 @@ def _invalid(message: str, *path: str) -> Rejected:
     return Rejected("source-invalid", message, pointer=pointer(*path))
 
 
+def check_source_id(id: str) -> None:
+    """Raise `Rejected` for an id that no source can have."""
+    if not _ID.fullmatch(id):
+        raise Rejected("source-id", "1 to 100 of A-Z a-z 0-9 . _ ~ -", pointer="/id")
+
+
 class Sources:
-    """The part of the router that knows its sources."""
+    """The part of the router that knows its sources. *sources_changed* is called when any of them may have."""
 
     _store: Store
+    sources_changed: Callable[[], None] = staticmethod(lambda: None)
 
-    async def put_source(self, source: Source) -> None:
+    async def put_source(self, source: Source | BrokerSource) -> None:
         """Create it, or change the one of this id."""
+        check_source_id(source.id)
         source.check()
-        await self._store.put(_SOURCE + source.id, orjson.dumps(source.to_json()))
+        await self._store.put(SOURCE + source.id, orjson.dumps(source.to_json()))
+        self.sources_changed()
 
-    async def get_source(self, id: str) -> Source:
+    async def get_source(self, id: str) -> Source | BrokerSource:
         """The source, or `NotFound`."""
-        entry = await self._store.get(_SOURCE + id)
+        entry = await self._store.get(SOURCE + id)
         if entry is None:
             raise NotFound("source", id)
-        return Source.from_json(orjson.loads(entry.value))
+        return _kept(entry.value)
 
-    async def sources(self) -> list[Source]:
+    async def sources(self) -> list[Source | BrokerSource]:
         """All of them, by id."""
-        return [Source.from_json(orjson.loads(entry.value)) for entry in await self._store.entries(_SOURCE)]
+        return [_kept(entry.value) for entry in await self._store.entries(SOURCE)]
 
     async def delete_source(self, id: str) -> None:
         """Delete it. `NotFound` if there is none."""
-        if not await self._store.delete(_SOURCE + id):
+        if not await self._store.delete(SOURCE + id):
             raise NotFound("source", id)
+        self.sources_changed()
+
+    async def note_source(self, id: str, note: JsonObject | None) -> None:
+        """Keep what is told of a source, for all processes of the router; None forgets it."""
+        if note is None:
+            await self._store.delete(_NOTE + id)
+        else:
+            await self._store.put(_NOTE + id, orjson.dumps(note))
+
+    async def source_note(self, id: str) -> JsonObject:
+        """What was told of a source last; nothing where it never was."""
+        entry = await self._store.get(_NOTE + id)
+        note: JsonObject = {} if entry is None else orjson.loads(entry.value)
+        return note
+
+
+def _kept(value: bytes) -> Source | BrokerSource:
+    members = orjson.loads(value)
+    return BrokerSource.kept(members) if "operation" in members else Source.from_json(members)

@@ -70,8 +70,8 @@ async def publish(
     message = Outgoing(body, content_type, texts, context.idempotency_key, correlation)
     with guarded(context.egress):
         async with deadline(context.timeout, f"publishing to {address!r} at {server}"):
-            link = await _link(operation, server, address, arguments, context, declared)
-            await _protocol(server).publish(link, message)
+            link = await link_to(operation, server, address, arguments, context, declared)
+            await protocol_of(server).publish(link, message)
 
 
 async def receive(arguments: JsonObject, context: CallContext) -> Json:
@@ -90,8 +90,8 @@ async def receive(arguments: JsonObject, context: CallContext) -> Json:
     with guarded(context.egress):
         while not bridge.has_enough:
             try:
-                link = await _link(operation, server, subscribed(operation, server), arguments, context)
-                async with aclosing(_protocol(server).receive(link, reception)) as messages:
+                link = await link_to(operation, server, subscribed(operation, server), arguments, context)
+                async with aclosing(protocol_of(server).receive(link, reception)) as messages:
                     async for message in messages:
                         connected, tries = True, 0
                         if message is None:
@@ -115,10 +115,7 @@ class _Bridge:
         self._reception = reception
         self._context = context
         self._operation = operation
-        listed = operation.get("messages")
-        self._declared = (
-            [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-        )
+        self._declared = declared_of(operation)
         taken = reception.progress.get("taken")
         self.taken = taken if isinstance(taken, int) else 0
 
@@ -172,7 +169,7 @@ class _Bridge:
         return {"payload": payload, "headers": message.headers, "correlationId": correlation}
 
 
-async def _link(
+async def link_to(
     operation: JsonObject,
     server: Server,
     address: str,
@@ -180,6 +177,7 @@ async def _link(
     context: CallContext,
     message: JsonObject | None = None,
 ) -> Link:
+    """What a protocol needs to know, with who connects."""
     policy = arguments.get("authentication")
     given = policy is not None and server.protocol not in ("http", "ws")
     return Link(
@@ -195,7 +193,7 @@ async def _link(
     )
 
 
-def _protocol(server: Server) -> Any:
+def protocol_of(server: Server) -> Any:
     package = PACKAGES.get(server.protocol)
     if package is not None and importlib.util.find_spec(package) is None:
         what = f"install serverless-workflow-engine[{server.protocol}] where the worker runs"
@@ -228,6 +226,17 @@ def subscribed(operation: JsonObject, server: Server) -> str:
         return wildcard
 
     return re.sub(r"\{([^{}]*)\}", value_of, address)
+
+
+def declared_of(operation: JsonObject) -> list[JsonObject]:
+    """The messages that the operation declares."""
+    listed = operation.get("messages")
+    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+
+
+def correlation_of(operation: JsonObject, payload: Json, headers: JsonObject) -> str | None:
+    """The correlation id of a message, where the document says that it is."""
+    return _correlation(declared_of(operation), payload, headers)
 
 
 def _declared(operation: JsonObject, kind: str | None) -> JsonObject:

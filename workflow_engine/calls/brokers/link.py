@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from yarl import URL
 
@@ -52,13 +54,20 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to send. *id* is the same for every attempt. *correlation* is its correlation id, if it has one."""
+    """A message to send. *id* is the same for every attempt. *correlation* is its correlation id, if it has one. *key*
+    is that of the record, where there are any.
+    """
 
     body: bytes
     content_type: str
     headers: Mapping[str, str]
     id: str
     correlation: str | None = None
+    key: str | None = None
+
+
+Send: TypeAlias = Callable[[str, Outgoing], Awaitable[None]]
+"""Sends a message to an address over a connection that is there, and returns when the broker has confirmed it."""
 
 
 async def _nothing() -> None:
@@ -69,6 +78,7 @@ async def _nothing() -> None:
 class Incoming:
     """A message that came. *id* tells it from every other one of the channel and is the same when it is delivered
     again; None where neither broker nor sender give one. *at* is where to go on after it, if the broker has places.
+    *address* is where it was sent to, *key* that of its record, and *moment* when, as far as the broker says.
     """
 
     body: bytes
@@ -78,6 +88,46 @@ class Incoming:
     correlation: str | None = None
     settle: Callable[[], Awaitable[None]] = _nothing
     at: JsonObject = field(default_factory=dict)
+    address: str | None = None
+    key: str | None = None
+    moment: datetime | None = None
+
+
+@dataclass(slots=True)
+class Hearing:
+    """How a source hears: the broker knows it by *group*, and is asked for messages from *start* on (``latest``,
+    ``earliest``, or seconds since 1970), so many at a time as *most* says.
+
+    The protocol tells of *promise*: how often each message is an event (``exactly-once``, ``at-least-once`` or
+    ``at-most-once``); and by *ask* how many messages wait at the broker, None where it does not say.
+    """
+
+    group: str
+    start: Literal["latest", "earliest"] | float = "latest"
+    most: int = 256
+    promise: str = "at-least-once"
+    ask: Callable[[], Awaitable[int]] | None = None
+
+    @property
+    def client(self) -> str:
+        """20 hexadecimal digits that stand for the group."""
+        return hashlib.blake2b(self.group.encode(), digest_size=10).hexdigest()
+
+
+_T = TypeVar("_T")
+
+
+async def gathered(waiting: asyncio.Queue[_T | None], most: int) -> list[_T]:
+    """What is in the queue, at most so much, once there is anything; an empty list where the next is None: the end."""
+    if (first := await waiting.get()) is None:
+        return []
+    found = [first]
+    while len(found) < most and not waiting.empty():
+        if (item := waiting.get_nowait()) is None:
+            waiting.put_nowait(None)
+            break
+        found.append(item)
+    return found
 
 
 async def closed(closing: Coroutine[Any, Any, Any], seconds: float = 10.0) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import nats
 from nats.aio.client import Client
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, closed, lost, refused
+from workflow_engine.calls.brokers.link import Hearing, Incoming, Link, Outgoing, Send, closed, lost, refused
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
 
@@ -24,6 +27,15 @@ _ACK_SECONDS = 10.0
 _KEPT_SECONDS = 3600.0
 """How long JetStream remembers a subscriber whose workers are all gone."""
 _WAIT_SECONDS = 5.0
+_HEARD_SECONDS = 60.0
+"""As `_ACK_SECONDS`, for sources: the router's store may be away for a while."""
+_AT_ONCE = 0.15
+_ASKED_SECONDS = 25.0
+"""How long what was asked for may come."""
+_PENDING, _PENDING_BYTES = 10_000, 64 * 1024 * 1024
+"""What is kept, of a subject without a stream, while the router's store is away; the rest is lost."""
+_REMEMBERED = 1000
+_BEATS, _NOBODY = "100", "503"
 
 
 class _Client(Client):
@@ -39,13 +51,27 @@ class _Client(Client):
 
 async def publish(link: Link, message: Outgoing) -> None:
     """Send the message: a stream has stored it when this returns, or else the server has it."""
-    headers = {**message.headers, ID: message.id, _CONTENT_TYPE: message.content_type}
+    async with sending(link) as send:
+        await send(link.address, message)
+
+
+@asynccontextmanager
+async def sending(link: Link) -> AsyncIterator[Send]:
+    """A connection to send messages over, as `publish` does."""
     async with _connected(link) as client:
-        if await _stream(client, link.address) is not None:
-            await client.jetstream().publish(link.address, message.body, headers=headers)
-        else:
-            await client.publish(link.address, message.body, headers=headers)
-            await client.flush()
+        stored: set[str] = set()
+
+        async def send(address: str, message: Outgoing) -> None:
+            headers = {**message.headers, ID: message.id, _CONTENT_TYPE: message.content_type}
+            with _faults(link):
+                if address in stored or await _stream(client, address) is not None:
+                    await client.jetstream().publish(address, message.body, headers=headers)
+                    stored.add(address) if len(stored) < _REMEMBERED else stored.clear()
+                else:
+                    await client.publish(address, message.body, headers=headers)
+                    await client.flush()
+
+        yield send
 
 
 async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:
@@ -99,13 +125,139 @@ async def _stored(
             await closed(jetstream.delete_consumer(stream, durable))
 
 
+async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
+    """What is published, for a source: of a stream by a durable consumer, each until it is acknowledged; else live."""
+    async with _connected(link) as client:
+        stream = await _stream(client, link.address)
+        batches = _live(link, client, hearing) if stream is None else _kept(link, client, stream, hearing)
+        async with aclosing(batches):
+            async for batch in batches:
+                yield batch
+
+
+async def forget(link: Link, hearing: Hearing) -> None:
+    """Let the server forget who heard."""
+    async with _connected(link) as client:
+        stream = await _stream(client, link.address)
+        if stream is not None:
+            with suppress(NotFoundError):
+                await client.jetstream().delete_consumer(stream, hearing.group)
+
+
+async def _live(link: Link, client: Client, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
+    if hearing.start != "latest":
+        what = f"{link.shown}: no stream has this subject, so that there is nothing from before"
+        raise fault("configuration", f"{what}; `start` can only be latest")
+    hearing.promise = "at-most-once"
+    group = str(link.operation.get("queue") or hearing.group)
+    subscription = await client.subscribe(
+        link.address, queue=group, pending_msgs_limit=_PENDING, pending_bytes_limit=_PENDING_BYTES
+    )
+    await client.flush()
+    yield []
+    while True:
+        if batch := await _next(client, subscription, hearing.most):
+            yield [_incoming(message, None) for message in batch]
+
+
+async def _next(client: Client, subscription: Any, most: int) -> list[Any]:
+    """What has come, once there is anything; nothing after a while."""
+    try:
+        found = [await subscription.next_msg(timeout=_WAIT_SECONDS)]
+        while len(found) < most and subscription.pending_msgs:
+            found.append(await subscription.next_msg(timeout=_WAIT_SECONDS))
+    except nats.errors.TimeoutError:
+        if client.is_closed:
+            raise nats.errors.ConnectionClosedError from None
+        return []
+    return found
+
+
+async def _kept(
+    link: Link, client: Client, stream: str, hearing: Hearing
+) -> AsyncGenerator[list[Incoming], None]:
+    """Messages as the server has them: asked for in portions, so that there are never more under way than that."""
+    await _durable(link, client, stream, hearing)
+    hearing.promise = "exactly-once"
+    inbox = client.new_inbox()
+    subscription = await client.subscribe(inbox)
+    seconds = {"expires": int(_ASKED_SECONDS * 1e9), "idle_heartbeat": int(_WAIT_SECONDS * 1e9 / 2)}
+    wanted = json.dumps({"batch": hearing.most, **seconds}).encode()
+    yield []
+    left = 0
+    while True:
+        if left <= 0:
+            await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{hearing.group}", wanted, reply=inbox)
+            left = hearing.most
+        found = await _next(client, subscription, hearing.most)
+        batch = []
+        for message in found:
+            status = None if message.reply else (message.headers or {}).get("Status")
+            if status is None:
+                batch.append(message)
+            elif status != _BEATS:  # what was asked for has ended: asked again, unless there is nobody to ask
+                left = 0
+                if status == _NOBODY or "deleted" in str(message.headers.get("Description")).lower():
+                    raise lost(link, f"the consumer {hearing.group} is gone")
+        if batch:
+            left -= len(batch)
+            yield [_numbered(message, stream) for message in batch]
+        elif not found:
+            left = 0
+
+
+async def _durable(link: Link, client: Client, stream: str, hearing: Hearing) -> None:
+    """See to it that there is a consumer, which begins where *hearing* says if it is new."""
+    jetstream = client.jetstream()
+
+    async def waiting() -> int:
+        found = await jetstream.consumer_info(stream, hearing.group)
+        return int((found.num_pending or 0) + (found.num_ack_pending or 0))
+
+    hearing.ask = waiting
+    try:
+        found = await jetstream.consumer_info(stream, hearing.group)
+    except NotFoundError:
+        config = ConsumerConfig(
+            name=hearing.group,
+            durable_name=hearing.group,
+            filter_subject=link.address,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=_HEARD_SECONDS,
+            max_ack_pending=4 * hearing.most,
+            deliver_policy=DeliverPolicy.ALL,
+        )
+        retention = (await jetstream.stream_info(stream)).config.retention
+        if retention == RetentionPolicy.WORK_QUEUE or hearing.start == "earliest":
+            pass  # a queue of work has only what nobody had yet
+        elif hearing.start == "latest":
+            config.deliver_policy = DeliverPolicy.NEW
+        else:
+            config.deliver_policy = DeliverPolicy.BY_START_TIME
+            config.opt_start_time = datetime.fromtimestamp(hearing.start, UTC)
+        await jetstream.add_consumer(stream, config=config)
+    else:
+        if found.num_ack_pending and found.config is not None:
+            # What somebody had who is gone comes again before all else once its time is over: now, not in a minute.
+            for seconds, pause in ((_AT_ONCE, 2 * _AT_ONCE), (_HEARD_SECONDS, 0.0)):
+                await jetstream.add_consumer(stream, config=replace(found.config, ack_wait=seconds))
+                await asyncio.sleep(pause)
+
+
+def _numbered(message: Any, stream: str) -> Incoming:
+    """A message of a stream. When it was stored is part of its id: a stream of this name may be made anew."""
+    at, number = message.metadata.timestamp, message.metadata.sequence.stream
+    moment = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return replace(_incoming(message, f"{stream}/{number}@{moment.timestamp():.6f}"), moment=moment)
+
+
 def _incoming(message: Any, place: str | None) -> Incoming:
     headers = dict(message.headers or {})
     id = place or headers.get(ID)
     content_type = headers.get(_CONTENT_TYPE)
     if place is None:
-        return Incoming(message.data, headers, content_type, id)
-    return Incoming(message.data, headers, content_type, id, settle=message.ack)
+        return Incoming(message.data, headers, content_type, id, address=message.subject)
+    return Incoming(message.data, headers, content_type, id, settle=message.ack, address=message.subject)
 
 
 async def _stream(client: _Client, subject: str) -> str | None:
@@ -146,13 +298,21 @@ async def _connected(link: Link) -> AsyncIterator[_Client]:
         await closed(client.close())
         raise _fault(link, error) from None
     try:
-        yield client
+        with _faults(link):
+            yield client
+    finally:
+        await closed(client.close())
+
+
+@contextmanager
+def _faults(link: Link) -> Iterator[None]:
+    """What the library raises inside of the block as faults."""
+    try:
+        yield
     except nats.errors.BadSubjectError:
         raise fault("configuration", f"{link.shown}: that is not a subject of NATS") from None
     except (nats.errors.Error, APIError, OSError) as error:
         raise _fault(link, error) from None
-    finally:
-        await closed(client.close())
 
 
 def _fault(link: Link, error: Exception) -> Exception:

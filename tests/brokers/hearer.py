@@ -1,0 +1,88 @@
+"""A process of the router that hears, and is to be killed.
+
+``python -m tests.brokers.hearer STORE PROTOCOL PORT ADDRESS MORE`` writes a line once it hears, and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import catalog
+from tests.brokers.documents import BASE, asyncapi
+from tests.events.conftest import eventually
+from workflow_engine.calls import Egress
+from workflow_engine.calls.brokers.hearing import Hearings
+from workflow_engine.calls.resolution import Resolution
+from workflow_engine.calls.secrets import NO_SECRETS
+from workflow_engine.events.broker_sources import BrokerSource
+from workflow_engine.events.router import Router
+from workflow_engine.events.stores import open_store
+
+CHANNEL = "heard"
+
+
+@asynccontextmanager
+async def hearing(
+    store: str, protocol: str, port: int, address: str, more: str = "{}"
+) -> AsyncIterator[Router]:
+    """A router in this process that hears notes."""
+    async with AsyncExitStack() as stack:
+        router = Router(open_store(store), targets={})
+        await router.start()
+        stack.push_async_callback(router.stop)
+        specs = catalog.Catalog(await catalog.open_store("memory:"))
+        document = asyncapi(protocol, f"127.0.0.1:{port}", address=address, **json.loads(more))
+        await specs.add("notes", json.dumps(document))
+        egress = await stack.enter_async_context(Egress())
+        hearings = Hearings(router, egress, NO_SECRETS, Resolution(specs, egress))
+        await hearings.start()
+        stack.push_async_callback(hearings.stop)
+        made = await hearings.put(BrokerSource("notes", f"{BASE}#noted", channel=CHANNEL))
+
+        async def hears() -> bool:
+            return (await hearings.told(made))["state"] == "hearing"
+
+        await eventually(hears)
+        yield router
+
+
+@asynccontextmanager
+async def killed_at_the_end(*arguments: object) -> AsyncIterator[None]:
+    """Another process that hears by now; the end of the block kills it."""
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.brokers.hearer", *map(str, arguments),
+        cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert program.stdout is not None
+    try:
+        assert await program.stdout.readline() == b"hears\n"
+        yield
+    finally:
+        program.kill()
+        await program.wait()
+
+
+async def notes(router: Router) -> list[int]:
+    """The numbers of the notes in the channel, oldest first."""
+    found: list[int] = []
+    cursor = None
+    while True:
+        page = await router.events(channel=CHANNEL, limit=1000, cursor=cursor)
+        found += [stored["event"]["data"]["n"] for stored in page.events]
+        if (cursor := page.cursor) is None:
+            return found[::-1]
+
+
+async def main(store: str, protocol: str, port: str, address: str, more: str) -> None:
+    async with hearing(store, protocol, int(port), address, more):
+        print("hears", flush=True)
+        await asyncio.sleep(3600)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

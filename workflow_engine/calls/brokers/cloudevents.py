@@ -1,0 +1,91 @@
+"""CloudEvents in messages of brokers: their protocol bindings for Kafka, NATS, MQTT and AMQP, structured and binary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import orjson
+
+from workflow_engine.calls.brokers.link import Incoming
+from workflow_engine.events.cloudevents import normalize
+from workflow_engine.events.http import STRUCTURED, body_of, parse
+from workflow_engine.values import Json, JsonObject, rfc3339
+
+PREFIXES: Mapping[str, tuple[str, ...]] = {
+    "kafka": ("ce_",),
+    "nats": ("ce-",),
+    "amqp": ("cloudEvents_", "cloudEvents:", "ce-"),
+    "mqtt": ("",),
+}
+"""What the names of attributes begin with as headers, by protocol; the first is what is sent."""
+REQUIRED = ("specversion", "id", "source", "type")
+_IMPLIED = frozenset({"nats", "mqtt"})
+"""Whose bindings know messages that do not say what they are, and are CloudEvents in JSON."""
+_QUOTED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+"""What stays as it is in a header of NATS, as in one of HTTP (HTTP binding of CloudEvents, 3.1.3.2)."""
+
+
+def events_of(
+    protocol: str, message: Incoming, content_type: str, *, max_bytes: int
+) -> list[JsonObject] | None:
+    """The CloudEvents that *message* is, which the document says is of *content_type*; None if it is none.
+
+    `Rejected` for one that is not valid.
+    """
+    named = message.content_type or content_type
+    if named.lower().startswith("application/cloudevents"):
+        return parse({"content-type": named}, message.body, max_bytes=max_bytes)
+    attributes = _attributes(protocol, message.headers)
+    if all(name in attributes for name in REQUIRED):
+        headers = {f"ce-{name}": value for name, value in attributes.items() if name != "datacontenttype"}
+        if named and (message.content_type or message.body):
+            headers["content-type"] = named
+        return parse(headers, message.body, max_bytes=max_bytes)
+    if message.content_type is None and protocol in _IMPLIED and message.body[:1] == b"{":
+        try:
+            given = orjson.loads(message.body)
+        except orjson.JSONDecodeError:
+            return None
+        if all(name in given for name in REQUIRED):
+            return [normalize(given)]
+    return None
+
+
+def _attributes(protocol: str, headers: JsonObject) -> dict[str, str]:
+    """The attributes among *headers*, percent-encoded as headers of HTTP are."""
+    found: dict[str, str] = {}
+    for prefix in reversed(PREFIXES[protocol]):
+        for header, value in headers.items():
+            if header[: len(prefix)].lower() == prefix.lower():
+                name = header[len(prefix) :].lower()
+                text = _time(value) if name == "time" else _text(value)
+                found[name] = text if protocol == "nats" else quote(text, safe="")
+    return found
+
+
+def _time(value: Json) -> str:
+    """A timestamp; AMQP has a type of its own for them, of which little is left (milliseconds, or with a space)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return rfc3339(datetime.fromtimestamp(value / 1000, UTC))
+    text = _text(value)
+    return text[:10] + "T" + text[11:] if text[10:11] == " " else text
+
+
+def message_of(protocol: str, mode: str, event: JsonObject) -> tuple[bytes, str, dict[str, str]]:
+    """The body, its type and the headers of *event* in the *mode* ``structured`` or ``binary``."""
+    if mode == "structured":
+        return orjson.dumps(event), f"{STRUCTURED}; charset=utf-8", {}
+    prefix = PREFIXES[protocol][0]
+    headers = {}
+    for name, value in event.items():
+        if name not in ("data", "data_base64", "datacontenttype"):
+            text = _text(value)
+            headers[prefix + name] = quote(text, safe=_QUOTED) if protocol == "nats" else text
+    body, media_type = body_of(event)
+    return body, media_type or "application/octet-stream", headers
+
+
+def _text(value: Json) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)

@@ -1,0 +1,156 @@
+"""What a source hears as events: CloudEvents as they are, other messages as the operation describes them."""
+
+from __future__ import annotations
+
+import base64
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from catalog.messages import validate
+from workflow_engine.calls.brokers.cloudevents import events_of
+from workflow_engine.calls.brokers.direct import correlation_of, declared_of
+from workflow_engine.calls.brokers.link import Incoming
+from workflow_engine.calls.content import JSON, MediaType, decode
+from workflow_engine.calls.url import bounded
+from workflow_engine.errors import Rejected
+from workflow_engine.events.broker_sources import BrokerSource
+from workflow_engine.events.cloudevents import MAX_EVENT, encode, normalize
+from workflow_engine.events.transforms import NotTransformed
+from workflow_engine.filters import filters
+from workflow_engine.values import Json, JsonObject, rfc3339
+
+MAX_HEADERS = 64
+"""How many headers of a message become attributes."""
+MAX_LETTER = 8 * 1024 * 1024
+"""How many bytes of a message that is refused are kept."""
+_OURS = frozenset({"nats-msg-id", "content-type", "idempotency-key", "key"})
+_RESERVED = frozenset(
+    {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data"}
+)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An event, or why what was heard is none that its channel takes: a *code* and a *reason*. *wanted*: the filters of
+    the source take it.
+    """
+
+    event: JsonObject
+    code: str = ""
+    reason: str = ""
+    wanted: bool = True
+
+
+def read(source: BrokerSource, protocol: str, messages: Sequence[Incoming]) -> list[Heard]:
+    """What *messages* are, in their order; a message may be several events, in a batch of CloudEvents."""
+    found: list[Heard] = []
+    for message in messages:
+        found += _read(source, protocol, message)
+    return found
+
+
+def _read(source: BrokerSource, protocol: str, message: Incoming) -> list[Heard]:
+    declared = declared_of(source.pinned)
+    content_type = next((str(item["content_type"]) for item in declared if item.get("content_type")), JSON)
+    try:
+        events = events_of(protocol, message, content_type, max_bytes=MAX_EVENT)
+    except Rejected as error:
+        reason = f"{error.pointer}: {error}" if error.pointer else str(error)
+        return [Heard(_raw(source, message), "not-a-cloudevent", reason)]
+    if events is not None:
+        return [_checked(source, message, event) for event in events]
+    named = message.content_type or content_type
+    try:
+        payload = decode(message.body, named)
+    except ValueError as error:
+        return [Heard(_raw(source, message), "unreadable", f"it is not {named}: {error}")]
+    fits = validate(source.pinned, payload, message.headers)
+    event = _wrapped(source, message, payload, named, fits.message)
+    try:
+        event = normalize({**event, **source.filled(payload, message.headers, _address(source, message))})
+        encode(event, MAX_EVENT)
+    except NotTransformed as error:
+        return [Heard(event, "not-transformed", str(error))]
+    except Rejected as error:
+        reason = f"{error.pointer}: {error}" if error.pointer else str(error)
+        return [Heard(event, error.code, reason)]
+    if not fits.valid:
+        problems = "; ".join(f"{each.pointer or '/'}: {each.message}" for each in fits.problems[:_SHOWN])
+        return [Heard(event, "schema", problems)]
+    return [_judged(source, event)]
+
+
+def _checked(source: BrokerSource, message: Incoming, event: JsonObject) -> Heard:
+    """A CloudEvent, which fits if its data does, or all of it: documents describe the one or the other."""
+    data: Json = event.get("data", event.get("data_base64"))
+    fits = validate(source.pinned, data, message.headers)
+    if not fits.valid and not validate(source.pinned, event, message.headers).valid:
+        problems = "; ".join(f"{each.pointer or '/'}: {each.message}" for each in fits.problems[:_SHOWN])
+        return Heard(event, "schema", problems)
+    return _judged(source, event)
+
+
+def _judged(source: BrokerSource, event: JsonObject) -> Heard:
+    return Heard(event, wanted=source.filters is None or filters(source.filters).take(event, []))
+
+
+def _address(source: BrokerSource, message: Incoming) -> str:
+    return message.address or source.address
+
+
+def _wrapped(
+    source: BrokerSource, message: Incoming, payload: Json, content_type: str, kind: str | None
+) -> JsonObject:
+    """The event of a message that is none by itself."""
+    operation = source.pinned
+    event: JsonObject = {
+        "specversion": "1.0",
+        "id": message.id or str(uuid.uuid4()),
+        "source": f"/sources/{source.id}",
+        "type": kind or str(operation.get("operation") or operation.get("channel")),
+        "time": rfc3339(message.moment or datetime.now(UTC)),
+        "datacontenttype": content_type,
+    }
+    if "{" in str(operation.get("channel")):
+        event["subject"] = _address(source, message)
+    if message.key:
+        event["partitionkey"] = message.key
+    correlation = message.correlation or correlation_of(operation, payload, message.headers)
+    if correlation and not _CONTROL.search(correlation):
+        event["correlationid"] = correlation
+    for header, value in list(message.headers.items())[:MAX_HEADERS]:
+        name = re.sub(r"[^a-z0-9]", "", header.lower())[:64]
+        if not name or name in _RESERVED or name in event or header.lower() in _OURS:
+            continue
+        if isinstance(value, dict | list) or value is None:
+            continue
+        text: Json = value if isinstance(value, bool) else str(value)
+        if not isinstance(text, str) or not _CONTROL.search(text):
+            event[name] = text
+    media_type = MediaType.parse(content_type)
+    if media_type.is_json or media_type.is_text or payload is None:
+        event["data"] = payload
+    else:
+        event["data_base64"] = payload  # as `decode` gives what is neither
+    return event
+
+
+def _raw(source: BrokerSource, message: Incoming) -> JsonObject:
+    """What cannot be read, as an event: its text, or Base64 of what is no text."""
+    event = _wrapped(source, message, None, message.content_type or "application/octet-stream", None)
+    del event["data"]
+    body = message.body[:MAX_LETTER]
+    try:
+        return {**event, "datacontenttype": "text/plain", "data": body.decode()}
+    except UnicodeDecodeError:
+        return {**event, "data_base64": base64.b64encode(body).decode()}
+
+
+def told(code: str, reason: str) -> str:
+    """A refusal in one line, for logs and for who asks how the source is."""
+    return bounded(f"{code}: {' '.join(reason.split())}", 500)

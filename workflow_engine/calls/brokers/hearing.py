@@ -1,0 +1,188 @@
+"""Hears brokers for the sources of the router: each source in one of its processes, for as long as it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from workflow_engine.calls.authentication import with_secret
+from workflow_engine.calls.brokers.admission import OURS, Resolve, admitted, around
+from workflow_engine.calls.brokers.direct import link_to, protocol_of
+from workflow_engine.calls.brokers.ear import Ear
+from workflow_engine.calls.brokers.link import Hearing
+from workflow_engine.calls.brokers.server import choose
+from workflow_engine.calls.connections import guarded
+from workflow_engine.calls.egress import Egress
+from workflow_engine.calls.secrets import Secrets
+from workflow_engine.errors import NotFound, Rejected, Unavailable
+from workflow_engine.events.broker_sources import BrokerSource
+from workflow_engine.events.outages import report
+from workflow_engine.events.router import Router
+from workflow_engine.values import JsonObject
+
+TELLING = 5.0
+"""How many seconds apart what became of a source is written down, where it changes."""
+FORGETTING = 20.0
+"""How many seconds a broker has to forget a source that was deleted."""
+
+_log = logging.getLogger(__name__)
+
+
+class Hearings:
+    """Use it while the *router* is started. Of several processes that share the store, one hears each source; when it
+    ends, another goes on within seconds.
+    """
+
+    def __init__(self, router: Router, egress: Egress, secrets: Secrets, resolve: Resolve) -> None:
+        self._router, self._egress, self._secrets, self._resolve = router, egress, secrets, resolve
+        self._ears: dict[str, Ear] = {}
+        self._known: dict[str, BrokerSource] = {}
+        self._woken = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._forgetting: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin with the sources that there are, and those to come."""
+        self._router.sources_changed = self._woken.set
+        self._tasks = [
+            asyncio.create_task(self._keep(), name="sources"),
+            asyncio.create_task(self._tell(), name="sources: tell"),
+        ]
+
+    async def stop(self) -> None:
+        """Let go of them all, after what was heard is stored; the brokers keep their places."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(ear.stop() for ear in self._ears.values()))
+        await asyncio.gather(*self._forgetting, return_exceptions=True)
+        await self._note()
+        self._ears.clear()
+
+    # What the API asks
+
+    async def put(self, source: BrokerSource) -> BrokerSource:
+        """Make a source, or change the one of this id; `Rejected` with the place of what cannot be heard."""
+        try:
+            before = await self._router.get_source(source.id)
+        except NotFound:
+            before = None
+        earlier = before if isinstance(before, BrokerSource) else None
+        made = await admitted(source, earlier, self._resolve, self._egress)
+        await self._router.put_source(made)
+        return made
+
+    async def pause(self, id: str, *, paused: bool) -> BrokerSource:
+        """Hear nothing more of a source, or go on where it was."""
+        source = await self._router.get_source(id)
+        if not isinstance(source, BrokerSource):
+            raise Rejected("source-called", "this source is called by its service; it can only be deleted")
+        made = source.paused(paused)
+        await self._router.put_source(made)
+        return made
+
+    async def told(self, source: BrokerSource) -> JsonObject:
+        """How a source is: ``state``, ``error``, ``lag``, and how many messages became what."""
+        ear = self._ears.get(source.id)
+        if ear is not None and ear.source == source:
+            await ear.ask()
+            return ear.told()
+        noted = await self._router.source_note(source.id)
+        if not source.enabled:
+            return {**noted, "state": "paused", "error": None}
+        return {**noted, "state": noted.get("state", "connecting")} if noted else {"state": "connecting"}
+
+    def failing(self) -> dict[str, str]:
+        """Why sources of this process hear nothing now, by id."""
+        return {id: ear.error for id, ear in self._ears.items() if ear.error}
+
+    def ears(self) -> Iterator[tuple[str, JsonObject]]:
+        """How each source is that this process hears."""
+        for id, ear in sorted(self._ears.items()):
+            yield id, ear.told()
+
+    # What it does by itself
+
+    async def _keep(self) -> None:
+        pause = 0.05
+        while True:
+            self._woken.clear()
+            try:
+                await self._arrange()
+            except Exception as error:  # noqa: BLE001  a bug must not make it deaf
+                report(_log, error, "sources wait: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+                continue
+            pause = 0.05
+            await self._woken.wait()
+
+    async def _arrange(self) -> None:
+        """Begin with the sources that are for this process, and let go of the others."""
+        found = [source for source in await self._router.sources() if isinstance(source, BrokerSource)]
+        there = {source.id: source for source in found}
+        mine = {id: source for id, source in there.items() if self._is_mine(id)}
+        for id, ear in list(self._ears.items()):
+            if (wanted := mine.get(id)) is None or not wanted.enabled or wanted != ear.source:
+                await ear.stop()
+                await self._note()
+                del self._ears[id]
+        for id, before in self._known.items():
+            now = there.get(id)
+            if self._is_mine(id) and (now is None or now.group != before.group):
+                self._forget(before, deleted=now is None)
+        self._known = there
+        for id, source in mine.items():
+            if source.enabled and id not in self._ears:
+                noted = await self._router.source_note(id)
+                ear = self._ears[id] = Ear(source, self._router, self._egress, self._secrets, noted)
+                ear.start()
+
+    def _is_mine(self, id: str) -> bool:
+        return self._router.is_mine(f"source {id}")
+
+    def _forget(self, source: BrokerSource, *, deleted: bool) -> None:
+        task = asyncio.create_task(self._let_go(source, deleted=deleted), name=f"forget {source.id}")
+        self._forgetting.add(task)
+        task.add_done_callback(self._forgetting.discard)
+
+    async def _let_go(self, source: BrokerSource, *, deleted: bool) -> None:
+        """Let the broker forget who heard, unless the group is somebody else's, too."""
+        try:
+            if deleted:
+                await self._router.note_source(source.id, None)
+            if source.group.startswith(OURS):
+                async with asyncio.timeout(FORGETTING):
+                    await self._forgotten(source)
+        except Exception as error:  # noqa: BLE001  it is as well gone
+            _log.warning(
+                "source %s: the broker may still keep %s: %s", source.id, source.group, type(error).__name__
+            )
+
+    async def _forgotten(self, source: BrokerSource) -> None:
+        policy = source.authentication
+        given: JsonObject = (
+            {} if policy is None else {"authentication": await with_secret(policy, self._secrets)}
+        )
+        with guarded(self._egress):
+            server = choose(source.pinned, source.server, source.protocol)
+            context = around(self._egress, source.group, f"/sources/{source.id}")
+            link = await link_to(source.pinned, server, source.address, given, context)
+            await protocol_of(server).forget(link, Hearing(source.group))
+
+    async def _tell(self) -> None:
+        while True:
+            await asyncio.sleep(TELLING)
+            for ear in list(self._ears.values()):
+                await ear.ask()
+            await self._note()
+
+    async def _note(self) -> None:
+        """Write down how sources are that have changed, for other processes and the next one."""
+        for id, ear in list(self._ears.items()):
+            if (told := ear.told()) != ear.noted:
+                with contextlib.suppress(Unavailable):
+                    await self._router.note_source(id, told)
+                    ear.noted = told
