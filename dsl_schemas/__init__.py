@@ -32,3 +32,16 @@ def schema(name: str) -> dict[str, Any]:
         raise KeyError(f"no schema {name!r}; there are {', '.join(NAMES)}")
     content: dict[str, Any] = json.loads(files(__name__).joinpath(f"{name}.json").read_text("utf-8"))
     return content
+
+
+@cache
+def descriptions(dialect: str) -> dict[str, str]:
+    """What each property of a *dialect*, ``1.0`` or ``0.8``, means, in Markdown; shared, so not to be changed.
+
+    By the definition of the schema that the property is in and its way from there, such as ``task.call``, or
+    ``document.dsl`` at the root; ``*.transition`` is any property of that name that has no text of its own.
+    """
+    content: dict[str, str] = json.loads(
+        files(__name__).joinpath(f"descriptions-{dialect}.json").read_text("utf-8")
+    )
+    return content

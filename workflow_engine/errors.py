@@ -64,7 +64,7 @@ class InvalidDocument(ValueError):
 ERRORS = "https://serverlessworkflow.io/spec/1.0.0/errors/"
 """Where the standard error types live in what this engine raises (decision A21)."""
 
-_STANDARD_STATUS = {
+STANDARD_STATUS = {
     "configuration": 400,
     "validation": 400,
     "expression": 400,
@@ -96,7 +96,7 @@ def canonical_type(type: str) -> str:
     The specification, its conformance features and its renamed successor spell them in three ways; a
     bare last segment (``communication``) is understood too. Other types come back as they are.
     """
-    if type in _STANDARD_STATUS:
+    if type in STANDARD_STATUS:
         return ERRORS + type
     match = _ALIASES.fullmatch(type)
     return ERRORS + match[1] if match else type
@@ -163,7 +163,7 @@ def fault(
     kind's own.
     """
     titled = title or _TITLES[kind]
-    return Fault(Error(ERRORS + kind, status or _STANDARD_STATUS[kind], titled, detail, instance))
+    return Fault(Error(ERRORS + kind, status or STANDARD_STATUS[kind], titled, detail, instance))
 
 
 class NotFound(LookupError):

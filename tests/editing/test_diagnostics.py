@@ -131,7 +131,7 @@ async def test_places_count_utf_16_units(code: Editor):
 
 
 async def test_a_line_separator_of_unicode_ends_no_line_for_an_editor(code: Editor):
-    text = VALID.replace("do:", "# a\u2028# b\x0c\ndo:").replace("set", "sett")
+    text = VALID.replace("do:", "# a\u2028# b\ndo:").replace("set", "sett")
     uri = code.open(text)
     (problem,) = await code.problems(uri)
     assert (problem.range.start.line, problem.range.start.character) == (4, 6)

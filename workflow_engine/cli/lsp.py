@@ -34,7 +34,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         )
     import logging
 
-    from workflow_engine.editing.server import create
+    from workflow_engine.editing.features import create
 
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="wfe lsp: %(message)s")
     # A thread waits in a read that nothing interrupts; there is nothing to save either.

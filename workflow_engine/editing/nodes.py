@@ -11,6 +11,8 @@ from workflow_engine.values import Json
 Kind: TypeAlias = Literal["mapping", "list", "scalar", "nothing"]
 Style: TypeAlias = Literal["plain", "single", "double", "block", "alias"]
 Path: TypeAlias = tuple[str | int, ...]
+CURSOR = "\ue000"
+"""Stands in a text for what is being typed: see `completion`."""
 
 _WORDS: dict[str, Json] = {"true": True, "false": False, "null": None, "~": None, "": None}
 

@@ -3,48 +3,53 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
 
 from lsprotocol import types
 
 from workflow_engine.editing.kinds import Kind, kind_of
+from workflow_engine.editing.names import Name, names
 from workflow_engine.editing.nodes import Node
 from workflow_engine.editing.reading import read
 from workflow_engine.editing.text import Text
-
-AT_ONCE = 20_000
-"""Characters up to which a text is read where it is asked for; a longer one in a thread."""
-
-
-class Document:
-    """An open document. Its tree is made when it is first asked for."""
-
-    def __init__(self, uri: str, text: Text, language: str | None) -> None:
-        self.uri = uri
-        self.text = text
-        self.language = language
-        self._read: tuple[Text, Node] | None = None
-        self._reading = asyncio.Lock()
-
-    async def snapshot(self) -> Snapshot:
-        """The document as it is now."""
-        async with self._reading:
-            text = self.text
-            if self._read is None or self._read[0] is not text:
-                short = len(text.source) <= AT_ONCE
-                tree = read(text.source) if short else await asyncio.to_thread(read, text.source)
-                self._read = text, tree
-            root = self._read[1]
-        return Snapshot(self.uri, text, root, kind_of(root, self.uri, self.language))
 
 
 class Snapshot:
     """One state of a document: its *text*, its tree and its *kind*."""
 
-    def __init__(self, uri: str, text: Text, root: Node, kind: Kind | None) -> None:
+    def __init__(self, uri: str, text: Text, language: str | None) -> None:
         self.uri = uri
         self.text = text
-        self.root = root
-        self.kind = kind
+        self.root: Node = read(text.source)
+        self.kind: Kind | None = kind_of(self.root, uri, language)
+
+    @cached_property
+    def names(self) -> list[Name]:
+        """Every name that it defines and uses."""
+        return [] if self.kind is None else names(self.kind, self.root)
+
+    @property
+    def json(self) -> bool:
+        """Whether it is written as JSON, where keys are quoted."""
+        return self.root.flow
+
+
+class Document:
+    """An open document. Its snapshot is made when it is first asked for, in a thread."""
+
+    def __init__(self, uri: str, text: Text, language: str | None) -> None:
+        self.uri = uri
+        self.text = text
+        self.language = language
+        self._last: Snapshot | None = None
+        self._reading = asyncio.Lock()
+
+    async def snapshot(self) -> Snapshot:
+        """The document as it is now."""
+        async with self._reading:
+            if self._last is None or self._last.text is not self.text:
+                self._last = await asyncio.to_thread(Snapshot, self.uri, self.text, self.language)
+            return self._last
 
 
 class Opened:

@@ -14,6 +14,8 @@ from workflow_engine.values import JsonObject
 
 SOURCE = "wfe"
 _WORD = re.compile(r"\$?[\w.-]+")
+_WORD_OF_JQ = re.compile(r"[$@.]?\w+")
+_OF_JQ = ("invalid-expression", "not-deterministic")
 _TAGS = {
     "unreachable-state": types.DiagnosticTag.Unnecessary,
     "unreachable-case": types.DiagnosticTag.Unnecessary,
@@ -32,7 +34,7 @@ def _diagnostic(of: Snapshot, problem: dict[str, Any]) -> types.Diagnostic:
     tag = _TAGS.get(problem["code"])
     error = problem["severity"] == "error"
     return types.Diagnostic(
-        range=of.text.range(start, _end(of, start)),
+        range=of.text.range(start, _end(of, start, problem["code"])),
         message=problem["message"],
         severity=types.DiagnosticSeverity.Error if error else types.DiagnosticSeverity.Warning,
         code=problem["code"],
@@ -52,7 +54,7 @@ def failure(message: str) -> types.Diagnostic:
     )
 
 
-def _end(of: Snapshot, start: int) -> int:
+def _end(of: Snapshot, start: int, code: str) -> int:
     """Where what a problem at *start* is about ends, in the same line: a key, a scalar, a word, else a character."""
     text = of.text
     line = text.line_at(start)
@@ -62,5 +64,5 @@ def _end(of: Snapshot, start: int) -> int:
     whole = found.node if key is None else key
     if whole.start == start and whole.end > start and whole.kind == "scalar":
         return min(whole.end, line_end)
-    word = _WORD.match(text.source, start, line_end)
+    word = (_WORD_OF_JQ if code in _OF_JQ else _WORD).match(text.source, start, line_end)
     return word.end() if word else min(start + 1, max(line_end, start))

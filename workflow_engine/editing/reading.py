@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from workflow_engine.editing.nodes import Entry, Node
+from workflow_engine.editing.nodes import CURSOR, Entry, Node
 from workflow_engine.editing.scalars import Scanner, unescaped
 
 DEEPEST = 100
@@ -82,7 +82,7 @@ class _Reader(Scanner):
             return Node("scalar", start, self.at, column)
         if _DASH.match(self.text, self.at):
             return self.list(column, depth)
-        if self.key_here():
+        if self.key_here() or self.key_below(column):
             return self.mapping(column, depth)
         return self.inline(around, depth)
 
@@ -91,6 +91,16 @@ class _Reader(Scanner):
         while (properties := _PROPERTY.match(self.text, at)) and properties.end() > at:
             at = properties.end()
         return bool(_PLAIN_KEY.match(self.text, at) or _QUOTED_KEY.match(self.text, at))
+
+    def key_below(self, column: int) -> bool:
+        """Whether what stands here is a key without its colon, by the key that stands below it."""
+        start = self.at
+        if not self.text[start : start + 1].isalnum() and self.text[start : start + 1] != CURSOR:
+            return False
+        self.next_line()
+        below = self.at < len(self.text) and self.column() == column and self.key_here()
+        self.at = start
+        return below
 
     def list(self, column: int, depth: int) -> Node:
         node = Node("list", self.at, self.at, column)

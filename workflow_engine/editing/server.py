@@ -1,19 +1,26 @@
-"""The language server: what it can do, and what is done for each request (Language Server Protocol 3.17)."""
+"""The language server: one client's documents, and what checks them (Language Server Protocol 3.17)."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
+from pygls.uris import to_fs_path
 
 from workflow_engine.editing.checking import Checking
 from workflow_engine.editing.diagnosing import Diagnosing
-from workflow_engine.editing.opened import Opened
+from workflow_engine.editing.neighbours import Neighbours
+from workflow_engine.editing.opened import Opened, Snapshot
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +62,31 @@ class Server(LanguageServer):
         self.opened = Opened()
         self.checking = Checking()
         self.diagnosing = Diagnosing(self.opened, self.checking, self.text_document_publish_diagnostics)
+        self.neighbours = Neighbours()
+        self.snippets = False
         self.asked_to_end = False
         super().__init__(
             "wfe", _version(), protocol_cls=_Protocol, converter_factory=default_converter, max_workers=2
         )
+
+    async def of(self, uri: str, work: Callable[[Snapshot], T], otherwise: T) -> T:
+        """What *work* finds in the document, in a thread; *otherwise* where it is not open, or *work* fails."""
+        document = self.opened.get(uri)
+        if document is None:
+            return otherwise
+        try:
+            return await asyncio.to_thread(work, await document.snapshot())
+        except JsonRpcException:
+            raise
+        except Exception:  # noqa: BLE001 - a bug of ours with this document is no reason to trouble who types
+            _log.exception("a request about %s failed", uri)
+            return otherwise
+
+    def folders(self) -> list[Path]:
+        """The folders that the editor has open, in this file system."""
+        uris = [folder.uri for folder in self.workspace.folders.values()] or [self.workspace.root_uri or ""]
+        paths = [to_fs_path(uri) for uri in uris if uri.startswith("file:")]
+        return [Path(path) for path in paths if path and path != "/"]
 
     def report_server_error(self, error: Exception, source: object) -> None:
         """What goes wrong here is for the log; the editor of a person who types is no place for it."""
@@ -70,20 +98,3 @@ def _version() -> str:
         return version("serverless-workflow-engine")
     except PackageNotFoundError:
         return "0"
-
-
-def create() -> Server:
-    """A server that has not begun to speak."""
-    server = Server()
-
-    @server.feature(types.INITIALIZE)
-    def initialize(params: types.InitializeParams) -> None:
-        server.opened.encoding = server.workspace.position_encoding or "utf-16"
-
-    @server.feature(types.SHUTDOWN)
-    async def shutdown(_params: None) -> None:
-        server.asked_to_end = True
-        server.diagnosing.stop()
-        await server.checking.close()
-
-    return server

@@ -1,0 +1,326 @@
+"""What can be written at a place: properties, values, names, words of expressions.
+
+The place is found by putting a mark, `CURSOR`, into the text and reading it again: where the mark ends up in the tree
+says whether a key or a value is being typed, and in what.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lsprotocol import types
+
+from workflow_engine.editing import jq, snippets
+from workflow_engine.editing.descriptions import described
+from workflow_engine.editing.jq_words import FORMATS, KEYWORDS, VARIABLES, functions
+from workflow_engine.editing.language import Language, Part, Property, language
+from workflow_engine.editing.names import BUILT_IN, DIRECTIVES, scope_of, sort_of
+from workflow_engine.editing.neighbours import Neighbour
+from workflow_engine.editing.nodes import CURSOR, Node, Path, Spot, spot
+from workflow_engine.editing.opened import Snapshot
+from workflow_engine.editing.reading import read
+from workflow_engine.errors import ERRORS, STANDARD_STATUS
+
+_PLAIN = re.compile(r"(?![-?:] )[A-Za-z_/.$~+-][\w./#:@$~+ -]*(?<! )")
+_NOT_STRINGS = re.compile(r"(?i)(?:true|false|null|~|[-+]?\.?(?:inf|nan|\d[\d.e+_-]*))")
+_ITEM = types.CompletionItemKind
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is typed: what stands there from *start* up to *end* is replaced."""
+
+    of: Snapshot
+    root: Node
+    spot: Spot
+    start: int
+    end: int
+    snippets: bool
+
+    @property
+    def flow(self) -> bool:
+        """Whether it is in braces or brackets, where nothing goes over several lines."""
+        return any(node.flow for node in self.spot.nodes)
+
+    def edit(self, text: str) -> types.TextEdit:
+        return types.TextEdit(self.of.text.range(self.start, self.end), text)
+
+
+def complete(
+    of: Snapshot, offset: int, neighbours: Sequence[Neighbour], *, with_snippets: bool
+) -> list[types.CompletionItem]:
+    """What can stand at *offset* of the document."""
+    if of.kind is None:
+        return []
+    known = language(of.kind, of.root)
+    if known is None:
+        return []
+    here = spot(of.root, offset)
+    inside = jq.around(of.text.source, here, known.at(of.root, here.path, open=True), offset)
+    if inside is not None and of.kind != "asyncapi":
+        return list(_in_expression(of, here, inside, offset))
+    source = of.text.source
+    root = read(source[:offset] + CURSOR + source[offset:])
+    found = spot(root, offset)
+    entry = found.entry
+    key = entry.key if entry is not None and found.on_key else None
+    node = found.node if key is None else key
+    if CURSOR not in node.text or node.style in ("block", "alias"):
+        return []
+    start, end = node.inner if not of.json else (node.start, node.end)
+    place = Place(of, root, found, start, end - 1, with_snippets)
+    if key is not None:
+        assert entry is not None
+        inner = found.nodes[-2]
+        return list(_properties(known, place, found.path[:-1], inner, colon=entry.colon))
+    return [*_fresh(known, place, found), *_values(known, place, neighbours)]
+
+
+def _fresh(known: Language, place: Place, found: Spot) -> Iterator[types.CompletionItem]:
+    """The first property of an object that is not there yet, where a scalar begins a line or an item."""
+    start = found.node.start
+    source = place.of.text.source
+    line = source[place.of.text.starts[place.of.text.line_at(start)] : start]
+    if found.node.style == "plain" and not line.strip(" -") and not place.flow:
+        yield from _properties(known, place, found.path, None, colon=False)
+
+
+def _properties(
+    known: Language, place: Place, path: Path, node: Node | None, *, colon: bool
+) -> Iterator[types.CompletionItem]:
+    parts = known.at(place.root, path, open=node is None)
+    for each in known.properties(parts, node):
+        text = _described(place.of, each.label)
+        yield types.CompletionItem(
+            each.name,
+            kind=_ITEM.Property if each.rank != 1 else _ITEM.Keyword,
+            detail=_detail(each),
+            documentation=_markdown(text),
+            sort_text=f"{each.rank}{each.name}",
+            filter_text=json.dumps(each.name) if place.of.json else each.name,
+            insert_text_format=types.InsertTextFormat.Snippet if place.snippets else None,
+            text_edit=place.edit(_written(place, each, colon)),
+        )
+    title = next((part.schema["title"] for part in parts if part.schema.get("title") in snippets.ITEMS), None)
+    if title is not None and place.snippets and not colon and not place.flow and node is None:
+        label, snippet = snippets.ITEMS[title]
+        yield types.CompletionItem(
+            label,
+            kind=_ITEM.Snippet,
+            filter_text=place.of.text.source[place.start : place.end] or label,
+            insert_text_format=types.InsertTextFormat.Snippet,
+            text_edit=place.edit(snippet),
+        )
+    for part in parts if node is None else ():
+        if part.schema.get("type") == "array" and path and not isinstance(path[-1], int):
+            yield types.CompletionItem(
+                "- …",
+                kind=_ITEM.Snippet,
+                detail="an item of the list",
+                filter_text=place.of.text.source[place.start : place.end] or "-",
+                text_edit=place.edit("- "),
+            )
+            return
+
+
+def _detail(each: Property) -> str:
+    titles = [part.schema["title"] for part in each.parts if "title" in part.schema]
+    needed = "needed" if each.rank == 0 else ""
+    return ", ".join(filter(None, (needed, titles[0] if titles else "")))
+
+
+def _written(place: Place, each: Property, colon: bool) -> str:
+    """What is put in for a property."""
+    name = json.dumps(each.name) if place.of.json else each.name
+    if place.snippets:
+        name = name.replace("$", "\\$")
+    if colon:
+        return name
+    if place.flow or not place.snippets:
+        return f"{name}: "
+    if each.label.startswith("task.") and each.name in snippets.KEYWORDS:
+        return snippets.KEYWORDS[each.name]
+    kinds = {part.schema.get("type") for part in each.parts}
+    if kinds & {"string", "number", "integer", "boolean"} or not kinds & {"object", "array"}:
+        return f"{name}: $0"
+    return f"{name}:\n  - $0" if kinds >= {"array"} and "object" not in kinds else f"{name}:\n  $0"
+
+
+def _values(known: Language, place: Place, neighbours: Sequence[Neighbour]) -> Iterator[types.CompletionItem]:
+    path = place.spot.path
+    parts = known.at(place.root, path, open=True)
+    there: set[str] = set()
+    for text, kind, detail in (
+        *_of_schema(parts),
+        *_of_names(place, parts),
+        *_of_neighbours(place, parts, neighbours),
+    ):
+        if text in there:
+            continue
+        there.add(text)
+        label = next((part.label for part in parts), "")
+        written = _quoted(place, text, literal=kind == _ITEM.Constant)
+        yield types.CompletionItem(
+            text,
+            kind=kind,
+            detail=detail,
+            documentation=_markdown(_described(place.of, f"{label}={text}")),
+            filter_text=json.dumps(text) if place.of.json else text,
+            text_edit=place.edit(written),
+        )
+    if {part.label for part in parts} & {"expression", "condition"} and place.snippets and not place.of.json:
+        yield types.CompletionItem(
+            "${ }",
+            kind=_ITEM.Snippet,
+            detail="an expression",
+            filter_text=place.of.text.source[place.start : place.end] or "${ }",
+            insert_text_format=types.InsertTextFormat.Snippet,
+            text_edit=place.edit("\\${ $0 }"),
+        )
+
+
+_Value = tuple[str, types.CompletionItemKind, str]
+
+
+def _of_schema(parts: Sequence[Part]) -> Iterator[_Value]:
+    for part in parts:
+        for value in (
+            *part.schema.get("enum", ()),
+            *([part.schema["const"]] if "const" in part.schema else []),
+        ):
+            if isinstance(value, str):
+                yield value, _ITEM.EnumMember, ""
+            else:
+                yield json.dumps(value), _ITEM.Constant, ""
+        if part.schema.get("type") == "boolean" and "const" not in part.schema:
+            yield "true", _ITEM.Constant, ""
+            yield "false", _ITEM.Constant, ""
+        for text in snippets.VALUES.get(part.label, ()):
+            yield text, _ITEM.Value, ""
+        if part.label == "duration":
+            for text in snippets.DURATIONS:
+                yield text, _ITEM.Value, "a duration"
+        if part.label in ("error.type", "catch.errors.with.type"):
+            for name, status in STANDARD_STATUS.items():
+                yield ERRORS + name, _ITEM.Value, f"a standard error, {status}"
+
+
+def _of_names(place: Place, parts: Sequence[Part]) -> Iterator[_Value]:
+    of, path = place.of, place.spot.path
+    assert of.kind is not None
+    sort = sort_of(parts, path, of.kind)
+    if path and path[-1] == "$ref":
+        for name in of.names:
+            if name.defines:
+                pointer = "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in name.path)
+                yield f"#/{pointer}", _ITEM.Reference, name.sort
+    if sort is None:
+        return
+    if any(part.label == "flow" for part in parts):
+        for text in DIRECTIVES:
+            yield text, _ITEM.Keyword, "a flow directive"
+    if any(part.label == "task.call" for part in parts):
+        for text in BUILT_IN:
+            yield text, _ITEM.Keyword, "a kind of call"
+    scope = scope_of(path, of.names) if sort == "task" else ()
+    own = scope_path(path, place)
+    for name in of.names:
+        if name.defines and name.sort == sort and name.scope == scope and name.path != own:
+            yield name.text, _ITEM.Reference, f"the {sort} {name.text}"
+
+
+def scope_path(path: Path, place: Place) -> Path:
+    """The task that `then` at *path* is in, which seldom goes to itself."""
+    tasks = [name for name in place.of.names if name.sort == "task" and name.defines]
+    around = [name.path for name in tasks if path[: len(name.path)] == name.path]
+    return max(around, key=len) if around else ()
+
+
+def _of_neighbours(place: Place, parts: Sequence[Part], neighbours: Sequence[Neighbour]) -> Iterator[_Value]:
+    labels = {part.label for part in parts}
+    if "asyncapi.channel" in labels:
+        for each in neighbours:
+            for channel in each.channels:
+                yield channel, _ITEM.Event, each.file.name
+    if "asyncapi.operation" in labels:
+        document = place.root.at((*place.spot.path[:-1], "document"))
+        for each in neighbours:
+            for id, what in each.operations:
+                text = id if document is not None else f"file://{each.file.name}#{id}"
+                yield text, _ITEM.Event, what
+    if "function.operation" in labels:
+        type = place.root.at((*place.spot.path[:-1], "type"))
+        if type is None or type.text == "asyncapi":
+            for each in neighbours:
+                for id, what in each.operations:
+                    yield f"file://{each.file.name}#{id}", _ITEM.Event, what
+
+
+def _quoted(place: Place, text: str, *, literal: bool) -> str:
+    """*text* as it is written there."""
+    if literal:
+        return text
+    if place.of.json:
+        return json.dumps(text, ensure_ascii=False)
+    if place.spot.node.style == "double":
+        return json.dumps(text, ensure_ascii=False)[1:-1]
+    if place.spot.node.style == "single":
+        return text.replace("'", "''")
+    plain = _PLAIN.fullmatch(text) and ": " not in text and " #" not in text and not text.endswith(":")
+    version = re.fullmatch(r"\d+\.\d+\.\d+", text)
+    return (
+        text
+        if (plain and not _NOT_STRINGS.fullmatch(text)) or version
+        else json.dumps(text, ensure_ascii=False)
+    )
+
+
+def _in_expression(
+    of: Snapshot, here: Spot, inside: tuple[int, int], offset: int
+) -> Iterator[types.CompletionItem]:
+    source, (start, end) = of.text.source, inside
+    word, before = jq.typed(source, start, offset)
+    if (before == "." and not word.startswith(("$", "@"))) or source[start:offset].count('"') % 2:
+        return
+    own_variables, own_functions = jq.own(source[start:end])
+    tasks = [name.path for name in of.names if name.sort == "task" and name.defines]
+    assert of.kind is not None
+    range = of.text.range(offset - len(word), offset)
+
+    def item(label: str, kind: types.CompletionItemKind, detail: str, text: str) -> types.CompletionItem:
+        return types.CompletionItem(
+            label,
+            kind=kind,
+            detail=detail,
+            documentation=_markdown(text),
+            text_edit=types.TextEdit(range, label),
+        )
+
+    if not word.startswith("@"):
+        for name in sorted(jq.variables(of.kind, of.root, here.path, tasks) | own_variables):
+            text = VARIABLES.get(name, "")
+            yield item(f"${name}", _ITEM.Variable, "a variable", text)
+    if word.startswith("$"):
+        return
+    for name, text in FORMATS.items():
+        yield item(name, _ITEM.Unit, "a format", text)
+    if word.startswith("@"):
+        return
+    for name in sorted(own_functions):
+        yield item(name, _ITEM.Function, "defined here", "")
+    for name, (called, text, _) in functions().items():
+        yield item(name, _ITEM.Function, called, text)
+    for name, text in KEYWORDS.items():
+        yield item(name, _ITEM.Keyword, "a word of jq", text)
+
+
+def _described(of: Snapshot, label: str) -> str:
+    assert of.kind is not None
+    return described(of.kind, label) or ""
+
+
+def _markdown(text: str) -> types.MarkupContent | None:
+    return types.MarkupContent(types.MarkupKind.Markdown, text) if text else None

@@ -1,0 +1,158 @@
+"""What the server does for each request of the protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcInvalidParams
+
+from workflow_engine.editing.completion import complete
+from workflow_engine.editing.fixes import fixes
+from workflow_engine.editing.hovers import hover
+from workflow_engine.editing.names import Name
+from workflow_engine.editing.opened import Snapshot
+from workflow_engine.editing.outline import folds, name_at, places, symbols
+from workflow_engine.editing.renaming import NotRenamed, edits, renamable
+from workflow_engine.editing.server import Server
+from workflow_engine.values import JsonObject
+
+GRAPH = "wfe/graph"
+"""A request of ours: `{uri}` → `{mermaid}`, the document as a diagram, or `{problems}`."""
+GRAPH_COMMAND = "wfe.graph"
+"""The same as a command, with the URI as its argument."""
+
+
+def create() -> Server:
+    """A server that has not begun to speak."""
+    server = Server()
+    _life(server)
+    _writing(server)
+    _names(server)
+    _graphs(server)
+    return server
+
+
+def _life(server: Server) -> None:
+    @server.feature(types.INITIALIZE)
+    def initialize(params: types.InitializeParams) -> None:
+        server.opened.encoding = server.workspace.position_encoding or "utf-16"
+        documents = params.capabilities.text_document
+        completion = None if documents is None else documents.completion
+        item = None if completion is None else completion.completion_item
+        server.snippets = item is not None and bool(item.snippet_support)
+
+    @server.feature(types.SHUTDOWN)
+    async def shutdown(_params: None) -> None:
+        server.asked_to_end = True
+        server.diagnosing.stop()
+        await server.checking.close()
+
+
+def _writing(server: Server) -> None:
+    triggers = [":", " ", "-", "$", "{", "|", "@", "/", "#", '"']
+
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=triggers))
+    async def completion(params: types.CompletionParams) -> types.CompletionList:
+        folders = server.folders()
+
+        def work(of: Snapshot) -> list[types.CompletionItem]:
+            neighbours = server.neighbours.find(folders)
+            offset = of.text.offset(params.position)
+            return complete(of, offset, neighbours, with_snippets=server.snippets)
+
+        return types.CompletionList(False, await server.of(params.text_document.uri, work, []))
+
+    @server.feature(types.TEXT_DOCUMENT_HOVER)
+    async def hovered(params: types.HoverParams) -> types.Hover | None:
+        uri = params.text_document.uri
+        found = server.diagnosing.found(uri)
+        return await server.of(uri, lambda of: hover(of, of.text.offset(params.position), found), None)
+
+    kinds = [types.CodeActionKind.QuickFix]
+
+    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions(code_action_kinds=kinds))
+    async def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
+        return await server.of(params.text_document.uri, lambda of: fixes(of, params.context.diagnostics), [])
+
+    @server.feature(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL)
+    async def outline(params: types.DocumentSymbolParams) -> list[types.DocumentSymbol]:
+        return await server.of(params.text_document.uri, symbols, [])
+
+    @server.feature(types.TEXT_DOCUMENT_FOLDING_RANGE)
+    async def folding(params: types.FoldingRangeParams) -> list[types.FoldingRange]:
+        return await server.of(params.text_document.uri, folds, [])
+
+
+def _names(server: Server) -> None:
+    @server.feature(types.TEXT_DOCUMENT_DEFINITION)
+    async def definition(params: types.DefinitionParams) -> list[types.Location]:
+        return await _located(server, params.text_document.uri, params.position, definitions=True, uses=False)
+
+    @server.feature(types.TEXT_DOCUMENT_REFERENCES)
+    async def references(params: types.ReferenceParams) -> list[types.Location]:
+        return await _located(
+            server,
+            params.text_document.uri,
+            params.position,
+            definitions=params.context.include_declaration,
+            uses=True,
+        )
+
+    @server.feature(types.TEXT_DOCUMENT_DOCUMENT_HIGHLIGHT)
+    async def highlights(params: types.DocumentHighlightParams) -> list[types.DocumentHighlight]:
+        found = await _located(server, params.text_document.uri, params.position, definitions=True, uses=True)
+        return [types.DocumentHighlight(each.range) for each in found]
+
+    @server.feature(types.TEXT_DOCUMENT_PREPARE_RENAME)
+    async def prepare(params: types.PrepareRenameParams) -> types.PrepareRenamePlaceholder | None:
+        def work(of: Snapshot) -> types.PrepareRenamePlaceholder | None:
+            name = renamable(of, of.text.offset(params.position))
+            if name is None:
+                return None
+            return types.PrepareRenamePlaceholder(of.text.range(name.start, name.end), name.text)
+
+        return await server.of(params.text_document.uri, work, None)
+
+    @server.feature(types.TEXT_DOCUMENT_RENAME, types.RenameOptions(prepare_provider=True))
+    async def rename(params: types.RenameParams) -> types.WorkspaceEdit | None:
+        uri = params.text_document.uri
+
+        def work(of: Snapshot) -> types.WorkspaceEdit | None:
+            try:
+                found = edits(of, of.text.offset(params.position), params.new_name)
+            except NotRenamed as error:
+                raise JsonRpcInvalidParams(str(error)) from None
+            return types.WorkspaceEdit(changes={uri: found})
+
+        return await server.of(uri, work, None)
+
+
+async def _located(
+    server: Server, uri: str, position: types.Position, *, definitions: bool, uses: bool
+) -> list[types.Location]:
+    def work(of: Snapshot) -> list[types.Location]:
+        name = name_at(of, of.text.offset(position))
+        found: list[Name] = [] if name is None else places(of, name, definitions=definitions, uses=uses)
+        return [types.Location(uri, of.text.range(each.start, each.end)) for each in found]
+
+    return await server.of(uri, work, [])
+
+
+def _graphs(server: Server) -> None:
+    async def drawn(uri: str) -> JsonObject:
+        document = server.opened.get(uri)
+        if document is None:
+            return {"failed": "the document is not open"}
+        return await server.checking.ask("graph", document.text.source, uri)
+
+    @server.feature(GRAPH)
+    async def graph(params: Any) -> JsonObject:
+        uri = getattr(params, "uri", None) or getattr(getattr(params, "textDocument", None), "uri", None)
+        if not isinstance(uri, str):
+            raise JsonRpcInvalidParams("`uri` is that of an open document")
+        return await drawn(uri)
+
+    @server.command(GRAPH_COMMAND)
+    async def command(uri: str) -> dict[str, Any]:  # a type that is known when it runs: pygls looks at it
+        return await drawn(uri)
