@@ -11,8 +11,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import catalog
-from workflow_engine.api.access import Access, Either, Issuer, Tokens
+from workflow_engine.api.access import Access, Either, Tokens
 from workflow_engine.api.client import HttpApi
+from workflow_engine.api.issuer import Issuer
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.calls.container_sweeping import sweeping
@@ -241,7 +242,9 @@ async def _open_access(settings: Settings) -> AsyncIterator[Access | None]:
         async with Egress(
             ca_file=settings.ca_file
         ) as egress:  # the operator's choice: not bound as calls are
-            yield Either(Tokens(known), Issuer(settings.api_issuer, settings.api_audience, egress))
+            kept = settings.api_issuer_hours
+            issuer = Issuer(settings.api_issuer, settings.api_audience, egress, kept_hours=kept)
+            yield Either(Tokens(known), issuer)
 
 
 async def _open_catalog(url: str) -> catalog.Catalog:

@@ -52,6 +52,10 @@ class Settings:
         None, "URL of an OpenID provider whose tokens count too; they name wfe:read, wfe:run or wfe:admin"
     )
     api_audience: str = _setting("wfe", "whom the tokens of that provider must be for")
+    api_issuer_hours: float = _setting(
+        24,
+        "how long its tokens count, checked with the keys that it had, while that provider cannot be asked",
+    )
     api_url: str = _setting("http://127.0.0.1:8080", "where workers and the command line find the API")
     temporal_address: str = _setting("127.0.0.1:7233", "host:port of the Temporal server")
     temporal_namespace: str = _setting("default", "Temporal namespace")

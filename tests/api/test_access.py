@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.api.documents import GREET, event
 from tests.api.server import api
-from workflow_engine.api.access import Either, Issuer, Refused, Tokens, needed
+from workflow_engine.api.access import Either, Refused, Tokens, needed
+from workflow_engine.api.issuer import Issuer
 from workflow_engine.calls import Egress
 from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.settings import Settings
@@ -89,6 +91,16 @@ class Provider:
     asked: int = 0
     down: bool = False
     claims_issuer: str = ""
+    runner: Any = None
+
+    async def serve(self) -> None:
+        port = int(self.url.rpartition(":")[2]) if self.url else 0
+        await web.TCPSite(self.runner, "127.0.0.1", port, reuse_address=True).start()
+
+    async def stop(self) -> None:
+        for site in list(self.runner.sites):
+            await site.stop()
+        await self.runner.server.shutdown(0.05)
 
     def jwk(self) -> dict[str, Any]:
         made = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key()))
@@ -118,12 +130,12 @@ async def provider() -> AsyncIterator[Provider]:
     app = web.Application()
     app.router.add_get("/.well-known/openid-configuration", provider.configuration)
     app.router.add_get("/keys", provider.keys)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    provider.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    provider.runner = web.AppRunner(app)
+    await provider.runner.setup()
+    await provider.serve()
+    provider.url = f"http://127.0.0.1:{provider.runner.addresses[0][1]}"
     yield provider
-    await runner.cleanup()
+    await provider.runner.cleanup()
 
 
 @pytest.fixture
@@ -188,7 +200,7 @@ async def test_keys_are_asked_for_once_and_again_when_a_token_names_another_one(
     with pytest.raises(Refused):
         await issuer.role(provider.token())  # so soon the keys are not asked for again
     assert provider.asked == 1
-    monkeypatch.setattr("workflow_engine.api.access.AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("workflow_engine.api.issuer.AGAIN_SECONDS", 0.0)
     assert await issuer.role(provider.token()) == "read"
     assert provider.asked == 2
 
@@ -204,6 +216,81 @@ async def test_a_provider_that_cannot_be_asked_is_unavailable_and_one_that_lies_
         await issuer.role(provider.token())
     provider.claims_issuer = ""
     assert await issuer.role(provider.token()) == "read"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are fetched again for each token."""
+    monkeypatch.setattr("workflow_engine.api.issuer.KEYS_SECONDS", -1.0)
+    monkeypatch.setattr("workflow_engine.api.issuer.AGAIN_SECONDS", -1.0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_tokens_count_on_while_their_issuer_is_away_and_it_is_told(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Egress() as egress:
+        issuer = Issuer(provider.url, "wfe", egress)
+        async with api(access=Either(TOKENS, issuer), loopback_only=False) as server:
+            token = provider.token()
+            assert (await server.get("/v1/runs", headers=bearer(token))).status == 200
+            ready = (await server.get("/readyz", headers=bearer(token))).json
+            assert (ready["status"], ready["warnings"]) == ("ready", {})
+            await provider.stop()
+            assert (await server.get("/v1/runs", headers=bearer(token))).status == 200
+            other = provider.token(kid="of-a-key-made-meanwhile")
+            assert (await server.get("/v1/runs", headers=bearer(other))).status == 503
+            ready = (await server.get("/readyz", headers=bearer(token))).json
+            assert ready["status"] == "ready"
+            assert "cannot be asked" in ready["warnings"]["issuer"]
+            assert "checked with the keys that it had" in ready["warnings"]["issuer"]
+            shown = (await server.get("/metrics", headers=bearer(token))).body.decode()
+            assert "wfe_issuer_reachable 0\n" in shown
+            assert "wfe_issuer_keys_seconds" in shown
+            assert len([each for each in caplog.messages if "cannot be asked" in each]) == 1
+            removed, provider.key, provider.kid = token, rsa.generate_private_key(65537, 2048), "two"
+            await provider.serve()
+            assert (await server.get("/v1/runs", headers=bearer(removed))).status == 401
+            assert (await server.get("/v1/runs", headers=bearer(provider.token()))).status == 200
+            shown = (await server.get("/metrics", headers=bearer("l-token"))).body.decode()
+            assert "wfe_issuer_reachable 1\n" in shown
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_keys_of_an_issuer_that_stays_away_count_for_a_bounded_time(provider: Provider) -> None:
+    async with Egress() as egress:
+        issuer = Issuer(provider.url, "wfe", egress, kept_hours=0.001)
+        token = provider.token()
+        assert await issuer.role(token) == "read"
+        await provider.stop()
+        issuer._fetched -= 10.0
+        with pytest.raises(Unavailable, match="cannot be asked"):
+            await issuer.role(token)
+        told = (await issuer.standing()).told()
+        assert told is not None
+        assert told.endswith("its tokens are answered with 503")
+
+
+async def test_the_documentation_opens_in_a_browser_and_takes_the_token_there() -> None:
+    async with api(access=TOKENS, loopback_only=False) as server:
+        assert (await server.get("/v1/workflows")).status == 401
+        assert (await server.get("/metrics")).status == 401
+        page = await server.get("/docs")
+        assert page.status == 200
+        assets = re.findall(r'(?:src|href)="(/[^"]+)"', page.body.decode())
+        assert len(assets) >= 2
+        for asset in assets:
+            assert (await server.get(asset)).status == 200, asset
+        described = (await server.get("/openapi.json")).json
+        (scheme,) = described["components"]["securitySchemes"].items()
+        assert scheme[1]["scheme"] == "bearer"
+        for path, operations in described["paths"].items():
+            for method, operation in operations.items():
+                if path != "/livez" and not path.endswith("/sources/{id}/events"):
+                    assert operation["security"] == [{scheme[0]: []}], (method, path)
+        assert (await server.post("/docs")).status == 401
+        assert (await server.get("/docs/../v1/workflows")).status == 401
+        assert (await server.get("/static-offline-docs/../v1/workflows")).status in (401, 404)
 
 
 async def test_the_api_takes_both_kinds_of_tokens(provider: Provider, issuer: Issuer) -> None:

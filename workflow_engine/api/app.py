@@ -83,8 +83,9 @@ def create_app(
 ) -> FastAPI:
     """The API over *engine* and *router*, which stay the caller's to start and stop.
 
-    With a *token*, or *access*, every request but ``/livez`` must carry one. *loopback_only* refuses requests that are
-    not addressed to this machine by a loopback name, and writes from pages of other sites: right without a token.
+    With a *token*, or *access*, every request but ``/livez`` and the documentation must carry one. *loopback_only*
+    refuses requests that are not addressed to this machine by a loopback name, and writes from pages of other sites:
+    right without a token.
     *secrets* are those that sources sign with; *hearings*, the caller's to start and stop, hear those of brokers.
     *ready* says which parts work, and the metrics how full the disk of *folder* is. The *codec* reads payloads for
     pages of *codec_origins*.
@@ -130,7 +131,14 @@ def create_app(
         app.include_router(catalog_router, dependencies=guarded)
     app.include_router(
         health.create_routes(
-            engine, router, metrics, ready, folder=folder, guarded=guarded, hearings=hearings
+            engine,
+            router,
+            metrics,
+            ready,
+            folder=folder,
+            access=access,
+            guarded=guarded,
+            hearings=hearings,
         ),
         responses=_PROBLEM,
     )

@@ -26,6 +26,8 @@ MAX_BODY = 4 * MAX_PACKAGE
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SIGNED = re.compile(r"/v1/sources/[^/]+/events")
+_DOCUMENTATION = frozenset({"/", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+_ASSETS = "/static-offline-docs/"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 _log = logging.getLogger(__name__)
@@ -34,9 +36,10 @@ _log = logging.getLogger(__name__)
 class Gate:
     """ASGI middleware around the application.
 
-    With *access*, every request but ``/livez`` must carry a token, whose role suffices. With *loopback_only*, requests
-    must be addressed to this machine by a loopback name, and not come from a page of another site: without a token
-    nothing else keeps a web page from having a browser call a server on its own machine (DNS rebinding).
+    With *access*, every request must carry a token, whose role suffices, but for ``/livez`` and the documentation, in
+    which there is nothing of what is here: who opens it in a browser gives the token there. With *loopback_only*,
+    requests must be addressed to this machine by a loopback name, and not come from a page of another site: without a
+    token nothing else keeps a web page from having a browser call a server on its own machine (DNS rebinding).
     """
 
     def __init__(
@@ -114,7 +117,7 @@ class Gate:
 
     async def _unknown(self, scope: Scope, headers: Headers) -> Details | None:
         """Why who asks may not, if they may not."""
-        if self._access is None or scope["path"] == "/livez" or _asks_first(scope, headers):
+        if self._access is None or _open_to_all(scope) or _asks_first(scope, headers):
             return None
         if scope["method"] in ("POST", "OPTIONS") and _SIGNED.fullmatch(scope["path"]):
             return None  # by services that have no token: the route lets them in by their signatures
@@ -148,6 +151,14 @@ def _asks_first(scope: Scope, headers: Headers) -> bool:
     """Whether a browser asks if a page may call (CORS), which it does without a token: the answer has nothing else."""
     asks = scope["method"] == "OPTIONS" and "access-control-request-method" in headers
     return asks and str(scope["path"]).startswith("/v1/codec/")
+
+
+def _open_to_all(scope: Scope) -> bool:
+    """Whether what is asked for has no data: that the process lives, and the pages of the documentation."""
+    path = scope["path"]
+    if path == "/livez":
+        return True
+    return scope["method"] in ("GET", "HEAD") and (path in _DOCUMENTATION or path.startswith(_ASSETS))
 
 
 def _method(scope: Scope) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Response
 
+from workflow_engine.api.access import Access, Standing
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.metrics import MEDIA_TYPE, Metrics
 from workflow_engine.api.wire import LiveModel, ReadyModel
@@ -39,10 +40,13 @@ def create_routes(
     ready: Ready | None,
     *,
     folder: Path | None = None,
+    access: Access | None = None,
     guarded: Sequence[Any] = (),
     hearings: Hearings | None = None,
 ) -> APIRouter:
-    """``/livez``, and with the dependencies *guarded* ``/readyz`` and ``/metrics``, also of the disk of *folder*."""
+    """``/livez``, and with the dependencies *guarded* ``/readyz`` and ``/metrics``, also of the disk of *folder* and of
+    the issuer of tokens that *access* has.
+    """
     routes = APIRouter(tags=["health"])
 
     @routes.get("/livez", response_model=LiveModel)
@@ -57,15 +61,24 @@ def create_routes(
         responses={503: {"model": ReadyModel, "description": "Not all parts work"}},
     )
     async def readyz() -> Response:
-        """Whether requests can be served: the parts, and which of them work. Sources that hear nothing are told, but do
-        not count: what is sent to them waits at their brokers.
+        """Whether requests can be served: the parts, which of them work, and what deserves a look all the same.
+
+        Sources that hear nothing are told, but do not count: what is sent to them waits at their brokers.
         """
-        found = await _parts(ready)
+        found, issuer = await asyncio.gather(_parts(ready), _standing(access))
+        told = issuer.told() if issuer is not None else None
+        warnings: JsonObject = {} if told is None else {"issuer": told}
         parts: JsonObject = {part: reason is None for part, reason in found.items()}
         reasons: JsonObject = {part: reason for part, reason in found.items() if reason is not None}
         status = "not ready" if reasons else "ready"
-        told: JsonObject = {} if hearings is None else {**hearings.failing()}
-        answer: JsonObject = {"status": status, "parts": parts, "reasons": reasons, "sources": told}
+        sources: JsonObject = {} if hearings is None else {**hearings.failing()}
+        answer: JsonObject = {
+            "status": status,
+            "parts": parts,
+            "reasons": reasons,
+            "warnings": warnings,
+            "sources": sources,
+        }
         return JsonAnswer(answer, 503 if reasons else 200)
 
     @routes.get(
@@ -76,12 +89,13 @@ def create_routes(
     )
     async def show() -> Response:
         """Counters of this process, and how parts, channels, subscriptions, workers and runs are, for Prometheus."""
-        channels, backlog, parked, load, found = await asyncio.gather(
+        channels, backlog, parked, load, found, issuer = await asyncio.gather(
             _told("channels", router.channels()),
             _told("subscriptions", router.backlog()),
             _told("parked runs", engine.runtime.parked()),
             _told("workers and runs", engine.runtime.load()),
             _parts(ready),
+            _standing(access),
         )
         text = metrics.render(
             channels or (),
@@ -91,6 +105,7 @@ def create_routes(
             parts=found,
             disk=disk(folder),
             heard=() if hearings is None else hearings.ears(),
+            issuer=None if issuer is None else (issuer.away is None, issuer.age),
         )
         return Response(text, headers={"content-type": MEDIA_TYPE})
 
@@ -104,6 +119,10 @@ def disk(folder: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return None if usage is None else (usage.free, usage.total)
+
+
+async def _standing(access: Access | None) -> Standing | None:
+    return None if access is None else await access.standing()
 
 
 async def _told(what: str, asked: Awaitable[_T]) -> _T | None:

@@ -49,12 +49,14 @@ class Metrics:
         parts: Mapping[str, str | None] | None = None,
         disk: tuple[int, int] | None = None,
         heard: Iterable[tuple[str, Mapping[str, Any]]] = (),
+        issuer: tuple[bool, float | None] | None = None,
     ) -> str:
         """The text that Prometheus scrapes; of *channels* every number is shown, by the name of its member.
 
         *backlog* is as `events.backlogs.describe` has it, *parked* how many runs a bug of the engine holds up,
-        *parts* why each does not work, and *disk* how many bytes are free, of how many. *heard*: how each source is
-        that this process hears at a broker. What is not known is left out.
+        *parts* why each does not work, *disk* how many bytes are free, of how many, and *issuer* whether the issuer
+        of tokens answers, and how old its keys are. *heard*: how each source is that this process hears at a broker.
+        What is not known is left out.
         """
         return "\n".join(
             [
@@ -65,6 +67,7 @@ class Metrics:
                 *(operating.load(load) if load is not None else ()),
                 *(operating.disk(*disk) if disk is not None else ()),
                 *operating.heard(heard),
+                *(operating.issuer(*issuer) if issuer is not None else ()),
                 *_gauges(channels),
                 "",
             ]

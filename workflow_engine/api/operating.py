@@ -87,6 +87,19 @@ def backlog(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} {letters[member]:g}"
 
 
+def issuer(answers: bool, age: float | None) -> Iterator[str]:
+    """Of the OpenID provider whose tokens count."""
+    yield from family(
+        "wfe_issuer_reachable", "gauge", "Whether the issuer of tokens gave its keys, last time."
+    )
+    yield f"wfe_issuer_reachable {int(answers)}"
+    if age is not None:
+        yield from family(
+            "wfe_issuer_keys_seconds", "gauge", "How old the keys are that tokens are checked with."
+        )
+        yield f"wfe_issuer_keys_seconds {age:.0f}"
+
+
 def disk(free: int, total: int) -> Iterator[str]:
     """Of the disk with the data folder."""
     yield from family("wfe_disk_free_bytes", "gauge", "Free on the disk with the data folder.")

@@ -251,3 +251,7 @@ class ReadyModel(BaseModel):
         description="Why sources hear nothing from their brokers, by id; the server is ready all the same",
         examples=[{"orders": "'orders' at server 'production' (nats:4222): Connection refused"}],
     )
+    warnings: dict[str, str] = Field(
+        description="What works on, and deserves a look: `issuer`, of tokens, is away",
+        examples=[{}],
+    )
