@@ -273,12 +273,13 @@ def test_an_invalid_document_has_no_graph_and_its_problems_are_on_stderr(write):
     assert shown.err.startswith(f"{file}:1:1: ")
 
 
-def test_a_reader_that_has_had_enough_ends_the_command_quietly():
+@pytest.mark.parametrize("words", [("graph", ORDER), ("--help",), ("help",)])
+def test_a_reader_that_has_had_enough_ends_the_command_quietly(words):
     reading, writing = os.pipe()
     os.close(reading)
     try:
         ended = subprocess.run(
-            [*WFE, "graph", str(ORDER)],
+            [*WFE, *map(str, words)],
             stdout=writing,
             stderr=subprocess.PIPE,
             env=environment(),

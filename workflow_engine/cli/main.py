@@ -172,7 +172,13 @@ COMMANDS = {command.name: command for _, commands in GROUPS for command in comma
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what *arguments* ask for; the exit code. Without them, those of the process, which it may end."""
-    code = _main(list(sys.argv[1:] if arguments is None else arguments))
+    try:
+        code = _main(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has had enough; nor may the interpreter complain as it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE
     if arguments is None and "temporalio" in sys.modules:
         # Threads of the Temporal SDK may call into an interpreter that is being taken down, which aborts.
         sys.stderr.flush()
@@ -216,13 +222,10 @@ def _guarded(command: Command, given: Sequence[str], *, debug: bool) -> int:
         debug = debug or parsed.debug
         work: Callable[[argparse.Namespace], int] = parsed.work
         code = work(parsed)
-        sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has had enough; nor may the interpreter complain as it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        raise
     except Exception as error:  # noqa: BLE001 - the last resort of a program
         return _complain(command, error, debug=debug)
     return code
