@@ -55,6 +55,16 @@ do:
   - end: {{set: {{moved: true}}}}
 """
 """Moves while its call waits for the next attempt, and another branch waits too."""
+AROUND = """
+document: {{dsl: '1.0.3', namespace: semantics, name: around, version: {version}}}
+do:
+  - guarded:
+      try: [{{child: {{run: {{workflow: {{namespace: semantics, name: slow, version: 1.0.0, input: {{n: 2}}}}}}}}}}]
+      catch: {{}}
+  - end: {{set: {{version: {version}, n: '${{ .n }}'}}}}
+"""
+"""Moves while it waits for a sub-flow, with nothing going on beside."""
+SLOW = workflow("do: [{pause: {wait: PT2S}}, {double: {set: {n: '${ .n * 2 }'}}}]", name="slow")
 CHILD = workflow("do: [{pause: {wait: PT0.01S}}, {double: {set: {n: '${ .n * 2 }'}}}]", name="child")
 FAILING = workflow(
     "do: [{fail: {raise: {error: {type: 'https://e.example/x', status: 418}}}}]", name="failing"
@@ -71,6 +81,13 @@ CHAT: JsonObject = {
     ),
 }
 """What a deployment pinned of a gRPC service (tests/standins/greeter.py)."""
+
+
+def around(child: str = "", *, first: bool = False) -> Recorded:
+    later = Bundle.of(dsl.parse(AROUND.format(version="2.0.0")), {})
+    text, move = AROUND.format(version="1.0.0"), ("child", "move", later, {}, 20)
+    return Recorded(text, others=[SLOW], commands=[move], child=child, first=first)
+
 
 RUNS = {
     "pure": Recorded(
@@ -665,9 +682,12 @@ RUNS = {
             """
         ),
         {},
-        others=[workflow("do: [{pause: {wait: PT2S}}, {double: {set: {n: '${ .n * 2 }'}}}]", name="slow")],
+        others=[SLOW],
         longest=14,
     ),
+    "moving-around-a-sub-flow": around(first=True),
+    "moved-around-a-sub-flow": around(),
+    "sub-flow-that-tells": around(".do.0.guarded.try.0.child"),
     "moved": Recorded(
         MOVING.format(version="1.0.0", status=503),
         commands=[

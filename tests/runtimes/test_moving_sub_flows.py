@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from tests.runtimes.far_side import FarSide
 from tests.runtimes.test_migrating import Shop, shop  # noqa: F401 - a fixture
 from tests.runtimes.test_moving_at_work import moved, version_of
+from workflow_engine.interpreter.retrying import Wish
+from workflow_engine.runtimes.temporal import sub_flows
 
 pytestmark = pytest.mark.temporal
 
@@ -79,3 +83,57 @@ async def test_a_run_moves_while_it_waits_for_another_one_and_so_does_that_howev
     assert await shop.output(run_id) == {"did": "last2"}
     assert far.done == {"o": 1, "a": 2, "b2": 2, "m2": 2, "last2": 1}
     assert await shop.output(child) == {"did": "m2"}
+
+
+async def moved_around(shop: Shop, wait: str) -> tuple[str, str]:  # noqa: F811
+    """A run of version 2 that waits for one which it began in version 1, and which does *wait*; both ids."""
+    inner, outer = f"{shop.name}-inner", f"{shop.name}-outer"
+    await shop.engine.deploy(text(inner, "1.0.0", f"- w: {wait}\n- b: {{set: {{n: 7}}}}"))
+    await shop.engine.deploy(text(outer, "1.0.0", f"- r: {running(inner)}"))
+    run_id = await shop.engine.start("test", outer, None, {})
+    await standing_at(shop, f"{run_id}.do.0.r", "w")
+    await shop.engine.deploy(text(outer, "2.0.0", f"- r: {running(inner)}\n- c: {{set: '${{ .n + 1 }}'}}"))
+    assert (await moved(shop, run_id)).answer == "moved"
+    return run_id, f"{run_id}.do.0.r"
+
+
+async def test_the_sub_flow_tells_the_run_when_it_ends_which_does_not_ask_all_the_time(
+    shop: Shop,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rarely = replace(sub_flows.UNTIL_TOLD, initial_interval=timedelta(hours=1), maximum_interval=None)
+    monkeypatch.setattr(sub_flows, "UNTIL_TOLD", rarely)
+    event = f"go-{uuid.uuid4()}"
+    run_id, child = await moved_around(shop, f"{{listen: {{to: {{one: {{with: {{type: {event}}}}}}}}}}}")
+    handle = shop.runner.client.get_workflow_handle(run_id)
+    async with asyncio.timeout(20):  # it has looked, and found that it goes on
+        while [  # noqa: ASYNC110
+            pending.attempt for pending in (await handle.describe()).raw_description.pending_activities
+        ] != [2]:
+            await asyncio.sleep(0.05)
+    inner, version = f"{shop.name}-inner", "2.0.0"
+    hear = f"{{listen: {{to: {{one: {{with: {{type: {event}}}}}}}}}}}"
+    await shop.engine.deploy(text(inner, version, f"- w: {hear}\n- b: {{set: {{n: 70}}}}"))
+    assert (await moved(shop, child)).answer == "moved"  # and still knows whom to tell
+    monkeypatch.undo()
+    await go(shop, event)
+    assert await shop.output(run_id) == 71
+
+
+@pytest.mark.parametrize("command", ["cancel", "terminate", "terminate the sub-flow", "skip"])
+async def test_what_ends_the_run_ends_the_sub_flow_of_an_earlier_history_and_what_ends_that_is_noticed(
+    shop: Shop,  # noqa: F811
+    command: str,
+) -> None:
+    run_id, child = await moved_around(shop, "{wait: PT1H}")
+    if command == "cancel":
+        await shop.runtime.cancel(run_id)
+    elif command == "terminate":
+        await shop.runtime.terminate(run_id, "enough")
+    elif command == "skip":
+        await shop.runtime.skip(run_id, Wish(skip=True, output={"n": 1}))
+    else:
+        await shop.runtime.terminate(child, "enough")
+    wanted = {"skip": "completed", "terminate the sub-flow": "faulted"}.get(command, "cancelled")
+    assert (await shop.runtime.wait(run_id, 20)).status == wanted
+    assert (await shop.runtime.wait(child, 20)).status == "cancelled"

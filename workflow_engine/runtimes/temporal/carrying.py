@@ -14,7 +14,9 @@ Of a run that goes on in a new history, besides:
 ``listened``   whether the router knows of it
 ``ears``       its listeners by their places: how many events it ``received``, how many it ``handed`` on, and the
                ``arrived`` ones that it did not, each an array of the members of an `Arrival`; null: the time was up
-``sub_flows``  the places of those that are ``under_way``, and the ids of those that are ``bound`` to it
+``sub_flows``  the places of those that are ``under_way``, of which those that are ``followed`` tell when they end, and
+               the ids of those that are ``bound`` to it
+``followers``  the runs that it tells when it ends, each with the place where that waits for it (also of ``continueAs``)
 ``recent``     what its states did last: ``steps``, each as a number and its time, and what is done ``of`` which state
 """
 

@@ -203,6 +203,7 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
             "ears": ears,
             "sub_flows": self.sub_flows.to_json(),
             "runs": self.sub_flows.earlier,
+            "followers": self.sub_flows.followers.to_json(),
             "recent": _steps(self.recent),
         }
 
@@ -211,6 +212,7 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
         self.since = carried.get("since")
         self._listened = carried.get("listened") is True
         self.sub_flows.earlier = dict(carried.get("runs", {}))
+        self.sub_flows.followers.restore(carried.get("followers", []))
         for place, ear in carried.get("ears", {}).items():
             self._open.add(place)
             self._received[place], self._handed[place] = ear["received"], ear["handed"]
@@ -229,6 +231,21 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
         """The run ends, with *error* if it does not complete: so its trace says."""
         if self.spans is not None:
             self.spans.ends(error)
+
+    async def finish(self, *, over: bool) -> None:
+        """Do what is to be done at the end of the run, *over* unless it goes on as one of another workflow. It is too
+        late now to cancel it, which would leave that half done.
+        """
+        work = asyncio.create_task(self._finish(over))
+        while not work.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await workflow.wait([work])
+        work.result()
+
+    async def _finish(self, over: bool) -> None:
+        await self.ended()
+        if over and self.semantics > 4:
+            await self.sub_flows.followers.tell()
 
     def closes(self) -> None:
         """The history ends, unless the run is let go of."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +28,7 @@ from workflow_engine.errors import Fault, fault
 from workflow_engine.interpreter.effects import Place, SubRun
 from workflow_engine.runtimes.temporal.calling import CENTURY, UNTIL_IT_WORKS, summary
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
+from workflow_engine.runtimes.temporal.followers import Followers, follow
 from workflow_engine.runtimes.temporal.naming import sub_run_id
 from workflow_engine.values import Json, JsonObject
 
@@ -40,6 +42,8 @@ UNTIL_ENDED = RetryPolicy(
     maximum_interval=timedelta(seconds=15),
 )
 """How often it is looked whether a sub-flow of an earlier history has ended: no event of history is spent on that."""
+UNTIL_TOLD = replace(UNTIL_ENDED, maximum_interval=timedelta(minutes=1))
+"""The same of one that tells when it ends."""
 
 
 class SubFlows:
@@ -53,6 +57,8 @@ class SubFlows:
         self._found: set[str] = set()
         self._under_way: dict[str, None] = {}
         self._bound: dict[str, None] = {}
+        self._followed: set[str] = set()
+        self.followers = Followers()
         self.earlier: dict[str, Any] = {}
         """Of a run that is retried: what came of those that it had begun, or with what they go on, by their places."""
         self._watching: dict[str, asyncio.Task[Any]] = {}
@@ -61,13 +67,15 @@ class SubFlows:
 
     def to_json(self) -> JsonObject:
         """Those that go on while the run goes on in a new history."""
-        return {"under_way": [*self._under_way], "bound": [*self._bound]}
+        followed = [place for place in self._under_way if place in self._followed]
+        return {"under_way": [*self._under_way], "bound": [*self._bound], "followed": [*followed]}
 
     def restore(self, encoded: Mapping[str, Any]) -> None:
         """Know those again."""
         self._found = set(encoded["under_way"])
         self._under_way = dict.fromkeys(encoded["under_way"])
         self._bound = dict.fromkeys(encoded["bound"])
+        self._followed = set(encoded.get("followed", []))
 
     def _id(self, place: Place) -> str:
         return sub_run_id(self._identity, place.id)
@@ -157,22 +165,42 @@ class SubFlows:
         id = self._id(place)
         begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         begun.set_result(None)
+        work = self._followed_to_its_end if self._all_survive else self._outcome
         try:
-            return await _unless_cancelled(asyncio.create_task(self._outcome(id, place)), begun, id)
+            return await _unless_cancelled(asyncio.create_task(work(id, place)), begun, id)
         finally:
             self._under_way.pop(place.id, None)
             self._found.discard(place.id)
+            self._followed.discard(place.id)
 
-    async def _outcome(self, id: str, place: Place) -> Json:
+    async def _followed_to_its_end(self, id: str, place: Place) -> Json:
+        """Have it tell when it ends, and ask then what it came to; and now, and now and then."""
+        told = self.followers.ended
+        told.discard(place.id)  # by now, so it is asked
+        if place.id not in self._followed and await follow(id, place.id):
+            self._followed.add(place.id)
+        asked = asyncio.create_task(self._outcome(id, place, UNTIL_TOLD))
+        word = asyncio.create_task(workflow.wait_condition(lambda: asked.done() or place.id in told))
+        await workflow.wait([asked, word], return_when=asyncio.FIRST_COMPLETED)
+        if not asked.done():
+            asked.cancel()
+            await workflow.wait([asked])
+            if asked.cancelled():
+                return await self._outcome(id, place, UNTIL_TOLD, "/outcome#2")
+        return asked.result()
+
+    async def _outcome(
+        self, id: str, place: Place, often: RetryPolicy = UNTIL_ENDED, suffix: str = "/outcome"
+    ) -> Json:
         try:
             return await workflow.execute_activity(  # type: ignore[no-any-return]
                 "run.outcome",
                 args=[id],
-                activity_id=f"{place.id}/outcome",
+                activity_id=place.id + suffix,
                 summary=summary(place.label),
                 start_to_close_timeout=timedelta(seconds=20),
                 schedule_to_close_timeout=CENTURY,
-                retry_policy=UNTIL_ENDED,
+                retry_policy=often,
             )
         except ActivityError as failure:
             cause = failure.cause

@@ -36,6 +36,7 @@ from workflow_engine.runtimes.temporal.compiling import graph_of
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE
 from workflow_engine.runtimes.temporal.endings import ENDINGS, UNKNOWN
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
+from workflow_engine.runtimes.temporal.followers import Followers
 from workflow_engine.runtimes.temporal.leaving import MOST, Leaving, room_for, until_there_is_room, why_not
 from workflow_engine.runtimes.temporal.moves import Move, refusal
 from workflow_engine.runtimes.temporal.naming import GENERATION, renamed
@@ -56,6 +57,7 @@ class ServerlessWorkflow:
         self._effects: RestingEffects | None = None
         self._run: Run | None = None
         self._early: list[tuple[str, dict[str, Any]]] = []
+        self._followers = Followers()
         self._suspended: bool | None = None
         self._named = False
         self._pinned: Bundle | None = None
@@ -81,6 +83,7 @@ class ServerlessWorkflow:
                 input = {}
             effects, run = self._prepare(bundle, input, seeds, before)
             leaving: Leaving | None = None
+            continued: Continued | None = None
             try:
                 output, leaving = await self._drive(run, effects, bundle)
                 if leaving is None:
@@ -89,7 +92,8 @@ class ServerlessWorkflow:
                     return output
             except Continued as raised:
                 effects.failed = True  # as long as there is nothing to go on as
-                continued, following = raised, await self._following(raised)
+                following = await self._following(raised)
+                continued = raised
                 effects.failed = False
             except BaseException as error:
                 if effects.elsewhere or isinstance(error, GeneratorExit):
@@ -106,8 +110,9 @@ class ServerlessWorkflow:
                 leaving.go()
             finally:
                 if leaving is None and not effects.let_go:
-                    await effects.ended()
+                    await effects.finish(over=continued is None)
                 effects.closes()
+            assert continued is not None
             self._continue(continued, following)
         except Fault as raised:
             place = raised.error.instance or "no state"
@@ -124,6 +129,7 @@ class ServerlessWorkflow:
         limits = Limits.from_json(workflow.memo_value(LIMITS, None))
         audience, generation = workflow.memo_value(LIFECYCLE, None), workflow.memo_value(GENERATION, "")
         effects = self._effects = self.effects_type(graph, audience, generation, bundle.semantics, limits)
+        effects.sub_flows.followers = self._followers
         effects.restore(before)
         commanded, was = self._suspended, before.get("suspended") is True
         self._suspended = effects.suspended = was if commanded is None else commanded
@@ -207,8 +213,9 @@ class ServerlessWorkflow:
         if generation := workflow.memo_value(GENERATION, ""):
             memo[GENERATION] = generation
         memo |= {STARTED: started(), **kept_trace()}
+        before = {"counts": self._run.counts, "followers": self._followers.to_json()}
         workflow.continue_as_new(
-            args=[continued.input, bundle, [], {"counts": self._run.counts}],
+            args=[continued.input, bundle, [], before],
             workflow=name.name,
             memo=memo,
             search_attributes=attributes,
@@ -248,6 +255,8 @@ class ServerlessWorkflow:
     @workflow.signal(dynamic=True)
     def received(self, name: str, args: collections.abc.Sequence[RawValue]) -> None:
         """Take an event from the router; the signal's name is the listener's place."""
+        if self._followers.heard(name, args):
+            return
         message = event_of(name, args)
         if message is None:
             workflow.logger.warning("signal %r is not for this workflow", name)
