@@ -6,7 +6,9 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from asyncio.subprocess import PIPE
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -113,6 +115,32 @@ async def test_a_stray_process_that_holds_our_end_does_not_keep_the_program_runn
     await owner.communicate()
 
 
+TESTS = """
+import sys, time
+from pathlib import Path
+from tests.standins.postgresql import PostgresServer
+server = PostgresServer(Path(sys.argv[1]))
+server.start()
+print(server._process.pid, server._process.program, flush=True)
+time.sleep(600)
+"""
+
+
+async def test_a_server_of_tests_that_are_killed_ends_with_them_and_leaves_no_data():
+    folder = Path(tempfile.mkdtemp())
+    owner = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", TESTS, str(folder)),
+        env={**os.environ, "TMPDIR": str(folder)},
+        cwd=Path(__file__).parents[1],
+        stdout=PIPE,
+    )
+    guard, server = map(int, (await owner.stdout.readline()).split())
+    owner.kill()
+    await has_gone(server, guard)
+    await owner.communicate()
+    assert not await asyncio.to_thread(folder.exists)
+
+
 async def test_a_program_stopped_twice_stays_stopped():
     process = await GuardedProcess.start(["sleep", "600"])
     assert await process.stop() == -signal.SIGTERM
@@ -195,6 +223,12 @@ def test_free_ports_are_different_and_free():
     ports = free_ports(5)
     assert len(set(ports)) == 5
     assert [port_in_use("127.0.0.1", port) for port in ports] == [None] * 5
+
+
+def test_free_ports_are_none_that_a_connection_may_take():
+    least = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    if least > 20_000:
+        assert max(free_ports(5)) < least
 
 
 @pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0"])

@@ -1,19 +1,18 @@
 """What only DSL 0.8 has survives its worker: it is killed in the middle of each, and nothing is done twice.
 
-Once in each test: a worker that dies five times within a minute is given up by `wfe dev`.
+All runs go on side by side, so that one death is one for each of them. What they do in the middle takes long enough for
+all of them to be there at the same time.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.acceptance.test_durability import completed, get, post, program, published, state_of, until
-from tests.cli.test_dev import Dev, dev
+from tests.acceptance.test_durability import at, completed, get, kill_the_worker, post, published, until
+from tests.cli.test_dev import dev
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -32,11 +31,11 @@ states:
   - {name: Flight, type: inject, data: {log: [flight]}, compensatedBy: CancelFlight, transition: Decide}
   - name: Decide
     type: sleep
-    duration: PT2S
+    duration: PT1S
     end: {compensate: true, produceEvents: [{eventRef: Told, data: '${ .log }'}]}
   - name: CancelFlight
     type: sleep
-    duration: PT4S
+    duration: PT6S
     usedForCompensation: true
     transition: {nextState: FlightCancelled, produceEvents: [{eventRef: Told, data: '${ "flight" }'}]}
   - {name: FlightCancelled, type: inject, data: {log: [no flight]}, usedForCompensation: true}
@@ -51,7 +50,7 @@ CONTINUED = (
     + EVENTS
     + """
 states:
-  - {name: Nap, type: sleep, duration: PT3S, transition: Count}
+  - {name: Nap, type: sleep, duration: PT5S, transition: Count}
   - name: Count
     type: switch
     dataConditions:
@@ -67,7 +66,7 @@ KEPT = (
     + EVENTS
     + """
 keepActive: true
-timeouts: {workflowExecTimeout: {duration: PT12S, runBefore: Report}}
+timeouts: {workflowExecTimeout: {duration: PT14S, runBefore: Report}}
 states:
   - name: Read
     type: event
@@ -94,7 +93,7 @@ states:
 SLOW = HEAD.format(id="slow") + "states: [{name: S, type: sleep, duration: PT1H, end: true}]\n"
 QUICK = HEAD.format(id="quick") + (
     "states:\n"
-    "  - {name: S, type: sleep, duration: PT4S, transition: Q}\n"
+    "  - {name: S, type: sleep, duration: PT6S, transition: Q}\n"
     "  - {name: Q, type: inject, data: {quick: true}, end: true}\n"
 )
 
@@ -108,83 +107,67 @@ def start(base: str, name: str, run: str, input: Any) -> None:
     post(base, f"/v1/workflows/default/{name}/latest/runs?id={run}", input)
 
 
-def kill_the_worker(running: Dev) -> None:
-    def there() -> int:
-        try:
-            return program(running, "workflow_engine", "worker")
-        except AssertionError:  # the one before has been killed, and the next one is on its way
-            return 0
-
-    os.kill(until(there, "there is a worker"), signal.SIGKILL)
-
-
-def at(base: str, run: str, state: str) -> None:
-    until(lambda: state in state_of(base, run)[1], f"{run} has come to {state}")
-
-
-@pytest.fixture
-def running(tmp_path: Path) -> Any:
-    """One for each test, since `wfe dev` gives a worker up that dies five times within a minute."""
-    with dev(tmp_path / "data") as running:
-        yield running
-
-
-def test_b34_compensation_is_done_once_though_the_worker_dies_in_the_middle_of_it(running: Dev) -> None:
-    base = running.urls["api"]
-    deploy(base, COMPENSATION)
-    start(base, "booking", "c1", {"n": 1})
-    at(base, "c1", "CancelFlight")
-    kill_the_worker(running)
-    assert completed(base, "c1") == {"n": 1, "log": ["hotel", "flight", "no flight", "no hotel"]}
-    assert len(published(base, "t.told", "c1")) == 2
-
-
-def test_a_run_goes_on_as_another_though_the_worker_dies_in_the_middle(running: Dev) -> None:
-    base = running.urls["api"]
-    deploy(base, CONTINUED)
-    start(base, "again", "a1", {"n": 0})
-    for number in range(2):
+@pytest.fixture(scope="module")
+def survived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where runs of all these go on whose worker has been killed in the middle of each; the URL of the API."""
+    with dev(tmp_path_factory.mktemp("survived") / "data") as running:
+        base = running.urls["api"]
+        deploy(base, COMPENSATION, CONTINUED, KEPT, SOME, SLOW, QUICK)
+        start(base, "booking", "c1", {"n": 1})
+        at(base, "c1", "CancelFlight")
+        start(base, "again", "a1", {"n": 0})
+        start(base, "some", "s1", {"n": 1})
+        readings(base, 0, 1)
+        at(base, "s1", "quick")
         at(base, "a1", "Nap")
         kill_the_worker(running)
-        until(
-            lambda number=number: len(published(base, "t.told", "a1")) > number, f"run {number} has gone on"
-        )
-    assert completed(base, "a1") == {"n": 2}
-    assert len(published(base, "t.told", "a1")) == 2
+        readings(base, 2, 3)
+        until(lambda: published(base, "t.told", "a1"), "the run has gone on as another")
+        at(base, "a1", "Nap")
+        kill_the_worker(running)
+        yield base
 
 
-def test_b19_a_run_that_is_kept_active_loses_no_event_and_reports_before_its_end(
-    running: Dev, tmp_path: Path
-) -> None:
-    base = running.urls["api"]
-    deploy(base, KEPT)
-    for number in range(4):
+def readings(base: str, *numbers: int) -> None:
+    for number in numbers:
         event = {
             "specversion": "1.0",
             "id": f"r{number}",
             "source": "here",
             "type": "t.reading",
             "room": "kitchen",
-            "data": number,
         }
-        post(base, "/v1/events", event, "application/cloudevents+json")
-        if number == 1:
-            kill_the_worker(running)
-    found = until(lambda: get(base, "/v1/runs?workflow=rooms")["runs"], "the first event starts a run")
-    assert len(found) == 1
-    run = found[0]["id"]
-    assert completed(base, run) == {"readings": [0, 1, 2, 3], "reported": True}
-    told = [item["event"]["id"] for item in get(base, "/v1/events?type=t.told&limit=200")["events"]]
-    assert sum(id.startswith(run) for id in told) == 1
+        post(base, "/v1/events", event | {"data": number}, "application/cloudevents+json")
 
 
-def test_b27_enough_branches_end_the_others_though_the_worker_dies_meanwhile(running: Dev) -> None:
-    base = running.urls["api"]
-    deploy(base, SOME, SLOW, QUICK)
-    start(base, "some", "s1", {"n": 1})
-    at(base, "s1", "quick")
-    kill_the_worker(running)
-    assert completed(base, "s1") == {"n": 1, "quick": True}
-    assert len(published(base, "t.told", "s1")) == 1
-    slow = [run for run in get(base, "/v1/runs?workflow=slow")["runs"] if run["id"].startswith("s1")]
-    assert [run["status"] for run in slow] == ["cancelled"]
+def test_b34_compensation_is_done_once_though_the_worker_dies_in_the_middle_of_it(survived: str) -> None:
+    assert completed(survived, "c1") == {"n": 1, "log": ["hotel", "flight", "no flight", "no hotel"]}
+    assert len(published(survived, "t.told", "c1")) == 2
+
+
+def test_a_run_goes_on_as_another_though_the_worker_dies_in_the_middle(survived: str) -> None:
+    assert completed(survived, "a1") == {"n": 2}
+    assert len(published(survived, "t.told", "a1")) == 2
+
+
+def test_b19_a_run_that_is_kept_active_loses_no_event_and_reports_before_its_end(survived: str) -> None:
+    [run] = until(lambda: runs_of(survived, "rooms"), "the first event starts a run")
+    assert completed(survived, run["id"]) == {"readings": [0, 1, 2, 3], "reported": True}
+    told = [item["event"]["id"] for item in get(survived, "/v1/events?type=t.told&limit=200")["events"]]
+    assert sum(id.startswith(run["id"]) for id in told) == 1
+    assert len(runs_of(survived, "rooms")) == 1
+
+
+def test_b27_enough_branches_end_the_others_though_the_worker_dies_meanwhile(survived: str) -> None:
+    assert completed(survived, "s1") == {"n": 1, "quick": True}
+    assert len(published(survived, "t.told", "s1")) == 1
+
+    def slow() -> list[str]:  # which the list tells a moment later
+        found = [run["status"] for run in runs_of(survived, "slow") if run["id"].startswith("s1")]
+        return found if found and "waiting" not in found and "running" not in found else []
+
+    assert until(slow, "the slow one has ended") == ["cancelled"]
+
+
+def runs_of(base: str, workflow: str) -> list[Any]:
+    return list(get(base, f"/v1/runs?workflow={workflow}")["runs"])

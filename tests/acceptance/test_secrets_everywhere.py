@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.acceptance.test_durability import get, post, until
-from tests.acceptance.test_secrets import text_of
+from tests.acceptance.test_durability import ENDED, get, post, state_of, until
+from tests.acceptance.test_secrets import contents, text_of
 from tests.cli.test_dev import Dev, dev
 from tests.standins import agent, httpbin
 from tests.standins.asgi import AsgiThread
@@ -238,7 +238,7 @@ async def test_the_values_of_secrets_are_nowhere_whatever_uses_them(
     written |= await histories(running.urls["temporal"], runs)
     assert sum(name.startswith("event ") for name in written) > 150
     folder = running.data.parent
-    written |= {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    written |= contents(folder)
     assert any(b"t.everywhere" in data for name, data in written.items() if name.endswith(".db"))
     known = [form for value in (KEY, PASSWORD, TOKEN, f"ada:{PASSWORD}") for form in encodings(value)]
     for name, data in written.items():
@@ -268,10 +268,7 @@ def _run(running: Dev, services: dict[str, Server], hello: Greeter, tmp_path: Pa
     ends = {"good": "completed", "bad": "faulted", "wrong": "faulted"}
     for run, ending in ends.items():
         post(base, f"/v1/workflows/test/everywhere/latest/runs?id={run}", {"status": run})
-        until(
-            lambda run=run: get(base, f"/v1/runs/{run}")["status"] not in ("running", "pending", "waiting"),
-            "it ends",
-        )
+        until(lambda run=run: state_of(base, run)[0] in ENDED, f"{run} ends")
         found = get(base, f"/v1/runs/{run}")
         assert found["status"] == ending, found["error"]
     assert "[redacted]" in json.dumps(get(base, "/v1/runs/good")["output"])

@@ -20,7 +20,7 @@ from tests.acceptance.test_durability import completed, get, post, until
 from tests.catalog.documents import ORDERS
 from tests.cli.command import environment
 from workflow_engine.cli.stack import program
-from workflow_engine.processes.ports import free_port
+from workflow_engine.processes.ports import free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.temporal, pytest.mark.timeout(180)]
 
@@ -81,7 +81,7 @@ def runs(url: str, *known: str) -> list[str]:
 def test_api_processes_on_one_database_are_one_engine_and_any_of_them_may_die(
     tmp_path: Path, temporal_address: str, postgresql_url: str
 ) -> None:
-    urls = [f"http://127.0.0.1:{free_port()}" for _ in range(2)]
+    urls = [f"http://127.0.0.1:{port}" for port in free_ports(2)]
     shared = {
         "WFE_TEMPORAL_ADDRESS": temporal_address,
         "WFE_TASK_QUEUE": f"shared-{uuid.uuid4()}",

@@ -14,15 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.standins.guarded import Guarded
+from workflow_engine.processes.ports import free_port, free_ports
+
 PROGRAM = Path(sys.executable).parent / "nats-server"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
-
-
-def wait_for(port: int, program: subprocess.Popen[bytes], seconds: float = 20.0) -> None:
+def wait_for(port: int, program: subprocess.Popen[bytes], seconds: float = 60.0) -> None:
     """Return when something listens on *port*."""
     deadline = time.monotonic() + seconds
     while True:
@@ -37,11 +35,11 @@ def wait_for(port: int, program: subprocess.Popen[bytes], seconds: float = 20.0)
 
 @contextmanager
 def running(
-    arguments: list[str], port: int, *, seconds: float = 20.0, log: Path | None = None, **options
+    arguments: list[str], port: int, *, seconds: float = 60.0, log: Path | None = None, **options
 ) -> Iterator[None]:
     """Run a program until the block ends; it listens on *port* by then."""
     with (log or Path("/dev/null")).open("wb") as output:
-        program = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT, **options)
+        program = Guarded(arguments, stdout=output, stderr=subprocess.STDOUT, **options)
         try:
             wait_for(port, program, seconds)
             yield
@@ -92,7 +90,7 @@ def rabbitmq(folder: Path, *, tls: tuple[Path, Path, Path] | None = None) -> Ite
     program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
     if not program.exists():
         pytest.skip("RabbitMQ, a broker for AMQP 0-9-1, is not installed: apt-get install rabbitmq-server")
-    port, secure, distribution, names = (free_port() for _ in range(4))
+    port, secure, distribution, names = free_ports(4)
     lines = [
         f"listeners.tcp.1 = 127.0.0.1:{port}",
         "log.file = false",
@@ -136,7 +134,7 @@ def kafka(folder: Path) -> Iterator[tuple[int, int]]:
         pytest.skip(
             f"Kafka is not there: mvn -f {where} dependency:copy-dependencies, and a Java of 17 or later"
         )
-    port, controller, guarded = free_port(), free_port(), free_port()
+    port, controller, guarded = free_ports(3)
     data = folder / "data"
     data.mkdir()
     node = "version=1\ncluster.id=MkU3OEVBNTcwNTJENDM2Qg\nnode.id=1\ndirectory.id=Zm9vYmFyYmF6cXV4cXV1eA\n"

@@ -64,10 +64,10 @@ async def started(address: str, queue: str, url: str) -> tuple[TemporalRuntime, 
 
 
 class Slow:
-    """A service whose first answer takes *seconds*."""
+    """A service whose first answer waits until it is *let_go*."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
         self.keys: list[str | None] = []
 
     def app(self) -> web.Application:
@@ -78,7 +78,7 @@ class Slow:
     async def _answer(self, request: web.Request) -> web.Response:
         self.keys.append(request.headers.get("Idempotency-Key"))
         if len(self.keys) == 1:
-            await asyncio.sleep(self.seconds)
+            await self.let_go.wait()
         return web.json_response({"answer": len(self.keys)})
 
     async def asked(self) -> None:
@@ -89,14 +89,16 @@ class Slow:
 async def test_a_worker_that_stops_finishes_its_calls_and_ends_with_0(
     temporal_address: str, tmp_path: Path
 ) -> None:
-    slow, queue = Slow(1.0), f"test-{uuid.uuid4()}"
+    slow, queue = Slow(), f"test-{uuid.uuid4()}"
     async with serve(slow.app()) as server:
         with worker(temporal_address, queue, tmp_path) as process:
             runtime, run_id = await started(temporal_address, queue, server.url)
             await asyncio.wait_for(slow.asked(), PATIENCE)
             process.send_signal(signal.SIGTERM)
+            log = tmp_path / "worker.log"
+            await asyncio.to_thread(until, lambda: "finishing 1 call" in log.read_text(), process)
+            slow.let_go.set()
             assert await asyncio.to_thread(process.wait, PATIENCE) == 0
-        assert "finishing 1 call" in (tmp_path / "worker.log").read_text()
         with worker(temporal_address, queue, tmp_path):
             run = await runtime.wait(run_id, PATIENCE)
     assert (run.status, run.output) == ("completed", {"answer": 1})
@@ -105,7 +107,7 @@ async def test_a_worker_that_stops_finishes_its_calls_and_ends_with_0(
 async def test_a_worker_that_is_told_twice_ends_at_once_and_another_makes_the_call_with_the_same_key(
     temporal_address: str, tmp_path: Path
 ) -> None:
-    slow, queue = Slow(300.0), f"test-{uuid.uuid4()}"
+    slow, queue = Slow(), f"test-{uuid.uuid4()}"
     async with serve(slow.app()) as server:
         with worker(temporal_address, queue, tmp_path, "--grace-seconds", "200") as process:
             runtime, run_id = await started(temporal_address, queue, server.url)
@@ -124,7 +126,8 @@ async def test_a_worker_that_is_told_twice_ends_at_once_and_another_makes_the_ca
 async def test_several_workers_are_kept_running_and_stop_as_one(
     temporal_address: str, tmp_path: Path
 ) -> None:
-    slow, queue = Slow(0.0), f"test-{uuid.uuid4()}"
+    slow, queue = Slow(), f"test-{uuid.uuid4()}"
+    slow.let_go.set()
     async with serve(slow.app()) as server:
         with worker(temporal_address, queue, tmp_path, "--processes", "2") as process:
             log = tmp_path / "worker.log"

@@ -16,6 +16,7 @@ from tests.histories.documents import RUNS
 from tests.running import TemporalRunner, temporal_runner
 from tests.semantics.v0_8 import documents as old
 from tests.semantics.v1.documents import event, workflow
+from tests.semantics.v1.test_control import until
 from tests.semantics.v1.test_lifecycle import audience, short
 from tests.test_replay import replayer
 from workflow_engine import dsl
@@ -281,7 +282,7 @@ async def test_who_ends_a_run_ends_its_sub_flows_wherever_they_began(
 ) -> None:
     run_id = await begun(runner, workflow(HOLDING), others=[CHILD])
     child = f"{run_id}.do.0.all.fork.branches.0.held"
-    assert (await runner.runtime.describe(child)).status == "waiting"
+    await until(runner, child, "waiting")
     if command == "cancel":
         await runner.runtime.cancel(run_id)
     else:
@@ -296,14 +297,13 @@ async def test_a_suspended_run_stays_suspended_and_resumes(runner: TemporalRunne
         do:
           - loop:
               for: {in: '[range(8)]'}
-              do: [{tick: {emit: {event: {with: {type: tick, data: '${ $item }'}}}}}, {pause: {wait: PT0.02S}}]
+              do: [{tick: {emit: {event: {with: {type: tick, data: '${ $item }'}}}}}, {pause: {wait: PT0.2S}}]
           - tell: {set: {done: true}}
         """
     )
     run_id = await begun(runner, text)
     await runner.runtime.suspend(run_id)
-    while (await runner.runtime.describe(run_id)).status != "suspended":  # noqa: ASYNC110
-        await asyncio.sleep(0.1)
+    await until(runner, run_id, "suspended")
     await runner.runtime.resume(run_id)
     ended = await runner.runtime.wait(run_id, 30)
     assert (ended.status, ended.output) == ("completed", {"done": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import uuid
 from typing import Any
@@ -38,6 +39,7 @@ async def started(runtime: TemporalRuntime, text: str = HEARS) -> str:
 async def until(runtime: TemporalRuntime, run_id: str, status: str) -> RunDescription:
     while (found := await runtime.describe(run_id)).status != status:
         assert not found.ended
+        await asyncio.sleep(0.02)
     return found
 
 
@@ -47,6 +49,7 @@ async def listed(runtime: TemporalRuntime, status: str, expected: set[str]) -> A
         runs = (await runtime.list(RunQuery(status=status))).runs
         if {run.id for run in runs} == expected:
             return runs
+        await asyncio.sleep(0.05)
 
 
 async def test_waiting_and_suspended_runs_are_listed_apart(runner: TemporalRunner) -> None:
@@ -127,6 +130,7 @@ async def test_a48_a_run_and_its_tasks_have_the_status_phases_of_the_specificati
             if [(state.name, state.status) for state in found.states] == expected:
                 return found.status
             assert not found.ended
+            await asyncio.sleep(0.02)
 
     run_id = await started(runtime, STAGES)
     # One task waits while another works: the run is running.

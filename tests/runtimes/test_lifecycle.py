@@ -16,6 +16,7 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from tests.running import TemporalRunner, temporal_runner
 from tests.runtimes.test_following import until
+from tests.semantics.v1.documents import event
 from tests.semantics.v1.test_lifecycle import audience, check, short, told, wishing
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
@@ -164,8 +165,8 @@ do:
     async with temporal_runner(temporal_address, internet, wrap=wrap) as runner:
         run_id = await started(runner.client, runner.queue, HEADER + body)
         async with asyncio.timeout(30):
-            while [state.name for state in (await runner.runtime.describe(run_id)).states] != ["two"]:
-                pass
+            while [state.name for state in (await runner.runtime.describe(run_id)).states] != ["two"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
         await runner.runtime.terminate(run_id, "the test is over")
 
 
@@ -270,8 +271,8 @@ async def test_a_run_that_the_clock_starts_is_told_of_too(runner: TemporalRunner
     try:
         if when.startswith("every"):
             await schedules.trigger(plan)
-        while not (recent := (await schedules.state(plan)).recent):
-            pass
+        while not (recent := (await schedules.state(plan)).recent):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
         [run] = recent
         assert (await runner.runtime.wait(run.run_id, 30)).status == "completed"
         events = await runner.told("lifecycle", run.run_id)
@@ -334,13 +335,14 @@ async def test_of_a_run_that_is_cancelled_the_workflow_that_it_runs_tells_so_fir
 
 
 async def test_a_suspended_run_can_be_cancelled(runner: TemporalRunner) -> None:
-    body = "do: [{outer: {do: [{nap: {wait: {seconds: 2}}}, {never: {set: lost}}]}}]"
+    body = "do: [{outer: {do: [{nap: {listen: {to: {one: {with: {type: up}}}}}}, {never: {set: lost}}]}}]"
     run_id = await started(runner.client, runner.queue, HEADER + body)
-    while [state.name for state in (await runner.runtime.describe(run_id)).states] != ["nap"]:
-        pass
+    await until(runner.runtime, run_id, "waiting")
     await runner.runtime.suspend(run_id)
     found = await until(runner.runtime, run_id, "suspended")
+    await runner.router.publish("default", [event("up", run_id)])
     while [state.name for state in found.states] != ["never"]:
+        await asyncio.sleep(0.02)
         found = await runner.runtime.describe(run_id)
     await runner.runtime.cancel(run_id)
     assert (await runner.runtime.wait(run_id, 30)).status == "cancelled"

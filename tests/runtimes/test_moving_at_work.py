@@ -98,7 +98,7 @@ async def test_a_fork_moves_with_branches_that_wait_call_and_have_ended(shop: Sh
                   - w: {{listen: {{to: {{one: {{with: {{type: {go}}}}}}}}}}}
                   - x: {far.call("x" + after)}
             - calls: {{do: [{{a: {far.call("a")}}}, {{b: {far.call("b" + after)}}}]}}
-            - sleeps: {{do: [{{s: {{wait: {{milliseconds: 1500}}}}}}, {{y: {far.call("y" + after)}}}]}}
+            - sleeps: {{do: [{{s: {{wait: {{milliseconds: 4000}}}}}}, {{y: {far.call("y" + after)}}}]}}
     """
 
     run_id = await begun(shop, fork(""), fork("2"))
@@ -148,7 +148,7 @@ async def test_a_run_moves_while_it_waits_to_try_several_calls_again(shop: Shop,
           retry: {{delay: {{milliseconds: {delay}}}, limit: {{attempt: {{count: 2}}}}}}
     """
 
-    run_id = await begun(shop, tried("b", "1500"), tried("mended", "10"))
+    run_id = await begun(shop, tried("b", "3500"), tried("mended", "10"))
     await standing_with(shop, run_id, "t", retries=1)
     assert (await moved(shop, run_id)).answer == "moved"
     assert await shop.output(run_id) == {"did": "mended"}
@@ -169,7 +169,7 @@ async def test_a_run_moves_while_one_call_waits_for_its_next_attempt(shop: Shop,
           retry: {{delay: {delay}, limit: {{attempt: {{count: 2}}}}}}
     """
 
-    run_id = await begun(shop, tried("b", "PT4S"), tried("still-broken", "PT0.01S"))
+    run_id = await begun(shop, tried("b", "PT5S"), tried("still-broken", "PT0.01S"))
     far.broken.add("still-broken")
     await far.asked_for("b")
     await asyncio.sleep(0.5)

@@ -381,12 +381,11 @@ async def test_the_attempts_at_a_call_begin_anew_and_its_key_stays(
 async def test_a_suspended_run_stays_so_when_its_worker_is_another_one(
     temporal_address: str, internet: Any, far: FarSide
 ) -> None:
-    text = workflow(f"do: [{{w: {{wait: {{milliseconds: 500}}}}}}, {{a: {far.call('a')}}}]")
+    text = workflow(f"do: [{{w: {{wait: {{seconds: 3}}}}}}, {{a: {far.call('a')}}}]")
     async with temporal_runner(temporal_address, internet) as runner:
         run_id, queue = await start(runner, text), runner.queue
         await until(runner, run_id, "waiting")
         await runner.runtime.suspend(run_id)
-    await asyncio.sleep(0.6)
     async with temporal_runner(temporal_address, internet, queue=queue) as runner:
         async with asyncio.timeout(20):
             while [each.id for each in await runner.runtime.standing(run_id)] != ["/do/1/a"]:  # noqa: ASYNC110

@@ -140,7 +140,9 @@ async def test_pinned_runs_stay_with_their_build_and_new_ones_go_to_the_current_
         await heard(a, old, "/do/0/hear")
         await at(a, old, "again")
         assert await deployment.build_of(old) == "a"
-        assert await deployment.drained("a") == 1  # it is draining: a run of it is left
+        async with asyncio.timeout(20):
+            while await deployment.drained("a") != 1:  # noqa: ASYNC110 - it is draining: a run of it is left
+                await asyncio.sleep(0.1)
         await heard(a, old, "/do/1/again")
         assert (await a.runtime.wait(old, 20)).status == "completed"
         assert await deployment.build_of(old) == "a"

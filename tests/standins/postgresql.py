@@ -10,8 +10,8 @@ import atexit
 import os
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,36 +23,37 @@ from pathlib import Path
 import pytest
 
 from tests.processes import gone
+from tests.standins.guarded import Guarded
+from workflow_engine.processes.ports import free_port
 
 NOBODY = 65534
+AS_NOBODY = """
+import os, sys
+os.setgroups([])
+os.setgid(int(sys.argv[1]))
+os.setuid(int(sys.argv[1]))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 class PostgresServer:
     """A server whose data are in a folder; it can be killed and started again on the same port.
 
-    ``fsync`` is off: what was committed survives the death of its processes, not that of the machine.
+    ``fsync`` is off: what was committed survives the death of its processes, not that of the machine. It ends with the
+    process that started it, however that ends, and so does its folder.
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._data = folder / "data"
         self._log = folder / "log"
         self.numbers = count()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Guarded | None = None
         self._bin = _programs()
         if os.geteuid() == 0:
             os.chown(folder, NOBODY, NOBODY)
-        self._run(
-            "initdb",
-            "-D",
-            self._data,
-            "-U",
-            "wfe",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-        )
-        self.port = _free_port()
+        subprocess.run(["cp", "-a", _empty(), self._data], check=True)
+        self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
 
     @property
@@ -64,16 +65,13 @@ class PostgresServer:
         """Start it, with *settings* ``name=value``, and wait until it answers."""
         given = ["fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=32MB"]
         options = [part for setting in (*given, *settings) for part in ("-c", setting)]
+        command = [self._bin / "postgres", "-D", self._data, "-p", self.port, *options]
+        if os.geteuid() == 0:
+            command = [sys.executable, "-I", "-S", "-c", AS_NOBODY, NOBODY, *command]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._bin / "postgres", "-D", self._data, "-p", str(self.port), *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                **_unprivileged(),
-            )
+            self._process = Guarded(command, scratch=self._folder, stdout=log, stderr=log, cwd="/")
         status = self._data / "postmaster.pid"
-        while not (status.exists() and _is_ready(status.read_text(), self._process.pid)):
+        while not (status.exists() and _is_ready(status.read_text(), self._process.program)):
             if self._process.poll() is not None:
                 raise RuntimeError(f"PostgreSQL has ended: {self._log.read_text()}")
             time.sleep(0.01)
@@ -81,8 +79,8 @@ class PostgresServer:
     def kill(self) -> None:
         """End all its processes as a crash does; they are gone when this returns."""
         assert self._process is not None
-        children = _children_of(self._process.pid)
-        for pid in (self._process.pid, *children):
+        children = _children_of(self._process.program)
+        for pid in (self._process.program, *children):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -101,7 +99,7 @@ class PostgresServer:
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run *statement*; its rows, unadorned."""
-        return self._run(
+        return _run(
             "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d",
             f"postgresql://wfe@{self.address}/{database}", "-c", statement,
         )  # fmt: skip
@@ -115,19 +113,6 @@ class PostgresServer:
     def drop_database(self, url: str) -> None:
         """Remove what `create_database` made, disconnecting everyone."""
         self.sql(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
-
-    def _run(self, program: str, *arguments: object) -> str:
-        ran = subprocess.run(
-            [self._bin / program, *map(str, arguments)],
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd="/",
-            **_unprivileged(),
-        )
-        if ran.returncode:
-            raise RuntimeError(f"{program} has failed: {ran.stderr}")
-        return ran.stdout.strip()
 
 
 @pytest.fixture(scope="session")
@@ -186,6 +171,34 @@ def _programs() -> Path:
     return package / "pginstall" / "bin"
 
 
+@cache
+def _empty() -> Path:
+    """The files of a server that has nothing in it, to be copied: making them takes longer."""
+    folder = Path(tempfile.mkdtemp(prefix="wfe-postgresql-empty-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if os.geteuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
+    _run(
+        *("initdb", "-D", folder / "data", "-U", "wfe", "--auth=trust", "--encoding=UTF8", "--locale=C"),
+        "--no-sync",
+    )
+    return folder / "data"
+
+
+def _run(program: str, *arguments: object) -> str:
+    ran = subprocess.run(
+        [_programs() / program, *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        **_unprivileged(),
+    )
+    if ran.returncode:
+        raise RuntimeError(f"{program} has failed: {ran.stderr}")
+    return ran.stdout.strip()
+
+
 def _unprivileged() -> dict[str, object]:
     """How `subprocess` starts a program as nobody, where this is root."""
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -198,9 +211,3 @@ def _is_ready(postmaster_pid: str, pid: int) -> bool:
 
 def _children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import socket
 from ipaddress import ip_address
 from pathlib import Path
 
 _LISTEN = "0A"
 _SOCKET_LINK = re.compile(r"socket:\[(\d+)\]")
+_GIVEN_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_OURS = 10_000
+_TRIES = 100
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -18,12 +22,28 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """*count* different free ports."""
+    """*count* different free ports, where possible of those that the system gives to nobody who asks for any: a server
+    may be some time on its way to its port, or away from it while it is started again, and meanwhile every connection
+    that any program opens takes a port.
+    """
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket(_family(host), socket.SOCK_STREAM)) for _ in range(count)]
         for each in sockets:
-            each.bind((host, 0))
+            _bind(each, host)
         return [each.getsockname()[1] for each in sockets]
+
+
+def _bind(bound: socket.socket, host: str) -> None:
+    """To a port that the system gives out only when it is asked for that one; to any where there is none."""
+    try:
+        first = int(_GIVEN_OUT.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        first = 0
+    for _ in range(_TRIES if first > 2 * _OURS else 0):
+        with contextlib.suppress(OSError):
+            bound.bind((host, first - 1 - secrets.randbelow(_OURS)))
+            return
+    bound.bind((host, 0))
 
 
 def port_in_use(host: str, port: int) -> str | None:

@@ -28,6 +28,10 @@ STUCK = 8
 """Seconds; the server gives a task ten."""
 HEARD_WITHIN = timedelta(seconds=1)
 """A call that is cancelled hears of it with the answer to a heartbeat: so often they are passed on."""
+KEPT_FOR = timedelta(seconds=5)
+"""A run goes on with the worker that has it in memory; one that has not come for its task by then is taken for dead,
+and any worker may do it. Half of the SDK's own value: so long runs of a worker that was killed stand still.
+"""
 
 
 BEHAVIOURS = {"pinned": VersioningBehavior.PINNED, "auto-upgrade": VersioningBehavior.AUTO_UPGRADE}
@@ -78,6 +82,7 @@ def worker(
         workflow_runner=UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=timedelta(seconds=drain),
         max_cached_workflows=1000,
+        sticky_queue_schedule_to_start_timeout=KEPT_FOR,
         max_concurrent_activities=MOST_CALLS,
         max_heartbeat_throttle_interval=HEARD_WITHIN,
         deployment_config=None if build is None else build.config(),
