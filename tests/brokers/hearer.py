@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import catalog
 from tests.brokers.documents import BASE, asyncapi
@@ -19,18 +20,20 @@ from workflow_engine.calls import Egress
 from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import NO_SECRETS
+from workflow_engine.errors import NotFound
 from workflow_engine.events.broker_sources import BrokerSource
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
+from workflow_engine.values import JsonObject
 
 CHANNEL = "heard"
 
 
 @asynccontextmanager
 async def hearing(
-    store: str, protocol: str, port: int, address: str, more: str = "{}"
+    store: str, protocol: str, port: int, address: str, more: str = "{}", **source: Any
 ) -> AsyncIterator[Router]:
-    """A router in this process that hears notes."""
+    """A router in this process that hears notes, as *more* of the document and of the *source* say."""
     async with AsyncExitStack() as stack:
         router = Router(open_store(store), targets={})
         await router.start()
@@ -42,7 +45,7 @@ async def hearing(
         hearings = Hearings(router, egress, NO_SECRETS, Resolution(specs, egress))
         await hearings.start()
         stack.push_async_callback(hearings.stop)
-        made = await hearings.put(BrokerSource("notes", f"{BASE}#noted", channel=CHANNEL))
+        made = await hearings.put(BrokerSource("notes", f"{BASE}#noted", channel=CHANNEL, **source))
 
         async def hears() -> bool:
             return (await hearings.told(made))["state"] == "hearing"
@@ -65,6 +68,22 @@ async def killed_at_the_end(*arguments: object) -> AsyncIterator[None]:
     finally:
         program.kill()
         await program.wait()
+
+
+async def heard(router: Router, count: int, channel: str = CHANNEL) -> list[JsonObject]:
+    """The events of the channel, oldest first, once there are so many."""
+    found: list[JsonObject] = []
+
+    async def enough() -> bool:
+        try:
+            page = await router.events(channel=channel, limit=1000)
+        except NotFound:
+            return False
+        found[:] = [stored["event"] for stored in reversed(page.events)]
+        return len(found) >= count
+
+    await eventually(enough)
+    return found
 
 
 async def notes(router: Router) -> list[int]:

@@ -15,6 +15,7 @@ import trustme
 
 from tests.brokers.bridge import received, sent
 from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
+from tests.brokers.hearer import heard, hearing
 from tests.brokers.servers import rabbitmq
 from tests.semantics.v1.documents import kind, workflow
 
@@ -177,3 +178,41 @@ async def test_what_a_subscription_did_not_want_any_more_is_there_for_the_next_o
     first, second = ([message["payload"]["n"] for message in each] for each in ended.output)
     assert first == [0, 1]
     assert sorted(second) == [2, 3, 4, 5]
+
+
+SCHEMA = {"message": {"payload": {"type": "object", "required": ["n"]}}}
+
+
+async def test_a_source_takes_a_queue_and_acknowledges_what_is_stored(
+    port: int, channel: Any, queue: Any
+) -> None:
+    async def send(body: bytes, **properties: Any) -> None:
+        await channel.default_exchange.publish(aio_pika.Message(body, **properties), queue.name)
+
+    binary = {"specversion": "1.0", "id": "e-1", "source": "/shop", "type": "noted"}
+    await send(b'{"n": 0}', message_id="m-0", headers={"trace": "t"})
+    async with hearing("memory:", "amqp", port, queue.name, json.dumps(SCHEMA)) as router:
+        await send(b'{"n": 0}', message_id="m-0")
+        await send(b'{"m": 1}', message_id="m-1")
+        for prefix in ("cloudEvents_", "cloudEvents:", "ce-"):
+            headers = {prefix + name: value for name, value in binary.items()}
+            await send(b'{"n": 1}', headers=headers, content_type="application/json")
+        await send(b'{"n": 2}')
+        events = await heard(router, 3)
+        assert [event["data"]["n"] for event in events] == [0, 1, 2], "m-0 and e-1 are one event each"
+        assert (events[0]["id"], events[0]["trace"], events[1]["id"]) == ("m-0", "t", "e-1")
+        (letter,) = await heard(router, 1, "dead-letters")
+        assert letter["dlqcode"] == "schema"
+    assert (await channel.get_queue(queue.name)).declaration_result.message_count == 0
+
+
+async def test_a_source_of_an_exchange_has_a_queue_that_keeps_what_comes_while_nobody_hears(
+    port: int, channel: Any, exchange: Any, tmp_path: Path
+) -> None:
+    store, more = f"sqlite:///{tmp_path / 'events.db'}", json.dumps({"channel": of(exchange)})
+    async with hearing(store, "amqp", port, "notes", more):
+        pass
+    for n in range(300):
+        await exchange.publish(aio_pika.Message(json.dumps({"n": n}).encode(), message_id=f"m-{n}"), "notes")
+    async with hearing(store, "amqp", port, "notes", more) as router:
+        assert [event["data"]["n"] for event in await heard(router, 300)] == list(range(300))

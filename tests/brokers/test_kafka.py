@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from tests.brokers.bridge import received, sent
 from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
+from tests.brokers.hearer import heard, hearing, killed_at_the_end
+from tests.brokers.hearer import notes as numbers
 from tests.brokers.servers import kafka
 from tests.calls.faults import fault_of
 from tests.semantics.v1.documents import kind
@@ -141,3 +144,53 @@ async def test_a_host_that_the_broker_names_is_held_to_the_rules_too(port: int, 
     await fault_of(sent(operation, {"n": 1}, timeout=2.0, **way), "communication")
     way["allowed_hosts"] = ["broker.example", "127.0.0.1"]
     await sent(operation, {"n": 1}, **way)
+
+
+SCHEMA = json.dumps({"message": {"payload": {"type": "object", "required": ["n"]}}})
+
+
+async def test_records_become_events_in_order_with_their_keys_and_what_does_not_fit_a_dead_letter(
+    port: int, topic: str, producer: Any
+) -> None:
+    binary = {
+        "ce_specversion": "1.0", "ce_id": "e-1", "ce_source": "/shop", "ce_type": "noted", "ce_shop": "50% café",
+        "content-type": "application/json",
+    }  # fmt: skip
+    structured = {"specversion": "1.0", "id": "e-2", "source": "/shop", "type": "noted", "data": {"n": 3}}
+    await put(producer, topic, 0)
+    async with hearing("memory:", "kafka", port, topic, SCHEMA, start="earliest") as router:
+        await put(producer, topic, 1)
+        await producer.send_and_wait(topic, b'{"m": 1}')
+        headers = [(name, value.encode()) for name, value in binary.items()]
+        await producer.send_and_wait(topic, b'{"n": 2}', headers=headers)
+        kind = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
+        await producer.send_and_wait(topic, json.dumps(structured).encode(), headers=kind)
+        events = await heard(router, 4)
+        assert [event["data"]["n"] for event in events] == [0, 1, 2, 3]
+        assert (events[1]["type"], events[1]["partitionkey"], events[1]["x"]) == ("note", "k", "y")
+        assert events[1]["id"].startswith(f"{topic}/0/1@")
+        assert (events[2]["id"], events[2]["source"], events[2]["shop"]) == ("e-1", "/shop", "50% café")
+        assert events[3] == structured
+        (letter,) = await heard(router, 1, "dead-letters")
+        assert (letter["dlqcode"], letter["data"]) == ("schema", {"m": 1})
+
+
+async def test_a_process_that_is_killed_loses_and_doubles_no_record(
+    port: int, topic: str, producer: Any, tmp_path: Path
+) -> None:
+    where = (f"sqlite:///{tmp_path / 'events.db'}", "kafka", port, topic)
+    await put(producer, topic, -1)
+
+    async def send() -> None:
+        for n in range(0, 1000, 50):
+            await asyncio.gather(
+                *(producer.send_and_wait(topic, json.dumps({"n": n + m}).encode()) for m in range(50))
+            )
+
+    async with killed_at_the_end(*where, "{}"):
+        sending = asyncio.create_task(send())
+        await asyncio.sleep(0.2)
+    async with hearing(*where) as router:
+        await sending
+        await heard(router, 1000)
+        assert await numbers(router) == list(range(1000))

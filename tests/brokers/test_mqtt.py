@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties
 
 from tests.brokers.bridge import received, sent
 from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
+from tests.brokers.hearer import heard, hearing
 from tests.brokers.servers import mosquitto
 from tests.semantics.v1.documents import kind
 
@@ -181,3 +182,38 @@ async def test_tls_is_verified_for_the_host_that_the_document_names(tmp_path: Pa
         with pytest.raises(Exception, match="certificate verify failed"):
             await received(operations[f"{BASE}#noted"], 1, connect_to=connect_to)
         gc.collect()  # the library leaves the socket to the garbage collector
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_source_hears_what_is_published_also_while_it_was_away(
+    port: int, peer: Peer, version: str, tmp_path: Path
+) -> None:
+    topic, store = f"t-{uuid.uuid4().hex[:8]}", f"sqlite:///{tmp_path / 'events.db'}"
+    schema = {"message": {"payload": {"type": "object", "required": ["n"]}}}
+    more = json.dumps({"protocolVersion": version, **schema})
+
+    def send(body: bytes, content_type: str | None = None, **properties: str) -> None:
+        given = Properties(PacketTypes.PUBLISH)
+        given.UserProperty = list(properties.items())
+        if content_type is not None:
+            given.ContentType = content_type
+        peer.client.publish(topic, body, 1, properties=given).wait_for_publish(5)
+
+    event = {"specversion": "1.0", "id": "e-2", "source": "/shop", "type": "noted", "data": {"n": 2}}
+    async with hearing(store, "mqtt", port, topic, more) as router:
+        peer.send(topic, 0, "i-0")
+        (first,) = await heard(router, 1)
+        assert (first["data"], first["type"]) == ({"n": 0}, "note")
+        assert (first["id"], first.get("trace")) == ("i-0", "t-0") if version == "5" else first["id"] != "i-0"
+    peer.send(topic, 1, "i-1")
+    async with hearing(store, "mqtt", port, topic, more) as router:
+        send(json.dumps(event).encode())
+        binary = {"specversion": "1.0", "id": "e-3", "source": "/shop", "type": "noted"}
+        send(b'{"n": 3}', "application/json", **binary)
+        send(b'{"m": 4}')
+        events = await heard(router, 4)
+        assert [each["data"]["n"] for each in events] == [0, 1, 2, 3]
+        assert events[2] == event
+        assert version != "5" or events[3]["id"] == "e-3"
+        (letter,) = await heard(router, 1, "dead-letters")
+        assert letter["data"] == {"m": 4}

@@ -11,7 +11,8 @@ from uuid import uuid4
 
 from workflow_engine.calls.authentication import SCHEMES, names_a_secret
 from workflow_engine.calls.brokers.direct import protocol_of, subscribed
-from workflow_engine.calls.brokers.server import Server, choose
+from workflow_engine.calls.brokers.link import OURS
+from workflow_engine.calls.brokers.server import Server, bindings, choose
 from workflow_engine.calls.context import CallContext
 from workflow_engine.calls.egress import Egress
 from workflow_engine.dsl.needs import Need
@@ -25,8 +26,6 @@ Resolve: TypeAlias = Callable[[Need], Awaitable[Json]]
 SPOKEN = ("nats", "kafka", "amqp", "mqtt")
 _KEPT = ("nats", "kafka")
 """Whose brokers may have messages from before."""
-OURS = "wfe-"
-"""What the groups begin with that are made here, and forgotten with their source."""
 _GROUP = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _GROUP_OF_KAFKA = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _ELSEWHERE = {
@@ -106,6 +105,9 @@ async def admitted(
         if source.group.startswith(OURS) or not group.fullmatch(source.group):
             message = f"1 to 200 of A-Z a-z 0-9 _ -, and not {OURS!r} at its beginning"
             raise Rejected("group", message, pointer=pointer("group"))
+    if not source.group and server.protocol == "kafka":
+        declared = protocol_of(server).group_of(bindings(operation, "kafka"))
+        source = source if declared is None else replace(source, group=declared)
     name = re.sub(r"[^A-Za-z0-9_-]", "-", source.id)[:100]
     return replace(source, group=source.group or known or f"{OURS}{name}-{uuid4().hex[:8]}")
 

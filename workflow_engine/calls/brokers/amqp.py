@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import aio_pika
@@ -20,7 +22,18 @@ from aiormq.exceptions import (
     ProbableAuthenticationError,
 )
 
-from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, closed, lost, refused
+from workflow_engine.calls.brokers.link import (
+    Hearing,
+    Incoming,
+    Link,
+    Outgoing,
+    Send,
+    closed,
+    gathered,
+    lost,
+    nothing,
+    refused,
+)
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
@@ -32,23 +45,36 @@ _KEPT_MS = 3_600_000
 
 async def publish(link: Link, message: Outgoing) -> None:
     """Send the message and wait for the broker's confirmation. A message for a queue must find one."""
+    async with sending(link) as send:
+        await send(link.address, message)
+
+
+@asynccontextmanager
+async def sending(link: Link) -> AsyncIterator[Send]:
+    """A connection to send messages over, as `publish` does."""
     operation = link.operation
-    sent = aio_pika.Message(
-        message.body,
-        headers=dict(message.headers),
-        content_type=message.content_type,
-        message_id=message.id,
-        correlation_id=message.correlation,
-        delivery_mode=1 if operation.get("deliveryMode") == 1 else 2,
-        priority=_number(operation, "priority"),
-        expiration=None if (expiry := _number(operation, "expiration")) is None else expiry / 1000,
-    )
-    exchange, key = _place(link)
+    exchange, _ = _place(link, link.address)
     mandatory = operation.get("mandatory")
     async with _connected(link) as connection:
         channel = await connection.channel(on_return_raises=True)
         to = channel.default_exchange if not exchange else await channel.get_exchange(exchange, ensure=True)
-        await to.publish(sent, key, mandatory=not exchange if not isinstance(mandatory, bool) else mandatory)
+
+        async def send(address: str, message: Outgoing) -> None:
+            sent = aio_pika.Message(
+                message.body,
+                headers=dict(message.headers),
+                content_type=message.content_type,
+                message_id=message.id,
+                correlation_id=message.correlation,
+                delivery_mode=1 if operation.get("deliveryMode") == 1 else 2,
+                priority=_number(operation, "priority"),
+                expiration=None if (expiry := _number(operation, "expiration")) is None else expiry / 1000,
+            )
+            must = mandatory if isinstance(mandatory, bool) else not exchange
+            with _faults(link):
+                await to.publish(sent, _place(link, address)[1], mandatory=must)
+
+        yield send
 
 
 async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:
@@ -56,7 +82,7 @@ async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming |
 
     Of an exchange they come by a queue of this subscription's own, which the broker keeps while nobody reads it.
     """
-    exchange, key = _place(link)
+    exchange, key = _place(link, link.address)
     messages: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
     async with _connected(link) as connection:
         channel = await connection.channel()
@@ -75,6 +101,48 @@ async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming |
     raise lost(link, "the connection is closed")
 
 
+async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
+    """Messages for a source, of the queue, or of one of its own that the exchange sends to. They are settled together:
+    the last one of a batch acknowledges them all.
+    """
+    exchange, key = _place(link, link.address)
+    messages: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
+    async with _connected(link) as connection:
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=hearing.most)
+        if exchange:
+            queue = await channel.declare_queue(hearing.group, durable=True)
+            await queue.bind(await channel.get_exchange(exchange, ensure=True), key)
+        else:
+            queue = await channel.get_queue(key, ensure=True)
+
+        async def waiting() -> int:
+            async with await connection.channel() as asking:
+                found = await asking.get_queue(queue.name, ensure=True)
+                return int(found.declaration_result.message_count or 0)
+
+        hearing.ask = waiting
+        for closing in (connection.close_callbacks, channel.close_callbacks):
+            closing.add(lambda *_: messages.put_nowait(None))
+        await queue.consume(messages.put)
+        yield []
+        while found := await gathered(messages, hearing.most):
+            yield [
+                *(replace(_incoming(message), settle=nothing) for message in found[:-1]),
+                replace(_incoming(found[-1]), settle=partial(found[-1].ack, multiple=True)),
+            ]
+    raise lost(link, "the connection is closed")
+
+
+async def forget(link: Link, hearing: Hearing) -> None:
+    """Let the broker forget the queue, if it is of the source's own."""
+    exchange, _ = _place(link, link.address)
+    if exchange:
+        async with _connected(link) as connection:
+            channel = await connection.channel()
+            await channel.queue_delete(hearing.group)
+
+
 async def _queue(link: Link, channel: AbstractChannel, exchange: str, key: str) -> AbstractQueue:
     if not exchange:
         return await channel.get_queue(key, ensure=True)
@@ -84,14 +152,14 @@ async def _queue(link: Link, channel: AbstractChannel, exchange: str, key: str) 
     return queue
 
 
-def _place(link: Link) -> tuple[str, str]:
+def _place(link: Link, address: str) -> tuple[str, str]:
     """The exchange and the routing key; of the default exchange, which is ``""``, that is the name of a queue."""
     queue, exchange = link.channel.get("queue"), link.channel.get("exchange")
     named = exchange.get("name") if isinstance(exchange, dict) else None
     if link.channel.get("is") == "queue" or not named:
         name = queue.get("name") if isinstance(queue, dict) else None
-        return "", str(name or link.address)
-    return str(named), link.address
+        return "", str(name or address)
+    return str(named), address
 
 
 def _incoming(message: AbstractIncomingMessage) -> Incoming:
@@ -103,6 +171,8 @@ def _incoming(message: AbstractIncomingMessage) -> Incoming:
         message.message_id or None,
         None if message.correlation_id is None else str(message.correlation_id),
         settle=message.ack,
+        address=message.routing_key,
+        moment=message.timestamp,
     )
 
 
@@ -146,11 +216,19 @@ async def _connected(link: Link) -> AsyncIterator[AbstractConnection]:
     except (AMQPError, OSError, TimeoutError) as error:
         raise _fault(link, error) from None
     try:
-        yield connection
-    except (AMQPError, ChannelInvalidStateError, OSError) as error:
-        raise _fault(link, error) from None
+        with _faults(link):
+            yield connection
     finally:
         await closed(connection.close())
+
+
+@contextmanager
+def _faults(link: Link) -> Iterator[None]:
+    """What the library raises inside of the block as faults."""
+    try:
+        yield
+    except (AMQPError, ChannelInvalidStateError, OSError) as error:
+        raise _fault(link, error) from None
 
 
 def _fault(link: Link, error: Exception) -> Exception:

@@ -19,7 +19,7 @@ from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.redaction import Redaction, texts
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.calls.url import bounded
-from workflow_engine.errors import Fault, NotFound, Rejected, Unavailable
+from workflow_engine.errors import Fault, NotFound, Rejected, Unavailable, fault
 from workflow_engine.events.broker_sources import BrokerSource
 from workflow_engine.events.cloudevents import MAX_BATCH
 from workflow_engine.events.router import Router
@@ -165,13 +165,20 @@ class Ear:
                 await asyncio.sleep(STORE_PAUSES[min(tries, len(STORE_PAUSES) - 1)])
                 tries += 1
         self._become("hearing")
-        for message in batch:
-            await message.settle()
+        await self._acknowledge(batch)
         self._last_message = _now()
         filtered = len(heard) - len(refused) - len(events)
         numbers = (stored, duplicates, filtered, len(refused) + len(worse))
         for name, number in zip(COUNTED, numbers, strict=True):
             self._counts[name] += number
+
+    async def _acknowledge(self, batch: Sequence[Incoming]) -> None:
+        """Let the broker forget what is stored; where it does not hear of it, it comes again, and is known."""
+        try:
+            for message in batch:
+                await message.settle()
+        except Exception as error:  # noqa: BLE001  each library has errors of its own for a connection that is gone
+            raise fault("communication", f"not acknowledged: {str(error) or type(error).__name__}") from None
 
     async def _publish(self, events: Sequence[JsonObject]) -> tuple[int, int, list[Heard]]:
         """Store *events*: how many were new, how many there already, and which the router does not take."""

@@ -8,10 +8,10 @@ import logging
 from collections.abc import Iterator
 
 from workflow_engine.calls.authentication import with_secret
-from workflow_engine.calls.brokers.admission import OURS, Resolve, admitted, around
+from workflow_engine.calls.brokers.admission import Resolve, admitted, around
 from workflow_engine.calls.brokers.direct import link_to, protocol_of
 from workflow_engine.calls.brokers.ear import Ear
-from workflow_engine.calls.brokers.link import Hearing
+from workflow_engine.calls.brokers.link import OURS, Hearing
 from workflow_engine.calls.brokers.server import choose
 from workflow_engine.calls.connections import guarded
 from workflow_engine.calls.egress import Egress

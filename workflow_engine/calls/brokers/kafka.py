@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -22,7 +25,17 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from workflow_engine.calls.brokers.link import Incoming, Link, Login, Outgoing, closed, lost, refused
+from workflow_engine.calls.brokers.link import (
+    Hearing,
+    Incoming,
+    Link,
+    Login,
+    Outgoing,
+    Send,
+    closed,
+    lost,
+    refused,
+)
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
@@ -30,27 +43,42 @@ from workflow_engine.values import Json, JsonObject
 ID = "idempotency-key"
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _CONTENT_TYPE = "content-type"
+_WAIT_MS = 5000
 _MECHANISMS = {"scramSha256": "SCRAM-SHA-256", "scramSha512": "SCRAM-SHA-512"}
 """How a user logs in by the types of scheme of AsyncAPI; ``PLAIN`` where the server lists neither."""
 
 
 async def publish(link: Link, message: Outgoing) -> None:
     """Send the message as one record; every replica that is in step has it when this returns."""
-    headers = {**message.headers, _CONTENT_TYPE: message.content_type, ID: message.id}
-    key = _key(link, headers)
+    async with sending(link) as send:
+        await send(link.address, message)
+
+
+@asynccontextmanager
+async def sending(link: Link) -> AsyncIterator[Send]:
+    """A connection to send messages over, as `publish` does."""
     options = await _options(link)
     async with _started(link, AIOKafkaProducer(acks="all", **options), options) as producer:
-        await producer.send_and_wait(
-            _topic(link),
-            message.body,
-            key=None if key is None else key.encode(),
-            headers=[(name, value.encode()) for name, value in headers.items()],
-        )
+
+        async def send(address: str, message: Outgoing) -> None:
+            headers = {**message.headers, _CONTENT_TYPE: message.content_type, ID: message.id}
+            key = message.key or _key(link, headers)
+            try:
+                await producer.send_and_wait(
+                    _topic(link, address),
+                    message.body,
+                    key=None if key is None else key.encode(),
+                    headers=[(name, value.encode()) for name, value in headers.items()],
+                )
+            except (KafkaError, OSError) as error:
+                raise _fault(link, error) from None
+
+        yield send
 
 
 async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:
     """Records from the start of the run on; with the binding ``groupId``, what the group has not had yet."""
-    group, topic = _constant(link.operation.get("groupId")), _topic(link)
+    group, topic = _constant(link.operation.get("groupId")), _topic(link, link.address)
     options = await _options(link)
     consumer = AIOKafkaConsumer(
         topic,
@@ -81,29 +109,95 @@ async def _go_to(consumer: Any, reception: Reception) -> None:
         consumer.seek(partition, known if isinstance(known, int) else offset)
 
 
+async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
+    """Records for a source, by a consumer group. They are settled together: the last one of a batch moves the group."""
+    options = await _options(link)
+    consumer = AIOKafkaConsumer(
+        _topic(link, link.address),
+        group_id=hearing.group,
+        group_instance_id=hearing.group
+        if hearing.is_own
+        else None,  # who comes back need not wait for who is dead
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        **options,
+    )
+    async with _started(link, consumer, options):
+        await _begin(consumer, hearing)
+        hearing.promise = "exactly-once"
+
+        async def waiting() -> int:
+            partitions = list(consumer.assignment())
+            ends = await consumer.end_offsets(partitions)
+            return sum([max(0, ends[each] - await consumer.position(each)) for each in partitions])
+
+        hearing.ask = waiting
+        yield []
+        while True:
+            found = await consumer.getmany(timeout_ms=_WAIT_MS, max_records=hearing.most)
+            batch = [_heard(record) for records in found.values() for record in records]
+            if batch:
+                ends = {place: records[-1].offset + 1 for place, records in found.items() if records}
+                batch[-1] = replace(batch[-1], settle=partial(consumer.commit, ends))
+                yield batch
+
+
+async def forget(link: Link, hearing: Hearing) -> None:
+    """Nothing: Kafka forgets a group that nobody is in."""
+
+
+def group_of(operation: JsonObject) -> str | None:
+    """The group that the bindings of an operation name."""
+    return _constant(operation.get("groupId"))
+
+
+async def _begin(consumer: Any, hearing: Hearing) -> None:
+    """Let a new group begin where *hearing* says, and remember it: also should nothing come before it is left."""
+    partitions = list(consumer.assignment())
+    if not partitions or any([await consumer.committed(each) is not None for each in partitions]):
+        return  # partitions that are newer than the group begin with their first record
+    starts = await consumer.end_offsets(partitions)
+    if hearing.start == "earliest":
+        starts = await consumer.beginning_offsets(partitions)
+    elif hearing.start != "latest":
+        since = await consumer.offsets_for_times(dict.fromkeys(partitions, int(hearing.start * 1000)))
+        starts |= {each: found.offset for each, found in since.items() if found is not None}
+    for each, offset in starts.items():
+        consumer.seek(each, offset)
+    await consumer.commit(starts)
+
+
+def _heard(record: Any) -> Incoming:
+    """A record for a source. Its time is part of its id: a topic of this name may be made anew."""
+    key = None if record.key is None else record.key.decode(errors="replace")
+    message = _read(record, {name: value.decode(errors="replace") for name, value in record.headers})
+    moment = datetime.fromtimestamp(record.timestamp / 1000, UTC) if record.timestamp >= 0 else None
+    place = f"{record.topic}/{record.partition}/{record.offset}@{record.timestamp}"
+    return replace(message, id=place, key=key, moment=moment, address=record.topic)
+
+
+def _read(record: Any, headers: JsonObject) -> Incoming:
+    content_type = headers.get(_CONTENT_TYPE)
+    return Incoming(record.value or b"", headers, content_type if isinstance(content_type, str) else None)
+
+
 def _incoming(consumer: Any, record: Any, *, in_group: bool) -> Incoming:
     headers: JsonObject = {name: value.decode(errors="replace") for name, value in record.headers}
     if record.key is not None:
         headers.setdefault("key", record.key.decode(errors="replace"))
-    content_type = headers.get(_CONTENT_TYPE)
     place = f"{record.topic}/{record.partition}"
 
     async def settle() -> None:
         if in_group:
             await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
 
-    return Incoming(
-        record.value or b"",
-        headers,
-        content_type if isinstance(content_type, str) else None,
-        id=f"{place}/{record.offset}",
-        settle=settle,
-        at={place: record.offset + 1},
-    )
+    at: JsonObject = {place: record.offset + 1}
+    return replace(_read(record, headers), id=f"{place}/{record.offset}", settle=settle, at=at)
 
 
-def _topic(link: Link) -> str:
-    topic = str(link.channel.get("topic") or link.address)
+def _topic(link: Link, address: str) -> str:
+    topic = str(link.channel.get("topic") or address)
     if not _TOPIC.fullmatch(topic):
         raise fault(
             "configuration", f"{link.shown}: a topic of Kafka has a-z A-Z 0-9 . _ - only, not {topic[:200]!r}"

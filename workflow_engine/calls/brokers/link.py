@@ -66,11 +66,13 @@ class Outgoing:
     key: str | None = None
 
 
+OURS = "wfe-"
+"""What the groups begin with that are made for sources, and forgotten with them."""
 Send: TypeAlias = Callable[[str, Outgoing], Awaitable[None]]
 """Sends a message to an address over a connection that is there, and returns when the broker has confirmed it."""
 
 
-async def _nothing() -> None:
+async def nothing() -> None:
     """There is nothing to acknowledge."""
 
 
@@ -86,7 +88,7 @@ class Incoming:
     content_type: str | None = None
     id: str | None = None
     correlation: str | None = None
-    settle: Callable[[], Awaitable[None]] = _nothing
+    settle: Callable[[], Awaitable[None]] = nothing
     at: JsonObject = field(default_factory=dict)
     address: str | None = None
     key: str | None = None
@@ -107,6 +109,11 @@ class Hearing:
     most: int = 256
     promise: str = "at-least-once"
     ask: Callable[[], Awaitable[int]] | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether nobody else is in the group."""
+        return self.group.startswith(OURS)
 
     @property
     def client(self) -> str:

@@ -12,8 +12,19 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, closed, lost, refused
+from workflow_engine.calls.brokers.link import (
+    Hearing,
+    Incoming,
+    Link,
+    Outgoing,
+    Send,
+    closed,
+    gathered,
+    lost,
+    refused,
+)
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
 from workflow_engine.telemetry.spans import active
@@ -25,32 +36,49 @@ _SECONDS = 10.0
 _KEEPALIVE = 30
 _KEPT_SECONDS = 3600
 """How long the broker keeps messages for a subscriber whose workers are all gone (MQTT 5; before, it decides)."""
+_FOR_EVER = 0xFFFFFFFF
 _NOT_LET_IN = ("not authorized", "bad user name or password", "banned", "bad authentication method")
 
 
 async def publish(link: Link, message: Outgoing) -> None:
     """Send the message; the broker has taken it over when this returns, unless the binding says ``qos: 0``."""
-    five = _five(link)
-    if message.headers and not five:
-        raise fault(
-            "configuration", f"{link.shown}: MQTT has headers from version 5 on (`protocolVersion: 5`)"
-        )
-    properties = None
-    if five:
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        headers = dict(message.headers)
-        if (span := active()) is not None:
-            span.inject(headers)
-        properties.UserProperty = [*headers.items(), (ID, message.id)]
-        properties.ContentType = message.content_type
-        if message.correlation is not None:
-            properties.CorrelationData = message.correlation.encode()
-        expiry = link.operation.get("messageExpiryInterval")
-        if isinstance(expiry, int):
-            properties.MessageExpiryInterval = expiry
+    async with sending(link) as send:
+        await send(link.address, message)
+
+
+@asynccontextmanager
+async def sending(link: Link) -> AsyncIterator[Send]:
+    """A connection to send messages over, as `publish` does."""
     async with _connected(link, f"wfep{link.client[:19]}", kept=False) as session:
-        retain = link.operation.get("retain") is True
-        await session.publish(link.address, message.body, _quality(link), properties, retain=retain)
+
+        async def send(address: str, message: Outgoing) -> None:
+            properties = _properties(link, message)
+            retain = link.operation.get("retain") is True
+            await session.publish(address, message.body, _quality(link), properties, retain=retain)
+
+        yield send
+
+
+def _properties(link: Link, message: Outgoing) -> Properties | None:
+    """What MQTT 5 says of a message beside its body; None before."""
+    if not _five(link):
+        if message.headers:
+            raise fault(
+                "configuration", f"{link.shown}: MQTT has headers from version 5 on (`protocolVersion: 5`)"
+            )
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    headers = dict(message.headers)
+    if (span := active()) is not None:
+        span.inject(headers)
+    properties.UserProperty = [*headers.items(), (ID, message.id)]
+    properties.ContentType = message.content_type
+    if message.correlation is not None:
+        properties.CorrelationData = message.correlation.encode()
+    expiry = link.operation.get("messageExpiryInterval")
+    if isinstance(expiry, int):
+        properties.MessageExpiryInterval = expiry
+    return properties
 
 
 async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:
@@ -67,6 +95,25 @@ async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming |
             if not reception.leaving:
                 session.forget = True
     raise lost(link, "the connection is closed")
+
+
+async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
+    """Messages for a source, which the broker keeps for it while it is away, as long as it does."""
+    name = f"wfe{hearing.client}"
+    async with _connected(link, name, kept=True, seconds=_FOR_EVER, most=hearing.most) as session:
+        quality = _quality(link)
+        hearing.promise = "at-least-once" if quality else "at-most-once"
+        await session.subscribe(link.address, quality)
+        yield []
+        while found := await gathered(session.messages, hearing.most):
+            yield [_incoming(session, message) for message in found]
+    raise lost(link, "the connection is closed")
+
+
+async def forget(link: Link, hearing: Hearing) -> None:
+    """Let the broker forget who heard, and what it keeps for it."""
+    async with _connected(link, f"wfe{hearing.client}", kept=True) as session:
+        session.forget = True
 
 
 def _incoming(session: _Session, message: MQTTMessage) -> Incoming:
@@ -92,6 +139,7 @@ def _incoming(session: _Session, message: MQTTMessage) -> Incoming:
         id if isinstance(id, str) else None,
         correlation,
         settle,
+        address=message.topic,
     )
 
 
@@ -132,11 +180,11 @@ class _Session:
         self.forget = False
         self._loop = asyncio.get_running_loop()
         self._answers: dict[tuple[str, int], asyncio.Future[Any]] = {}
-        self._messages: asyncio.Queue[MQTTMessage | None] = asyncio.Queue()
+        self.messages: asyncio.Queue[MQTTMessage | None] = asyncio.Queue()
         client.on_connect = lambda c, u, flags, reason, p: self._tell("connect", 0, [reason])
         client.on_publish = lambda c, u, mid, reason, p: self._tell("publish", mid, [reason])
         client.on_subscribe = lambda c, u, mid, reasons, p: self._tell("subscribe", mid, reasons)
-        client.on_message = lambda c, u, message: self._soon(self._messages.put_nowait, message)
+        client.on_message = lambda c, u, message: self._soon(self.messages.put_nowait, message)
         client.on_disconnect = lambda c, u, flags, reason, p: self._soon(self._gone, str(reason))
 
     def _soon(self, act: Any, *given: Any) -> None:
@@ -152,7 +200,7 @@ class _Session:
             waiting.set_result(reasons)
 
     def _gone(self, reason: str) -> None:
-        self._messages.put_nowait(None)
+        self.messages.put_nowait(None)
         for waiting in self._answers.values():
             if not waiting.done():
                 waiting.set_exception(lost(self.link, f"the connection is closed: {reason}"))
@@ -186,22 +234,31 @@ class _Session:
 
     async def subscribe(self, topic: str, quality: int) -> None:
         try:
-            _, number = self.client.subscribe(topic, quality)
+            # Of MQTT 5, not again what the broker retains and has sent to this session already.
+            wanted = SubscribeOptions(quality, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            if _five(self.link):
+                _, number = self.client.subscribe(topic, options=wanted)
+            else:
+                _, number = self.client.subscribe(topic, quality)
         except ValueError as error:
             raise fault("configuration", f"{self.link.shown}: {error}") from None
         await self.answered("subscribe", number or 0)
 
     async def next(self) -> MQTTMessage:
-        message = await self._messages.get()
+        message = await self.messages.get()
         if message is None:
             raise lost(self.link, "the connection is closed")
         return message
 
 
 @asynccontextmanager
-async def _connected(link: Link, name: str, *, kept: bool) -> AsyncIterator[_Session]:
-    """A session of the client *name*, which the broker keeps while it is away if *kept*, unless it is to forget it."""
-    session = await _connect(link, name, kept=kept)
+async def _connected(
+    link: Link, name: str, *, kept: bool, seconds: int = _KEPT_SECONDS, most: int | None = None
+) -> AsyncIterator[_Session]:
+    """A session of the client *name*, which the broker keeps while it is away if *kept*, unless it is to forget it: for
+    so many seconds. *most* messages are under way that were not acknowledged.
+    """
+    session = await _connect(link, name, kept=kept, seconds=seconds, most=most)
     try:
         yield session
     finally:
@@ -224,7 +281,9 @@ async def _end(link: Link, session: _Session, name: str) -> None:
             await asyncio.to_thread(again.client.loop_stop)
 
 
-async def _connect(link: Link, name: str, *, kept: bool) -> _Session:
+async def _connect(
+    link: Link, name: str, *, kept: bool, seconds: int = _KEPT_SECONDS, most: int | None = None
+) -> _Session:
     (host, port), login = link.server.hosts[0], link.login
     five = _five(link)
     protocol = MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311
@@ -248,7 +307,9 @@ async def _connect(link: Link, name: str, *, kept: bool) -> _Session:
     options: dict[str, Json | Properties] = {}
     if five:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = _KEPT_SECONDS if kept else 0
+        properties.SessionExpiryInterval = seconds if kept else 0
+        if most is not None:
+            properties.ReceiveMaximum = most
         options = {"clean_start": not kept, "properties": properties}
     try:
         await asyncio.to_thread(client.connect, host, port, _KEEPALIVE, **options)  # type: ignore[arg-type]
