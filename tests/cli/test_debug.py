@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -64,6 +65,51 @@ def test_a_run_is_told_step_by_step_with_its_data_and_expressions():
     assert 'context  {"tries": 2}' in lines
     assert "Communication Error (503): GET https://httpbin.org/status/503: 503 Service Unavailable" in lines
     assert "\x1b[" not in out
+
+
+def figures(text: str) -> dict[str, tuple[str, ...]]:
+    """By the name of the state: the last line of its figure and how it looks."""
+    found = re.findall(r'^ *s\d+[^"]*"(.*?)".*:::(\w+)$', text, re.MULTILINE)
+    return {lines.split("<br/>")[0]: (lines.split("<br/>")[-1], look) for lines, look in found}
+
+
+def test_a_run_is_drawn_with_what_became_of_each_state():
+    code, out, _ = debug(str(HISTORIES / "retry.json"), "--format", "mermaid")
+    drawn = figures(out)
+    assert code == 0
+    assert drawn["get"] == ("3 times, 3 faulted", "faulted")
+    assert drawn["count"] == ("3 times", "done")
+    assert drawn["handle"][1] == "done"
+
+
+def test_a_run_that_goes_on_in_new_histories_is_one_picture(tmp_path):
+    code, out, _ = debug(str(HISTORIES / "continued-fork.json"), "--format", "mermaid")
+    drawn = figures(out)
+    assert code == 0
+    assert (drawn["all"][1], drawn["pause"][1], drawn["no"][1]) == ("stands", "done", "faulted")
+    assert drawn["yes"] == ("set tried", "unseen")
+    file = tmp_path / "twice.json"
+    link = json.loads((HISTORIES / "continued-fork.json").read_text())
+    file.write_text(json.dumps([link, link]))
+    assert (
+        figures(debug(str(file), "--format", "mermaid")[1])["tick"][0] != drawn["tick"][0]
+    )  # both are counted
+
+
+def test_a_picture_for_graphviz_has_the_same_marks():
+    code, out, _ = debug(str(HISTORIES / "continued-fork.json"), "--format", "dot")
+    looks = {
+        line.split('label="')[1].split("\\n")[0]: line for line in out.splitlines() if ' label="' in line
+    }
+    assert code == 0
+    assert 'style="filled,dashed"' in looks["yes"]
+    assert 'fillcolor="#fee2e2"' in looks["no"]
+
+
+def test_what_is_no_history_of_a_run_is_not_drawn():
+    code, out, err = debug(str(HISTORIES / "detached.json"), "--format", "mermaid")
+    assert (code, out) == (2, "")
+    assert "there is nothing to draw" in err
 
 
 def test_it_tells_where_the_history_of_a_run_went():

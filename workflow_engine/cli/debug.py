@@ -43,7 +43,12 @@ def configure_debug(commands: Any) -> None:
     parser.add_argument(
         "--limit", type=count, default=200, metavar="N", help="at most N steps (default: 200)"
     )
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="(default: %(default)s)")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "mermaid", "dot"),
+        default="text",
+        help="mermaid and dot draw the workflow, with what became of each state (default: %(default)s)",
+    )
     add_connection(parser, json=False)
     parser.set_defaults(work=_debug)
 
@@ -94,6 +99,8 @@ async def _show(arguments: argparse.Namespace, links: Sequence[JsonObject], run:
     from workflow_engine.runtimes.temporal.debugging import debugged
     from workflow_engine.runtimes.temporal.histories import parsed
 
+    if arguments.format in {"mermaid", "dot"}:
+        return await _draw(arguments.format, [parsed(link) for link in links])
     told = [await debugged(parsed(link)) for link in links]
     if run is not None and run.get("parked"):
         told[-1]["parked"] = run["parked"]
@@ -113,6 +120,18 @@ async def _show(arguments: argparse.Namespace, links: Sequence[JsonObject], run:
             if number + 1 < len(chosen):
                 print()
     return FAILED if any(link["failure"] for link in told) else FINE
+
+
+async def _draw(format: str, histories: Sequence[Any]) -> int:
+    from workflow_engine.graph import render
+    from workflow_engine.runtimes.temporal.picturing import pictured
+
+    picture = await pictured(histories)
+    draw = render.dot if format == "dot" else render.mermaid
+    sys.stdout.write(draw(picture.graph, picture.marks))
+    for failure in picture.failures:
+        say(f"this version of the engine does not go this way: {failure[:2000]}")
+    return FAILED if picture.failures else FINE
 
 
 def _chosen(arguments: argparse.Namespace, link: JsonObject) -> JsonObject:

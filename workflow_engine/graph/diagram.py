@@ -37,12 +37,13 @@ FINISH = "finish"
 @dataclass(frozen=True, slots=True)
 class Node:
     """One figure. *kind* is that of `captions.kind`, or ``start``, ``finish``, ``join``, ``if``, ``missing``,
-    ``empty`` for what is no state.
+    ``empty`` for what is no state. *state* is which one it is.
     """
 
     id: str
     kind: str
     lines: tuple[str, ...]
+    state: StateId | None = None
 
 
 @dataclass(slots=True)
@@ -130,7 +131,7 @@ class _Drawing:
             if isinstance(state.action, Sequence):
                 self._place_sequence(placed, id, state)
                 continue
-            head = Node(self._id("s"), captions.kind(state.action), _lines(state))
+            head = Node(self._id("s"), captions.kind(state.action), _lines(state), id)
             box.append(head)
             placed.entries[id] = placed.heads[id] = head.id
             inner = placed.inner[id] = []

@@ -8,11 +8,13 @@ characters and 500 arrows; Graphviz has no such limit.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 from workflow_engine.graph import captions
 from workflow_engine.graph.beginnings import scheduled, triggered
 from workflow_engine.graph.diagram import Arrow, Box, Item, Node, draw
+from workflow_engine.graph.marks import MARKED, UNSEEN, Mark
 from workflow_engine.graph.model import (
     End,
     Exit,
@@ -21,6 +23,7 @@ from workflow_engine.graph.model import (
     Region,
     State,
     StateGraph,
+    StateId,
     Transition,
 )
 from workflow_engine.graph.outline import parts, ways
@@ -72,33 +75,58 @@ _COLORS = {
 _INK = "#111111"
 
 
-def mermaid(graph: StateGraph) -> str:
+Marks: TypeAlias = Mapping[StateId, Mark] | None
+
+
+def mermaid(graph: StateGraph, marks: Marks = None) -> str:
     """*graph* as a Mermaid flow chart.
 
     Each kind of state has a shape of its own; loops, branches, tries and sequences are subgraphs. A dotted
     arrow is taken when something went wrong, came too late or was skipped.
+
+    *marks* tell what became of states in a run: their colours are then these, not those of kinds of states, and a
+    state without a mark is one that the run has not come to.
     """
     diagram = draw(graph)
-    used = dict.fromkeys(name for node in _nodes(diagram.contents) if (name := _CLASS.get(node.kind)))
+    used = dict.fromkeys(style for node in _nodes(diagram.contents) if (style := _style(node, marks)))
     lines = ["flowchart TD"]
     for item in diagram.contents:
-        lines += _mermaid_item(item, "  ")
+        lines += _mermaid_item(item, "  ", marks)
     lines += [_mermaid_arrow(arrow) for arrow in diagram.arrows]
     for name in used:
-        fill, stroke = _COLORS[name]
-        lines.append(f"  classDef {name} fill:{fill},stroke:{stroke},color:{_INK}")
+        if name in MARKED:
+            fill, stroke, ink, more = MARKED[name]
+            lines.append(f"  classDef {name} fill:{fill},stroke:{stroke},color:{ink}{more}")
+        else:
+            fill, stroke = _COLORS[name]
+            lines.append(f"  classDef {name} fill:{fill},stroke:{stroke},color:{_INK}")
     return "\n".join(lines) + "\n"
 
 
-def _mermaid_item(item: Item, indent: str) -> Iterator[str]:
+def _style(node: Node, marks: Marks) -> str | None:
+    """The name of what a figure looks like."""
+    if marks is None:
+        return _CLASS.get(node.kind)
+    if node.state is None:
+        return None
+    return marks[node.state].phase if node.state in marks else UNSEEN
+
+
+def _text(node: Node, marks: Marks) -> tuple[str, ...]:
+    mark = None if marks is None or node.state is None else marks.get(node.state)
+    return node.lines if mark is None or not mark.note else (*node.lines, mark.note)
+
+
+def _mermaid_item(item: Item, indent: str, marks: Marks) -> Iterator[str]:
     match item:
-        case Node(id, kind, lines):
-            style = f":::{_CLASS[kind]}" if kind in _CLASS else ""
-            yield indent + id + _MERMAID_SHAPES[kind].format(_mermaid_text(lines)) + style
+        case Node(id, kind):
+            name = _style(item, marks)
+            style = f":::{name}" if name else ""
+            yield indent + id + _MERMAID_SHAPES[kind].format(_mermaid_text(_text(item, marks))) + style
         case Box(id, _, title, contents):
             yield f'{indent}subgraph {id}["{_mermaid_text((title,))}"]'
             for inner in contents:
-                yield from _mermaid_item(inner, indent + "  ")
+                yield from _mermaid_item(inner, indent + "  ", marks)
             yield indent + "end"
 
 
@@ -158,8 +186,8 @@ _DOT_SHAPES = {
 }
 
 
-def dot(graph: StateGraph) -> str:
-    """*graph* in the language of Graphviz; what are subgraphs in `mermaid` are clusters here."""
+def dot(graph: StateGraph, marks: Marks = None) -> str:
+    """*graph* in the language of Graphviz; what are subgraphs in `mermaid` are clusters here. *marks* as there."""
     diagram = draw(graph)
     lines = [
         "digraph workflow {",
@@ -168,28 +196,29 @@ def dot(graph: StateGraph) -> str:
         "  edge [fontname=Helvetica, fontsize=10]",
     ]
     for item in diagram.contents:
-        lines += _dot_item(item, "  ")
+        lines += _dot_item(item, "  ", marks)
     lines += [_dot_arrow(arrow) for arrow in diagram.arrows]
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _dot_item(item: Item, indent: str) -> Iterator[str]:
+def _dot_item(item: Item, indent: str, marks: Marks) -> Iterator[str]:
     match item:
-        case Node(id, kind, lines):
+        case Node(id, kind):
             style = ["rounded"] if kind in {"start", "finish"} else []
             color = ""
-            if kind in _CLASS:
-                style.append("filled")
-                fill, stroke = _COLORS[_CLASS[kind]]
+            if name := _style(item, marks):
+                style += ["filled", "dashed"] if name == UNSEEN else ["filled"]
+                fill, stroke = MARKED[name][:2] if name in MARKED else _COLORS[name]
                 color = f', fillcolor="{fill}", color="{stroke}"'
             drawn = f', style="{",".join(style)}"' if style else ""
-            yield f"{indent}{id} [shape={_DOT_SHAPES[kind]}, label={_dot_text(lines)}{drawn}{color}]"
+            text = _dot_text(_text(item, marks))
+            yield f"{indent}{id} [shape={_DOT_SHAPES[kind]}, label={text}{drawn}{color}]"
         case Box(id, kind, title, contents):
             yield f"{indent}subgraph cluster_{id} {{"
             border = "rounded" if kind == "sequence" else "dashed"
             yield f"{indent}  graph [label={_dot_text((title,))}, style={border}]"
             for inner in contents:
-                yield from _dot_item(inner, indent + "  ")
+                yield from _dot_item(inner, indent + "  ", marks)
             yield indent + "}"
 
 
