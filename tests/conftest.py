@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.running",
     "tests.engines",
     "tests.runtimes.far_side",
+    "tests.standins.nats",
     "tests.standins.postgresql",
 ]
 

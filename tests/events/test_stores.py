@@ -35,9 +35,15 @@ class TestPostgresql(EventStoreContract):
         return postgresql_schema
 
 
+class TestNats(EventStoreContract):
+    @pytest.fixture
+    def url(self, nats_url):
+        return nats_url
+
+
 class TestUrls:
     def test_an_unknown_scheme_names_those_that_are_known(self):
-        with pytest.raises(Rejected, match="memory, postgres, postgresql, sqlite"):
+        with pytest.raises(Rejected, match="memory, nats, postgres, postgresql, sqlite, tls"):
             open_store("oracle://host/db")
 
     @pytest.mark.parametrize(

@@ -50,18 +50,34 @@ def _postgresql(url: str) -> Store:
     return PostgresStore(address(url))
 
 
+def _nats(url: str) -> Store:
+    try:
+        from workflow_engine.events.stores.nats import open_nats
+    except ModuleNotFoundError as error:
+        if error.name != "nats":
+            raise
+        raise Rejected(
+            "store-url",
+            "an event store nats://… needs the package nats-py: pip install 'serverless-workflow-engine[nats]'",
+        ) from error
+    return open_nats(url)
+
+
 OPENERS: dict[str, Callable[[str], Store]] = {
     "memory": _memory,
     "sqlite": _sqlite,
     "postgresql": _postgresql,
     "postgres": _postgresql,
+    "nats": _nats,
+    "tls": _nats,
 }
 """The schemes that are built in."""
 
 
 def open_store(url: str) -> Store:
     """The store of *url*, which is not open yet: ``memory:``, ``sqlite:///path[?synchronous=normal]``,
-    ``postgresql://[user[:password]@]host[:port]/database[?schema=wfe]``, or a scheme that another distribution brings
+    ``postgresql://[user[:password]@]host[:port]/database[?schema=wfe]``, ``nats://host[:port]/name``, or a scheme
+    that another distribution brings
     under `ENTRY_POINTS`.
 
     `Rejected` for an unknown scheme, with those that are known, and for a URL that its scheme cannot read.

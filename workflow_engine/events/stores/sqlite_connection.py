@@ -8,7 +8,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 from workflow_engine.errors import Conflict, Unavailable
 
 T = TypeVar("T")
+C = TypeVar("C", bound=sqlite3.Connection)
 
 GROUP = 256
 """How many writes share one commit at most."""
@@ -54,7 +55,9 @@ class FileLock:
             self._file = -1
 
 
-class _Write(Generic[T]):
+class Write(Generic[T]):
+    """A function that waits for its turn to write, and how it went."""
+
     __slots__ = ("done", "error", "result", "sync", "work")
 
     def __init__(
@@ -80,21 +83,28 @@ class Connection:
     for nobody and many writers share the flush. A write that raises is undone alone.
     """
 
-    def __init__(self, path: Path, *, synchronous: str) -> None:
+    def __init__(self, path: Path, *, synchronous: str, shown: str | None = None) -> None:
+        """*shown* is what messages call it, by default its path."""
         self._path = path
+        self._called = f"the event store {shown or path}"
         self._full = synchronous == "full"
-        self._writes: queue.SimpleQueue[_Write[Any] | None] = queue.SimpleQueue()
+        self._writes: queue.SimpleQueue[Write[Any] | None] = queue.SimpleQueue()
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._closing = False
         self._loop = asyncio.get_running_loop()
-        self._writer = self._connect()
+        self._writer = self._connect_writer()
         self._thread = threading.Thread(target=self._run, name=f"sqlite-writer {path.name}", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"sqlite-reader {path.name}")
         self._thread.start()
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+    def _connect_writer(self) -> sqlite3.Connection:
+        return self._connect(sqlite3.Connection)
+
+    def _connect(self, factory: type[C]) -> C:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=10, factory=factory
+        )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA temp_store = MEMORY")
@@ -104,27 +114,27 @@ class Connection:
     async def write(self, work: Callable[[sqlite3.Connection], T], *, sync: bool = True) -> T:
         """Run *work* inside a transaction; returns when it is committed, and with *sync* flushed to disk."""
         if self._closing:
-            raise Unavailable(f"the event store {self._path} is closed")
+            raise Unavailable(f"{self._called} is closed")
         done: asyncio.Future[T] = self._loop.create_future()
-        self._writes.put(_Write(work, done, sync=sync))
+        self._writes.put(Write(work, done, sync=sync))
         return await done
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run *work*, which only reads, on what is committed."""
         if self._closing:
-            raise Unavailable(f"the event store {self._path} is closed")
+            raise Unavailable(f"{self._called} is closed")
         return await self._loop.run_in_executor(self._readers, self._read, work)
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = self._connect()
+            connection = self._local.connection = self._connect(sqlite3.Connection)
             connection.execute("PRAGMA query_only = ON")
             self._opened.append(connection)
         try:
             return work(connection)
         except sqlite3.OperationalError as error:
-            raise Unavailable(f"the event store {self._path} cannot be read: {error}") from error
+            raise Unavailable(f"{self._called} cannot be read: {error}") from error
 
     async def close(self) -> None:
         """Finish the writes that were asked for, then let go of the file."""
@@ -148,32 +158,38 @@ class Connection:
             last = len(writes) < len(group)
             if writes:
                 self._commit(writes)
-                self._loop.call_soon_threadsafe(_resolve, writes)
+                self._loop.call_soon_threadsafe(resolve, writes)
 
-    def _commit(self, writes: list[_Write[Any]]) -> None:
+    def _commit(self, writes: list[Write[Any]]) -> None:
         connection = self._writer
         try:
             flush = self._full and any(write.sync for write in writes)
             connection.execute(f"PRAGMA synchronous = {'FULL' if flush else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
-            for write in writes:
-                connection.execute("SAVEPOINT one")
-                try:
-                    write.result = write.work(connection)
-                except sqlite3.OperationalError:
-                    raise
-                except Exception as error:  # noqa: BLE001  whatever it is, it belongs to who asked
-                    write.error = error
-                    connection.execute("ROLLBACK TO one")
-                connection.execute("RELEASE one")
+            run_each(connection, writes)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for write in writes:
-                write.error = Unavailable(f"the event store {self._path} cannot be written: {error}")
+                write.error = Unavailable(f"{self._called} cannot be written: {error}")
 
 
-def _resolve(writes: list[_Write[Any]]) -> None:
+def run_each(connection: sqlite3.Connection, writes: Sequence[Write[Any]]) -> None:
+    """Run *writes* inside the transaction; one that raises is undone alone."""
+    for write in writes:
+        connection.execute("SAVEPOINT one")
+        try:
+            write.result = write.work(connection)
+        except sqlite3.OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it belongs to who asked
+            write.error = error
+            connection.execute("ROLLBACK TO one")
+        connection.execute("RELEASE one")
+
+
+def resolve(writes: Sequence[Write[Any]]) -> None:
+    """Tell those who wait for *writes* how they went; in the event loop."""
     for write in writes:
         write.resolve()

@@ -44,6 +44,7 @@ class SqliteLog:
 
     def __init__(self, path: Path, *, synchronous: str = "full") -> None:
         self._path = path
+        self._shown = str(path)
         self._synchronous = synchronous
         self._lock = FileLock(path)
         self._connection: Connection | None = None
@@ -52,7 +53,7 @@ class SqliteLog:
 
     def _require_open(self) -> Connection:
         if self._connection is None:
-            raise Unavailable(f"the event store {self._path} is not open")
+            raise Unavailable(f"the event store {self._shown} is not open")
         return self._connection
 
     @property
@@ -67,7 +68,7 @@ class SqliteLog:
         try:
             connection = Connection(self._path, synchronous=self._synchronous)
             await connection.write(upgrade)
-            self._channels = await connection.read(_channels)
+            self._channels = await connection.read(read_channels)
         except BaseException as error:
             if connection is not None:
                 await connection.close()
@@ -96,7 +97,7 @@ class SqliteLog:
                 "INSERT INTO channel (name, partitions, dedupe_us) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 (spec.name, spec.partitions, spec.dedupe_us),
             )
-            return _channels(db)
+            return read_channels(db)
 
         if spec.name not in self._channels:
             self._channels = await self._db.write(work)
@@ -123,7 +124,7 @@ class SqliteLog:
             ):
                 db.execute(f"DELETE FROM {table} WHERE channel = ?", (channel,))
             db.execute("DELETE FROM channel WHERE id = ?", (channel,))
-            return _channels(db)
+            return read_channels(db)
 
         self._channels = await self._db.write(work)
         self._wakeups.notify(name)
@@ -259,7 +260,7 @@ class SqliteLog:
         return await self._db.write(work)
 
 
-def _channels(db: sqlite3.Connection) -> dict[str, tuple[int, ChannelSpec]]:
+def read_channels(db: sqlite3.Connection) -> dict[str, tuple[int, ChannelSpec]]:
     rows = db.execute("SELECT id, name, partitions, dedupe_us FROM channel").fetchall()
     return {name: (id, ChannelSpec(name, partitions, dedupe_us)) for id, name, partitions, dedupe_us in rows}
 
