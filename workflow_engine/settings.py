@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from workflow_engine.errors import Rejected
 from workflow_engine.graph.lifecycle import CHOICES, Told
@@ -79,8 +79,8 @@ class Settings:
     )
     events_store: str | None = _setting(
         None,
-        "URL of the router's store: `sqlite:///path`, `postgresql://user@host/database?schema=wfe`, `memory:`;"
-        " default: a SQLite file in the data folder",
+        "URL of the router's store: `sqlite:///path`, `postgresql://user@host/database?schema=wfe`,"
+        " `nats://host:4222/name`, `memory:`; default: a SQLite file in the data folder",
     )
     events_days: float | None = _setting(
         None,
@@ -353,7 +353,12 @@ class Settings:
 
     @property
     def events_url(self) -> str:
-        return self.events_store or f"sqlite:///{self.data.absolute()}/events.db"
+        """A store in NATS has its copy in the data folder, unless the URL says where."""
+        chosen = self.events_store or f"sqlite:///{self.data.absolute()}/events.db"
+        if chosen.startswith(("nats:", "tls:")) and "file=" not in chosen.partition("?")[2]:
+            file = quote(f"{self.data.absolute()}/events-nats.db")
+            return f"{chosen}{'&' if '?' in chosen else '?'}file={file}"
+        return chosen
 
     @property
     def definitions_url(self) -> str:

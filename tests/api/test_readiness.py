@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from tests.api.server import serve
+from tests.standins.nats import NatsServer
 from tests.standins.postgresql import PostgresServer
 from workflow_engine.assembly import open_app
 from workflow_engine.errors import Rejected, Unavailable
@@ -148,3 +149,30 @@ async def test_a_database_that_is_away_is_named_and_is_ready_again_by_itself(
         await asyncio.to_thread(server.start)
         while not (await parts(url))["events"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+async def test_a_nats_server_that_is_away_is_named_and_publishing_answers_503(
+    own_nats_server: NatsServer, tmp_path: Path
+) -> None:
+    server = own_nats_server
+    settings = Settings(data=tmp_path, temporal_address="127.0.0.1:1", events_store=server.url())
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
+    headers = {"Content-Type": "application/cloudevents+json"}
+    async with (
+        open_app(settings) as app,
+        serve(app) as url,
+        aiohttp.ClientSession(headers=headers) as session,
+    ):
+        assert (await parts(url))["events"] is True
+        assert (tmp_path / "events-nats.db").exists()
+        await asyncio.to_thread(server.kill)
+        async with session.get(f"{url}/readyz") as answer:
+            reasons = (await answer.json())["reasons"]
+        assert f"the event store nats://127.0.0.1:{server.port}/test-0 cannot be reached" in reasons["events"]
+        async with session.post(f"{url}/v1/events", json=event) as answer:
+            assert answer.status == 503
+        await asyncio.to_thread(server.start)
+        while not (await parts(url))["events"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        async with session.post(f"{url}/v1/events", json=event) as answer:
+            assert (answer.status, (await answer.json())["accepted"][0]["duplicate"]) == (202, False)

@@ -87,14 +87,16 @@ async def running(url: str, targets: dict[str, object], **options) -> AsyncItera
         await router.stop(grace=1)
 
 
-STORES = ["memory", "sqlite", *(["postgresql"] if os.environ.get("WFE_SIZE") == "full" else [])]
-"""With ``WFE_SIZE=full`` in PostgreSQL too, which takes half a minute."""
+STORES = ["memory", "sqlite", *(["postgresql", "nats"] if os.environ.get("WFE_SIZE") == "full" else [])]
+"""With ``WFE_SIZE=full`` in PostgreSQL and NATS too, which takes half a minute each."""
 
 
 @pytest.fixture(params=STORES)
 def url(request, tmp_path):
     if request.param == "postgresql":
         return request.getfixturevalue("postgresql_schema")
+    if request.param == "nats":
+        return request.getfixturevalue("nats_url")
     return "memory:" if request.param == "memory" else f"sqlite:///{tmp_path}/e.db?synchronous=normal"
 
 

@@ -80,14 +80,18 @@ def collected(spec: dict, events: list[dict]) -> list[list[str]]:
 
 @pytest.fixture
 def lasting(request, tmp_path):
-    """The URL of a store that outlives its router: in PostgreSQL with ``WFE_SIZE=full``."""
+    """The URL of a store that outlives its router; for SQLite in PostgreSQL with ``WFE_SIZE=full``."""
+    if request.param == "nats":
+        return request.getfixturevalue("nats_url")
     if os.environ.get("WFE_SIZE") == "full":
         return request.getfixturevalue("postgresql_schema")
     return f"sqlite:///{tmp_path}/e.db"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(
+    ("seed", "lasting"), [(0, "sqlite"), (1, "sqlite"), (2, "nats")], indirect=["lasting"]
+)
 def test_nothing_is_lost_and_little_is_doubled_when_the_router_is_killed(tmp_path, lasting, seed):
     url, journal = lasting, tmp_path / "journal"
     dice = random.Random(seed)

@@ -210,6 +210,7 @@ class NatsStore(SqliteStore):
             await asyncio.sleep(PAUSE)
         finally:
             self._snapshotting = None
+        self._entered(0)
 
     async def snapshot(self) -> int:
         """Put a copy of everything into the journal, and have it forget what was before; up to which message."""

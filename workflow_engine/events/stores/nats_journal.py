@@ -88,6 +88,17 @@ class Address:
         return made
 
 
+class _Client(Client):
+    """A client whose connecting ends with the first error; by itself, it tries the same server for ever."""
+
+    connects = True
+
+    async def note(self, error: Exception) -> None:
+        if self.connects:
+            raise error
+        _log.debug("NATS: %s", error)
+
+
 class NatsJournal:
     """`Journal` in the stream *name*, on the subject ``NAME.journal``, with snapshots in the bucket ``NAME-snapshots``.
 
@@ -131,7 +142,7 @@ class NatsJournal:
         servers = [*random.sample(self._address.servers, len(self._address.servers)), *self._discovered]
         failed: BaseException = OSError("no server is named")
         for server in servers:
-            client = Client()
+            client = _Client()
             ended = functools.partial(self._ended, client)
             try:
                 async with asyncio.timeout(CONNECT + 1):
@@ -142,7 +153,7 @@ class NatsJournal:
                         allow_reconnect=False,
                         ping_interval=PING,
                         max_outstanding_pings=2,
-                        error_cb=self._note,
+                        error_cb=client.note,
                         closed_cb=ended,
                         **options,
                     )
@@ -150,6 +161,7 @@ class NatsJournal:
                 await _closed(client)
                 failed = error
                 continue
+            client.connects = False
             self._discovered = [each.geturl() for each in client.discovered_servers]
             self.largest = min(LARGEST, client.max_payload)
             return client
@@ -201,9 +213,6 @@ class NatsJournal:
 
     # What the client tells
 
-    async def _note(self, error: Exception) -> None:
-        _log.debug("%s: %s", self.shown, error)
-
     async def _ended(self, client: Client) -> None:
         """A connection is over; if it was the one in use, get another."""
         if client is not self._client or self._closing:
@@ -250,6 +259,8 @@ class NatsJournal:
             raise self._unavailable(self._why or ConnectionError("the connection was lost"))
         try:
             yield client.jetstream(timeout=ANSWER)
+        except (Conflict, Rejected, Unavailable):
+            raise
         except _ERRORS as error:
             raise self._unavailable(error) from error
 
