@@ -68,7 +68,8 @@ class NatsServer:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(how)
-            process.wait()
+            process.send_signal(signal.SIGCONT)
+            process.wait(30)
 
     def url(self) -> str:
         """The URL of a store that is not there yet."""

@@ -20,7 +20,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from workflow_engine.errors import Conflict, Rejected, Unavailable
 from workflow_engine.events.stores.journal import Bounds, Journal, digest
-from workflow_engine.events.stores.nats_journal import Address, NatsJournal, valid
+from workflow_engine.events.stores.nats_connection import Address, valid
+from workflow_engine.events.stores.nats_journal import NatsJournal
 from workflow_engine.events.stores.replica import ReplicaConnection, standing
 from workflow_engine.events.stores.sqlite import SqliteStore
 from workflow_engine.events.stores.sqlite_log import read_channels
