@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -58,6 +59,8 @@ class NatsServer:
         """It stays connected, and answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        while Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.01)
 
     def thaw(self) -> None:
         """The end of `freeze`."""
