@@ -127,3 +127,27 @@ async def end(client: Editor) -> int | None:
         await asyncio.wait_for(server.wait(), 30)
     await client.stop()
     return server.returncode
+
+
+def children(pid: int) -> list[int]:
+    """The processes that *pid* has started."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def server_of(client: Editor) -> int:
+    """The process of the server."""
+    assert client._server is not None
+    return client._server.pid
+
+
+async def ends(pid: int) -> None:
+    """Wait until there is no process *pid*."""
+    while _alive(pid):  # noqa: ASYNC110 - nothing tells of the end of a process that is not ours
+        await asyncio.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

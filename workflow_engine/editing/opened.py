@@ -10,8 +10,10 @@ from lsprotocol import types
 from workflow_engine.editing.kinds import Kind, kind_of
 from workflow_engine.editing.names import Name, names
 from workflow_engine.editing.nodes import Node
-from workflow_engine.editing.reading import read
+from workflow_engine.editing.reading import MOST, read
 from workflow_engine.editing.text import Text
+
+_BEGINNING = 10_000
 
 
 class Snapshot:
@@ -21,7 +23,9 @@ class Snapshot:
         self.uri = uri
         self.text = text
         self.root: Node = read(text.source)
-        self.kind: Kind | None = kind_of(self.root, uri, language)
+        # Of a text that is longer than a document may be, the beginning says what it is; it is only checked.
+        beginning = self.root if len(text.source) <= MOST else read(text.source[:_BEGINNING])
+        self.kind: Kind | None = kind_of(beginning, uri, language)
 
     @cached_property
     def names(self) -> list[Name]:

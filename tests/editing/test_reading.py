@@ -1,0 +1,183 @@
+"""The tree of a text that is being written, and the text itself as edits change it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lsprotocol import types
+
+from tests.editing.test_diagnostics import ROOT
+from workflow_engine.dsl.source import load
+from workflow_engine.dsl.tree import Place
+from workflow_engine.editing.kinds import kind_of
+from workflow_engine.editing.names import names
+from workflow_engine.editing.nodes import Node, spot, walk
+from workflow_engine.editing.opened import Snapshot
+from workflow_engine.editing.outline import folds, symbols
+from workflow_engine.editing.reading import read
+from workflow_engine.editing.text import Text
+from workflow_engine.errors import InvalidDocument
+from workflow_engine.values import Json
+
+TEXTS = {
+    path.name + "-" + path.parent.name: path.read_bytes().decode()
+    for folder in ("examples", "tests/invalid", "docs")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in (".yaml", ".yml", ".json") and path.name != "not-utf-8.yaml"
+}
+
+
+def differences(node: Node, place: Place, data: Json, text: Text, path: str = "") -> list[str]:
+    """Where the tree is not that of the parser: keys, their places, and texts (but for folding of lines)."""
+    found: list[str] = []
+    if isinstance(data, dict) and isinstance(place.children, dict):
+        if [each.name for each in node.entries] != list(data):
+            return [f"{path}: {[each.name for each in node.entries]}"]
+        for entry in node.entries:
+            inner = place.children[entry.name]
+            if entry.key is None or entry.key.start != text.parsed_offset(inner.key_line, inner.key_column):
+                found.append(f"{path}/{entry.name}: its key is elsewhere")
+            found += differences(entry.value, inner, data[entry.name], text, f"{path}/{entry.name}")
+    elif isinstance(data, list) and isinstance(place.children, list):
+        if len(data) != len(node.entries):
+            return [f"{path}: {len(node.entries)} items"]
+        for index, entry in enumerate(node.entries):
+            below = place.children[index]
+            found += differences(entry.value, below, data[index], text, f"{path}/{index}")
+    elif isinstance(data, str) and node.style != "alias" and node.text.split() != data.split():
+        found.append(f"{path}: {node.text!r}")
+    elif node.entries:
+        found.append(f"{path}: is no {node.kind}")
+    return found
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_tree_of_a_text_without_mistakes_is_that_of_the_parser(newline):
+    compared = 0
+    for name, written in TEXTS.items():
+        text = written.replace("\r\n", "\n").replace("\n", newline)
+        try:
+            source = load(text)
+        except InvalidDocument:
+            continue
+        if "<<" in text or "&" in text:
+            continue  # merged keys are the parser's alone
+        compared += 1
+        assert differences(read(text), source.positions._root, source.data, Text(text)) == [], name
+    assert compared > 80
+
+
+TRICKY = """\
+# a comment
+a: [x, {y: "]", z: 'it''s'}, plain text, "b\\"c"]   # behind
+"quoted: key": >-
+  folded
+  text
+
+  more: text
+b:
+- one
+-   - two
+    - three
+- k: v
+  l:
+  - m
+? : nothing
+c: {"json": [1, 2.5, true, null], 'n': {}}
+d: http://host:80/path#part
+e: - no list
+f: |2
+    indented
+   less
+g: "over
+  two lines"
+h: plain
+  over lines
+i: !!str 5
+j:
+k:   'x'
+"""
+
+
+def test_tricky_yaml_is_read_as_it_is():
+    text = TRICKY.replace("? : nothing\n", "").replace("e: - no list\n", "")
+    source = load(text)
+    assert differences(read(text), source.positions._root, source.data, Text(text)) == []
+
+
+def test_what_is_wrong_leaves_the_rest_as_it_is():
+    text = "a:\n  b: [1, 2\n  c: 'open\n  d\n  e: {f: 1\ng:\n   h: 1\n     wrong\n  i: 2\nj: 3\n"
+    root = read(text)
+    assert root.value() == {
+        "a": {"b": [1, 2], "c": "open", "d": None, "e": {"f": 1}},
+        "g": {"h": "1 wrong"},
+        "j": 3,
+    }
+
+
+def look_at(text: str, uri: str = "file:///a.yaml") -> None:
+    """All that is done with a text; it must neither fail nor leave the text."""
+    of = Snapshot(uri, Text(text), "serverless-workflow")
+    for _, entry in walk(of.root):
+        assert 0 <= entry.start <= entry.value.end <= len(text)
+    spot(of.root, len(text) // 2)
+    assert kind_of(of.root, uri, None) == kind_of(of.root, uri, "yaml")
+    for name in of.names:
+        assert 0 <= name.start <= name.end <= len(text)
+    symbols(of)
+    folds(of)
+
+
+def test_a_text_that_is_torn_off_anywhere_is_read():
+    generator = random.Random(7)
+    for text in TEXTS.values():
+        for _ in range(3):
+            cut = generator.randrange(len(text) + 1)
+            look_at(text[:cut])
+            end = min(len(text), cut + generator.randrange(40))
+            look_at(text[:cut] + text[end:])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(alphabet=st.sampled_from(list("ab:-{}[],\"'|>#&*! \n\r\t?${.}\ue000😀")), max_size=80))
+def test_any_text_is_read(text):
+    look_at(text)
+    look_at("document:\n  dsl: 1.0.3\ndo:\n  - a:\n      " + text)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet=st.sampled_from(list("ab😀é\n\r\u2028\x0c")), max_size=30), st.data())
+def test_a_text_after_edits_is_what_the_client_has(written, data):
+    """The client's side is done here by UTF-16 itself: an array of units, with lines as the protocol ends them."""
+    text = Text(written)
+    units = [written.encode("utf-16-le")[i : i + 2] for i in range(0, len(written.encode("utf-16-le")), 2)]
+    for version in range(4):
+        offsets = sorted(data.draw(st.lists(st.integers(0, len(text.source)), min_size=2, max_size=2)))
+        offsets = [
+            at + (text.source[at - 1 : at + 1] == "\r\n") for at in offsets
+        ]  # nothing is inside of a break
+        start, end = (text.position(offset) for offset in offsets)
+        assert [text.offset(start), text.offset(end)] == offsets
+        put = data.draw(st.text(alphabet=st.sampled_from(list("x😀\n\r")), max_size=4))
+        first, last = (len(text.source[:offset].encode("utf-16-le")) // 2 for offset in offsets)
+        raw = put.encode("utf-16-le")
+        units[first:last] = [raw[i : i + 2] for i in range(0, len(raw), 2)]
+        text = text.changed(types.TextDocumentContentChangePartial(types.Range(start, end), put), version)
+        assert text.source == b"".join(units).decode("utf-16-le")
+
+
+def test_names_are_found_in_every_example():
+    found = 0
+    for path in sorted((ROOT / "examples").rglob("workflow.yaml")):
+        root = read(path.read_text())
+        kind = kind_of(root, str(path), None)
+        assert kind is not None, path
+        for name in names(kind, root):
+            found += 1
+            text = Path(path).read_text()[name.start : name.end]
+            assert text == name.text or name.quoted
+    assert found > 100
