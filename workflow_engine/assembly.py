@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import catalog
 from workflow_engine.api.access import Access, Either, Tokens
 from workflow_engine.api.client import HttpApi
+from workflow_engine.api.grants import tokens_in
 from workflow_engine.api.issuer import Issuer
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.brokers.hearing import Hearings
@@ -236,15 +237,17 @@ async def _open_access(settings: Settings) -> AsyncIterator[Access | None]:
     known = {role: token for role, token in tokens.items() if token}
     if not known:
         yield None
-    elif not settings.api_issuer:
-        yield Tokens(known)
+        return
+    own = Tokens(known, () if settings.api_tokens is None else tokens_in(settings.api_tokens))
+    if not settings.api_issuer:
+        yield own
     else:
         async with Egress(
             ca_file=settings.ca_file
         ) as egress:  # the operator's choice: not bound as calls are
             kept = settings.api_issuer_hours
             issuer = Issuer(settings.api_issuer, settings.api_audience, egress, kept_hours=kept)
-            yield Either(Tokens(known), issuer)
+            yield Either(own, issuer)
 
 
 async def _open_catalog(url: str) -> catalog.Catalog:

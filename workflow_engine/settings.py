@@ -48,6 +48,10 @@ class Settings:
         "another token, for who may start and control runs and publish events, and look, but nothing else",
     )
     api_token_read: str | None = _setting(None, "another token, for who may only look")
+    api_tokens: Path | None = _setting(
+        None,
+        "a file with more tokens, each with its role, and the namespaces and channels that it is limited to",
+    )
     api_issuer: str | None = _setting(
         None, "URL of an OpenID provider whose tokens count too; they name wfe:read, wfe:run or wfe:admin"
     )
@@ -235,10 +239,12 @@ class Settings:
                 "token-needed",
                 f"listening on {self.host} lets others in: set WFE_API_TOKEN to a secret that callers must send",
             )
-        if not self.api_token and (self.api_token_run or self.api_token_read or self.api_issuer):
+        others = self.api_token_run or self.api_token_read or self.api_issuer or self.api_tokens
+        if not self.api_token and others:
             raise Rejected(
                 "token-needed",
-                "WFE_API_TOKEN_RUN, WFE_API_TOKEN_READ and WFE_API_ISSUER go with WFE_API_TOKEN, which workers send",
+                "WFE_API_TOKEN_RUN, WFE_API_TOKEN_READ, WFE_API_TOKENS and WFE_API_ISSUER go with WFE_API_TOKEN, which "
+                "workers send",
             )
         if self.api_issuer and not self.api_issuer.startswith(
             ("https://", "http://127.0.0.1", "http://localhost")

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.api.documents import GREET, event
 from tests.api.server import api
 from workflow_engine.api.access import Either, Refused, Tokens, needed
+from workflow_engine.api.grants import Grant
 from workflow_engine.api.issuer import Issuer
 from workflow_engine.calls import Egress
 from workflow_engine.errors import Rejected, Unavailable
@@ -158,7 +159,33 @@ async def issuer(provider: Provider) -> AsyncIterator[Issuer]:
 async def test_a_token_of_the_provider_has_the_role_that_it_names(
     provider: Provider, issuer: Issuer, claims: dict[str, Any], role: str
 ) -> None:
-    assert await issuer.role(provider.token(**claims)) == role
+    assert (await issuer.grant(provider.token(**claims))).role == role
+
+
+@pytest.mark.parametrize(
+    ("claims", "grant"),
+    [
+        ({}, Grant("read")),
+        ({"wfe_namespaces": ["shop"]}, Grant.of("read", ["shop"], [])),
+        ({"wfe_namespaces": "shop b", "wfe_channels": ["o/*"]}, Grant.of("read", ["shop", "b"], ["o/*"])),
+        ({"wfe_namespaces": ["*"], "wfe_channels": []}, Grant.of("read", ["*"], [])),
+        ({"scope": "wfe:run wfe:namespace:shop wfe:channel:*"}, Grant.of("run", ["shop"], ["*"])),
+    ],
+)  # fmt: skip
+async def test_a_token_of_the_provider_is_limited_by_its_claims(
+    provider: Provider, issuer: Issuer, claims: dict[str, Any], grant: Grant
+) -> None:
+    assert await issuer.grant(provider.token(**claims)) == grant
+
+
+async def test_a_token_whose_limits_make_no_sense_is_refused(provider: Provider, issuer: Issuer) -> None:
+    for claims in (
+        {"wfe_namespaces": 7},
+        {"wfe_channels": [{}]},
+        {"wfe_namespaces": None, "wfe_channels": "a*b"},
+    ):
+        with pytest.raises(Refused, match="are names"):
+            await issuer.grant(provider.token(**claims))
 
 
 async def test_a_token_that_is_not_valid_is_refused(provider: Provider, issuer: Issuer) -> None:
@@ -184,7 +211,7 @@ async def test_a_token_that_is_not_valid_is_refused(provider: Provider, issuer: 
     }
     for why, token in wrong.items():
         try:
-            role = await issuer.role(token)
+            role = await issuer.grant(token)
         except Refused:
             continue
         pytest.fail(f"a token {why} gives the role {role}")
@@ -194,14 +221,14 @@ async def test_keys_are_asked_for_once_and_again_when_a_token_names_another_one(
     provider: Provider, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(5):
-        await issuer.role(provider.token())
+        await issuer.grant(provider.token())
     assert provider.asked == 1
     provider.key, provider.kid = rsa.generate_private_key(65537, 2048), "two"
     with pytest.raises(Refused):
-        await issuer.role(provider.token())  # so soon the keys are not asked for again
+        await issuer.grant(provider.token())  # so soon the keys are not asked for again
     assert provider.asked == 1
     monkeypatch.setattr("workflow_engine.api.issuer.AGAIN_SECONDS", 0.0)
-    assert await issuer.role(provider.token()) == "read"
+    assert (await issuer.grant(provider.token())).role == "read"
     assert provider.asked == 2
 
 
@@ -210,12 +237,12 @@ async def test_a_provider_that_cannot_be_asked_is_unavailable_and_one_that_lies_
 ) -> None:
     provider.down = True
     with pytest.raises(Unavailable):
-        await issuer.role(provider.token())
+        await issuer.grant(provider.token())
     provider.down, provider.claims_issuer = False, "https://evil.example"
     with pytest.raises(Unavailable):
-        await issuer.role(provider.token())
+        await issuer.grant(provider.token())
     provider.claims_issuer = ""
-    assert await issuer.role(provider.token()) == "read"
+    assert (await issuer.grant(provider.token())).role == "read"
 
 
 @pytest.fixture
@@ -261,11 +288,11 @@ async def test_keys_of_an_issuer_that_stays_away_count_for_a_bounded_time(provid
     async with Egress() as egress:
         issuer = Issuer(provider.url, "wfe", egress, kept_hours=0.001)
         token = provider.token()
-        assert await issuer.role(token) == "read"
+        assert (await issuer.grant(token)).role == "read"
         await provider.stop()
         issuer._fetched -= 10.0
         with pytest.raises(Unavailable, match="cannot be asked"):
-            await issuer.role(token)
+            await issuer.grant(token)
         told = (await issuer.standing()).told()
         assert told is not None
         assert told.endswith("its tokens are answered with 503")

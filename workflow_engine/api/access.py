@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import NamedTuple, Protocol
 
-ROLES = ("read", "run", "admin")
-"""Each may what those before it may. ``read``: look. ``run``: start and control runs of what is deployed, and publish
-events. ``admin``: everything."""
+from workflow_engine.api.grants import ROLES, Grant
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOKS = frozenset({"/v1/workflows/validate", "/v1/workflows/check", "/v1/subscriptions/test"})
 _RUNS = re.compile(
@@ -42,8 +42,8 @@ class Standing(NamedTuple):
 class Access(Protocol):
     """Knows whose credentials they are."""
 
-    async def role(self, credentials: str) -> str:
-        """The role that a bearer token gives. `Refused`; `Unavailable` where that cannot be told now."""
+    async def grant(self, credentials: str) -> Grant:
+        """What a bearer token is good for. `Refused`; `Unavailable` where that cannot be told now."""
 
     async def standing(self) -> Standing | None:
         """How it is with the issuer of such tokens; None where there is none to ask."""
@@ -64,17 +64,18 @@ def suffices(role: str, wanted: str) -> bool:
 
 
 class Tokens:
-    """Tokens that the server was started with, by their roles."""
+    """Tokens that the server was started with, by their roles, and *others* by their SHA-256."""
 
-    def __init__(self, tokens: Mapping[str, str]) -> None:
-        self._tokens = {role: token.encode() for role, token in tokens.items()}
+    def __init__(self, tokens: Mapping[str, str], others: Iterable[tuple[str, Grant]] = ()) -> None:
+        known = [(sha256(token.encode()).hexdigest(), Grant(role)) for role, token in tokens.items()]
+        self._known = [(digest.encode(), grant) for digest, grant in [*known, *others]]
 
-    async def role(self, credentials: str) -> str:
-        given = credentials.encode()
-        found = [role for role, token in self._tokens.items() if hmac.compare_digest(given, token)]
+    async def grant(self, credentials: str) -> Grant:
+        given = sha256(credentials.encode("utf-8", "surrogateescape")).hexdigest().encode()
+        found = [grant for digest, grant in self._known if hmac.compare_digest(given, digest)]
         if not found:
             raise Refused("this is not the token of this server")
-        return max(found, key=ROLES.index)
+        return max(found, key=lambda each: (not each.limited, ROLES.index(each.role)))
 
     async def standing(self) -> Standing | None:
         return None
@@ -86,11 +87,11 @@ class Either:
     def __init__(self, *known: Access) -> None:
         self._known = known
 
-    async def role(self, credentials: str) -> str:
+    async def grant(self, credentials: str) -> Grant:
         refused = Refused("this is not the token of this server")
         for each in self._known:
             try:
-                return await each.role(credentials)
+                return await each.grant(credentials)
             except Refused as reason:
                 refused = reason
         raise refused

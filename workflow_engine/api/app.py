@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response, Security
+from fastapi import APIRouter, Depends, FastAPI, Response, Security
 from fastapi.responses import RedirectResponse
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
@@ -35,6 +35,7 @@ from workflow_engine.api.documenting import document
 from workflow_engine.api.gate import Gate
 from workflow_engine.api.health import Ready
 from workflow_engine.api.metrics import Metrics
+from workflow_engine.api.rights import deciding
 from workflow_engine.api.spans import Spans
 from workflow_engine.api.wire import ProblemAnswerModel
 from workflow_engine.calls.brokers.hearing import Hearings
@@ -111,7 +112,9 @@ def create_app(
     bearer = HTTPBearer(auto_error=False, description="The token that the server was started with")
     if access is None and token is not None:
         access = Tokens({"admin": token})
-    guarded: list[Any] = [] if access is None else [Security(bearer)]  # shown only: the gate checks it
+    guarded: list[Any] = []
+    if access is not None:  # the first is shown only: the gate checks it
+        guarded = [Security(bearer), Depends(deciding(engine, router))]
     for routes in (
         workflows.create_routes(engine),
         batches.create_routes(engine),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object, unknown_members
+from workflow_engine.api.grants import granted
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_control import BatchModel, BatchProgressModel, BatchRequestModel
 from workflow_engine.engine.batches import RATE, Batch, Batches
@@ -35,6 +37,7 @@ _MEMBERS = {"command", "query", "ids", "dry_run", "rate", "reason"} | {
     "state", "data", "context", "output", "version", "new_keys",
 }  # fmt: skip
 _SHOWN = 20
+MOST_LOOKED_AT = 200
 _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -81,7 +84,8 @@ def create_routes(engine: Engine) -> APIRouter:
         says that there are others.
         """
         body = await read_object(request, MAX_DOCUMENT, _MEMBERS)
-        batch, dry = read_batch(body), body.get("dry_run", False)
+        batch, prefix = await _within(engine, read_batch(body))
+        dry = body.get("dry_run", False)
         if not isinstance(dry, bool):
             raise Rejected("wrong-type", "expected true or false", pointer="/dry_run")
         if dry:
@@ -90,7 +94,7 @@ def create_routes(engine: Engine) -> APIRouter:
             return JsonAnswer(
                 {"command": batch.command, "total": len(found.runs), "more": found.more, "runs": shown}
             )
-        chosen = id or uuid.uuid4().hex
+        chosen = prefix + (id or uuid.uuid4().hex).removeprefix(prefix)
         await batches().start(chosen, batch)
         return JsonAnswer((await batches().progress(chosen, 0, 0)).to_json(), 202)
 
@@ -110,6 +114,28 @@ def create_routes(engine: Engine) -> APIRouter:
         return JsonAnswer((await batches().progress(batch_id, 0, 0)).to_json(), 202)
 
     return routes
+
+
+async def _within(engine: Engine, batch: Batch) -> tuple[Batch, str]:
+    """*batch* as the token may have it, and what its id begins with: of a limited one its namespace."""
+    grant = granted()
+    if not grant.limited:
+        return batch, ""
+    namespace = batch.query.namespace or grant.own_namespace()
+    if batch.ids is not None:
+        if len(batch.ids) > MOST_LOOKED_AT:
+            raise grant.refuse(f"at most {MOST_LOOKED_AT} runs by their ids, for each is looked at")
+        for id in batch.ids:
+            workflow = (await engine.describe(id)).workflow
+            if not grant.sees(workflow) or workflow is None:
+                raise NotFound("run", id)
+            namespace = namespace or workflow.namespace
+            if workflow.namespace != namespace:
+                raise Rejected("several-namespaces", "the runs are of several namespaces", pointer="/ids")
+    elif namespace is None:
+        raise Rejected("namespace-missing", "say which namespace", pointer="/query/namespace")
+    grant.check_namespace(str(namespace), "/query/namespace")
+    return replace(batch, query=replace(batch.query, namespace=namespace)), f"{namespace}~"
 
 
 def read_batch(body: JsonObject) -> Batch:

@@ -115,7 +115,15 @@ _CONFLICTS = frozenset(
 )
 """What depends on how something is."""
 _NAMES = frozenset(
-    {"POST /v1/runs", "GET /v1/events", "GET /v1/bundles", "GET /v1/catalog/resolve", "POST /v1/workflows"}
+    {
+        "POST /v1/runs",
+        "POST /v1/runs/batch",
+        "POST /v1/dead-letters/redrive",
+        "GET /v1/events",
+        "GET /v1/bundles",
+        "GET /v1/catalog/resolve",
+        "POST /v1/workflows",
+    }
 )
 """What names something though its address has no name in braces."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -9,6 +10,7 @@ from pydantic import AwareDatetime
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, MAX_PACKAGE, read, read_object
+from workflow_engine.api.grants import granted
 from workflow_engine.api.metrics import Metrics
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_backlog import BacklogModel
@@ -20,7 +22,7 @@ from workflow_engine.api.wire_events import (
     RedrivenModel,
     TracesModel,
 )
-from workflow_engine.errors import Conflict, Rejected
+from workflow_engine.errors import Conflict, NotFound, Rejected
 from workflow_engine.events.http import parse
 from workflow_engine.events.router import Router
 from workflow_engine.values import JsonObject
@@ -81,7 +83,10 @@ def create_routes(router: Router, metrics: Metrics) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000, description="At most so many")] = 100,
         cursor: Annotated[str | None, Query(max_length=100, description="Of the page before")] = None,
     ) -> Response:
-        """The newest events that fit, newest first."""
+        """The newest events that fit, newest first. Without *channel* a page may have fewer for a limited token."""
+        grant = granted()
+        if channel is not None and not grant.hears(channel):
+            raise NotFound("channel", channel)
         page = await router.events(
             channel,
             type=type,
@@ -93,6 +98,8 @@ def create_routes(router: Router, metrics: Metrics) -> APIRouter:
             limit=limit,
             cursor=cursor,
         )
+        if grant.limited:
+            page = replace(page, events=[each for each in page.events if grant.hears(str(each["channel"]))])
         return JsonAnswer(page.to_json())
 
     @routes.get("/events/{event_id:path}/trace", response_model=TracesModel)
@@ -100,12 +107,19 @@ def create_routes(router: Router, metrics: Metrics) -> APIRouter:
         event_id: EventId, channel: Annotated[str | None, Query(max_length=200)] = None
     ) -> Response:
         """What became of the events with this id: who got them, at which attempt, with which answer."""
-        return JsonAnswer({"traces": await router.trace(event_id, channel)})
+        hears = granted().hears
+        traces = [found for found in await router.trace(event_id, channel) if hears(str(found["channel"]))]
+        if not traces:
+            raise NotFound("event", event_id)
+        return JsonAnswer({"traces": traces})
 
     @routes.get("/channels", response_model=ChannelsModel)
     async def channels() -> Response:
         """Every channel, with how many events are in it and how many are not dispatched yet."""
-        return JsonAnswer({"channels": await router.channels()})
+        hears = granted().hears
+        return JsonAnswer(
+            {"channels": [each for each in await router.channels() if hears(str(each["name"]))]}
+        )
 
     @routes.get("/backlog", response_model=BacklogModel)
     async def backlog() -> Response:

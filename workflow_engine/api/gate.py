@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from workflow_engine.api.access import Access, Refused, needed, suffices
 from workflow_engine.api.answers import problem_answer
 from workflow_engine.api.bodies import MAX_PACKAGE
+from workflow_engine.api.grants import grant
 from workflow_engine.api.metrics import Metrics
 from workflow_engine.api.problems import Details
 from workflow_engine.api.room import AT_ONCE, Room
@@ -125,14 +126,17 @@ class Gate:
         if scheme.lower() != "bearer":
             return _unauthorized("this server wants its token: Authorization: Bearer …")
         try:
-            role = await self._access.role(credentials.strip())
+            found = await self._access.grant(credentials.strip())
         except Refused as refused:
             return _unauthorized(str(refused))
         except Unavailable as error:
             return Details(503, "unavailable", str(error))
         wanted = needed(scope["method"], scope["path"])
-        if not suffices(role, wanted):
-            return Details(403, "role-missing", f"this needs the role {wanted}, and the token has {role}")
+        if not suffices(found.role, wanted):
+            return Details(
+                403, "role-missing", f"this needs the role {wanted}, and the token has {found.role}"
+            )
+        grant(found)
         return None
 
 

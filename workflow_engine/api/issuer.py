@@ -12,7 +12,8 @@ from typing import Any
 import aiohttp
 import jwt
 
-from workflow_engine.api.access import ROLES, Refused, Standing
+from workflow_engine.api.access import Refused, Standing
+from workflow_engine.api.grants import ROLES, Grant, names_of
 from workflow_engine.calls.egress import Egress
 from workflow_engine.errors import Unavailable
 
@@ -37,7 +38,8 @@ class Issuer:
     """Tokens (JWT) that an OpenID provider has signed for *audience*.
 
     The role is the highest of those that their ``scope``, ``scp`` or ``roles`` name, or Keycloak's
-    ``realm_access.roles``: ``wfe:read``, ``wfe:run``, ``wfe:admin``.
+    ``realm_access.roles``: ``wfe:read``, ``wfe:run``, ``wfe:admin``. Namespaces and channels that it is limited to
+    stand there too (``wfe:namespace:shop``), or in claims of their own (``wfe_namespaces``).
     """
 
     def __init__(self, url: str, audience: str, egress: Egress, *, kept_hours: float = KEPT_HOURS) -> None:
@@ -56,7 +58,7 @@ class Issuer:
             await self._refresh(REFRESH_SECONDS)
         return Standing(self._away, self._age(), self._usable())
 
-    async def role(self, credentials: str) -> str:
+    async def grant(self, credentials: str) -> Grant:
         try:
             header = jwt.get_unverified_header(credentials)
         except jwt.PyJWTError:
@@ -74,10 +76,14 @@ class Issuer:
             )
         except (jwt.PyJWTError, TypeError, ValueError) as error:  # a key of another kind than its algorithm's
             raise Refused(f"the token is not valid: {error}") from None
-        roles = [role for role in ROLES if f"wfe:{role}" in _named(claims)]
+        named = _named(claims)
+        roles = [role for role in ROLES if f"wfe:{role}" in named]
         if not roles:
             raise Refused(f"the token names none of {', '.join(f'wfe:{role}' for role in ROLES)}")
-        return roles[-1]
+        try:
+            return Grant.of(roles[-1], _limits(claims, named, "namespace"), _limits(claims, named, "channel"))
+        except ValueError as error:
+            raise Refused(f"the token is not valid: {error}") from None
 
     async def _key(self, kid: str) -> Any:
         age = self._age()
@@ -162,6 +168,19 @@ class Issuer:
 def _algorithm(key: Mapping[str, Any]) -> str | None:
     """An algorithm for the kind of *key*, where it names none: it is only used to read it."""
     return key.get("alg") or {"RSA": "RS256", "OKP": "EdDSA"}.get(str(key.get("kty")))
+
+
+def _limits(claims: Mapping[str, Any], named: set[str], what: str) -> list[str] | None:
+    """The namespaces, or channels, that a token is limited to: those of its claim ``wfe_namespaces``, and those that
+    stand beside its role as ``wfe:namespace:NAME``; None where it has neither.
+    """
+    claim, prefix = f"wfe_{what}s", f"wfe:{what}:"
+    found = [name.removeprefix(prefix) for name in named if name.startswith(prefix)]
+    if claim in claims:
+        found += names_of(claims[claim], claim)
+    elif not found:
+        return None
+    return names_of(list(found), claim)
 
 
 def _named(claims: Mapping[str, Any]) -> set[str]:

@@ -18,6 +18,7 @@ from workflow_engine.api.bodies import (
     read_json,
     read_object,
 )
+from workflow_engine.api.grants import granted
 from workflow_engine.api.listing import attributes_of, keys_of
 from workflow_engine.api.parameters import Express, Name, Namespace, NewRunId, RunId, Version, Wait
 from workflow_engine.api.strict import StrictRoute
@@ -103,6 +104,7 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
             resources=resources_of(body),
             express=express,
             awaited=wait or 0.0,
+            allowed=granted().check_workflow,
         )
         return await _started(request, engine, id, wait)
 
@@ -131,13 +133,24 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         """Runs, newest first, without input and output.
 
         Temporal tells all that have not ended as `running`. For `pending`, `waiting` and `suspended` each of those is
-        looked at, so such a page may have fewer runs than *limit*, even none, and yet a *cursor*.
+        looked at, so such a page may have fewer runs than *limit*, even none, and yet a *cursor*. So may one for a
+        token that is limited to several namespaces.
         """
+        grant = granted()
         query = RunQuery(
-            namespace, workflow, version, status, limit, cursor, parked, started_after, started_before
+            namespace or grant.own_namespace(),
+            workflow,
+            version,
+            status,
+            limit,
+            cursor,
+            parked,
+            started_after,
+            started_before,
         )
         page = await engine.runs(replace(query, attributes=attributes_of(attribute), keys=keys_of(key)))
-        return JsonAnswer({"runs": [run.to_json() for run in page.runs], "cursor": page.cursor})
+        seen = [run.to_json() for run in page.runs if grant.sees(run.workflow)]
+        return JsonAnswer({"runs": seen, "cursor": page.cursor})
 
     @routes.get("/runs/{run_id:path}/output", responses=_OUTPUT)
     async def output(request: Request, run_id: RunId, wait: Wait = None) -> Response:

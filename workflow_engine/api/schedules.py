@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 
 from workflow_engine.api.answers import JsonAnswer
+from workflow_engine.api.grants import granted
 from workflow_engine.api.parameters import Name, Namespace
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_schedules import ScheduleModel, SchedulesModel
@@ -24,7 +25,8 @@ def create_routes(engine: Engine) -> APIRouter:
     async def schedules() -> Response:
         """Every workflow that the clock starts, by namespace and name."""
         found = await _scheduling(engine).descriptions()
-        return JsonAnswer({"schedules": [item.to_json() for item in found]})
+        sees = granted().sees
+        return JsonAnswer({"schedules": [item.to_json() for item in found if sees(item.workflow)]})
 
     @routes.get("/{namespace}/{name}", response_model=ScheduleModel)
     async def schedule(namespace: Namespace, name: Name) -> Response:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read, read_object
+from workflow_engine.api.grants import granted
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_events import AcceptedModel
 from workflow_engine.calls.brokers.hearing import Hearings
@@ -114,7 +115,9 @@ def create_routes(
     @routes.get("", response_model=SourcesModel)
     async def sources() -> Response:
         """Every source."""
-        return JsonAnswer({"sources": [await told(each) for each in await router.sources()]})
+        hears = granted().hears
+        seen = [each for each in await router.sources() if hears(each.channel)]
+        return JsonAnswer({"sources": [await told(each) for each in seen]})
 
     @routes.get("/{id}", response_model=HeardModel)
     async def source(id: SourceId) -> Response:
@@ -135,6 +138,7 @@ def create_routes(
         body = await read_object(request, MAX_DOCUMENT, frozenset(SourceModel.model_fields))
         if body.get("id", id) != id:
             raise Rejected("source-id", f"the address says {id!r}", pointer="/id")
+        await may_put(id, body)
         if body.get("operation") is None:
             given = {name: value for name, value in body.items() if value is not None or name in _CALLED}
             made = Source.from_json({**given, "id": id})
@@ -145,6 +149,16 @@ def create_routes(
         check_source_id(id)
         heard = await hearings.put(BrokerSource.from_json({**body, "id": id}))
         return JsonAnswer(await told(heard))
+
+    async def may_put(id: str, body: JsonObject) -> None:
+        """`Rejected` where the token may not have its channel, or may not change the source that is there."""
+        grant = granted()
+        if grant.limited:
+            default = "default" if body.get("operation") is None else ""
+            grant.check_channel(str(body.get("channel") or default), "/channel")
+            there = [each for each in await router.sources() if each.id == id]
+            if any(not grant.hears(each.channel) for each in there):
+                raise grant.refuse(f"the id {id!r} is taken by another source")
 
     async def pause_or_resume(id: str, *, paused: bool) -> Response:
         if hearings is None:

@@ -11,6 +11,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object
+from workflow_engine.api.grants import granted
+from workflow_engine.api.rights import hears
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_events import (
     FilterTestModel,
@@ -47,6 +49,7 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
     routes = APIRouter(prefix="/v1/subscriptions", tags=["events"], route_class=StrictRoute)
 
     async def store(wanted: Subscription, *, known: bool) -> Response:
+        _check_granted(wanted)
         await _check_target(engine, wanted.target)
         await router.put_subscription(wanted)
         headers = {} if known else {"Location": f"/v1/subscriptions/{quote(wanted.id, safe=':@+~')}"}
@@ -55,7 +58,9 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
     @routes.get("", response_model=SubscriptionsModel)
     async def subscriptions() -> Response:
         """Every subscription; those whose id begins with `workflow:` are made by deploying."""
-        return JsonAnswer({"subscriptions": [found.to_json() for found in router.subscriptions()]})
+        grant = granted()
+        seen = [each for each in router.subscriptions() if hears(grant, each.channel, each.target)]
+        return JsonAnswer({"subscriptions": [found.to_json() for found in seen]})
 
     @routes.post(
         "",
@@ -142,6 +147,9 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
         if body.get("id", id) != id:
             raise Rejected("subscription-id", f"the address says {id!r}", pointer="/id")
         wanted = Subscription.from_json({"channel": "default", **body, "id": id})
+        there = await router.find_subscription(id)
+        if there is not None and not hears(granted(), there.channel, there.target):
+            raise granted().refuse(f"the id {id!r} is taken by another subscription")
         return await store(wanted, known=any(found.id == id for found in router.subscriptions()))
 
     @routes.delete("/{id:path}", status_code=204, response_class=Response)
@@ -152,6 +160,16 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
         return Response(status_code=204)
 
     return routes
+
+
+def _check_granted(wanted: Subscription) -> None:
+    """`Rejected` where the token may not have what the subscription hears, or where it leads."""
+    grant, target = granted(), wanted.target
+    grant.check_channel(wanted.channel, "/channel")
+    if target.get("kind") == "workflow":
+        grant.check_namespace(str(target.get("namespace")), "/target/namespace")
+    elif target.get("kind") == "channel":
+        grant.check_channel(str(target.get("channel")), "/target/channel")
 
 
 def _check_id(id: str) -> None:

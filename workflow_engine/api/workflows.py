@@ -23,6 +23,7 @@ from workflow_engine.api.bodies import (
     read_text,
     unknown_members,
 )
+from workflow_engine.api.grants import granted
 from workflow_engine.api.parameters import Express, Mapped, Name, Namespace, Version
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire import (
@@ -97,7 +98,11 @@ def create_routes(engine: Engine) -> APIRouter:
         """
         package = await _package(request)
         deployed = await engine.deploy(
-            package.text, name=package.name, resources=package.resources, express=express
+            package.text,
+            name=package.name,
+            resources=package.resources,
+            express=express,
+            allowed=granted().check_workflow,
         )
         location = {"Location": _address(deployed.definition)}
         return JsonAnswer(deployed.to_json(), 201 if deployed.created else 200, headers=location)
@@ -132,13 +137,16 @@ def create_routes(engine: Engine) -> APIRouter:
                 resources=package.resources,
                 limit=limit,
                 names=names_of(map or ()),
+                allowed=granted().check_workflow,
             )
         )
 
     @routes.get("", response_model=WorkflowsModel)
     async def workflows() -> Response:
         """The latest version of every workflow."""
-        return JsonAnswer({"workflows": [_describe(found) for found in await engine.definitions()]})
+        sees = granted().sees
+        seen = [_describe(found) for found in await engine.definitions() if sees(found.workflow)]
+        return JsonAnswer({"workflows": seen})
 
     @routes.get("/{namespace}/{name}", response_model=VersionsModel)
     async def versions(namespace: Namespace, name: Name) -> Response:

@@ -175,6 +175,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "api_token_read": chosen.api_token_read or "",
         "api_issuer": chosen.api_issuer or "",
         "api_audience": chosen.api_audience,
+        "api_tokens": str(chosen.api_tokens or ""),
         "api_issuer_hours": str(chosen.api_issuer_hours),
         "api_url": chosen.api_url,
         "temporal_address": chosen.temporal_address,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from workflow_engine import dsl
@@ -14,6 +14,7 @@ from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.needs import Need
 from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.batches import Batches
+from workflow_engine.engine.deployed import Allowed, Deployed, anything
 from workflow_engine.engine.processes import refused
 from workflow_engine.engine.queues import Queues
 from workflow_engine.engine.runtime import Retry, RunDescription, RunPage, RunQuery, Runtime
@@ -34,31 +35,6 @@ Resolve = Callable[[Need], Awaitable[Json]]
 """Finds an external thing; `NotFound` when it is not there, with a hint where it should be."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """A deployment: *created* is False when the same text was there already.
-
-    *schedule* is there when the clock starts this version: it is the latest, and has one.
-    """
-
-    definition: Definition
-    created: bool
-    warnings: Sequence[Problem]
-    schedule: ScheduleDescription | None = None
-
-    def to_json(self) -> JsonObject:
-        name = self.definition.workflow
-        return {
-            "namespace": name.namespace,
-            "name": name.name,
-            "version": name.version,
-            "digest": self.definition.bundle.digest,
-            "dsl": self.definition.dialect,
-            "warnings": [problem.to_json() for problem in self.warnings],
-            "schedule": None if self.schedule is None else self.schedule.to_json(),
-        }
 
 
 class Engine:
@@ -101,15 +77,17 @@ class Engine:
         name: str = "<text>",
         resources: Mapping[str, Json] | None = None,
         express: bool | None = None,
+        allowed: Allowed = anything,
     ) -> Deployed:
         """Check, bundle and keep a workflow, and let its events and its schedule start it from now on.
 
         *resources* are answers to needs that the author sends along, by key. *express*: whether its runs are, whatever
         it says itself. `InvalidDocument` has every problem; `Conflict` when another text has that version, or the same
-        one with another *express*. Nothing is kept of a workflow that fails.
+        one with another *express*. Nothing is kept of a workflow that fails, or for which *allowed* raises.
         """
         document, warnings = await self._check(text, name)
         graph = await asyncio.to_thread(dsl.compile, document)
+        allowed(graph)
         present = await self._present(graph)
         if present is not None:
             if express is not None and present.bundle.graph().express is not express:
@@ -118,7 +96,7 @@ class Engine:
                     f"{'without' if express else 'with'} express runs; choose so for a new version"
                 )
             return await self._deployed(present, document, text, warnings, created=False)
-        bundle = await self._bundle(document, resources or {}, express)
+        bundle = await self._bundle(document, resources or {}, express, allowed)
         title = graph.title or graph.name.name
         definition = Definition(graph.name, document.dialect, text, bundle, title, datetime.now(UTC))
         kept = await self._store.add(definition)
@@ -168,13 +146,18 @@ class Engine:
             return None
 
     async def _bundle(
-        self, document: Document, given: Mapping[str, Json], express: bool | None = None
+        self,
+        document: Document,
+        given: Mapping[str, Json],
+        express: bool | None = None,
+        allowed: Allowed = anything,
     ) -> Bundle:
         """Resolve every need; those that fail are problems of the document, all at once."""
         if express is None and self._express and not says_express(document):
             express = True
         bundle = Bundle.of(document, await pin(document, self._resolve, given), express=express)
         graph = await asyncio.to_thread(bundle.graph)
+        allowed(graph)  # also with what its functions from elsewhere do
         problems = refused(document, graph, self._processes)
         problems += self._queues.refused(document, graph) if self._queues is not None else []
         if problems:
@@ -260,10 +243,11 @@ class Engine:
         resources: Mapping[str, Json] | None = None,
         express: bool | None = None,
         awaited: float = 0.0,
+        allowed: Allowed = anything,
     ) -> str:
-        """Run a document without deploying it; *awaited* as in `start`."""
+        """Run a document without deploying it; *awaited* as in `start`, *allowed* as in `deploy`."""
         document, _ = await self._check(text, "<text>")
-        bundle = await self._bundle(document, resources or {}, express)
+        bundle = await self._bundle(document, resources or {}, express, allowed)
         return await self._start(bundle, input, run_id, awaited)
 
     async def _start(self, bundle: Bundle, input: Json, run_id: str | None, awaited: float) -> str:
@@ -323,10 +307,16 @@ class Engine:
         """Where the runs live."""
         return self._runtime
 
-    async def candidate(self, text: str, name: str, resources: Mapping[str, Json] | None) -> Bundle:
+    async def candidate(
+        self,
+        text: str,
+        name: str,
+        resources: Mapping[str, Json] | None,
+        allowed: Allowed = anything,
+    ) -> Bundle:
         """The bundle of a workflow as it would be deployed; nothing is kept of it."""
         document, _ = await self._check(text, name)
-        return await self._bundle(document, resources or {})
+        return await self._bundle(document, resources or {}, allowed=allowed)
 
     async def history(self, run_id: str, execution: str | None = None) -> JsonObject:
         """All that Temporal recorded of a run, or of one *execution* of it: the last one if none is named."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from workflow_engine.engine.deployed import Allowed, anything
 from workflow_engine.engine.runtime import RunQuery
 from workflow_engine.engine.verdicts import Verdict, cannot
 from workflow_engine.errors import Conflict, NotFound, Rejected
@@ -45,12 +46,13 @@ class Moving:
         resources: Mapping[str, Json] | None = None,
         limit: int = 100,
         names: Mapping[str, str] | None = None,
+        allowed: Allowed = anything,
     ) -> JsonObject:
         """What the newest *limit* open runs of other versions could do with a candidate, which is not deployed.
 
         ``more``: there are more of them than were looked at.
         """
-        bundle = await self._engine.candidate(text, name, resources)
+        bundle = await self._engine.candidate(text, name, resources, allowed)
         workflow = bundle.graph().name
         ids, more = await self._open(workflow, limit)
         room = asyncio.Semaphore(_SIDE_BY_SIDE)
