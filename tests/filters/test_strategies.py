@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_engine.filters import MAX_SUBJECT, attribute_test, machine
+from workflow_engine.filters import MAX_SUBJECT, attribute_test, filters, machine
 from workflow_engine.values import JsonObject
 
 
@@ -261,6 +261,7 @@ class TestBadSpecs:
             ({"mode": "one", "filters": []}, "/filters"),
             ({"mode": "all", "filters": []}, "/filters"),
             ({"mode": "one", "filters": [{}], "oops": 1}, "/oops"),
+            (one({f"a{n}": {"equals": n} for n in range(2049)}), "/filters"),
             ({"mode": "one", "filters": [{"atributes": {}}]}, "/filters/0/atributes"),
             ({"mode": "one", "filters": [{}], "open": True}, "/open"),
             ({"mode": "all", "filters": [{}], "until": {"mode": "one", "filters": [{}]}}, "/until"),
@@ -337,3 +338,11 @@ def test_an_accepted_event_always_fits_the_interest(mode, filters, until, item):
     subject = machine(spec)
     if subject.accept(subject.initial(), item) is not None:
         assert any(t in (None, item["type"]) and s in (None, item["source"]) for t, s in subject.interest())
+
+
+def test_what_is_kept_to_be_found_again_is_small():
+    small, large = one({"subject": {"equals": "a"}}), one({"subject": {"equals": "a" * 9000}})
+    assert machine(small) is machine(json.loads(json.dumps(small)))
+    assert machine(large) is not machine(large)
+    listed = [[{"exact": {"subject": text}}] for text in ("a", "a" * 9000)]
+    assert [filters(each) is filters(each) for each in listed] == [True, False]

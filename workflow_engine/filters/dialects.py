@@ -34,6 +34,7 @@ from workflow_engine.filters.cesql_syntax import (
     Unary,
 )
 from workflow_engine.filters.interest import Interest, Probe, answer_to_attribute
+from workflow_engine.filters.machine import MAX_SHARED
 from workflow_engine.filters.predicates import (
     EVERY,
     MAX_TRAITS,
@@ -88,21 +89,24 @@ class Filters:
 
 
 def filters(spec: Json) -> Filters:
-    """The filters that *spec* is, a list, or `BadSpec` with the place. Equal ones are compiled once."""
+    """The filters that *spec* is, a list, or `BadSpec` with the place. Equal ones that are small are compiled once."""
     if not isinstance(spec, list):
         raise BadSpec("expected a list of filters")
     if weighs(spec, MAX_SIZE) > MAX_SIZE:
         raise BadSpec(f"filters of more than {MAX_SIZE} characters")
     try:
-        return _compiled(json.dumps(spec, separators=(",", ":")))
+        canonical = json.dumps(spec, separators=(",", ":"))
+        return _shared(canonical) if len(canonical) <= MAX_SHARED else _compiled(canonical)
     except RecursionError:
         raise BadSpec(f"a filter is at most {MAX_DEPTH} deep") from None
 
 
-@lru_cache(maxsize=4096)
 def _compiled(canonical: str) -> Filters:
     budget = Budget()
     return Filters([_read(item, budget, index) for index, item in enumerate(json.loads(canonical))])
+
+
+_shared = lru_cache(maxsize=4096)(_compiled)
 
 
 def _joined(wanted: Interest, traits: Traits) -> Iterator[Interest]:

@@ -26,6 +26,10 @@ State: TypeAlias = JsonObject
 
 MAX_FILTERS = 256
 """How many filters one strategy may have."""
+MAX_TESTS = 2048
+"""How many attributes and correlations its filters may test together: each event is tested while all others wait."""
+MAX_SHARED = 8192
+"""How many characters a spec may have that is kept to be found again; thousands of large ones would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,9 @@ def _machine(canonical: str) -> Machine:
 
 
 def machine(spec: JsonObject) -> Machine:
-    """The machine of a strategy, compiled once for equal specs. A bad spec is reported by `Machine.check`."""
-    return _machine(json.dumps(spec, sort_keys=True, separators=(",", ":")))
+    """The machine of a strategy; of equal specs that are small one alone. A bad spec is reported by `Machine.check`."""
+    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    return _machine(canonical) if len(canonical) <= MAX_SHARED else Machine(json.loads(canonical))
 
 
 class Machine:
@@ -272,6 +277,8 @@ def _strategy(spec: Json, at: str, scope: JsonObject, *, nested: bool) -> _Strat
         raise BadSpec(
             "`open` means that the listener decides the end; `until` may not stand beside it", "open"
         )
+    if sum(map(_tests, filters)) > MAX_TESTS:
+        raise BadSpec(f"filters with more than {MAX_TESTS} attributes and correlations", *path, "filters")
     compiled = tuple(_filter(item, scope, *path, "filters", i) for i, item in enumerate(filters))
     enough = condition(until, scope) if isinstance(until, dict) and "expression" in until else None
     ending = None if until is None or enough is not None else _strategy(until, "until", scope, nested=True)
@@ -281,6 +288,12 @@ def _strategy(spec: Json, at: str, scope: JsonObject, *, nested: bool) -> _Strat
             if key.has_expect:
                 expected.setdefault(key.name, key.expect)
     return _Strategy(str(mode), compiled, ending, enough, is_open, expected)
+
+
+def _tests(spec: Json) -> int:
+    members = spec if isinstance(spec, dict) else {}
+    parts = (members.get("attributes"), members.get("correlate"))
+    return sum(len(part) for part in parts if isinstance(part, dict))
 
 
 def _filter(spec: Json, scope: JsonObject, *path: str | int) -> _Filter:
