@@ -357,6 +357,7 @@ async def test_a_target_waits_as_long_as_it_is_asked_to(hook, status, headers, a
         with pytest.raises(Retry) as asked:
             await target.deliver(delivery({"kind": "webhook", "url": hook.url}))
     assert (asked.value.after, asked.value.code) == (after, str(status))
+    assert asked.value.whole is (status in (429, 503))
 
 
 async def test_what_may_not_be_reached_and_what_is_not_there(hook):

@@ -353,6 +353,43 @@ class TestRetries:
         await router.publish("c", [event("1")])
         await workflows.until(2)
 
+    async def test_a_target_that_asks_to_wait_gets_nothing_of_its_subscription_meanwhile(
+        self, url, workflows
+    ):
+        now = [1000.0]
+        workflows.answer = lambda _: Retry("too many", after=60, whole=True)
+        async with running(url, {"workflow": workflows}, clock=lambda: now[0]) as router:
+            await router.put_subscription(subscription("busy"))
+            await router.publish("c", [event("1")])
+            await workflows.until(1)
+            workflows.answer = lambda _: None
+            await router.put_subscription(subscription("other"))
+            await router.publish("c", [event("2")])
+            await workflows.until(2)
+            await eventually(lambda: router._dispatchers["c"].cursor == {0: 2})
+            await asyncio.sleep(0.05)
+            assert [(each.subscription, each.event["id"]) for each in workflows.got] == [
+                ("busy", "1"),
+                ("other", "2"),
+            ]
+            now[0] += 61
+            router._deliverer.wake()
+            await workflows.until(4)
+            await router.publish("c", [event("3")])
+            await workflows.until(6)
+
+    async def test_a_subscription_that_is_put_again_does_not_wait_for_what_its_old_target_asked(
+        self, router, workflows
+    ):
+        workflows.answer = lambda _: Retry("too many", after=3600, whole=True)
+        await router.put_subscription(subscription())
+        await router.publish("c", [event("1")])
+        await workflows.until(1)
+        workflows.answer = lambda _: None
+        await router.publish("c", [event("2")])
+        await router.put_subscription(subscription())
+        assert await workflows.until(2) == ["1", "2"]
+
     async def test_a_dead_target_does_not_starve_the_others(self, router, workflows):
         async def hang(delivery):
             if delivery.subscription == "slow":

@@ -37,6 +37,8 @@ MAX_ANSWER = 1024 * 1024
 _MEMBERS = ("kind", "url", "mode", "headers", "body", "authentication", "signing", "replies")
 _LATER = frozenset({404, 408, 409, 425, 429})
 """Statuses that may be others later, besides those of 500 and more (Knative's data plane, Azure Event Grid)."""
+_BUSY = frozenset({429, 503})
+"""Statuses whose ``Retry-After`` is for all requests (webhooks of CloudEvents, section 2.2)."""
 _QUOTED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 """What stays as it is in a header (HTTP binding of CloudEvents, 3.1.3.2)."""
 
@@ -53,7 +55,8 @@ class WebhookTarget:
     * ``replies``: a channel for events in the answer.
 
     200 to 299 is delivered; 404, 408, 409, 425, 429, 500 and above, and what the network does, is tried again, when
-    ``Retry-After`` says it; 410 disables the subscription; all else is a dead letter. Redirects are not followed.
+    ``Retry-After`` says it, and with 429 and 503 nothing of the subscription is sent before; 410 disables the
+    subscription; all else is a dead letter. Redirects are not followed.
     """
 
     def __init__(self, egress: Egress, secrets: Secrets, *, clock: Callable[[], float] = time.time) -> None:
@@ -169,7 +172,8 @@ class WebhookTarget:
         if status == HTTPStatus.GONE:
             raise Gone(said or "410 Gone")
         if status in _LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise Retry(said, after=self._after(response.headers.get("Retry-After", "")), code=code)
+            after = self._after(response.headers.get("Retry-After", ""))
+            raise Retry(said, after=after, code=code, whole=status in _BUSY)
         raise Drop(said, code=code)
 
     def _after(self, text: str) -> float | None:

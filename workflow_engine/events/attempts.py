@@ -14,13 +14,16 @@ _log = logging.getLogger("workflow_engine.events.deliveries")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of it: ``delivered``, ``retry`` (*after* seconds, if it says), ``dead``, ``gone``, ``dropped``."""
+    """What came of it: ``delivered``, ``retry`` (*after* seconds, if it says, and the *whole* subscription with it),
+    ``dead``, ``gone``, ``dropped``.
+    """
 
     status: str
     code: str = ""
     detail: str = ""
     reference: str = ""
     after: float | None = None
+    whole: bool = False
 
 
 def tell(item: Parked, payload: dict[str, Any], verdict: Verdict) -> None:

@@ -81,6 +81,8 @@ class Deliverer:
         self._woken = asyncio.Event()
         self._in_flight: dict[asyncio.Task[None], Parked] = {}
         self._per_group: Counter[str] = Counter()
+        self._held: dict[str, int] = {}
+        """Groups of which nothing is handed out until then, for their target asked for that."""
         self._pump: asyncio.Task[None] | None = None
         self._stopping = self._in_doubt = False
         self._shared = cast("SharedStore", store) if Caps.SHARED in store.caps else None
@@ -94,6 +96,10 @@ class Deliverer:
     def wake(self) -> None:
         """There may be something to do."""
         self._woken.set()
+
+    def let_go(self, group: str) -> None:
+        """What its target asked for is of no account any more: there may be another one."""
+        self._held.pop(group, None)
 
     def start(self) -> None:
         self._stopping = False
@@ -140,7 +146,9 @@ class Deliverer:
         for group, running in self._per_group.items():
             limit = limits.get(group, RUN_IN_FLIGHT)
             room[group] = min(PER_GROUP, limit - running) if running <= limit // 2 else 0
-        return room
+        now_us = self._now_us()
+        self._held = {group: until_us for group, until_us in self._held.items() if until_us > now_us}
+        return room | dict.fromkeys(self._held, 0)
 
     async def _run(self) -> None:
         pause = 0.05
@@ -172,6 +180,7 @@ class Deliverer:
         if items:
             return 0.0
         due_us = await self._store.next_due({group for group, left in room.items() if left <= 0})
+        due_us = min([*self._held.values(), *(() if due_us is None else (due_us,))], default=None)
         wait = None if due_us is None else max(0.001, (due_us - self._now_us()) / 1e6)
         return wait if self._shared is None else min(wait or LOOK_AROUND, LOOK_AROUND)
 
@@ -205,7 +214,8 @@ class Deliverer:
         assert task is not None
         try:
             for left in reversed(range(IN_A_ROW)):
-                settled = await self._attempt(item, last=left == 0 or self._stopping)
+                last = left == 0 or self._stopping or item.group in self._held
+                settled = await self._attempt(item, last=last)
                 if settled.next is None:
                     return
                 item = self._in_flight[task] = settled.next
@@ -273,6 +283,8 @@ class Deliverer:
                 else min(verdict.after, MAX_RETRY_AFTER)
             )
             due_us = self._now_us() + int(max(0.0, wait) * 1e6)
+            if verdict.whole and verdict.after:
+                self._held[item.group] = due_us
             reason = f"{verdict.code}: {verdict.detail}"[:1024]
             return await self._store.settle(item, Again(due_us, reason), ledger=rows)
         if verdict.status == "dead" or (verdict.status == "gone" and delivery.listening is None):
@@ -317,7 +329,7 @@ class Deliverer:
                 else:
                     answer = await delivered(tracing, kind, target, delivery, events)
         except Retry as error:
-            return Verdict("retry", error.code, str(error), after=error.after)
+            return Verdict("retry", error.code, str(error), after=error.after, whole=error.whole)
         except Drop as error:
             return Verdict("dead", error.code, str(error))
         except Gone as error:

@@ -242,6 +242,7 @@ class Sharing(Sources):
         self._revisions[subscription.id] = rev
         handed_out = subscription.enabled and subscription.target.get("kind") != "pull"
         self._limits[f"sub:{subscription.id}"] = subscription.max_in_flight if handed_out else 0
+        self._deliverer.let_go(f"sub:{subscription.id}")
 
     def _forget(self, id: str) -> None:
         self._subscriptions.pop(id, None)

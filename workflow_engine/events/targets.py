@@ -63,11 +63,15 @@ class Delivered:
 
 
 class Retry(Exception):
-    """The target may take it later; *after* is how many seconds it asks for."""
+    """The target may take it later; *after* is how many seconds it asks for, and *whole* that nothing else of the
+    subscription is sent to it before.
+    """
 
-    def __init__(self, reason: str = "", *, after: float | None = None, code: str = "retry") -> None:
+    def __init__(
+        self, reason: str = "", *, after: float | None = None, code: str = "retry", whole: bool = False
+    ) -> None:
         super().__init__(reason or code)
-        self.after, self.code = after, code
+        self.after, self.code, self.whole = after, code, whole
 
 
 class Drop(Exception):
