@@ -468,8 +468,10 @@ async def test_events_received_at_the_end_of_a_subscription_or_later_are_not_for
 async def test_a_target_gets_the_transformed_event_and_the_log_keeps_the_other(url, workflows):
     async with running(url, {"workflow": workflows}) as router:
         await router.put_subscription(subscription("s", transform={"data": "${ .type }"}))
-        await router.publish("c", [event("1")])
+        sent = {**event("1"), "dataschema": "/schemas/order"}
+        await router.publish("c", [sent])
         await workflows.until(1)
         page = await router.events("c")
-    assert workflows.got[0].event["data"] == event("1")["type"]
-    assert page.to_json()["events"][0]["event"] == event("1")
+    got = workflows.got[0].event
+    assert (got["data"], "dataschema" in got) == (sent["type"], False)
+    assert page.to_json()["events"][0]["event"] == sent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -302,3 +302,42 @@ async def test_what_another_process_wrote_of_a_subscription_is_served(postgresql
         await eventually(lambda: there._dispatchers["c0"].subscribers.get("s") == changed)
         await elsewhere._store.delete("subscription/s")
         await eventually(lambda: "s" not in there._dispatchers["c0"].subscribers)
+
+
+async def test_what_one_process_lends_no_other_lends_and_each_takes_back(postgresql_schema):
+    async with shared(postgresql_schema) as them:
+        there, elsewhere = them.having("c0"), them.other_than("c0")
+        await there.put_subscription(subscription("s", channel="c0", target={"kind": "pull"}))
+        await there.publish("c0", [event(str(number)) for number in range(40)])
+        got: list[str] = []
+        held: list[bool] = []
+
+        async def work(lends, takes_back):
+            while len(got) < 40:
+                lent = await lends.pull("s", most=3)
+                got.extend(each.events[0]["id"] for each in lent)
+                held.extend(await takes_back.settle("s", [(each.receipt, "done", None) for each in lent]))
+                await asyncio.sleep(0.005)
+
+        await asyncio.gather(*(work(*pair) for pair in [(there, elsewhere), (elsewhere, there)] * 2))
+        assert sorted(got, key=int) == [str(number) for number in range(40)]
+        assert held == [True] * 40
+
+
+async def test_a_letter_is_redriven_and_old_events_forgotten_by_different_processes(postgresql_schema):
+    async with shared(postgresql_schema) as them:
+        there, elsewhere = them.having("c0"), them.other_than("c0")
+        them.workflows.answer = lambda _: Drop("not yet")
+        await there.put_subscription(subscription("s", channel="c0"))
+        await there.publish("c0", [event(str(number)) for number in range(10)])
+        await them.workflows.until(10)
+
+        async def buried() -> bool:
+            return len((await there.events("dead-letters")).events) == 10
+
+        await eventually(buried)
+        them.workflows.answer = lambda _: None
+        later = datetime.now(UTC) + timedelta(hours=1)
+        _, redriven = await asyncio.gather(there.trim("c0", later), elsewhere.redrive_all())
+        assert redriven == 10
+        assert sorted((await them.workflows.until(20))[10:], key=int) == [str(number) for number in range(10)]

@@ -128,7 +128,7 @@ class Pulling(Redriving):
                 except NotTransformed as error:
                     code, why = "not-transformed", str(error)
             if code:
-                await self._give_up(item, events, code, why)
+                await self._give_up(item, code, why)
                 continue
             receipt = await self._receipt(item)
             lent.append(Lent(receipt, events, tuple(map(str, positions)), item.attempt + 1, item.due_us))
@@ -161,22 +161,23 @@ class Pulling(Redriving):
                 rows = self._rows(item, "retry", "nack", "")
                 return (await self._store.settle(item, Again(due_us, "nack"), ledger=rows)).held
             more = "it was given back as often, or for as long, as its subscription permits"
-        _, events = await self._events(item)
-        return await self._give_up(item, events, "rejected" if how == "dead" else "nack", str(more or ""))
+        return await self._give_up(item, "rejected" if how == "dead" else "nack", str(more or ""))
 
     async def _events(self, item: Parked) -> tuple[list[Position], tuple[JsonObject, ...]]:
         payload = orjson.loads(item.payload)
         positions = [Position.parse(text) for text in payload["events"]]
         return positions, await self._deliverer.events_at(item.channel, positions, payload.get("kept", {}))
 
-    async def _give_up(self, item: Parked, events: tuple[JsonObject, ...], code: str, why: str) -> bool:
+    async def _give_up(self, item: Parked, code: str, why: str) -> bool:
+        """Make a dead letter of what is lent; False where it is so no more."""
         lent = await self._store.parked(item.group, at=(item.channel, item.position))
-        if (item.id, item.owner, item.due_us) not in [(each.id, each.owner, each.due_us) for each in lent]:
+        held = next((each for each in lent if _loan(each) == _loan(item)), None)
+        if held is None:
             return False
-        delivery = delivery_of(item, orjson.loads(item.payload), {"kind": KIND}, events)
-        await self.bury(
-            delivery, item, code, why
-        )  # first, for it must not be lost; done twice it is done once
+        _, events = await self._events(held)  # a receipt has none that are in the log no more
+        delivery = delivery_of(held, orjson.loads(held.payload), {"kind": KIND}, events)
+        # First, for it must not be lost; done twice it is done once.
+        await self.bury(delivery, held, code, why)
         return await self._close(item, "dead", code, why)
 
     async def _close(self, item: Parked, status: str, code: str, detail: str) -> bool:
@@ -201,9 +202,11 @@ class Pulling(Redriving):
     # Receipts: the lease itself, signed, so that any process of the router can settle it and nobody can make one up
 
     async def _receipt(self, item: Parked) -> str:
+        payload = {name: value for name, value in orjson.loads(item.payload).items() if name != "kept"}
+        text = orjson.dumps(payload).decode()
         body = orjson.dumps(
-            [item.id, item.channel, item.group, str(item.position), item.due_us, item.payload.decode(), item.key,
-             item.attempt, item.first_us, item.owner]
+            [item.id, item.channel, item.group, str(item.position), item.due_us, text, item.key, item.attempt,
+             item.first_us, item.owner]
         )  # fmt: skip
         signature = hmac.new(await self._signing_key(), body, hashlib.sha256).digest()
         return base64.urlsafe_b64encode(signature + body).decode()
@@ -244,6 +247,10 @@ class Pulling(Redriving):
             assert entry is not None
             self._pull_key = entry.value
         return self._pull_key
+
+
+def _loan(item: Parked) -> tuple[str, str | None, int]:
+    return item.id, item.owner, item.due_us
 
 
 def verdicts_of(body: Mapping[str, Json]) -> list[tuple[str, str, Any]]:

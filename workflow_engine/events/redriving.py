@@ -79,8 +79,8 @@ class Redriving(Sharing):
             return count
 
     async def redrive(self, position: str) -> None:
-        """Try the delivery of a dead letter again, as if it were new; the letter stays in its channel. Events
-        that are in their own channel no more are taken from the letters. An event that a source was refused is let in.
+        """Try the delivery of a dead letter again, as if it were new; the letter stays in its channel. What is in its
+        own channel no more is taken from the letters. An event that a source was refused is let in.
 
         `NotFound` if there is no such letter or its subscription was deleted.
         """
@@ -107,16 +107,13 @@ class Redriving(Sharing):
         self._deliverer.wake()
 
     async def _whole(self, item: Parked, letter: StoredRecord) -> Parked:
-        """*item* with those of its events that are in their log no more: the *letter* and those beside it have them."""
-        payload = orjson.loads(item.payload)
-        positions = [Position.parse(text) for text in payload["events"]]
-        found = await self._store.fetch(item.channel, positions)
-        gone = {str(at) for at, there in zip(positions, found, strict=True) if there is None}
-        if not gone:
-            return item
-        at, many = letter.position, len(positions)
-        first = max(0, at.offset - many)
-        around = await self._store.read(DEAD_LETTERS, at.partition, first, limit=2 * many + 1)
-        events = kept(decode(letter.record.body), (decode(each.record.body) for each in around))
-        payload["kept"] = {place: event for place, event in events.items() if place in gone}
+        """*item* with its events, which the *letter* and those beside it have: they may be forgotten at any moment."""
+        payload, body = orjson.loads(item.payload), decode(letter.record.body)
+        around: list[StoredRecord] = []
+        if (many := len(payload["events"])) > 1:
+            first = max(0, letter.position.offset - many)
+            around = await self._store.read(
+                DEAD_LETTERS, letter.position.partition, first, limit=2 * many + 1
+            )
+        payload["kept"] = kept(body, (decode(each.record.body) for each in around))
         return replace(item, payload=orjson.dumps(payload))

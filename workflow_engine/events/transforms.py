@@ -13,6 +13,7 @@ from workflow_engine.events.cloudevents import normalize
 from workflow_engine.values import Json, JsonObject, pointer
 
 KINDS = ("data", "event")
+_OF_DATA = frozenset({"data", "data_base64", "dataschema"})
 _KEPT = ("specversion", "id", "source", "type", "time")
 Transform: TypeAlias = JsonObject
 
@@ -56,13 +57,13 @@ def filled(template: Json, event: JsonObject) -> Json:
 def transformed(spec: Transform, event: JsonObject) -> JsonObject:
     """The event that *spec* makes of *event*, or `NotTransformed`.
 
-    With ``data`` only that is replaced. With ``event`` all is, but for id, source, type and time where it says nothing
-    of them.
+    With ``data`` only that is replaced, and ``dataschema`` left out, which is of what there was. With ``event`` all is,
+    but for id, source, type and time where it says nothing of them.
     """
     [(kind, template)] = spec.items()
     made = filled(template, event)
     if kind == "data":
-        changed = {name: value for name, value in event.items() if name not in ("data", "data_base64")}
+        changed = {name: value for name, value in event.items() if name not in _OF_DATA}
         return {**changed, "datacontenttype": "application/json", "data": made}
     if not isinstance(made, dict):
         raise NotTransformed("what `event` gives is no object")
