@@ -1,4 +1,4 @@
-"""One server for each module of tests."""
+"""One server for all tests of this package that one process runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ operations: {sendOrder: {action: receive, channel: {$ref: '#/channels/placed'}}}
 """
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def code(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Editor]:
     """An editor that has a folder open with an AsyncAPI document and files that are none."""
     folder = tmp_path_factory.mktemp("workspace")

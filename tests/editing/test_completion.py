@@ -15,7 +15,7 @@ from workflow_engine.editing.language import Language
 from workflow_engine.expressions.builtins import BUILTINS
 from workflow_engine.expressions.prelude import PRELUDE
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 HEAD = """document:
   dsl: 1.0.3

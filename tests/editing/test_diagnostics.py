@@ -12,7 +12,7 @@ from tests.editing.editor import Editor
 from workflow_engine import dsl
 from workflow_engine.errors import InvalidDocument
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(

@@ -10,7 +10,7 @@ from tests.editing.editor import MARK, Editor
 from tests.editing.test_completion import HEAD, HEAD_0_8
 from workflow_engine import dsl
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 TASKS = """  - second:
       call: charge

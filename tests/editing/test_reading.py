@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lsprotocol import types
 
+import catalog.nodes
 from tests.editing.test_diagnostics import ROOT
 from workflow_engine.dsl.source import load
-from workflow_engine.dsl.tree import Place
+from workflow_engine.dsl.tree import Limits, Place
 from workflow_engine.editing.kinds import kind_of
 from workflow_engine.editing.names import names
 from workflow_engine.editing.nodes import Node, spot, walk
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.outline import folds, symbols
-from workflow_engine.editing.reading import read
+from workflow_engine.editing.reading import MOST, read
 from workflow_engine.editing.text import Text
 from workflow_engine.errors import InvalidDocument
 from workflow_engine.values import Json
@@ -181,3 +182,8 @@ def test_names_are_found_in_every_example():
             text = Path(path).read_text()[name.start : name.end]
             assert text == name.text or name.quoted
     assert found > 100
+
+
+def test_as_much_is_read_as_a_document_may_have():
+    assert Limits().bytes == MOST == catalog.nodes.Limits().size
+    assert read(" " * (MOST + 1)).kind == "nothing"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import orjson
 
-from workflow_engine.dsl.document import Limits
 from workflow_engine.editing.checker import HEADER
+from workflow_engine.editing.reading import MOST as LARGEST
 from workflow_engine.values import JsonObject
 
 LONGEST = 15.0
 """Seconds that one document may take."""
-MOST = Limits().bytes + 1
+MOST = LARGEST + 1
 """Characters that are sent: one more than a document may have bytes, which says that it has too many."""
 
 

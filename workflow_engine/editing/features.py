@@ -1,19 +1,19 @@
-"""What the server does for each request of the protocol."""
+"""What the server does for each request of the protocol.
+
+What answers is imported when it is first asked, and soon after the start: so the server greets its editor at once.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from importlib import import_module
 from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 
-from workflow_engine.editing.completion import complete
-from workflow_engine.editing.fixes import fixes
-from workflow_engine.editing.hovers import hover
-from workflow_engine.editing.names import Name
+from workflow_engine.editing.neighbours import Neighbours
 from workflow_engine.editing.opened import Snapshot
-from workflow_engine.editing.outline import folds, name_at, places, symbols
-from workflow_engine.editing.renaming import NotRenamed, edits, renamable
 from workflow_engine.editing.server import Server
 from workflow_engine.values import JsonObject
 
@@ -42,6 +42,11 @@ def _life(server: Server) -> None:
         item = None if completion is None else completion.completion_item
         server.snippets = item is not None and bool(item.snippet_support)
 
+    @server.feature(types.INITIALIZED)
+    async def initialized(_params: types.InitializedParams) -> None:
+        for name in ("completion", "fixes", "hovers", "outline", "renaming"):
+            await asyncio.to_thread(import_module, f"workflow_engine.editing.{name}")
+
     @server.feature(types.SHUTDOWN)
     async def shutdown(_params: None) -> None:
         server.asked_to_end = True
@@ -50,6 +55,7 @@ def _life(server: Server) -> None:
 
 
 def _writing(server: Server) -> None:
+    known = Neighbours()
     triggers = [":", " ", "-", "$", "{", "|", "@", "/", "#", '"']
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=triggers))
@@ -57,7 +63,9 @@ def _writing(server: Server) -> None:
         folders = server.folders()
 
         def work(of: Snapshot) -> list[types.CompletionItem]:
-            neighbours = server.neighbours.find(folders)
+            from workflow_engine.editing.completion import complete
+
+            neighbours = known.find(folders)
             offset = of.text.offset(params.position)
             return complete(of, offset, neighbours, with_snippets=server.snippets)
 
@@ -67,21 +75,42 @@ def _writing(server: Server) -> None:
     async def hovered(params: types.HoverParams) -> types.Hover | None:
         uri = params.text_document.uri
         found = server.diagnosing.found(uri)
-        return await server.of(uri, lambda of: hover(of, of.text.offset(params.position), found), None)
+
+        def work(of: Snapshot) -> types.Hover | None:
+            from workflow_engine.editing.hovers import hover
+
+            return hover(of, of.text.offset(params.position), found)
+
+        return await server.of(uri, work, None)
 
     kinds = [types.CodeActionKind.QuickFix]
 
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions(code_action_kinds=kinds))
     async def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
-        return await server.of(params.text_document.uri, lambda of: fixes(of, params.context.diagnostics), [])
+        def work(of: Snapshot) -> list[types.CodeAction]:
+            from workflow_engine.editing.fixes import fixes
+
+            return fixes(of, params.context.diagnostics)
+
+        return await server.of(params.text_document.uri, work, [])
 
     @server.feature(types.TEXT_DOCUMENT_DOCUMENT_SYMBOL)
     async def outline(params: types.DocumentSymbolParams) -> list[types.DocumentSymbol]:
-        return await server.of(params.text_document.uri, symbols, [])
+        def work(of: Snapshot) -> list[types.DocumentSymbol]:
+            from workflow_engine.editing.outline import symbols
+
+            return symbols(of)
+
+        return await server.of(params.text_document.uri, work, [])
 
     @server.feature(types.TEXT_DOCUMENT_FOLDING_RANGE)
     async def folding(params: types.FoldingRangeParams) -> list[types.FoldingRange]:
-        return await server.of(params.text_document.uri, folds, [])
+        def work(of: Snapshot) -> list[types.FoldingRange]:
+            from workflow_engine.editing.outline import folds
+
+            return folds(of)
+
+        return await server.of(params.text_document.uri, work, [])
 
 
 def _names(server: Server) -> None:
@@ -107,6 +136,8 @@ def _names(server: Server) -> None:
     @server.feature(types.TEXT_DOCUMENT_PREPARE_RENAME)
     async def prepare(params: types.PrepareRenameParams) -> types.PrepareRenamePlaceholder | None:
         def work(of: Snapshot) -> types.PrepareRenamePlaceholder | None:
+            from workflow_engine.editing.renaming import renamable
+
             name = renamable(of, of.text.offset(params.position))
             if name is None:
                 return None
@@ -119,6 +150,8 @@ def _names(server: Server) -> None:
         uri = params.text_document.uri
 
         def work(of: Snapshot) -> types.WorkspaceEdit | None:
+            from workflow_engine.editing.renaming import NotRenamed, edits
+
             try:
                 found = edits(of, of.text.offset(params.position), params.new_name)
             except NotRenamed as error:
@@ -132,8 +165,10 @@ async def _located(
     server: Server, uri: str, position: types.Position, *, definitions: bool, uses: bool
 ) -> list[types.Location]:
     def work(of: Snapshot) -> list[types.Location]:
+        from workflow_engine.editing.outline import name_at, places
+
         name = name_at(of, of.text.offset(position))
-        found: list[Name] = [] if name is None else places(of, name, definitions=definitions, uses=uses)
+        found = [] if name is None else places(of, name, definitions=definitions, uses=uses)
         return [types.Location(uri, of.text.range(each.start, each.end)) for each in found]
 
     return await server.of(uri, work, [])

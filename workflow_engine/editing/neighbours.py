@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import catalog
-from catalog.nodes import Limits
+from workflow_engine.editing.reading import MOST
 
 ENDINGS = (".yaml", ".yml", ".json")
 MOST_FILES = 2_000
@@ -56,7 +55,7 @@ class Neighbours:
             known = self._known.get(file)
             if known is not None and known[0] == status.st_mtime_ns:
                 return known[1]
-            neighbour = None if status.st_size > Limits().size else _read(file)
+            neighbour = None if status.st_size > MOST else _read(file)
         except (OSError, ValueError):
             return None
         self._known[file] = status.st_mtime_ns, neighbour
@@ -65,6 +64,8 @@ class Neighbours:
 
 def _read(file: Path) -> Neighbour | None:
     """*file*, if it is a valid AsyncAPI document. `OSError` or `ValueError` if it is not to be read."""
+    import catalog
+
     text = file.read_text("utf-8")
     if "asyncapi" not in text[:2_000]:
         return None

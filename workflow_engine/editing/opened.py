@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
 from workflow_engine.editing.kinds import Kind, kind_of
-from workflow_engine.editing.names import Name, names
 from workflow_engine.editing.nodes import Node
 from workflow_engine.editing.reading import MOST, read
 from workflow_engine.editing.text import Text
+
+if TYPE_CHECKING:
+    from workflow_engine.editing.names import Name
 
 _BEGINNING = 10_000
 
@@ -30,6 +33,8 @@ class Snapshot:
     @cached_property
     def names(self) -> list[Name]:
         """Every name that it defines and uses."""
+        from workflow_engine.editing.names import names
+
         return [] if self.kind is None else names(self.kind, self.root)
 
     @property

@@ -17,7 +17,6 @@ from pygls.uris import to_fs_path
 
 from workflow_engine.editing.checking import Checking
 from workflow_engine.editing.diagnosing import Diagnosing
-from workflow_engine.editing.neighbours import Neighbours
 from workflow_engine.editing.opened import Opened, Snapshot
 
 T = TypeVar("T")
@@ -62,7 +61,6 @@ class Server(LanguageServer):
         self.opened = Opened()
         self.checking = Checking()
         self.diagnosing = Diagnosing(self.opened, self.checking, self.text_document_publish_diagnostics)
-        self.neighbours = Neighbours()
         self.snippets = False
         self.asked_to_end = False
         super().__init__(
