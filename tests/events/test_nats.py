@@ -9,6 +9,7 @@ import random
 import sqlite3
 import sys
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import nats
 import pytest
@@ -54,12 +55,6 @@ async def content(store) -> list[str]:
             return [*copy.iterdump()]
 
     return await store._db.read(dump)
-
-
-def crashed(store):
-    """Let go of the store as a process does that is killed; what it had is given to nobody."""
-    store._journal._closing = True
-    return store._journal._client.close()
 
 
 async def busy(store, dice, steps=60):
@@ -181,6 +176,55 @@ async def test_a_writer_that_was_cut_off_is_fenced_by_who_took_over(nats_url, mo
             await second.close()
     async with opened(nats_url) as third:
         assert await bodies(third) == ["1", "2", "4"]
+
+
+async def test_who_was_taken_over_while_the_server_was_away_answers_no_more(own_nats_server, monkeypatch):
+    """Else nobody could open the store once the new one ends."""
+    server = own_nats_server
+    url = server.url()
+    async with opened(url) as first:
+        away, connecting = asyncio.Event(), first._journal._connected
+
+        async def not_yet():
+            await away.wait()
+            return await connecting()
+
+        monkeypatch.setattr(first._journal, "_connected", not_yet)
+        await first._journal._client.close()
+        async with opened(url) as second:
+            await second.put("a", b"1")
+            away.set()
+            await eventually(lambda: first._replica.fenced)
+        async with opened(url) as third:
+            assert (await third.get("a")).value == b"1"
+            with pytest.raises(Unavailable, match="was taken over by"):
+                await first.put("a", b"2")
+
+
+async def test_what_is_left_of_a_snapshot_that_did_not_become_whole_is_removed(nats_url, monkeypatch):
+    async with opened(nats_url) as store:
+        await store.put("a", b"1")
+        await store.snapshot()
+        async with jetstream(nats_url) as (js, name):
+            await js.publish(f"$O.{name}-snapshots.C.abandoned", b"half of it")
+            await store.snapshot()
+            streams = f"OBJ_{name}-snapshots"
+            assert (await js.stream_info(streams)).state.messages == 3
+            monkeypatch.setattr("workflow_engine.events.stores.nats_journal.ABANDONED", timedelta(0))
+            await store.put("a", b"2")
+            await store.snapshot()
+            assert (await js.stream_info(streams)).state.messages == 2
+
+
+async def test_a_snapshot_that_is_damaged_is_named(nats_url):
+    async with opened(nats_url) as store:
+        await store.put("a", b"1")
+        at = await store.snapshot()
+        async with jetstream(nats_url) as (js, name):
+            bucket = await js.object_store(f"{name}-snapshots")
+            await bucket.put(f"snapshot-{at:020d}", b"not what it was")
+    with pytest.raises(Unavailable, match=f"its snapshot of {at} cannot be used: Not a gzipped file"):
+        await open_store(nats_url).open()
 
 
 async def test_a_transaction_larger_than_a_message_is_whole_or_not_at_all(nats_url):
@@ -462,8 +506,14 @@ async def test_a_server_that_asks_who_one_is(tmp_path):
     assert seed is not None
     public = nkeys.from_seed(bytearray(seed)).public_key.decode()
     (tmp_path / "seed").write_bytes(seed)
+    # as the documentation says what a user needs
+    needs = """{publish: ["x.journal", "x.holder", "$O.x-snapshots.>", "$JS.API.>", "$JS.FC.>", "_INBOX.>"],
+        subscribe: ["x.holder", "_INBOX.>"]}"""
     logins = {
-        f"users = [{{user: me, password: hunter2}}, {{nkey: {public}}}]": ["me:hunter2@", None],
+        f"users = [{{user: me, password: hunter2, permissions: {needs}}}, {{nkey: {public}}}]": [
+            "me:hunter2@",
+            None,
+        ],
         "token: hunter2": ["hunter2@"],
     }
     for number, (config, taken) in enumerate(logins.items()):
@@ -479,7 +529,10 @@ async def test_a_server_that_asks_who_one_is(tmp_path):
                 )
                 async with opened(url) as store:
                     await store.put("a", b"1")
+                    await store.snapshot()
                     assert "hunter2" not in store._shown
+                async with opened(url) as store:
+                    assert await store.get("a")
             for login in ("me:hunter3@", "hunter3@", ""):
                 with pytest.raises(Unavailable, match="Authorization Violation") as raised:
                     await open_store(f"nats://{login}127.0.0.1:{server.port}/x").open()

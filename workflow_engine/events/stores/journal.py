@@ -95,7 +95,10 @@ class Journal(Protocol):
         """Who answers that it has the journal; ``None`` where nobody does."""
 
     async def answer(self, who: str) -> None:
-        """From now on, tell whoever asks for the holder: *who*."""
+        """Tell whoever asks for the holder: *who*; until the connection ends."""
+
+    async def resign(self) -> None:
+        """Tell nobody any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import socket
 import sqlite3
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -29,6 +30,8 @@ from workflow_engine.events.stores.sqlite_schema import upgrade
 
 SNAPSHOT = 64 * 1024 * 1024
 """Bytes of the journal after which a snapshot is made; more if the last snapshot was larger."""
+AGAIN = 0.2
+"""Seconds until it is asked once more what became of the store while the server was away."""
 PAUSE = 60.0
 """Seconds until a snapshot that failed is tried again."""
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
@@ -52,6 +55,7 @@ class NatsStore(SqliteStore):
         self._snapshotting: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._replica: ReplicaConnection | None = None
+        self._who = f"process {os.getpid()} on {socket.gethostname()}"
 
     async def open(self) -> None:
         if self._connection is not None:
@@ -59,7 +63,6 @@ class NatsStore(SqliteStore):
         me = secrets.token_bytes(16)
         await self._journal.open()
         try:
-            await self._alone()
             await self._begin(me)
         except BaseException:
             await self._let_go()
@@ -79,7 +82,10 @@ class NatsStore(SqliteStore):
             self._path = Path(self._temporary) / "events.db"
             self._lock = type(self._lock)(self._path)
         await asyncio.to_thread(self._lock.acquire)
+        # Whoever has the store answers before it writes. So if nobody answers, and nothing was written since before that
+        # was asked, nobody has it; and if somebody is about to, only one of the two first entries is taken.
         bounds = await self._journal.bounds()
+        await self._alone()
         await self._fitting(bounds)
         connection = ReplicaConnection(
             self._path,
@@ -89,24 +95,29 @@ class NatsStore(SqliteStore):
             on_caught_up=self._caught_up,
             on_entry=self._entered,
         )
-        self._replica = self._connection = connection
+        self._connection = connection
         await connection.catch_up()
-        who = f"process {os.getpid()} on {socket.gethostname()}"
+        while connection.at != bounds.last:
+            bounds = await self._journal.bounds()
+            await self._alone()
+            await connection.catch_up()
+        await self._journal.answer(self._who)
 
         def begin(db: sqlite3.Connection) -> None:
             upgrade(db)
             db.execute(
                 "CREATE TABLE IF NOT EXISTS writer (one INTEGER PRIMARY KEY CHECK (one = 1), id BLOB, who TEXT)"
             )
-            db.execute("INSERT OR REPLACE INTO writer VALUES (1, ?, ?)", (me, who))
+            db.execute("INSERT OR REPLACE INTO writer VALUES (1, ?, ?)", (me, self._who))
 
         connection.lead()
         try:
             await connection.write(begin)
         except Unavailable:
+            await self._journal.resign()
             await self._alone()  # another one was faster
             raise
-        await self._journal.answer(who)
+        self._replica = connection
         self._channels = await connection.read(read_channels)
 
     async def _fitting(self, bounds: Bounds) -> None:
@@ -142,11 +153,15 @@ class NatsStore(SqliteStore):
         try:
             await self._journal.load_snapshot(at, packed)
             self._largest = packed.stat().st_size
-            await asyncio.to_thread(_unpack, packed, self._path)
+            await asyncio.to_thread(_unpack, packed, self._path, bounds.identity)
+        except (OSError, EOFError, zlib.error, sqlite3.Error) as error:
+            if isinstance(error, Unavailable):
+                raise
+            raise Unavailable(
+                f"the event store {self._shown}: its snapshot of {at} cannot be used: {error}"
+            ) from error
         finally:
             packed.unlink(missing_ok=True)
-        if await asyncio.to_thread(_standing, self._path) is None:
-            raise Unavailable(f"the event store {self._shown}: its snapshot of {at} cannot be read")
 
     def _lost(self, at: int, last: int) -> Conflict:
         return Conflict(
@@ -166,7 +181,7 @@ class NatsStore(SqliteStore):
         self._wakeups.notify_all()
 
     async def _let_go(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._replica = self._connection, None, None
         if connection is not None:
             await connection.close()
         await self._journal.close()
@@ -179,12 +194,18 @@ class NatsStore(SqliteStore):
 
     def _back(self) -> None:
         """The server is there again: find out what became of what was under way."""
-        if self._connection is not None:
-            self._settling = asyncio.create_task(self._settle(), name="event store")
+        if self._replica is not None:
+            if self._settling is not None:
+                self._settling.cancel()
+            self._settling = asyncio.create_task(self._settle(self._replica), name="event store")
 
-    async def _settle(self) -> None:
-        with contextlib.suppress(Unavailable):
-            await self._db.write(lambda _: None)
+    async def _settle(self, replica: ReplicaConnection) -> None:
+        while not replica.fenced:
+            with contextlib.suppress(Unavailable):
+                await replica.settle()
+                await self._journal.answer(self._who)
+                return
+            await asyncio.sleep(AGAIN)
 
     def _caught_up(self, db: sqlite3.Connection) -> Callable[[], None]:
         channels = read_channels(db)
@@ -322,6 +343,9 @@ def _pack(path: Path, packed: Path) -> int:
     return has[1]
 
 
-def _unpack(packed: Path, path: Path) -> None:
+def _unpack(packed: Path, path: Path, identity: str) -> None:
+    """Make the copy of a snapshot, which may have been taken before the streams were moved elsewhere."""
     with gzip.open(packed, "rb") as content, path.open("wb") as made:
         shutil.copyfileobj(content, made, 1024 * 1024)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE replica SET identity = ?", (identity,))

@@ -16,6 +16,7 @@ from typing import Any
 
 import nats
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
@@ -29,6 +30,8 @@ PING = 10
 """Seconds after which a connection that says nothing is asked for a sign of life; two that are missed end it."""
 LARGEST = 512 * 1024
 """Bytes of a message, if the server allows as many: a few dozen are read together."""
+_HEADERS = 1024
+"""Bytes that headers have at most, which count as part of a message."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 ERRORS = (nats.errors.Error, APIError, OSError, TimeoutError, ValueError)
 """What the client raises where something is wrong with a server."""
@@ -87,7 +90,7 @@ class _Client(Client):
 class NatsConnection:
     """A connection of which one has the journal: that answers on ``NAME.holder``.
 
-    *on_back* is called when the server is there again.
+    *on_back* is called when the server is there again; until then somebody else may have taken the journal over.
     """
 
     def __init__(self, address: Address, on_back: Callable[[], None]) -> None:
@@ -96,7 +99,7 @@ class NatsConnection:
         self._client: Client | None = None
         self._away = asyncio.Event()
         self._why: Exception | None = None
-        self._who: str | None = None
+        self._answering: Subscription | None = None
         self._closing = False
         self._returning: asyncio.Task[None] | None = None
         self._discovered: list[str] = []
@@ -142,7 +145,7 @@ class NatsConnection:
                 continue
             client.connects = False
             self._discovered = [each.geturl() for each in client.discovered_servers]
-            self.largest = min(LARGEST, client.max_payload)
+            self.largest = min(LARGEST, client.max_payload - _HEADERS)
             return client
         raise self._unavailable(failed) from None
 
@@ -179,8 +182,6 @@ class NatsConnection:
         while True:
             try:
                 client = await self._connected()
-                if self._who is not None:
-                    await self._subscribe(client, self._who)
                 if client.is_connected:
                     break
             except (Unavailable, *ERRORS) as error:
@@ -245,19 +246,23 @@ class NatsConnection:
         return answer.data.decode("utf-8", "replace")[:200]
 
     async def answer(self, who: str) -> None:
-        """From now on, tell whoever asks for the holder: *who*."""
+        """Tell whoever asks for the holder: *who*; until the connection ends."""
         client = self._client
         async with self.asking():
             assert client is not None
-            await self._subscribe(client, who)
-        self._who = who
 
-    async def _subscribe(self, client: Client, who: str) -> None:
-        async def tell(message: Any) -> None:
-            await message.respond(who.encode())
+            async def tell(message: Any) -> None:
+                await message.respond(who.encode())
 
-        await client.subscribe(self._holder, cb=tell)
-        await client.flush()
+            self._answering = await client.subscribe(self._holder, cb=tell)
+            await client.flush()
+
+    async def resign(self) -> None:
+        """Tell nobody any more."""
+        answering, self._answering = self._answering, None
+        if answering is not None:
+            with contextlib.suppress(*ERRORS):
+                await answering.unsubscribe()
 
 
 async def _closed(client: Client) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nats.js import JetStreamContext
@@ -27,6 +29,12 @@ from workflow_engine.events.stores.nats_connection import ANSWER, ERRORS, Addres
 
 FEW = 64
 """How many messages are read together."""
+TOGETHER = 32
+"""How many are under way at most: a server bounds what it has not stored yet."""
+SLOW = 250_000
+"""Bytes a second, of a connection so slow that it is taken for broken."""
+ABANDONED = timedelta(hours=6)
+"""After which what is left of a snapshot is not worked on by anybody."""
 _WRONG_LAST = 10071
 """The error of JetStream for an expected last sequence that is not the last."""
 
@@ -38,6 +46,7 @@ class NatsJournal(NatsConnection):
         super().__init__(address, on_back)
         self._subject = f"{address.name}.journal"
         self._bucket = f"{address.name}-snapshots"
+        self._chunks = f"OBJ_{self._bucket}"
         self._reader: tuple[object, int, JetStreamContext.PullSubscription] | None = None
 
     async def open(self) -> None:
@@ -87,12 +96,19 @@ class NatsJournal(NatsConnection):
         return Bounds(f"{self._address.name} {info.created}", first, state.last_seq)
 
     async def append(self, messages: Sequence[bytes], after: int) -> int:
+        for at in range(0, len(messages), TOGETHER):
+            after = await self._append(messages[at : at + TOGETHER], after)
+        return after
+
+    async def _append(self, messages: Sequence[bytes], after: int) -> int:
+        patience = ANSWER + sum(map(len, messages)) / SLOW
         async with self.asking() as jetstream:
             sending = [
                 asyncio.ensure_future(
                     jetstream.publish(
                         self._subject,
                         message,
+                        timeout=patience,
                         stream=self._address.name,
                         headers={"Nats-Expected-Last-Sequence": str(after + number)},
                     )
@@ -146,9 +162,28 @@ class NatsJournal(NatsConnection):
         async with self.asking() as jetstream:
             await jetstream.purge_stream(self._address.name, seq=sequence)
             store = await self._snapshots(jetstream)
+            if store is None:
+                return
             for older in await self.snapshots():
-                if older < sequence and store is not None:
+                if older < sequence:
                     await store.delete(_snapshot(older))
+                    # which leaves a note that it was there
+                    await jetstream.purge_stream(self._chunks, subject=self._note_of(_snapshot(older)))
+            await self._sweep(jetstream, store)
+
+    async def _sweep(self, jetstream: JetStreamContext, store: ObjectStore) -> None:
+        """Remove what is left of snapshots that did not become whole, once nobody can be at them any more."""
+        prefix = f"$O.{self._bucket}.C."
+        there = (await jetstream.stream_info(self._chunks, subjects_filter=f"{prefix}>")).state.subjects or {}
+        whole = {info.nuid for info in await store.list()}
+        for subject in there:
+            if subject.removeprefix(prefix) not in whole:
+                newest = await jetstream.get_last_msg(self._chunks, subject)
+                if newest.time is not None and datetime.now(UTC) - newest.time > ABANDONED:
+                    await jetstream.purge_stream(self._chunks, subject=subject)
+
+    def _note_of(self, name: str) -> str:
+        return f"$O.{self._bucket}.M.{base64.urlsafe_b64encode(name.encode()).decode()}"
 
     # Snapshots
 
@@ -186,8 +221,10 @@ class NatsJournal(NatsConnection):
             store = await self._snapshots(jetstream)
             if store is None:
                 raise Unavailable(f"the event store {self.shown} has lost its snapshots")
+            size = (await store.get_info(_snapshot(sequence))).size or 0
             with file.open("wb") as content:
-                await store.get(_snapshot(sequence), writeinto=content)
+                async with asyncio.timeout(ANSWER + size / SLOW):
+                    await store.get(_snapshot(sequence), writeinto=content)
 
 
 def _snapshot(sequence: int) -> str:

@@ -161,13 +161,28 @@ class ReplicaConnection(Connection):
         if self._fenced:
             raise Unavailable(self._fenced)
 
-    def fence(self, who: str | None) -> None:
+    def _fence(self, who: str | None) -> None:
         """Somebody else has the journal now: neither write nor read any more."""
         self._fenced = (
             f"{self._called} was taken over by {who or 'another process'}; this process no longer writes it: "
             "end one of them and start this one again"
         )
         self._require()
+
+    async def settle(self) -> None:
+        """Find out whether the journal went on without this process knowing, and in whose hands."""
+        self._doubt = True
+        await self.write(lambda _: None)
+
+    @property
+    def at(self) -> int:
+        """The sequence of the last message that was read or written."""
+        return self._tail
+
+    @property
+    def fenced(self) -> bool:
+        """Whether another process has taken the journal over."""
+        return bool(self._fenced)
 
     def _commit(self, writes: list[Write[Any]]) -> None:
         db = self._recorder
@@ -264,7 +279,8 @@ class ReplicaConnection(Connection):
             raise Unavailable(f"{self._called} has a gap: {self._tail + 1} to {sequence - 1} are missing")
         read = part(message, self._called)
         if self._leads and read.writer != self._me:
-            self.fence(self._wait(self._journal.holder()))
+            self._wait(self._journal.resign())
+            self._fence(self._wait(self._journal.holder()))
         statements = self._joining.take(read)
         if statements is not None:
             db = self._recorder
