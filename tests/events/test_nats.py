@@ -431,7 +431,7 @@ async def test_the_store_comes_back_with_the_server_and_nothing_acknowledged_is_
 
 async def test_what_became_of_a_write_is_found_out_before_the_next(own_nats_server, monkeypatch):
     """The server takes it, and falls silent before it says so."""
-    monkeypatch.setattr("workflow_engine.events.stores.nats_connection.ANSWER", 0.3)
+    monkeypatch.setattr("workflow_engine.events.stores.nats_journal.ANSWER", 0.3)
     server = own_nats_server
     async with opened(server.url()) as store:
         await store.ensure_channel(ChannelSpec("c"))
@@ -451,7 +451,7 @@ async def test_what_became_of_a_write_is_found_out_before_the_next(own_nats_serv
         assert (await store.append("c", [record("1")]))[0].duplicate
         await store.append("c", [record("2")])
         await asyncio.to_thread(server.freeze)
-        monkeypatch.setattr("workflow_engine.events.stores.nats_connection.ANSWER", 0.3)
+        monkeypatch.setattr("workflow_engine.events.stores.nats_journal.ANSWER", 0.3)
         with pytest.raises(Unavailable, match="timeout"):
             await store.append("c", [record("3")])
         await asyncio.to_thread(server.thaw)

@@ -82,8 +82,8 @@ class NatsStore(SqliteStore):
             self._path = Path(self._temporary) / "events.db"
             self._lock = type(self._lock)(self._path)
         await asyncio.to_thread(self._lock.acquire)
-        # Whoever has the store answers before it writes. So if nobody answers, and nothing was written since before that
-        # was asked, nobody has it; and if somebody is about to, only one of the two first entries is taken.
+        # Whoever has the store answers before it writes. So if nobody answers, and nothing was written since before
+        # that was asked, nobody has it; and if somebody is about to, only one of the two first entries is taken.
         bounds = await self._journal.bounds()
         await self._alone()
         await self._fitting(bounds)
