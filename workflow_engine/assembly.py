@@ -17,6 +17,7 @@ from workflow_engine.api.grants import tokens_in
 from workflow_engine.api.issuer import Issuer
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.brokers.hearing import Hearings
+from workflow_engine.calls.brokers.target import OperationTarget
 from workflow_engine.calls.container_sweeping import sweeping
 from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.calls.egress import MAX_RESPONSE
@@ -162,10 +163,13 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             express=settings.express,
         )
         webhook = WebhookTarget(egress, open_secrets(settings.secrets))
+        operations = OperationTarget(egress, open_secrets(settings.secrets), resolution)
+        stack.push_async_callback(operations.close)
         targets: dict[str, Target] = {
             "run": RunTarget(runtime),
             "workflow": WorkflowTarget(engine),
             "webhook": webhook,
+            "asyncapi": operations,
         }
         retention = settings.events_days * 86_400 if settings.events_days else None
         router = Router(open_store(settings.events_url), targets=targets, retention=retention)

@@ -19,6 +19,7 @@ from tests.api.local_runtime import LocalRuntime
 from workflow_engine.api.app import create_app
 from workflow_engine.calls import Egress
 from workflow_engine.calls.brokers.hearing import Hearings
+from workflow_engine.calls.brokers.target import OperationTarget
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import EnvironmentSecrets
 from workflow_engine.calls.webhook import WebhookTarget
@@ -112,7 +113,11 @@ async def api(*, store: str = "memory:", wrap: Callable | None = None, **options
         engine = Engine(MemoryDefinitions(), runtime, resolve=Resolution(specs, egress))
         engine = Engine(MemoryDefinitions(), runtime, resolve=Resolution(specs, egress))
         webhook = WebhookTarget(egress, SECRETS)
-        targets = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine), "webhook": webhook}
+        operations = OperationTarget(egress, SECRETS, Resolution(specs, egress))
+        stack.push_async_callback(operations.close)
+        targets = {
+            "run": RunTarget(runtime), "workflow": WorkflowTarget(engine), "webhook": webhook, "asyncapi": operations
+        }  # fmt: skip
         router = Router(open_store(store), targets=targets)
         webhook.publish = router.publish
         engine.triggers = Triggers(router)

@@ -16,8 +16,10 @@ import trustme
 from tests.brokers.bridge import received, sent
 from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
 from tests.brokers.hearer import heard, hearing
+from tests.brokers.sender import event, sending
 from tests.brokers.servers import rabbitmq
 from tests.semantics.v1.documents import kind, workflow
+from workflow_engine.events.targets import Retry
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +218,19 @@ async def test_a_source_of_an_exchange_has_a_queue_that_keeps_what_comes_while_n
         await exchange.publish(aio_pika.Message(json.dumps({"n": n}).encode(), message_id=f"m-{n}"), "notes")
     async with hearing(store, "amqp", port, "notes", more) as router:
         assert [event["data"]["n"] for event in await heard(router, 300)] == list(range(300))
+
+
+async def test_an_event_is_sent_to_a_queue_and_tried_again_while_there_is_none(
+    port: int, channel: Any
+) -> None:
+    name = f"q-{uuid.uuid4().hex[:8]}"
+    document = asyncapi("amqp", f"127.0.0.1:{port}", address=name)
+    async with sending(document, mode="binary", headers={"who": "${ .source }"}) as deliver:
+        with pytest.raises(Retry, match="no place"):
+            await deliver("i-1", event(1))
+        queue = await channel.declare_queue(name, durable=True)
+        await deliver("i-1", event(1, correlationid="c"), event(2, "e-2"))
+        first, second = [await queue.get(timeout=5, no_ack=True) for _ in range(2)]
+    assert (first.message_id, first.correlation_id, json.loads(first.body)) == ("i-1-0", "c", {"n": 1})
+    assert (first.headers["cloudEvents_id"], first.headers["who"]) == ("e-1", "/shop")
+    assert (second.message_id, json.loads(second.body)) == ("i-1-1", {"n": 2})

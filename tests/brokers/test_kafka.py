@@ -17,6 +17,7 @@ from tests.brokers.bridge import received, sent
 from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
 from tests.brokers.hearer import heard, hearing, killed_at_the_end
 from tests.brokers.hearer import notes as numbers
+from tests.brokers.sender import event, sending
 from tests.brokers.servers import kafka
 from tests.calls.faults import fault_of
 from tests.semantics.v1.documents import kind
@@ -194,3 +195,21 @@ async def test_a_process_that_is_killed_loses_and_doubles_no_record(
         await sending
         await heard(router, 1000)
         assert await numbers(router) == list(range(1000))
+
+
+async def test_an_event_is_sent_as_a_record_with_its_key_in_each_mode(port: int, topic: str) -> None:
+    document = asyncapi("kafka", f"127.0.0.1:{port}", address=topic)
+    sent = event(1, partitionkey="p-1", shop="50% café")
+    async with sending(document, mode="binary") as deliver:
+        await deliver("i-1", sent)
+    async with sending(document, mode="structured", key="${ .id }") as deliver:
+        await deliver("i-2", sent)
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=f"127.0.0.1:{port}", auto_offset_reset="earliest")
+    await consumer.start()
+    binary, structured = [await asyncio.wait_for(consumer.getone(), 10) for _ in range(2)]
+    await consumer.stop()
+    headers = dict(binary.headers)
+    assert (binary.key, json.loads(binary.value)) == (b"p-1", {"n": 1})
+    assert (headers["ce_id"], headers["ce_shop"].decode()) == (b"e-1", "50% café")
+    assert headers["idempotency-key"] == b"i-1"
+    assert (structured.key, json.loads(structured.value)) == (b"e-1", sent)

@@ -20,8 +20,10 @@ from paho.mqtt.properties import Properties
 from tests.brokers.bridge import received, sent
 from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
 from tests.brokers.hearer import heard, hearing
+from tests.brokers.sender import event, sending
 from tests.brokers.servers import mosquitto
 from tests.semantics.v1.documents import kind
+from workflow_engine.errors import Rejected
 
 VERSIONS = ["3.1.1", "5"]
 
@@ -199,7 +201,7 @@ async def test_a_source_hears_what_is_published_also_while_it_was_away(
             given.ContentType = content_type
         peer.client.publish(topic, body, 1, properties=given).wait_for_publish(5)
 
-    event = {"specversion": "1.0", "id": "e-2", "source": "/shop", "type": "noted", "data": {"n": 2}}
+    given = event(2, "e-2")
     async with hearing(store, "mqtt", port, topic, more) as router:
         peer.send(topic, 0, "i-0")
         (first,) = await heard(router, 1)
@@ -207,13 +209,40 @@ async def test_a_source_hears_what_is_published_also_while_it_was_away(
         assert (first["id"], first.get("trace")) == ("i-0", "t-0") if version == "5" else first["id"] != "i-0"
     peer.send(topic, 1, "i-1")
     async with hearing(store, "mqtt", port, topic, more) as router:
-        send(json.dumps(event).encode())
+        send(json.dumps(given).encode())
         binary = {"specversion": "1.0", "id": "e-3", "source": "/shop", "type": "noted"}
         send(b'{"n": 3}', "application/json", **binary)
         send(b'{"m": 4}')
         events = await heard(router, 4)
         assert [each["data"]["n"] for each in events] == [0, 1, 2, 3]
-        assert events[2] == event
+        assert events[2] == given
         assert version != "5" or events[3]["id"] == "e-3"
         (letter,) = await heard(router, 1, "dead-letters")
         assert letter["data"] == {"m": 4}
+
+
+async def test_an_event_is_sent_with_properties_or_before_mqtt_5_whole(
+    port: int, peer: Peer, topic: str
+) -> None:
+    peer.listen(topic)
+    new, old = (
+        asyncapi("mqtt", f"127.0.0.1:{port}", address=topic, protocolVersion=each) for each in ("5", "3.1.1")
+    )
+    async with sending(new, mode="binary") as deliver:
+        await deliver("i-1", event(1))
+    async with sending(old, mode="structured") as deliver:
+        await deliver("i-2", event(2))
+    async with asyncio.timeout(10):
+        while len(peer.heard) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    first, second = peer.heard
+    properties = dict(first.properties.UserProperty)
+    assert (json.loads(first.payload), properties["id"], properties["idempotency-key"]) == (
+        {"n": 1},
+        "e-1",
+        "i-1",
+    )
+    assert json.loads(second.payload) == event(2)
+    with pytest.raises(Rejected, match="from version 5 on"):
+        async with sending(old, mode="binary"):
+            pass

@@ -134,8 +134,8 @@ class SubscriptionModel(BaseModel):
         ],
     )
     target: dict[str, Any] = Field(
-        description="Where they go: `kind` is `workflow` (with `namespace` and `name`), `channel` (with `channel`) or "
-        "`webhook` (with `url`)",
+        description="Where they go: `kind` is `workflow` (with `namespace` and `name`), `channel` (with `channel`), "
+        "`webhook` (with `url`), `asyncapi` (with `operation`) or `pull`",
         examples=[{"kind": "workflow", "namespace": "shop", "name": "order"}],
     )
     start: str = Field("latest", description="`latest`, `earliest` or an RFC 3339 timestamp")

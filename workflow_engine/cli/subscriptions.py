@@ -109,6 +109,8 @@ def _target(subscription: Mapping[str, Any]) -> str:
             return f"{target['namespace']}/{target['name']}"
         case "webhook":
             return str(target["url"])
+        case "asyncapi":
+            return str(target["operation"])
         case kind:
             return f"{kind} {target.get('channel', '')}".rstrip()
 

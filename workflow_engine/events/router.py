@@ -30,7 +30,7 @@ from workflow_engine.events.sharing import SUBSCRIPTION
 from workflow_engine.events.spans import carrying
 from workflow_engine.events.spi import Store
 from workflow_engine.events.subscriptions import Subscription, check_channel, check_strategy, start_us
-from workflow_engine.events.targets import CheckedTarget, Delivery, Target
+from workflow_engine.events.targets import AdmittingTarget, CheckedTarget, Delivery, Target
 from workflow_engine.telemetry.spans import active
 from workflow_engine.values import Json, JsonObject
 
@@ -191,6 +191,8 @@ class Router(Looking, Pulling):
             )
         if isinstance(target := self._targets[kind], CheckedTarget):
             target.check(subscription.target, "target")
+        if subscription.enabled and isinstance(target, AdmittingTarget):
+            await target.admit(subscription.target, "target")
         await self._at(subscription.channel, "put", {"subscription": subscription.to_json()})
 
     async def _put(self, subscription: Subscription) -> None:

@@ -103,3 +103,11 @@ class CheckedTarget(Protocol):
 
     def check(self, target: JsonObject, *path: str | int) -> None:
         """Raise `Rejected`, with the place below *path*, for a *target* that cannot be delivered to."""
+
+
+@runtime_checkable
+class AdmittingTarget(Protocol):
+    """As `CheckedTarget`, of one that has to ask others for that."""
+
+    async def admit(self, target: JsonObject, *path: str) -> None:
+        """Raise `Rejected`, with the place below *path*, for a *target* that cannot be delivered to."""

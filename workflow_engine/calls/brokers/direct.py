@@ -64,7 +64,7 @@ async def publish(
     declared = _declared(operation, kind)
     body, content_type = encode(payload, str(declared.get("content_type") or JSON))
     correlation = _correlation([declared], payload, headers)
-    texts = {name: _header(name, value) for name, value in headers.items() if value is not None}
+    texts = {name: header_text(name, value) for name, value in headers.items() if value is not None}
     if server.protocol in HEADED and (span := active()) is not None:
         span.inject(texts)
     message = Outgoing(body, content_type, texts, context.idempotency_key, correlation)
@@ -258,7 +258,8 @@ def _correlation(declared: list[JsonObject], payload: Json, headers: JsonObject)
     return None
 
 
-def _header(name: str, value: Json) -> str:
+def header_text(name: str, value: Json) -> str:
+    """The value of a header, which is a scalar without control characters; else a fault."""
     if isinstance(value, dict | list):
         raise fault("configuration", f"header {name!r} must be a scalar")
     text = scalar_text(value)

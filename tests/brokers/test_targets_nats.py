@@ -1,0 +1,145 @@
+"""Subscriptions whose target is an operation: a real NATS server, over the API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+
+from tests.api.server import Api
+from tests.api.server import api as serving
+from tests.brokers import sources
+from tests.brokers.documents import BASE
+from tests.brokers.sender import event
+from tests.brokers.servers import nats_server
+
+QUICK = {"initial": 0.05, "jitter": False, "max_attempts": 200, "max_delay": 0.1}
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with nats_server(tmp_path_factory.mktemp("nats")) as port:
+        yield port
+
+
+@pytest.fixture
+async def client(port: int) -> AsyncIterator[Any]:
+    connected = await nats.connect(f"nats://127.0.0.1:{port}")
+    yield connected
+    await connected.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Api]:
+    async with serving() as running:
+        yield running
+
+
+@pytest.fixture
+async def stored(client: Any) -> str:
+    """A subject that a stream keeps."""
+    name = f"s{uuid.uuid4().hex[:8]}"
+    await client.jetstream().add_stream(name=name, subjects=[f"{name}.>"])
+    return f"{name}.notes"
+
+
+async def subscribe(api: Api, id: str = "out", **target: Any) -> Any:
+    body = {
+        "filters": [], "retry": QUICK, "in_order": True,
+        "target": {"kind": "asyncapi", "operation": f"{BASE}#note", **target},
+    }  # fmt: skip
+    return await api.call("PUT", f"/v1/subscriptions/{id}", json=body)
+
+
+async def publish(server: Api, *events: dict[str, Any]) -> None:
+    headers = {"Content-Type": "application/cloudevents-batch+json"}
+    assert (await server.post("/v1/events", json=list(events), headers=headers)).status == 202
+
+
+async def got(client: Any, subject: str, count: int) -> list[Any]:
+    """The messages that the stream of *subject* has, once there are so many."""
+    subscription = await client.jetstream().subscribe(subject)
+    found = [await subscription.next_msg(timeout=10) for _ in range(count)]
+    await subscription.unsubscribe()
+    return found
+
+
+async def test_events_are_sent_in_each_mode_and_each_once(
+    server: Api, port: int, client: Any, stored: str
+) -> None:
+    await sources.described(server, "nats", port, f"{stored.rpartition('.')[0]}.{{mode}}", channel={
+        "parameters": {"mode": {"location": "$message.header#/mode"}},
+    })  # fmt: skip
+    for mode in ("payload", "structured", "binary"):
+        headers = {"mode": mode, "Who": "${ .shop }"}
+        assert (await subscribe(server, mode, mode=mode, headers=headers)).status == 201
+    sent = event(1, shop="café", datacontenttype="application/json")
+    await publish(server, sent, sent)
+    subject = stored.rpartition(".")[0]
+    found = {message.subject.rpartition(".")[2]: message for message in await got(client, f"{subject}.>", 3)}
+    assert json.loads(found["payload"].data) == {"n": 1}
+    assert found["payload"].headers["Who"] == "café"
+    assert json.loads(found["structured"].data) == sent
+    assert found["structured"].headers["Content-Type"].startswith("application/cloudevents+json")
+    assert json.loads(found["binary"].data) == {"n": 1}
+    assert (found["binary"].headers["ce-id"], found["binary"].headers["ce-shop"]) == ("e-1", "caf%C3%A9")
+    assert len({message.headers["Nats-Msg-Id"] for message in found.values()}) == 3
+    trace = (await server.get("/v1/events/e-1/trace")).json["traces"][0]
+    assert {each["attempts"][0]["code"] for each in trace["recipients"]} == {"sent"}
+
+
+async def test_what_does_not_fit_is_a_dead_letter_and_the_rest_goes_on(
+    server: Api, port: int, client: Any, stored: str
+) -> None:
+    await sources.described(server, "nats", port, stored)
+    assert (await subscribe(server)).status == 201
+    await publish(server, event("one", "e-1"), event(2, "e-2"))
+    (message,) = await got(client, stored, 1)
+    assert json.loads(message.data) == {"n": 2}
+    (letter,) = await sources.until(server, 1, "dead-letters")
+    assert (letter["id"], letter["dlqcode"]) == ("e-1", "schema")
+    assert "/payload/n" in letter["dlqreason"]
+
+
+async def test_a_broker_that_is_away_gets_everything_in_order_when_it_is_back(
+    server: Api, tmp_path: Path
+) -> None:
+    with nats_server(tmp_path) as port:
+        client = await nats.connect(f"nats://127.0.0.1:{port}")
+        await client.jetstream().add_stream(name="s", subjects=["s"])
+        await client.close()
+    await sources.described(server, "nats", port, "s")
+    assert (await subscribe(server)).status == 201
+    await publish(server, *(event(n, f"e-{n}") for n in range(20)))
+    await asyncio.sleep(0.2)
+    with nats_server(tmp_path, port=port):
+        client = await nats.connect(f"nats://127.0.0.1:{port}")
+        assert [json.loads(each.data)["n"] for each in await got(client, "s", 20)] == list(range(20))
+        await client.close()
+
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"operation": f"{BASE}#noted"}, "/target/operation", "its service sends here: it is for a source"),
+    ({"operation": f"{BASE}#gone"}, "/target/operation", "gone"),
+    ({"server": {"name": "there"}}, "/target/server", "no server 'there'"),
+    ({"mode": "batch"}, "/target/mode", "payload, structured, binary"),
+    ({"key": "k"}, "/target/key", "only records of Kafka"),
+    ({"headers": {"a": "${ $x }"}}, "/target/headers", "x"),
+    ({"authentication": {"basic": {"username": "a"}}}, "/target/authentication", "secret"),
+    ({"url": "https://a.example"}, "/target/url", "expected one of"),
+]
+
+
+async def test_what_cannot_be_sent_to_is_refused_with_its_place(server: Api) -> None:
+    await sources.described(server, "nats", 4222, "a")
+    for changes, pointer, words in REFUSED:
+        answer = await subscribe(server, **changes)
+        assert answer.status == 400, (changes, answer.json)
+        assert answer.json["pointer"].startswith(pointer), (changes, answer.json)
+        assert words in answer.json["detail"], (changes, answer.json)
