@@ -10,6 +10,7 @@ import pytest
 
 from tests.events.conftest import eventually
 from workflow_engine.errors import Conflict, Rejected, Unavailable
+from workflow_engine.events.shared_store import Claim
 from workflow_engine.events.spi import Again, ChannelSpec, Done, Fenced
 from workflow_engine.events.stores import open_store
 from workflow_engine.events.stores.postgresql_connection import shown
@@ -127,6 +128,70 @@ async def test_a_limit_of_a_group_is_for_all_processes_together(postgresql_schem
         assert len(items) == 7
         await stores[1].settle(items[0], Done())
         assert len(await stores[0].due("p9", NOW, **asked)) == 1
+
+
+async def test_a_limit_of_a_group_is_kept_by_commits_that_lease_too(postgresql_schema):
+    async with opened(postgresql_schema, 2) as stores:
+        await stores[0].ensure_channel(ChannelSpec("c", partitions=8))
+        members = [await stores[n % 2].join("c", "g", f"m{n}", NOW, SECOND) for n in range(4)]
+        members = [await stores[n % 2].heartbeat(held, NOW, SECOND) for n, held in enumerate(members)]
+
+        async def commit(n, held):
+            claim = Claim(f"p{n}", NOW, NOW + SECOND, {"g": 4}, {"g": 7})
+            outbox = [delivery(f"{n}-{m}") for m in range(4)]
+            return (
+                await stores[n % 2].commit_and_claim(
+                    held, {}, outbox=outbox, state={}, ledger=[], sync=True, claim=claim
+                )
+            )[0]
+
+        asked = {"lease_us": SECOND, "per_group": 3, "limit": 100, "limits": {"g": 7}}
+        leased = await asyncio.gather(
+            *(commit(n, held) for n, held in enumerate(members)),
+            *(store.due(f"d{n}", NOW, **asked) for n, store in enumerate(stores)),
+        )
+        ids = [item.id for items in leased for item in items]
+        assert len(ids) == len(set(ids)) <= 7
+        assert len(ids) + len(await stores[0].due("rest", NOW, **asked | {"per_group": 99})) == 7
+
+
+async def test_a_store_hears_that_another_process_left_something_due(postgresql_schema):
+    async with opened(postgresql_schema, 2) as (mine, yours):
+        await mine.ensure_channel(ChannelSpec("c"))
+        heard = asyncio.Event()
+        mine.when_due(heard.set)
+        held = await yours.join("c", "g", "you", NOW, SECOND)
+        await eventually(lambda: mine._database.hears)
+        heard.clear()
+        await yours.commit(held, {}, outbox=[delivery("a")])
+        await heard.wait()
+
+
+async def test_what_this_process_and_others_store_is_read_once_and_in_order(postgresql_schema):
+    """Though it does not ask the database for what it has stored itself."""
+    async with opened(postgresql_schema, 2) as (mine, yours):
+        await mine.ensure_channel(ChannelSpec("c", partitions=2))
+
+        async def publish(number, store):
+            for n in range(60):
+                await store.append("c", [record(f"{number}-{n}-{m}", key=str(m)) for m in range(1 + n % 3)])
+                if n % 7 == number:
+                    await asyncio.sleep(0.01)
+
+        async def follow(part):
+            at, seen = 0, []
+            while not seen or len(await bodies(mine, part)) > len(seen) or not published.done():
+                for stored in await mine.read("c", part, at, limit=5, wait=0.2):
+                    seen.append((stored.position, stored.record.id, stored.time_us))
+                    at = stored.position.offset + 1
+            return seen
+
+        published = asyncio.gather(*(publish(n, store) for n, store in enumerate((mine, yours))))
+        followed = await asyncio.gather(*map(follow, range(2)))
+        for part, seen in enumerate(followed):
+            there = await yours.read("c", part, 0, limit=1000)
+            assert seen == [(stored.position, stored.record.id, stored.time_us) for stored in there]
+        assert sum(map(len, followed)) == 2 * 120
 
 
 async def test_no_delivery_of_a_key_is_left_behind_by_another_process(postgresql_schema):

@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import orjson
 
 from workflow_engine.errors import NotFound, Unavailable
 from workflow_engine.events.attempts import Verdict, delivery_of, tell
 from workflow_engine.events.cloudevents import decode
+from workflow_engine.events.handing import LEASE_US, HandingOut
 from workflow_engine.events.outages import report
 from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import Position, moment
-from workflow_engine.events.shared_store import SharedStore
 from workflow_engine.events.spans import delivered
-from workflow_engine.events.spi import Again, Attempt, Caps, Done, Parked, Settled, Store
-from workflow_engine.events.subscriptions import FOREVER, MAX_TIMEOUT, RetryPolicy, Subscription
+from workflow_engine.events.spi import Again, Attempt, Done, Parked, Settled, Store
+from workflow_engine.events.subscriptions import FOREVER, RetryPolicy, Subscription
 from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Retry, Target
 from workflow_engine.events.transforms import NotTransformed, transformed
 from workflow_engine.telemetry.spans import tracer
 from workflow_engine.values import JsonObject
 
-PER_GROUP = 32
-"""How many deliveries of one group are fetched at a time."""
 IN_A_ROW = 64
 """How many deliveries of one listener are made before others of its run have a turn."""
-MAX_IN_FLIGHT = 256
-"""How many deliveries are with their targets at a time, over all groups."""
-RUN_IN_FLIGHT = 32
-"""How many of one run; its listeners get theirs one by one."""
-LEASE_US = int((MAX_TIMEOUT + 60) * 1_000_000)
 MAX_RETRY_AFTER = 3600.0
-LOOK_AROUND = 1.0
-"""How many seconds apart a process looks whether others left it something to deliver."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,8 +52,8 @@ class Recipients(Protocol):
         """Publish dead letters of a delivery that is given up."""
 
 
-class Deliverer:
-    """Hands out what is due, fairly to all groups, and sleeps while there is nothing to do."""
+class Deliverer(HandingOut):
+    """Takes what is handed out to its target."""
 
     def __init__(
         self,
@@ -76,138 +65,8 @@ class Deliverer:
         now_us: Callable[[], int],
         recent: RecentBodies,
     ) -> None:
-        self._store, self._targets, self._recipients = store, targets, recipients
-        self._owner, self._now_us, self._recent = owner, now_us, recent
-        self._woken = asyncio.Event()
-        self._in_flight: dict[asyncio.Task[None], Parked] = {}
-        self._per_group: Counter[str] = Counter()
-        self._held: dict[str, int] = {}
-        """Groups of which nothing is handed out until then, for their target asked for that."""
-        self._pump: asyncio.Task[None] | None = None
-        self._stopping = self._in_doubt = False
-        self._shared = cast("SharedStore", store) if Caps.SHARED in store.caps else None
-
-    async def check(self) -> None:
-        """Raise `Unavailable` when the store cannot be written, or nothing is handed out."""
-        await self._store.put("check", b"")  # which needs room, as an event does
-        if self._pump is None or self._pump.done() or self._stopping:
-            raise Unavailable("the router delivers nothing; it is not started, or it stops")
-
-    def wake(self) -> None:
-        """There may be something to do."""
-        self._woken.set()
-
-    def let_go(self, group: str) -> None:
-        """What its target asked for is of no account any more: there may be another one."""
-        self._held.pop(group, None)
-
-    def start(self) -> None:
-        self._stopping = False
-        self._pump = asyncio.create_task(self._run(), name="deliveries")
-
-    async def stop(self, grace: float) -> None:
-        """Hand out nothing more, wait *grace* seconds for what is under way, and put the rest back."""
-        self._stopping = True
-        self._woken.set()
-        if self._pump is not None:
-            await self._pump
-        if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=grace)
-        for task in list(self._in_flight):
-            task.cancel()
-        await asyncio.gather(*self._in_flight, return_exceptions=True)
-
-    async def settled(self, group: str, key: str) -> None:
-        """Wait until no delivery of *key* is under way; the caller sees to it that none begins."""
-        while tasks := [
-            task for task, item in self._in_flight.items() if (item.group, item.key) == (group, key)
-        ]:
-            await asyncio.wait(tasks)
-        if self._shared is not None:
-            begun = {(item.id, item.due_us) for item in await self._elsewhere(group, key)}
-            while begun & {(item.id, item.due_us) for item in await self._elsewhere(group, key)}:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-
-    async def _elsewhere(self, group: str, key: str) -> list[Parked]:
-        """The deliveries of *key* that other processes have under way."""
-        return [
-            item
-            for item in await self._store.parked(group)
-            if item.key == key and item.owner not in (None, self._owner) and item.due_us > self._now_us()
-        ]
-
-    def _room(self) -> dict[str, int]:
-        """How many more of each group may be handed out, where that is not `PER_GROUP`.
-
-        A group that is busy is filled up when half of it is done, so that few questions fetch many.
-        """
-        limits = self._recipients.limits()
-        room = {group: limit for group, limit in limits.items() if limit < PER_GROUP}
-        for group, running in self._per_group.items():
-            limit = limits.get(group, RUN_IN_FLIGHT)
-            room[group] = min(PER_GROUP, limit - running) if running <= limit // 2 else 0
-        now_us = self._now_us()
-        self._held = {group: until_us for group, until_us in self._held.items() if until_us > now_us}
-        return room | dict.fromkeys(self._held, 0)
-
-    async def _run(self) -> None:
-        pause = 0.05
-        while not self._stopping:
-            self._woken.clear()
-            try:
-                wait = await self._hand_out()
-                pause = 0.05
-            except Exception as error:  # noqa: BLE001  a bug must not stop all the others
-                report(_log, error, "deliveries wait: %s", error)
-                self._in_doubt = True
-                wait, pause = pause, min(pause * 2, 5.0)
-            if wait is None or wait > 0:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), wait)
-
-    async def _hand_out(self) -> float | None:
-        """Begin what is due; how many seconds to wait for more, ``None`` for until something happens."""
-        free = MAX_IN_FLIGHT - len(self._in_flight)
-        if free <= 0:
-            return None
-        room, now_us = self._room(), self._now_us()
-        items = await self._due(now_us, free, room)
-        for item in items:
-            task = asyncio.create_task(self._work(item), name=f"deliver {item.id}")
-            self._in_flight[task] = item
-            self._per_group[item.group] += 1
-            task.add_done_callback(self._finished)
-        if items:
-            return 0.0
-        due_us = await self._store.next_due({group for group, left in room.items() if left <= 0})
-        due_us = min([*self._held.values(), *(() if due_us is None else (due_us,))], default=None)
-        wait = None if due_us is None else max(0.001, (due_us - self._now_us()) / 1e6)
-        return wait if self._shared is None else min(wait or LOOK_AROUND, LOOK_AROUND)
-
-    async def _due(self, now_us: int, free: int, room: Mapping[str, int]) -> list[Parked]:
-        if self._shared is None:
-            return await self._store.due(
-                self._owner, now_us, limit=free, lease_us=LEASE_US, per_group=PER_GROUP, room=room
-            )
-        if self._in_doubt:  # what failed may have been done: leases that nobody here has heard of
-            await self._shared.put_back(self._owner, keep=[item.id for item in self._in_flight.values()])
-            self._in_doubt = False
-        return await self._shared.due(
-            self._owner,
-            now_us,
-            limit=free,
-            lease_us=LEASE_US,
-            per_group=PER_GROUP,
-            room=room,
-            limits=self._recipients.limits(),
-        )
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        item = self._in_flight.pop(task)
-        self._per_group[item.group] -= 1
-        if not self._per_group[item.group]:
-            del self._per_group[item.group]
-        self._woken.set()
+        super().__init__(store, owner=owner, now_us=now_us, limits=recipients.limits)
+        self._targets, self._recipients, self._recent = targets, recipients, recent
 
     async def _work(self, item: Parked) -> None:
         task = asyncio.current_task()
@@ -217,6 +76,8 @@ class Deliverer:
                 last = left == 0 or self._stopping or item.group in self._held
                 settled = await self._attempt(item, last=last)
                 if settled.next is None:
+                    if last and item.key is not None:
+                        self.wake()  # for the next of its key
                     return
                 item = self._in_flight[task] = settled.next
         except asyncio.CancelledError:
@@ -240,6 +101,7 @@ class Deliverer:
                 continue
             except NotFound:
                 pass  # the channel was dropped
+            self.wake()
             return
 
     async def _attempt(self, item: Parked, *, last: bool) -> Settled:
@@ -248,9 +110,7 @@ class Deliverer:
         if "run" in payload:
             state = await self._recipients.state_of(item.channel, payload["run"], payload["listen"])
             if state == "closing":
-                return await self._store.settle(
-                    item, Again(self._now_us() + 50_000, "the listener is being closed")
-                )
+                return await self._again(item, self._now_us() + 50_000, "the listener is being closed")
             target: JsonObject = {"kind": "run"}
             kind, gone = "run", state == "unknown"
         else:
@@ -284,9 +144,9 @@ class Deliverer:
             )
             due_us = self._now_us() + int(max(0.0, wait) * 1e6)
             if verdict.whole and verdict.after:
-                self._held[item.group] = due_us
+                self.hold(item.group, due_us)
             reason = f"{verdict.code}: {verdict.detail}"[:1024]
-            return await self._store.settle(item, Again(due_us, reason), ledger=rows)
+            return await self._again(item, due_us, reason, rows)
         if verdict.status == "dead" or (verdict.status == "gone" and delivery.listening is None):
             await self._recipients.bury(delivery, item, verdict.code, verdict.detail)
         if verdict.status == "gone":
@@ -348,6 +208,11 @@ class Deliverer:
         attempts = policy.max_attempts is not None and item.attempt + 1 >= policy.max_attempts
         aged = policy.max_age is not None and now_us - item.first_us >= policy.max_age * 1e6
         return Verdict("dead", verdict.code, verdict.detail) if attempts or aged else verdict
+
+    async def _again(self, item: Parked, due_us: int, reason: str, rows: Sequence[Attempt] = ()) -> Settled:
+        settled = await self._store.settle(item, Again(due_us, reason), ledger=rows)
+        self.later(due_us)
+        return settled
 
     async def _close(self, item: Parked, rows: list[Attempt], *, last: bool) -> Settled:
         """The delivery is over; unless it is the *last* in a row, go on with the next of its key."""

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 
 from workflow_engine.errors import NotFound, Unavailable
 from workflow_engine.events.cloudevents import decode
+from workflow_engine.events.handing import HandingOut
 from workflow_engine.events.index import InterestIndex
 from workflow_engine.events.joining import CENTURY_US, Subscribers
 from workflow_engine.events.listeners import Listener, Step, Subscriber, Waiter
@@ -49,8 +50,8 @@ class _Decoded:
 class Dispatcher:
     """Moves the cursor of a channel; what follows from an event is committed together with the cursor.
 
-    So nothing is lost or done twice when the process dies: the next one goes on from the last commit. *wake* is
-    called when there are new deliveries.
+    So nothing is lost or done twice when the process dies: the next one goes on from the last commit. *deliveries*
+    begins with those that follow.
 
     Where several processes share the store, one of them has the channel, and *lost* is told its name when that may have
     changed, or when it is not known whether a commit was made: this dispatcher commits nothing more then, and a new one
@@ -64,14 +65,14 @@ class Dispatcher:
         *,
         member: str,
         now_us: Callable[[], int],
-        wake: Callable[[], None],
+        deliveries: HandingOut,
         recent: RecentBodies,
         lost: Callable[[str], None] | None = None,
     ) -> None:
         self.store, self.spec, self.name = store, spec, spec.name
         self.member = member if lost is None else GROUP
         self._lost = lost
-        self.now_us, self.wake, self._recent = now_us, wake, recent
+        self.now_us, self.deliveries, self._recent = now_us, deliveries, recent
         self.lock = asyncio.Lock()
         """Held while the cursor or the set of listeners changes."""
         self.index: InterestIndex[Listener] = InterestIndex()
@@ -180,7 +181,7 @@ class Dispatcher:
         if self._held is None:
             raise Fenced(f"another dispatcher has {self.name}")
         try:
-            await self.store.commit(
+            taken = await self.deliveries.commit(
                 self._held,
                 offsets or {},
                 outbox=step.outbox,
@@ -202,8 +203,7 @@ class Dispatcher:
                     if progress.complete:
                         self.index.remove(listener)
         self.waiters.consume(step)
-        if step.outbox:
-            self.wake()
+        self.deliveries.begin(taken)
 
     @property
     def shared(self) -> bool:

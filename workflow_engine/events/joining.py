@@ -222,7 +222,7 @@ class Subscribers:
                 progress = step.progress.get(subscriber)
                 if isinstance(progress, dict):
                     subscriber.collections = progress
-                dispatcher.wake()
+                dispatcher.deliveries.wake()
             else:
                 async with dispatcher.lock:
                     if not self._behind(at):

@@ -1,11 +1,12 @@
-"""What the router asks of a store that several of its processes share, besides what `spi` says."""
+"""What the router asks of some stores besides what `spi` says: of those that its processes share, and of fast ones."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
-from workflow_engine.events.spi import Parked, Store
+from workflow_engine.events.spi import Assignment, Attempt, Parked, Store
 
 
 class SharedStore(Store, Protocol):
@@ -32,3 +33,44 @@ class SharedStore(Store, Protocol):
         """Make due what *owner* has leased but does not work on, for it is dead or has not learned of it, except the
         ids of *keep*; how many.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who leases, with the commit that parks them, deliveries that are due *now_us*: until when, how many of each group
+    (of others none), and how many of a group may be leased by all owners together.
+    """
+
+    owner: str
+    now_us: int
+    until_us: int
+    room: Mapping[str, int]
+    limits: Mapping[str, int]
+
+
+@runtime_checkable
+class ClaimingStore(Protocol):
+    """A store that leases with a commit what it parks, which spares the look for what is due."""
+
+    async def commit_and_claim(
+        self,
+        held: Assignment,
+        offsets: Mapping[int, int],
+        *,
+        outbox: Sequence[Parked],
+        state: Mapping[str, bytes | None],
+        ledger: Sequence[Attempt],
+        sync: bool,
+        claim: Claim,
+    ) -> tuple[list[Parked], bool]:
+        """As `GroupStore.commit`, and what is leased, and whether more of the groups of *outbox* may be due. Nobody is
+        overtaken: where a group has something that was due before, that is leased, or nothing is.
+        """
+
+
+@runtime_checkable
+class TellingStore(Protocol):
+    """A store that hears that other processes leave something that is due."""
+
+    def when_due(self, wake: Callable[[], None]) -> None:
+        """Call *wake* whenever there may be something."""

@@ -146,7 +146,7 @@ class Sharing(Sources):
             spec,
             member=self._member,
             now_us=self._now_us,
-            wake=self._deliverer.wake,
+            deliveries=self._deliverer,
             recent=self._recent,
             lost=None if self._peers is None else self._was_lost,
         )

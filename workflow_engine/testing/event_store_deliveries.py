@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from workflow_engine.errors import Conflict
+from workflow_engine.events.shared_store import Claim, ClaimingStore
 from workflow_engine.events.spi import (
     Again,
     Assignment,
@@ -18,6 +19,7 @@ from workflow_engine.events.spi import (
     ChannelSpec,
     Done,
     Fenced,
+    Parked,
     Position,
     Query,
     Store,
@@ -54,6 +56,52 @@ class GroupContract(StoreFixtures):
         second = await store.join("p", "g", "b", NOW, SECOND)
         with pytest.raises(Fenced):
             await store.commit(second, {1 - second.partitions[0]: 1})
+
+    async def claiming(
+        self, store: Store, held: Assignment, outbox: list[Parked], most: int
+    ) -> tuple[list[str], bool]:
+        """The ids of what is leased with a commit that parks *outbox*, and whether more may be due."""
+        if not isinstance(store, ClaimingStore):
+            pytest.skip("the store does not lease with a commit")
+        claim = Claim("me", NOW, NOW + 10 * SECOND, {"g": most}, {})
+        items, more = await store.commit_and_claim(
+            held, {0: 1}, outbox=outbox, state={}, ledger=[], sync=False, claim=claim
+        )
+        assert {(item.owner, item.due_us) for item in items} <= {("me", NOW + 10 * SECOND)}
+        for item in items:
+            assert (await store.settle(item, Again(NOW, ""))).held
+        return [item.id for item in items], more
+
+    async def test_a_commit_leases_what_it_parks_and_there_is_room_for(
+        self, store: Store, held: Assignment
+    ) -> None:
+        outbox = [
+            delivery("later", due_us=NOW + 1),
+            delivery("1", key="k"),
+            delivery("2", key="k"),
+            delivery("3"),
+            delivery("other", group="h"),
+        ]
+        ids, _ = await self.claiming(store, held, outbox, 9)
+        assert ids == ["1", "3"]
+        assert await store.committed("c", "g") == {0: 1}
+        assert {item.id for item in await store.parked()} == {item.id for item in outbox}
+
+    async def test_a_commit_leases_no_more_than_there_is_room_for(
+        self, store: Store, held: Assignment
+    ) -> None:
+        assert await self.claiming(store, held, [delivery(id) for id in "abc"], 2) == (["a", "b"], True)
+
+    async def test_who_is_fenced_leases_nothing(self, store: Store, held: Assignment) -> None:
+        await store.join("c", "g", "me", NOW, SECOND)
+        with pytest.raises(Fenced):
+            await self.claiming(store, held, [delivery("a")], 2)
+        assert await store.parked() == []
+
+    async def test_nothing_overtakes_what_was_due_before(self, store: Store, held: Assignment) -> None:
+        await store.park([delivery("old")])
+        ids, more = await self.claiming(store, held, [delivery("new")], 1)
+        assert (ids, more) in ((["old"], True), ([], True))
 
     async def test_partitions_are_shared_out_among_the_living(self, store: Store) -> None:
         await store.ensure_channel(ChannelSpec("p", partitions=5))

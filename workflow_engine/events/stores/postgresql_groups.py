@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from workflow_engine.events.shared_store import Claim
 from workflow_engine.events.spi import Assignment, Attempt, Fenced, Parked
 from workflow_engine.events.stores.postgresql_connection import Db
 from workflow_engine.events.stores.postgresql_deliveries import NO_CLAIM, PostgresDeliveries, ledger_rows
 from workflow_engine.events.stores.postgresql_functions import COMMIT, called
 from workflow_engine.events.stores.postgresql_log import affected
-from workflow_engine.events.stores.postgresql_settling import ledger_columns
+from workflow_engine.events.stores.postgresql_settling import ledger_columns, text
 
 _COMMIT = called(COMMIT, 22 + 22)
 
@@ -109,6 +111,27 @@ class PostgresGroups(PostgresDeliveries):
     ) -> None:
         # Flushed whatever *sync* says: the server may crash alone, and whoever committed goes on from what it knows.
         await self._commit(held, offsets, outbox, state or {}, ledger, NO_CLAIM)
+
+    async def commit_and_claim(
+        self,
+        held: Assignment,
+        offsets: Mapping[int, int],
+        *,
+        outbox: Sequence[Parked],
+        state: Mapping[str, bytes | None],
+        ledger: Sequence[Attempt],
+        sync: bool,
+        claim: Claim,
+    ) -> tuple[list[Parked], bool]:
+        given = self._claiming(claim.room, claim.limits)
+        arguments = (claim.owner, claim.now_us, claim.until_us, *given)
+        ids, more = await self._commit(held, offsets, outbox, state, ledger, arguments)
+        taken = set(ids)
+        return [
+            replace(item, owner=claim.owner, due_us=claim.until_us, reason=text(item.reason))
+            for item in outbox
+            if item.id in taken
+        ], more
 
     async def _commit(
         self,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from workflow_engine.errors import NotFound, Unavailable
@@ -52,6 +52,7 @@ class PostgresLog:
         self._database = Database(address, self._on_news)
         self._tail = Tail()
         self._appender = Appender(self._database, self._topic_for, self._was_stored)
+        self._wake_deliveries: Callable[[], None] = lambda: None
         self._untold: set[str] = set()
         self._telling: asyncio.Task[None] | None = None
         self._open = False
@@ -63,7 +64,13 @@ class PostgresLog:
             raise Unavailable(f"the event store {self._address.shown} is not open")
         return self._database
 
+    def when_due(self, wake: Callable[[], None]) -> None:
+        """As `TellingStore`."""
+        self._wake_deliveries = wake
+
     def _on_news(self, news: str | None) -> None:
+        if news in (None, "due"):
+            self._wake_deliveries()
         if news is None:
             self._tail.forget()
             self._wakeups.notify_all()

@@ -68,25 +68,32 @@ class SqliteDeliveries(SqliteLog):
             leased: list[Parked] = []
             for group in self._turns(db, now_us):
                 most = min((room or {}).get(group, per_group), limit - len(leased))
-                if most <= 0:
-                    continue
-                rows = db.execute(
-                    f"SELECT {_PARKED} FROM parked WHERE grp = ? AND NOT blocked AND due_us <= ?"
-                    " ORDER BY due_us, seq LIMIT ?",
-                    (group, now_us, most),
-                ).fetchall()
-                for row in rows:
-                    leased.append(replace(self._item(row), owner=owner, due_us=now_us + lease_us))
-                    self._last_group = group
+                leased += self._lease(db, {group: most}, owner, now_us, now_us + lease_us)
                 if len(leased) == limit:
                     break
-            db.executemany(
-                "UPDATE parked SET owner = ?, due_us = ? WHERE id = ?",
-                [(owner, item.due_us, item.id) for item in leased],
-            )
+            if leased:
+                self._last_group = leased[-1].group
             return leased
 
         return await self._db.write(work, sync=False)
+
+    def _lease(
+        self, db: sqlite3.Connection, room: Mapping[str, int], owner: str, now_us: int, until_us: int
+    ) -> list[Parked]:
+        """Lease what is due of each group in *room*, as much as it says."""
+        leased: list[Parked] = []
+        for group, most in room.items():
+            rows = db.execute(
+                f"SELECT {_PARKED} FROM parked WHERE grp = ? AND NOT blocked AND due_us <= ?"
+                " ORDER BY due_us, seq LIMIT ?",
+                (group, now_us, max(0, most)),
+            )
+            leased += [replace(self._item(row), owner=owner, due_us=until_us) for row in rows]
+        db.executemany(
+            "UPDATE parked SET owner = ?, due_us = ? WHERE id = ?",
+            [(owner, until_us, item.id) for item in leased],
+        )
+        return leased
 
     def _turns(self, db: sqlite3.Connection, now_us: int) -> Iterable[str]:
         """The groups that may have something due, beginning after the one that was served last."""

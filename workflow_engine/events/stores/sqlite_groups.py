@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
+from workflow_engine.events.shared_store import Claim
 from workflow_engine.events.spi import Assignment, Attempt, Fenced, Parked
 from workflow_engine.events.stores.sqlite_deliveries import SqliteDeliveries
 
@@ -90,30 +91,57 @@ class SqliteGroups(SqliteDeliveries):
         ledger: Sequence[Attempt] = (),
         sync: bool = True,
     ) -> None:
+        given = (held, offsets, outbox, state or {}, ledger)
+        await self._db.write(lambda db: self._commit(db, *given), sync=sync)
+
+    async def commit_and_claim(
+        self,
+        held: Assignment,
+        offsets: Mapping[int, int],
+        *,
+        outbox: Sequence[Parked],
+        state: Mapping[str, bytes | None],
+        ledger: Sequence[Attempt],
+        sync: bool,
+        claim: Claim,
+    ) -> tuple[list[Parked], bool]:
+        def work(db: sqlite3.Connection) -> tuple[list[Parked], bool]:
+            self._commit(db, held, offsets, outbox, state, ledger)
+            items = self._lease(db, claim.room, claim.owner, claim.now_us, claim.until_us)
+            due = "SELECT 1 FROM parked WHERE grp = ? AND NOT blocked AND due_us <= ? LIMIT 1"
+            groups = {item.group for item in outbox}
+            left = any(db.execute(due, (group, claim.now_us)).fetchone() for group in groups)
+            return items, left
+
+        return await self._db.write(work, sync=sync)
+
+    def _commit(
+        self,
+        db: sqlite3.Connection,
+        held: Assignment,
+        offsets: Mapping[int, int],
+        outbox: Sequence[Parked],
+        state: Mapping[str, bytes | None],
+        ledger: Sequence[Attempt],
+    ) -> None:
         channel, group = self._channel(held.channel), held.group
-
-        def work(db: sqlite3.Connection) -> None:
-            epoch = _epoch(db, channel, group)
-            member = db.execute(
-                "SELECT 1 FROM member WHERE channel = ? AND grp = ? AND name = ?",
-                (channel, group, held.member),
-            ).fetchone()
-            if epoch != held.epoch or member is None or not {*offsets} <= {*held.partitions}:
-                raise Fenced(f"{group} of {held.channel} was given to others (epoch {epoch})")
-            _move(db, channel, group, offsets)
-            self._park(db, outbox)
-            for key, value in (state or {}).items():
-                if value is None:
-                    db.execute(
-                        "DELETE FROM state WHERE channel = ? AND grp = ? AND key = ?", (channel, group, key)
-                    )
-                else:
-                    db.execute(
-                        "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", (channel, group, key, value)
-                    )
-            self._log(db, ledger)
-
-        await self._db.write(work, sync=sync)
+        epoch = _epoch(db, channel, group)
+        member = db.execute(
+            "SELECT 1 FROM member WHERE channel = ? AND grp = ? AND name = ?",
+            (channel, group, held.member),
+        ).fetchone()
+        if epoch != held.epoch or member is None or not {*offsets} <= {*held.partitions}:
+            raise Fenced(f"{group} of {held.channel} was given to others (epoch {epoch})")
+        _move(db, channel, group, offsets)
+        self._park(db, outbox)
+        for key, value in state.items():
+            if value is None:
+                db.execute(
+                    "DELETE FROM state WHERE channel = ? AND grp = ? AND key = ?", (channel, group, key)
+                )
+            else:
+                db.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", (channel, group, key, value))
+        self._log(db, ledger)
 
     async def states(self, name: str, group: str, prefix: str = "") -> dict[str, bytes]:
         channel = self._channel(name)
