@@ -95,6 +95,7 @@ def labels(found: list[types.CompletionItem]) -> list[str]:
         ("  - second:\n      call: http\n      with:\n        method: get\n        endpoint:\n          uri: https://a\n          authentication: {basic: {use: ‸}}\n", {"key"}, {"mine"}),
         ("  - second:\n      switch:\n        - a:\n            ‸\n", {"when", "then"}, {"if"}),
         ("  - second:\n      do:\n        - inner:\n            set: {}\n            then: ‸\n        - other: {wait: PT1S}\n", {"other", "exit"}, {"first", "second"}),
+        ("  - second:\n      for: {in: [1]}\n      do: []\n      metadata:\n        ‸\n", {"mode", "parallelism"}, {"if"}),
         ("timeout:\n  ‸\n", {"after"}, set()),
         ("‸\n", {"input", "output", "schedule", "evaluate"}, {"document", "do", "metadata"}),
     ],
@@ -201,11 +202,30 @@ async def test_operations_of_asyncapi_documents_of_the_workspace_are_offered(cod
     assert found == ["file://orders.yaml#sendOrder"]
 
 
+async def test_workflows_of_the_workspace_are_offered_where_they_can_be_run(code: Editor):
+    run = HEAD + "  - a:\n      run:\n        workflow:\n          namespace: shop\n          "
+    assert "child" in labels(await code.complete(run + "name: ‸\n"))
+    assert "2.0.0" in labels(await code.complete(run + "name: child\n          version: ‸\n"))
+    assert "2.0.0" not in labels(await code.complete(run + "name: other\n          version: ‸\n"))
+    states = HEAD_0_8.replace("actions: []", "actions: [{subFlowRef: ‸}]")
+    assert labels(await code.complete(states)) == ["older-child"]
+
+
 async def test_an_asyncapi_document_is_completed_too(code: Editor):
     text = "asyncapi: 3.0.0\ninfo:\n  title: a\n  ‸\nchannels:\n  one: {address: a}\n"
     assert "version" in labels(await code.complete(text))
     found = await code.complete(text.replace("‸", "") + "operations:\n  two:\n    channel:\n      $ref: ‸\n")
     assert "#/channels/one" in labels(found)
+
+
+async def test_an_empty_workflow_and_one_of_which_little_is_there_are_helped_to_begin(code: Editor):
+    found = await code.complete("‸", "file:///new.sw.yaml")
+    assert labels(found) == ["a workflow of DSL 1.0", "a workflow of DSL 0.8"]
+    for each in found:
+        assert isinstance(each.text_edit, types.TextEdit)
+    assert set(labels(await code.complete("document:\n  ‸\n"))) >= {"dsl", "namespace", "name", "version"}
+    assert "use" in labels(await code.complete("document:\n  title: a\n‸\n"))
+    assert await code.complete("document: {}\nkind: other\n‸\n") == []
 
 
 async def test_nothing_is_offered_in_comments_text_blocks_and_files_of_others(code: Editor):

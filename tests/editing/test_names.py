@@ -1,5 +1,7 @@
 """Where names are defined and used; hovers, outline, renaming, quick fixes, diagrams. The mark ‸ is the cursor."""
 
+# ruff: noqa: E501 - a case of the tables is a line
+
 from __future__ import annotations
 
 import pytest
@@ -160,6 +162,17 @@ async def test_a_renamed_document_means_the_same(code: Editor):
         assert [each for each in problems if each.severity == "error"] == []
 
 
+async def test_a_function_that_expressions_name_is_renamed_in_them(code: Editor):
+    text = HEAD_0_8.replace("operation: 'a.yaml#b'", "type: expression, operation: .a").replace(
+        "data: {}", "data: {a: 1}"
+    )
+    text += "    stateDataFilter: {input: '${ fn:char‸ge }'}\n    end: true\n"
+    assert "fn:pay }" in await rename(code, text, "pay")
+    assert "name: pay," in await rename(code, text, "pay")
+    with pytest.raises(JsonRpcException, match="letters, digits"):
+        await rename(code, text, "take money")
+
+
 @pytest.mark.parametrize(
     ("use", "name", "why"),
     [
@@ -192,6 +205,8 @@ async def test_what_others_know_by_its_name_is_not_renamed(code: Editor):
         (HEAD + "  - a:\n      set: {x: '${ .y | gro‸up_by(.z) }'}\n", ("group_by(f)", "list of lists")),
         (HEAD + "  - a:\n      set: {x: '${ $con‸text }'}\n", ("context of the run",)),
         (HEAD + "  - a:\n      set: {x: '${ en‸v }'}\n", ("is refused",)),
+        (HEAD.replace("version: 1.0.0", "version: 1.0.0\n  metadata: {time‸zone: UTC}", 1), ("time zone of `schedule.cron`",)),
+        ("asyncapi: 3.0.0\ninfo: {title: a, version: '1'}\noperations: {a: {acti‸on: send}}\n", ("`send`, `receive`",)),
         (HEAD_0_8.replace("type: inject", "ty‸pe: inject"), ("What the state does", "`callback`")),
         (HEAD_0_8.replace("transition:", "transi‸tion:"), ("state that is next", "specification.md#")),
     ],
@@ -317,3 +332,23 @@ async def test_the_diagram_of_a_document_is_that_of_wfe_graph(code: Editor):
 async def test_references_of_asyncapi_lead_to_what_they_name(code: Editor):
     text = "asyncapi: 3.0.0\nchannels:\n  one: {address: a}\noperations:\n  two: {channel: {$ref: '#/channels/on‸e'}}\n"
     assert await definition(code, text) == [(3, "one")]
+
+
+@pytest.mark.parametrize(
+    ("text", "file", "place"),
+    [
+        (HEAD + "  - a: {call: asyncapi, with: {operation: 'file://orders.yaml#send‸Order'}}\n", "orders.yaml", (3, 13)),
+        (HEAD_0_8.replace("'a.yaml#b'", "'file://orders.yaml#send‸Order', type: asyncapi"), "orders.yaml", (3, 13)),
+        (HEAD + "  - a: {run: {workflow: {namespace: shop, name: chi‸ld}}}\n", "child.yaml", (0, 46)),
+        (HEAD_0_8.replace("actions: []", "actions: [{subFlowRef: older-chi‸ld}]"), "older.sw.yaml", (0, 4)),
+    ],
+)  # fmt: skip
+async def test_what_is_in_other_files_of_the_workspace_is_found_there(code: Editor, text, file, place):
+    uri, position = code.at(text)
+    found = await code.text_document_definition_async(types.DefinitionParams(document(uri), position))
+    code.close(uri)
+    assert isinstance(found, list)
+    ((location,)) = found
+    assert isinstance(location, types.Location)
+    assert location.uri.endswith(file)
+    assert (location.range.start.line, location.range.start.character) == place

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from lsprotocol import types
 
 from workflow_engine.editing import jq, snippets
-from workflow_engine.editing.descriptions import described
+from workflow_engine.editing.descriptions import METADATA, described
 from workflow_engine.editing.jq_words import FORMATS, KEYWORDS, VARIABLES, functions
+from workflow_engine.editing.kinds import likely
 from workflow_engine.editing.language import Language, Part, Property, language
 from workflow_engine.editing.names import BUILT_IN, DIRECTIVES, scope_of, sort_of
-from workflow_engine.editing.neighbours import Neighbour
+from workflow_engine.editing.neighbours import Found
 from workflow_engine.editing.nodes import CURSOR, Node, Path, Spot, spot
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.reading import read
@@ -50,17 +51,19 @@ class Place:
 
 
 def complete(
-    of: Snapshot, offset: int, neighbours: Sequence[Neighbour], *, with_snippets: bool
+    of: Snapshot, offset: int, neighbours: Found, *, with_snippets: bool
 ) -> list[types.CompletionItem]:
     """What can stand at *offset* of the document."""
-    if of.kind is None:
+    kind = of.kind or likely(of.root)
+    if kind == "workflow" and not of.root.entries and with_snippets:
+        return list(_beginnings(of, offset))
+    known = None if kind is None else language(kind, of.root)
+    if kind is None or known is None:
         return []
-    known = language(of.kind, of.root)
-    if known is None:
-        return []
+    of = of.taken_for(kind)
     here = spot(of.root, offset)
     inside = jq.around(of.text.source, here, known.at(of.root, here.path, open=True), offset)
-    if inside is not None and of.kind != "asyncapi":
+    if inside is not None and kind != "asyncapi":
         return list(_in_expression(of, here, inside, offset))
     source = of.text.source
     root = read(source[:offset] + CURSOR + source[offset:])
@@ -71,12 +74,28 @@ def complete(
     if CURSOR not in node.text or node.style in ("block", "alias"):
         return []
     start, end = node.inner if not of.json else (node.start, node.end)
-    place = Place(of, root, found, start, end - 1, with_snippets)
+    line = of.text.line_at(offset)
+    start = max(start, of.text.starts[line])  # an edit is of one line
+    end = min(end - 1, of.text.starts[line] + len(of.text.line(line)))
+    place = Place(of, root, found, start, end, with_snippets)
     if key is not None:
         assert entry is not None
         inner = found.nodes[-2]
         return list(_properties(known, place, found.path[:-1], inner, colon=entry.colon))
     return [*_fresh(known, place, found), *_values(known, place, neighbours)]
+
+
+def _beginnings(of: Snapshot, offset: int) -> Iterator[types.CompletionItem]:
+    line = of.text.line_at(offset)
+    place = of.text.range(of.text.starts[line], offset)
+    for label, snippet in snippets.WORKFLOWS.items():
+        yield types.CompletionItem(
+            label,
+            kind=_ITEM.Snippet,
+            filter_text=of.text.source[of.text.starts[line] : offset] or label,
+            insert_text_format=types.InsertTextFormat.Snippet,
+            text_edit=types.TextEdit(place, snippet),
+        )
 
 
 def _fresh(known: Language, place: Place, found: Spot) -> Iterator[types.CompletionItem]:
@@ -104,6 +123,14 @@ def _properties(
             insert_text_format=types.InsertTextFormat.Snippet if place.snippets else None,
             text_edit=place.edit(_written(place, each, colon)),
         )
+    there = () if node is None else {each.name for each in node.entries}
+    for part in parts if place.of.kind == "1.0" else ():
+        for name, text in METADATA.get(part.label, {}).items():
+            if name not in there:
+                edit = place.edit(name if colon else f"{name}: ")
+                yield types.CompletionItem(
+                    name, kind=_ITEM.Property, documentation=_markdown(text), filter_text=name, text_edit=edit
+                )
     title = next((part.schema["title"] for part in parts if part.schema.get("title") in snippets.ITEMS), None)
     if title is not None and place.snippets and not colon and not place.flow and node is None:
         label, snippet = snippets.ITEMS[title]
@@ -149,7 +176,7 @@ def _written(place: Place, each: Property, colon: bool) -> str:
     return f"{name}:\n  - $0" if kinds >= {"array"} and "object" not in kinds else f"{name}:\n  $0"
 
 
-def _values(known: Language, place: Place, neighbours: Sequence[Neighbour]) -> Iterator[types.CompletionItem]:
+def _values(known: Language, place: Place, neighbours: Found) -> Iterator[types.CompletionItem]:
     path = place.spot.path
     parts = known.at(place.root, path, open=True)
     there: set[str] = set()
@@ -239,24 +266,46 @@ def scope_path(path: Path, place: Place) -> Path:
     return max(around, key=len) if around else ()
 
 
-def _of_neighbours(place: Place, parts: Sequence[Part], neighbours: Sequence[Neighbour]) -> Iterator[_Value]:
+def _of_neighbours(place: Place, parts: Sequence[Part], neighbours: Found) -> Iterator[_Value]:
     labels = {part.label for part in parts}
     if "asyncapi.channel" in labels:
-        for each in neighbours:
+        for each in neighbours.asyncapi:
             for channel in each.channels:
                 yield channel, _ITEM.Event, each.file.name
     if "asyncapi.operation" in labels:
         document = place.root.at((*place.spot.path[:-1], "document"))
-        for each in neighbours:
+        for each in neighbours.asyncapi:
             for id, what in each.operations:
                 text = id if document is not None else f"file://{each.file.name}#{id}"
                 yield text, _ITEM.Event, what
+    yield from _of_workflows(place, labels, neighbours)
     if "function.operation" in labels:
         type = place.root.at((*place.spot.path[:-1], "type"))
         if type is None or type.text == "asyncapi":
-            for each in neighbours:
+            for each in neighbours.asyncapi:
                 for id, what in each.operations:
                     yield f"file://{each.file.name}#{id}", _ITEM.Event, what
+
+
+def _of_workflows(place: Place, labels: set[str], neighbours: Found) -> Iterator[_Value]:
+    """The workflows that can be run by another."""
+    run = place.root.at(place.spot.path[:-1])
+    for part in ("namespace", "name", "version") if run is not None else ():
+        if f"run.workflow.{part}" in labels:
+            for each in neighbours.workflows:
+                beside = (("namespace", each.namespace), ("name", each.name))
+                fits = all(_says(run, name, text) for name, text in beside if name != part)
+                if each.namespace and fits:
+                    yield str(getattr(each, part)), _ITEM.Module, each.file.name
+    if labels & {"action.subFlowRef", "action.subFlowRef.workflowId"}:
+        for each in neighbours.workflows:
+            if not each.namespace:
+                yield each.name, _ITEM.Module, each.file.name
+
+
+def _says(run: Node | None, name: str, text: str) -> bool:
+    node = None if run is None else run.child(name)
+    return node is None or not node.text or node.text == text
 
 
 def _quoted(place: Place, text: str, *, literal: bool) -> str:

@@ -60,6 +60,69 @@ _STATES = {
     "foreach": "Does actions for each item of a collection.",
     "callback": "Does an action, then waits for an event.",
 }
+METADATA = {
+    "document.metadata": {
+        "express": "Whether short calls that may be repeated cost one event of the history. Default: `false`.",
+        "timezone": "The time zone of `schedule.cron`, such as `Europe/Rome`. Default: UTC.",
+        "initialContext": "What `$context` begins as: `empty` or `input`. Default: `empty`.",
+        "channel": "The channel of the router that the events of `schedule.on` come from.",
+        "lifecycleEvents": "Which events a run tells of itself.",
+        "runKeys": "Names and expressions by which runs are found.",
+    },
+    "task.metadata": {
+        "mode": "With `for`: `parallel` does all rounds side by side.",
+        "parallelism": "How many rounds of a parallel loop, or branches of a fork, are done at once.",
+        "channel": "The channel of the router that events of this task go to or come from.",
+        "express": "Whether this call costs one event of the history, whatever the document says.",
+    },
+}
+"""What this engine reads of metadata, which the languages leave open."""
+_ASYNCAPI = {
+    "action": "What the service does: `send` or `receive` messages.",
+    "address": "The address of the channel: a topic, a queue, a path.",
+    "asyncapi": "The version of AsyncAPI.",
+    "bindings": "What only some protocols know, by protocol.",
+    "channel": "The channel of the operation, by `$ref`.",
+    "channels": "Where messages go to and come from.",
+    "components": "What is referred to by `$ref`.",
+    "contentType": "The content type of the payload.",
+    "correlationId": "Where a message says which others it belongs to.",
+    "defaultContentType": "The content type of messages that name none.",
+    "description": "A text in Markdown.",
+    "enum": "The values that the variable can have.",
+    "examples": "Examples of it.",
+    "externalDocs": "Where more is said.",
+    "headers": "The schema of the message's headers.",
+    "host": "The host of the server, perhaps with a port.",
+    "id": "The id of the application, a URI.",
+    "info": "Title, version and more of the document.",
+    "location": "Where the value is in a message: an expression such as `$message.payload#/id`.",
+    "message": "The messages of the operation.",
+    "messageId": "An id of the message.",
+    "messages": "The messages, by name or by `$ref`.",
+    "name": "A name for it.",
+    "operationId": "The id of the operation, by which workflows call it.",
+    "operations": "What the service sends and receives, by id: workflows call them by it.",
+    "parameters": "The variables of the channel's address.",
+    "pathname": "The path behind the host.",
+    "payload": "The schema of the message's payload.",
+    "protocol": "The protocol of the server, such as `kafka`, `mqtt`, `amqp`, `nats`, `ws` or `http`.",
+    "protocolVersion": "The version of the protocol.",
+    "publish": "What clients may publish to the channel.",
+    "reply": "Where answers come.",
+    "schemaFormat": "The format of the schema; without it, AsyncAPI's own (JSON Schema).",
+    "schemas": "Schemas by name.",
+    "security": "How one authenticates.",
+    "servers": "Where the service is.",
+    "subscribe": "What clients may get from the channel.",
+    "summary": "What it is, in a few words.",
+    "tags": "Words to find it by.",
+    "title": "A title for people.",
+    "traits": "What it has in common with others.",
+    "url": "The address of the server.",
+    "variables": "The variables of the server's address.",
+    "version": "The version of the service.",
+}
 _VALUES: dict[str, dict[str, str]] = {
     "task.call": _CALLS,
     "flow": _FLOW,
@@ -73,8 +136,13 @@ def described(kind: Kind, label: str) -> str | None:
     if "=" in label:
         label, _, value = label.partition("=")
         return _VALUES.get(label, {}).get(value)
-    if kind not in ("1.0", "0.8"):
+    if kind == "asyncapi":
+        return _ASYNCAPI.get(label.rpartition(".")[2])
+    if kind == "workflow":
         return None
+    holder, _, name = label.rpartition(".")
+    if kind == "1.0" and name in METADATA.get(holder, {}):
+        return METADATA[holder][name]
     texts = descriptions(kind)
     label = label.replace(ANY, "")
     return texts.get(label) or texts.get("*." + label.rpartition(".")[2])

@@ -27,8 +27,9 @@ def create() -> Server:
     """A server that has not begun to speak."""
     server = Server()
     _life(server)
-    _writing(server)
-    _names(server)
+    known = Neighbours()
+    _writing(server, known)
+    _names(server, known)
     _graphs(server)
     return server
 
@@ -44,7 +45,7 @@ def _life(server: Server) -> None:
 
     @server.feature(types.INITIALIZED)
     async def initialized(_params: types.InitializedParams) -> None:
-        for name in ("completion", "fixes", "hovers", "outline", "renaming"):
+        for name in ("completion", "elsewhere", "fixes", "hovers", "outline", "renaming"):
             await asyncio.to_thread(import_module, f"workflow_engine.editing.{name}")
 
     @server.feature(types.SHUTDOWN)
@@ -54,8 +55,7 @@ def _life(server: Server) -> None:
         await server.checking.close()
 
 
-def _writing(server: Server) -> None:
-    known = Neighbours()
+def _writing(server: Server, known: Neighbours) -> None:
     triggers = [":", " ", "-", "$", "{", "|", "@", "/", "#", '"']
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=triggers))
@@ -113,10 +113,19 @@ def _writing(server: Server) -> None:
         return await server.of(params.text_document.uri, work, [])
 
 
-def _names(server: Server) -> None:
+def _names(server: Server, known: Neighbours) -> None:
     @server.feature(types.TEXT_DOCUMENT_DEFINITION)
     async def definition(params: types.DefinitionParams) -> list[types.Location]:
-        return await _located(server, params.text_document.uri, params.position, definitions=True, uses=False)
+        uri, folders = params.text_document.uri, server.folders()
+        found = await _located(server, uri, params.position, definitions=True, uses=False)
+
+        def work(of: Snapshot) -> list[types.Location]:
+            from workflow_engine.editing.elsewhere import definition
+
+            beside = known.find(folders)
+            return definition(of, of.text.offset(params.position), beside.asyncapi, beside.workflows)
+
+        return found or await server.of(uri, work, [])
 
     @server.feature(types.TEXT_DOCUMENT_REFERENCES)
     async def references(params: types.ReferenceParams) -> list[types.Location]:

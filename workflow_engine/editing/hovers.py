@@ -8,9 +8,9 @@ from lsprotocol import types
 
 from workflow_engine.dsl.codes import EXPLANATIONS
 from workflow_engine.editing import jq
-from workflow_engine.editing.descriptions import described, section
+from workflow_engine.editing.descriptions import METADATA, described, section
 from workflow_engine.editing.jq_words import FORMATS, KEYWORDS, VARIABLES, functions
-from workflow_engine.editing.language import Language, language
+from workflow_engine.editing.language import Language, Part, language
 from workflow_engine.editing.names import Name, same
 from workflow_engine.editing.nodes import Node, Spot, spot
 from workflow_engine.editing.opened import Snapshot
@@ -71,13 +71,18 @@ def _of_property(of: Snapshot, known: Language, here: Spot) -> Iterator[str]:
     key = str(here.path[-1])
     holder = next((part for part in around if key in part.schema.get("properties", {})), None)
     if holder is None:
+        told = next(
+            (METADATA[part.label][key] for part in around if key in METADATA.get(part.label, {})), None
+        )
+        if told is not None:
+            yield f"**{key}**\n\n{told}"
         return
     label = f"{holder.label}.{key}" if holder.label else key
     lines = [f"**{key}**"]
-    text = described(of.kind, label)
+    below = known.below([holder], key, None)
+    text = described(of.kind, label) or next((each for part in below if (each := _own(part))), None)
     if text:
         lines.append(text)
-    below = known.below([holder], key, None)
     title = next((part.schema["title"] for part in below if "title" in part.schema), None)
     values = [str(value) for part in below for value in part.schema.get("enum", ())]
     if values:
@@ -91,6 +96,12 @@ def _of_property(of: Snapshot, known: Language, here: Spot) -> Iterator[str]:
         lines.append(f"[Specification]({address})")
     if len(lines) > 1:
         yield "\n\n".join(lines)
+
+
+def _own(part: Part) -> str:
+    """What the schema says itself; that of a workflow has a table of texts beside it."""
+    text = part.schema.get("description")
+    return text if isinstance(text, str) else ""
 
 
 def _of_value(of: Snapshot, known: Language, here: Spot) -> Iterator[str]:

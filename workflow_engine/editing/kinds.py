@@ -6,13 +6,14 @@ from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from workflow_engine.editing.nodes import Node
+from workflow_engine.editing.nodes import CURSOR, Node
 
 Kind: TypeAlias = Literal["1.0", "0.8", "asyncapi", "workflow"]
 """``workflow`` is one that does not say which DSL it is in, or a manifest around one: it is only checked."""
 
 LANGUAGE = "serverless-workflow"
 """What an editor may call the language of a file, to say that it is a workflow whatever stands in it."""
+_ROOT_1_0 = {"document", "input", "use", "do", "timeout", "output", "schedule", "evaluate"}
 _ENDINGS = (".sw.yaml", ".sw.yml", ".sw.json")
 _BESIDE_DOCUMENT = ("dsl", "namespace")
 _BESIDE_STATES = ("specVersion", "id", "key", "start", "functions", "events")
@@ -35,3 +36,9 @@ def kind_of(root: Node, uri: str, language: str | None) -> Kind | None:
     both = document is not None and older
     named = PurePosixPath(unquote(urlsplit(uri).path)).name.endswith(_ENDINGS)
     return "workflow" if sonataflow or both or named or language == LANGUAGE else None
+
+
+def likely(root: Node) -> Kind | None:
+    """What a document most likely will be, of which too little is there: one whose properties are all of DSL 1.0."""
+    there = {each.name for each in root.entries if CURSOR not in each.name}
+    return "1.0" if root.kind == "mapping" and "document" in there and there <= _ROOT_1_0 else None

@@ -68,6 +68,8 @@ _USED_0_8: dict[str, Sort] = {
     "action.eventRef.resultEventRef": "event",
     "producedEvents.eventRef": "event",
 }
+_FUNCTION = re.compile(r"\bfn:([^\s}'\"]+)")
+"""An expression function of DSL 0.8 in an expression."""
 _SECRET = {
     "1.0": re.compile(r"\$secrets\.([A-Za-z_][\w-]*)"),
     "0.8": re.compile(r"\$SECRETS?\.([A-Za-z_][\w-]*)"),
@@ -125,6 +127,8 @@ def _of_workflow(known: Language, kind: Kind, root: Node) -> Iterator[Name]:
     secret = _SECRET[kind]
     while stack:
         path, node, parts, scope = stack.pop()
+        if node.kind == "scalar" and node.style == "alias":
+            continue
         if node.kind == "scalar":
             sort = sort_of(parts, path, kind)
             if (
@@ -140,7 +144,10 @@ def _of_workflow(known: Language, kind: Kind, root: Node) -> Iterator[Name]:
                 yield from _defined(parts, node, path)
             if "$" in node.text:
                 for match in secret.finditer(node.text):
-                    yield from _inside(node, match, path)
+                    yield from _inside("secret", node, match, path)
+            if kind == "0.8" and "fn:" in node.text:
+                for match in _FUNCTION.finditer(node.text):
+                    yield from _inside("function", node, match, path)
             continue
         labels = {part.label for part in parts}
         tasks = node.kind == "list" and "taskList" in labels
@@ -183,12 +190,12 @@ def _name(sort: Sort, node: Node, defines: bool, path: Path, scope: Path) -> Nam
     return Name(sort, node.text, start, end, defines, path, scope if sort == "task" else (), quoted)
 
 
-def _inside(node: Node, match: re.Match[str], path: Path) -> Iterator[Name]:
-    """A secret that is used in an expression, where the text is written as it is read."""
+def _inside(sort: Sort, node: Node, match: re.Match[str], path: Path) -> Iterator[Name]:
+    """What is named in an expression, where the text is written as it is read."""
     start, end = node.inner
     if end - start == len(node.text):
         at = start + match.start(1)
-        yield Name("secret", match[1], at, at + len(match[1]), False, path, whole=False)
+        yield Name(sort, match[1], at, at + len(match[1]), False, path, whole=False)
 
 
 def _of_asyncapi(root: Node) -> Iterator[Name]:

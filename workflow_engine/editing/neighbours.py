@@ -1,19 +1,22 @@
-"""The AsyncAPI documents in the folders that the editor has open: what they let a workflow send and receive."""
+"""The AsyncAPI documents and workflows in the folders that the editor has open: what a workflow can name in others."""
 
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_engine.editing.reading import MOST
+from workflow_engine.editing.kinds import kind_of
+from workflow_engine.editing.reading import MOST, read
 
 ENDINGS = (".yaml", ".yml", ".json")
 MOST_FILES = 2_000
-MOST_DOCUMENTS = 200
+MOST_DOCUMENTS = 500
 _LEFT_OUT = {"node_modules", "__pycache__", "target", "build", "dist"}
+_HEAD = 4_000
 _AGAIN = 5.0
 """Seconds for which the folders are taken not to have changed."""
 
@@ -27,49 +30,85 @@ class Neighbour:
     channels: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A workflow; of one in DSL 0.8 the *name* is its id, and there is no namespace."""
+
+    file: Path
+    namespace: str
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is in the folders, in the order of their files."""
+
+    asyncapi: list[Neighbour]
+    workflows: list[Workflow]
+
+
 class Neighbours:
     """Looks through folders, and remembers each file until it changes."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[int, Neighbour | None]] = {}
-        self._listed: tuple[float, tuple[Path, ...], list[Neighbour]] | None = None
+        self._known: dict[Path, tuple[int, Neighbour | Workflow | None]] = {}
+        self._listed: tuple[float, tuple[Path, ...], Found] | None = None
 
-    def find(self, folders: Sequence[Path]) -> list[Neighbour]:
-        """The AsyncAPI documents below *folders*; it reads files, so it is for a thread."""
+    def find(self, folders: Sequence[Path]) -> Found:
+        """What is below *folders*; it reads files, so it is for a thread."""
         now, key = time.monotonic(), tuple(folders)
         if self._listed is not None and self._listed[1] == key and now - self._listed[0] < _AGAIN:
             return self._listed[2]
-        found: list[Neighbour] = []
+        found = Found([], [])
         for file in _files(folders):
-            neighbour = self._of(file)
-            if neighbour is not None:
-                found.append(neighbour)
-            if len(found) >= MOST_DOCUMENTS:
+            known = self._of(file)
+            if isinstance(known, Neighbour):
+                found.asyncapi.append(known)
+            elif known is not None:
+                found.workflows.append(known)
+            if len(found.asyncapi) + len(found.workflows) >= MOST_DOCUMENTS:
                 break
         self._listed = now, key, found
         return found
 
-    def _of(self, file: Path) -> Neighbour | None:
+    def _of(self, file: Path) -> Neighbour | Workflow | None:
         try:
             status = file.stat()
             known = self._known.get(file)
             if known is not None and known[0] == status.st_mtime_ns:
                 return known[1]
-            neighbour = None if status.st_size > MOST else _read(file)
+            fits = stat.S_ISREG(status.st_mode) and status.st_size <= MOST
+            found = _read(file) if fits else None
         except (OSError, ValueError):
             return None
-        self._known[file] = status.st_mtime_ns, neighbour
-        return neighbour
+        self._known[file] = status.st_mtime_ns, found
+        return found
 
 
-def _read(file: Path) -> Neighbour | None:
-    """*file*, if it is a valid AsyncAPI document. `OSError` or `ValueError` if it is not to be read."""
+def _read(file: Path) -> Neighbour | Workflow | None:
+    """*file*, if it is a valid AsyncAPI document or a workflow. `OSError` or `ValueError` if it is not to be read."""
+    with file.open("rb") as stream:
+        head = stream.read(_HEAD).decode(errors="replace")
+    if "asyncapi" in head:
+        return _asyncapi(file)
+    if "document" not in head and "specVersion" not in head:
+        return None
+    root = read(head)
+    kind = kind_of(root, file.as_uri(), None)
+    if kind == "1.0":
+        parts = (root.at(("document", name)) for name in ("namespace", "name", "version"))
+        return Workflow(file, *("" if part is None else part.text for part in parts))
+    id, version = root.child("id"), root.child("version")
+    if kind != "0.8" or id is None:
+        return None
+    return Workflow(file, "", id.text, "" if version is None else version.text)
+
+
+def _asyncapi(file: Path) -> Neighbour:
     import catalog
 
-    text = file.read_text("utf-8")
-    if "asyncapi" not in text[:2_000]:
-        return None
-    description = catalog.describe_document(text, name=file.name)
+    description = catalog.describe_document(file.read_text("utf-8"), name=file.name)
     operations = [
         (each.id, f"{each.workflow_may} on {each.channel.address}") for each in description.operations
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,12 @@ class Snapshot:
         from workflow_engine.editing.names import names
 
         return [] if self.kind is None else names(self.kind, self.root)
+
+    def taken_for(self, kind: Kind) -> Snapshot:
+        """The same, of this *kind*."""
+        other = copy(self)
+        other.kind = kind
+        return other
 
     @property
     def json(self) -> bool:

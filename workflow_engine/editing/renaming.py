@@ -12,6 +12,7 @@ from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.outline import name_at, places
 
 _SAFE = re.compile(r"[A-Za-z_][\w./-]*(?: [\w./-]+)*")
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _NOT_STRINGS = re.compile(r"(?i)true|false|null")
 _ELSEWHERE = ("secret", "catalog", "channel", "component")
 """What other places know by its name too, so that it is not renamed here."""
@@ -46,10 +47,14 @@ def edits(of: Snapshot, offset: int, text: str) -> list[types.TextEdit]:
     if text != name.text and any(each.text == text for each in others):
         raise NotRenamed(f"there is a {name.sort} {text!r} already")
     found = places(of, name, definitions=True, uses=True)
+    if not all(each.whole or _WORD.fullmatch(text) for each in found):
+        raise NotRenamed("an expression names it, so it can have letters, digits and underscores only")
     return [types.TextEdit(of.text.range(each.start, each.end), _written(each, text)) for each in found]
 
 
 def _written(place: Name, text: str) -> str:
+    if not place.whole:
+        return text
     if place.quoted == '"':
         return json.dumps(text, ensure_ascii=False)[1:-1]
     if place.quoted:

@@ -104,3 +104,22 @@ VALUES: dict[str, tuple[str, ...]] = {
     "defaultContentType": ("application/json",),
 }
 """A label -> values that are mostly meant."""
+WORKFLOWS = {
+    "a workflow of DSL 1.0": """document:
+  dsl: 1.0.3
+  namespace: ${1:examples}
+  name: ${2:name}
+  version: 1.0.0
+do:
+  - ${3:task}:
+      $0""",
+    "a workflow of DSL 0.8": """id: ${1:name}
+version: '1.0.0'
+specVersion: '0.8'
+start: ${2:First}
+states:
+  - name: ${2:First}
+    type: ${3|operation,event,switch,sleep,parallel,inject,foreach,callback|}
+    $0""",
+}
+"""What an empty file begins with."""
