@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
+from workflow_engine.api.client_subscriptions import SubscriptionsOfApi
 from workflow_engine.api.connection import Connection
 from workflow_engine.api.listing import path_of
 from workflow_engine.dsl.bundle import Bundle
@@ -26,7 +27,7 @@ MAX_WAIT = 60.0
 CHECK_SECONDS = 240.0  # how long the check of many runs may take
 
 
-class HttpApi:
+class HttpApi(SubscriptionsOfApi):
     """The API at *base_url*, such as ``http://127.0.0.1:8080``; use it in ``async with``, or `close` it.
 
     Answers are JSON as the API documents it. Errors are those of the engine in the same process:
@@ -292,29 +293,6 @@ class HttpApi:
     async def redrive(self, position: str) -> None:
         """Deliver the dead letter at *position* of its channel again."""
         await self._connection.request("POST", _path("dead-letters", position, "redrive"))
-
-    async def subscriptions(self) -> list[JsonObject]:
-        """Every subscription, those of workflows included."""
-        return _objects(await self._object("GET", "/v1/subscriptions"), "subscriptions")
-
-    async def subscription(self, id: str) -> JsonObject:
-        return await self._object("GET", _path("subscriptions", id))
-
-    async def put_subscription(self, id: str, subscription: JsonObject) -> JsonObject:
-        """Create or replace a subscription; one that is replaced keeps its place in the channel."""
-        return await self._object("PUT", _path("subscriptions", id), body=_dumps(subscription))
-
-    async def delete_subscription(self, id: str) -> None:
-        await self._connection.request("DELETE", _path("subscriptions", id))
-
-    async def test_filters(self, strategy: Json, event: JsonObject, **more: Json) -> JsonObject:
-        """Whether a subscription takes *event*: ``{matches, filters, errors}``; *more* may be its `filters`."""
-        given: JsonObject = {**({} if strategy is None else {"strategy": strategy}), "event": event, **more}
-        return await self._object("POST", "/v1/subscriptions/test", body=_dumps(given))
-
-    async def seek(self, id: str, start: str) -> JsonObject:
-        """Let a subscription begin anew at ``latest``, ``earliest`` or a timestamp; the subscription."""
-        return await self._object("POST", _path("subscriptions", id, "seek"), body=_dumps({"start": start}))
 
     async def redrive_all(self, subscription: str | None = None) -> int:
         """Deliver those again that were not yet, or those of one subscription; how many."""

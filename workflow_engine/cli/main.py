@@ -130,6 +130,12 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
                 "subscriptions:configure",
             ),
             Command(
+                "sources",
+                "which services events come from",
+                "wfe sources add orders --operation file://orders.yaml#orderPlaced",
+                "sources:configure",
+            ),
+            Command(
                 "dead-letters",
                 "what could not be delivered",
                 "wfe dead-letters redrive --subscription audit",
