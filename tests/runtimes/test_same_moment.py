@@ -14,6 +14,7 @@ import pytest
 
 from tests.running import TemporalRunner, temporal_runner
 from tests.runtimes.far_side import FarSide
+from tests.semantics.v0_8 import documents as old
 from tests.semantics.v1.documents import event, workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
@@ -25,6 +26,7 @@ from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 pytestmark = pytest.mark.temporal
 NEVER = "{listen: {to: {one: {with: {type: never}}}}}"
 CHILD = workflow(f"do: [{{w: {NEVER}}}]", name="child")
+SLEEPS = "states: [{name: S, type: sleep, duration: PT1H, end: true}]"
 RUN = "{run: {workflow: {namespace: semantics, name: child, version: '1.0.0'}}}"
 
 
@@ -94,3 +96,30 @@ async def test_what_has_lost_a_race_as_its_sub_flow_ends_does_not_go_on(
 
     assert await meanwhile(temporal_address, internet, text, child, do) == "completed"
     assert far.done == {}
+
+
+async def test_a_run_that_is_cancelled_as_it_ends_has_ended_and_leaves_nothing_behind(
+    temporal_address: str, internet: Any
+) -> None:
+    text = old.workflow("""
+    events: [{name: Go, type: never, kind: consumed}]
+    states:
+      - name: A
+        type: operation
+        actions: [{subFlowRef: {workflowId: child, invoke: async}}]
+        transition: w
+      - {name: w, type: event, onEvents: [{eventRefs: [Go]}], end: true}
+    """)
+    queue = f"moment-{uuid.uuid4()}"
+    async with temporal_runner(temporal_address, internet, queue=queue) as runner:
+        run_id = await begun(runner, text, child=old.workflow(SLEEPS, id="child"))
+        await waiting(runner, run_id, "w")
+        [listener] = [each for each in runner.router.listeners() if each["run_id"] == run_id]
+        handle = runner.client.get_workflow_handle(run_id)
+        [child] = (await handle.describe()).raw_description.pending_children
+    message = {"seq": 0, "event": event("never", "1"), "index": 0, "complete": True}
+    await runner.runtime.deliver(run_id, listener["listen_id"], message)
+    await runner.runtime.cancel(run_id)
+    async with temporal_runner(temporal_address, internet, queue=queue) as runner:
+        assert (await runner.runtime.wait(run_id, 20)).status == "completed"
+        assert (await runner.runtime.wait(child.workflow_id, 5)).status == "cancelled"

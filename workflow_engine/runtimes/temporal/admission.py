@@ -19,6 +19,7 @@ import time
 import weakref
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from temporalio.api.common.v1 import Payload
@@ -33,6 +34,8 @@ from workflow_engine.runtimes.temporal.weights import WEIGHTS, Weights
 
 Evict = Callable[[str], None]
 """Lets go of a run, by the id of its execution; of one that is not there, nothing."""
+Aside = Callable[[], AbstractContextManager[None]]
+"""What a task waits in: it takes nothing from those that need not."""
 PATIENCE = 9.0
 """A task that has waited for so many seconds does not begin any more, a large one less by what it takes."""
 PACE = 150e6
@@ -56,13 +59,17 @@ def patience(size: int) -> float:
 
 class Admission:
     """Of the tasks of one worker. *evict* gives what lets go of a run, *rests* whether a run has nothing under way, or
-    None where that will show in a moment.
+    None where that will show in a moment. A task waits within *aside*.
     """
 
     def __init__(
-        self, weights: Weights, evict: Callable[[], Evict | None], rests: Callable[[str], bool | None]
+        self,
+        weights: Weights,
+        evict: Callable[[], Evict | None],
+        rests: Callable[[str], bool | None],
+        aside: Aside = nullcontext,
     ) -> None:
-        self._weights, self._evict, self._rests = weights, evict, rests
+        self._weights, self._evict, self._rests, self._aside = weights, evict, rests, aside
         self._waiting: deque[tuple[str, int, asyncio.Future[None]]] = deque()
         self._inside: Counter[str] = Counter()
         self._leaving: dict[str, float] = {}
@@ -87,9 +94,10 @@ class Admission:
         self._waiting.append(entry)
         until = time.monotonic() + patience(size)
         try:
-            while not turn.done() and time.monotonic() < until:
-                await asyncio.wait([turn], timeout=_LOOKS)
-                self._next()
+            with self._aside():
+                while not turn.done() and time.monotonic() < until:
+                    await asyncio.wait([turn], timeout=_LOOKS)
+                    self._next()
         except asyncio.CancelledError:
             if turn.done():
                 self._leave(id)
@@ -161,8 +169,10 @@ class Admission:
         return soon
 
 
-def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
-    """Have the tasks of the worker *made* wait for room. The SDK has no place for that: its own method is wrapped."""
+def admit(made: Worker, weights: Weights = WEIGHTS, aside: Aside = nullcontext) -> None:
+    """Have the tasks of the worker *made* wait for room, within *aside*. The SDK has no place for that: its own method
+    is wrapped.
+    """
     tasks = getattr(made, "_workflow_worker", None)
     handle = getattr(tasks, "_handle_activation", None)
     if tasks is None or handle is None:
@@ -183,7 +193,7 @@ def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
             return False
         return True if time.monotonic() - left.get(id, 0.0) > _SETTLES else None
 
-    admission = Admission(weights, evict, rests)
+    admission = Admission(weights, evict, rests, aside)
 
     async def handled(act: WorkflowActivation) -> None:
         began, id = time.monotonic(), act.run_id
@@ -211,7 +221,8 @@ def admit(made: Worker, weights: Weights = WEIGHTS) -> None:
                         patience(size),
                         weights.most // 2**20,
                     )
-                    await asyncio.sleep(max(0.0, began + TAKEN_BACK - time.monotonic()))
+                    with aside():
+                        await asyncio.sleep(max(0.0, began + TAKEN_BACK - time.monotonic()))
                     await made._bridge_worker.complete_workflow_activation(_given_back(id))
         finally:
             at_work[id] -= 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
+from typing import Any, Self
 
 from temporalio.bridge.proto.workflow_activation import RemoveFromCache
 from temporalio.client import Client
@@ -18,6 +19,7 @@ from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.endings import ENDINGS
 from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
+from workflow_engine.runtimes.temporal.slots import Slots, tuner
 from workflow_engine.runtimes.temporal.traces import FINISHED
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
@@ -74,6 +76,11 @@ def worker(
     made again by another worker.
     """
     batches = Batches(TemporalRuntime(client, task_queue, search_attributes=False), activities.find)
+    # Where there is no payload store, no value is large, and slots of our own would be asked for in vain.
+    slots = Slots() if getattr(activities.keep, "stores", False) else None
+    concurrency: dict[str, Any] = {"max_concurrent_activities": MOST_CALLS}
+    if slots is not None:
+        concurrency = {"tuner": tuner(slots, MOST_CALLS)}
     made = Worker(
         client,
         task_queue=task_queue,
@@ -83,12 +90,12 @@ def worker(
         graceful_shutdown_timeout=timedelta(seconds=drain),
         max_cached_workflows=1000,
         sticky_queue_schedule_to_start_timeout=KEPT_FOR,
-        max_concurrent_activities=MOST_CALLS,
+        **concurrency,
         max_heartbeat_throttle_interval=HEARD_WITHIN,
         deployment_config=None if build is None else build.config(),
     )
     _patient(made)
-    admit(made)
+    admit(made, aside=nullcontext if slots is None else slots.aside)
     _telling(made)
     return made
 
