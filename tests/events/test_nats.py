@@ -165,9 +165,9 @@ async def test_a_writer_that_was_cut_off_is_fenced_by_who_took_over(nats_url, mo
         try:
             assert await bodies(second) == ["1"]
             await second.append("c", [record("2")])
-            for _ in range(2):
-                with pytest.raises(Unavailable, match=r"was taken over by process \d+ on"):
-                    await first.append("c", [record("3")])
+            await eventually(lambda: first._replica.fenced)  # also if it has nothing to write
+            with pytest.raises(Unavailable, match=r"was taken over by process \d+ on"):
+                await first.append("c", [record("3")])
             with pytest.raises(Unavailable, match="was taken over by"):
                 await first.read("c", 0, 0, limit=1)
             await second.append("c", [record("4")])
@@ -176,6 +176,20 @@ async def test_a_writer_that_was_cut_off_is_fenced_by_who_took_over(nats_url, mo
             await second.close()
     async with opened(nats_url) as third:
         assert await bodies(third) == ["1", "2", "4"]
+
+
+async def test_who_was_taken_over_without_learning_of_it_is_refused_by_the_server(nats_url, monkeypatch):
+    async with opened(nats_url) as first:
+        await first.ensure_channel(ChannelSpec("c"))
+        await first._journal.resign()
+        async with opened(nats_url) as second:
+            await second.append("c", [record("1")])
+            assert not first._replica.fenced
+            for _ in range(2):
+                with pytest.raises(Unavailable, match=r"was taken over by process \d+ on"):
+                    await first.append("c", [record("2")])
+            await second.append("c", [record("3")])
+            assert await bodies(second) == ["1", "3"]
 
 
 async def test_who_was_taken_over_while_the_server_was_away_answers_no_more(own_nats_server, monkeypatch):
@@ -507,8 +521,8 @@ async def test_a_server_that_asks_who_one_is(tmp_path):
     public = nkeys.from_seed(bytearray(seed)).public_key.decode()
     (tmp_path / "seed").write_bytes(seed)
     # as the documentation says what a user needs
-    needs = """{publish: ["x.journal", "x.holder", "$O.x-snapshots.>", "$JS.API.>", "$JS.FC.>", "_INBOX.>"],
-        subscribe: ["x.holder", "_INBOX.>"]}"""
+    needs = """{publish: ["x.journal", "x.holder", "x.taken", "$O.x-snapshots.>", "$JS.API.>", "$JS.FC.>", "_INBOX.>"],
+        subscribe: ["x.holder", "x.taken", "_INBOX.>"]}"""
     logins = {
         f"users = [{{user: me, password: hunter2, permissions: {needs}}}, {{nkey: {public}}}]": [
             "me:hunter2@",

@@ -97,6 +97,9 @@ class Journal(Protocol):
     async def answer(self, who: str) -> None:
         """Tell whoever asks for the holder: *who*; until the connection ends."""
 
+    async def announce(self) -> None:
+        """Have those look at the journal who believe that they have it."""
+
     async def resign(self) -> None:
         """Tell nobody any more."""
 

@@ -117,6 +117,7 @@ class NatsStore(SqliteStore):
             await self._journal.resign()
             await self._alone()  # another one was faster
             raise
+        await self._journal.announce()
         self._replica = connection
         self._channels = await connection.read(read_channels)
 

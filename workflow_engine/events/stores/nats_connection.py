@@ -90,16 +90,18 @@ class _Client(Client):
 class NatsConnection:
     """A connection of which one has the journal: that answers on ``NAME.holder``.
 
-    *on_back* is called when the server is there again; until then somebody else may have taken the journal over.
+    *on_back* is called when somebody else may have taken the journal over: when the server is there again, and when
+    another process says so on ``NAME.taken``.
     """
 
     def __init__(self, address: Address, on_back: Callable[[], None]) -> None:
         self._address, self._on_back = address, on_back
         self._holder = f"{address.name}.holder"
+        self._taken = f"{address.name}.taken"
         self._client: Client | None = None
         self._away = asyncio.Event()
         self._why: Exception | None = None
-        self._answering: Subscription | None = None
+        self._answering: list[Subscription] = []
         self._closing = False
         self._returning: asyncio.Task[None] | None = None
         self._discovered: list[str] = []
@@ -254,15 +256,30 @@ class NatsConnection:
             async def tell(message: Any) -> None:
                 await message.respond(who.encode())
 
-            self._answering = await client.subscribe(self._holder, cb=tell)
+            async def doubt(_message: Any) -> None:
+                self._on_back()
+
+            await self.resign()
+            self._answering = [
+                await client.subscribe(self._holder, cb=tell),
+                await client.subscribe(self._taken, cb=doubt),
+            ]
+            await client.flush()
+
+    async def announce(self) -> None:
+        """Have those look at the journal who believe that they have it."""
+        client = self._client
+        async with self.asking():
+            assert client is not None
+            await client.publish(self._taken)
             await client.flush()
 
     async def resign(self) -> None:
         """Tell nobody any more."""
-        answering, self._answering = self._answering, None
-        if answering is not None:
+        answering, self._answering = self._answering, []
+        for subscription in answering:
             with contextlib.suppress(*ERRORS):
-                await answering.unsubscribe()
+                await subscription.unsubscribe()
 
 
 async def _closed(client: Client) -> None:
