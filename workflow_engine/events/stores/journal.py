@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeAlias
 
 import orjson
 
-from workflow_engine.errors import Conflict
+from workflow_engine.errors import Conflict, Unavailable
 
 VERSION = 1
 """The form of entries. A reader of an older one refuses a newer one."""
@@ -40,16 +40,29 @@ class Moved(Exception):
     """The journal has gone on, or back, since it was last looked at; nothing was appended."""
 
 
+class Full(Unavailable):
+    """There is no room in the journal; nothing was appended, or parts of it. A snapshot makes room."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """The sequences of the *first* and the *last* message that the journal has; when empty, *first* is ``last + 1``.
 
-    *identity* is that of the journal: another one of the same name has another.
+    *size* is how many bytes it takes. *identity* is that of the journal: another one of the same name has another.
     """
 
     identity: str
     first: int
     last: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the store was at the message *sequence*, in *size* bytes."""
+
+    sequence: int
+    size: int
 
 
 class Journal(Protocol):
@@ -79,8 +92,8 @@ class Journal(Protocol):
     async def read(self, after: int) -> list[tuple[int, bytes]]:
         """The next few messages with their sequences, in order; none at the end."""
 
-    async def snapshots(self) -> list[int]:
-        """The sequences of the snapshots that are whole, newest first."""
+    async def snapshots(self) -> list[Snapshot]:
+        """Those that are whole, newest first."""
 
     async def keep_snapshot(self, sequence: int, file: Path) -> None:
         """Store *file* as the snapshot of everything up to *sequence*."""

@@ -51,7 +51,7 @@ class NatsStore(SqliteStore):
         super().__init__(file or Path(tempfile.gettempdir()) / "wfe-events.db")
         self._shown = address.shown
         self._journal: Journal = NatsJournal(address, self._back)
-        self._every, self._grown, self._largest = snapshot, 0, 0
+        self._every, self._room, self._grown, self._largest = snapshot, address.max_bytes, 0, 0
         self._snapshotting: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._replica: ReplicaConnection | None = None
@@ -94,6 +94,7 @@ class NatsStore(SqliteStore):
             bounds.identity,
             on_caught_up=self._caught_up,
             on_entry=self._entered,
+            on_full=self._make_room,
         )
         self._connection = connection
         await connection.catch_up()
@@ -120,6 +121,9 @@ class NatsStore(SqliteStore):
         await self._journal.announce()
         self._replica = connection
         self._channels = await connection.read(read_channels)
+        self._grown = (await self._journal.bounds()).size
+        self._largest = next((each.size for each in await self._journal.snapshots()), 0)
+        self._entered(0)
 
     async def _fitting(self, bounds: Bounds) -> None:
         """See to a copy that the journal can go on from: the one that is there, a snapshot, or nothing yet."""
@@ -133,7 +137,7 @@ class NatsStore(SqliteStore):
                 if digest(message) != ours:
                     raise self._lost(at, bounds.last)
                 return
-            if at + 1 == bounds.first:
+            if at == 0 and bounds.first == 1:
                 return
         await asyncio.to_thread(_remove, self._path)
         snapshots = await self._journal.snapshots()
@@ -144,7 +148,7 @@ class NatsStore(SqliteStore):
                     "what was removed from it has to be restored"
                 )
             return
-        at = snapshots[0]
+        at = snapshots[0].sequence
         if not bounds.first - 1 <= at <= bounds.last:
             raise Conflict(
                 f"the event store {self._shown} has {bounds.first} to {bounds.last}, to which its snapshot of {at} "
@@ -153,7 +157,6 @@ class NatsStore(SqliteStore):
         packed = self._path.with_name(self._path.name + ".snapshot")
         try:
             await self._journal.load_snapshot(at, packed)
-            self._largest = packed.stat().st_size
             await asyncio.to_thread(_unpack, packed, self._path, bounds.identity)
         except (OSError, EOFError, zlib.error, sqlite3.Error) as error:
             if isinstance(error, Unavailable):
@@ -219,8 +222,12 @@ class NatsStore(SqliteStore):
 
     def _entered(self, size: int) -> None:
         self._grown += size
-        due = self._grown >= max(self._every, self._largest)
-        if due and self._connection is not None and self._snapshotting is None:
+        most = self._room // 2 if self._room else self._grown + 1
+        if self._grown >= min(most, max(self._every, self._largest)):
+            self._make_room()
+
+    def _make_room(self) -> None:
+        if self._replica is not None and self._snapshotting is None:
             self._snapshotting = asyncio.create_task(self._snapshot(), name="event store snapshot")
 
     async def _snapshot(self) -> None:

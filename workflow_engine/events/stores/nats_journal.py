@@ -24,7 +24,7 @@ from nats.js.errors import APIError, BucketNotFoundError, NotFoundError, ObjectN
 from nats.js.object_store import ObjectStore
 
 from workflow_engine.errors import Conflict, Unavailable
-from workflow_engine.events.stores.journal import Bounds, Moved
+from workflow_engine.events.stores.journal import Bounds, Full, Moved, Snapshot
 from workflow_engine.events.stores.nats_connection import ANSWER, ERRORS, Address, NatsConnection
 
 FEW = 64
@@ -37,6 +37,8 @@ ABANDONED = timedelta(hours=6)
 """After which what is left of a snapshot is not worked on by anybody."""
 _WRONG_LAST = 10071
 """The error of JetStream for an expected last sequence that is not the last."""
+_NO_ROOM = (10002, 10023, 10047, 10077)
+"""Those for what an account, a cluster, a server or a stream may not have more of, or what its disk does not take."""
 
 
 class NatsJournal(NatsConnection):
@@ -93,7 +95,7 @@ class NatsJournal(NatsConnection):
             info = await jetstream.stream_info(self._address.name)
         state = info.state
         first = state.first_seq if state.messages else state.last_seq + 1
-        return Bounds(f"{self._address.name} {info.created}", first, state.last_seq)
+        return Bounds(f"{self._address.name} {info.created}", first, state.last_seq, state.bytes)
 
     async def append(self, messages: Sequence[bytes], after: int) -> int:
         for at in range(0, len(messages), TOGETHER):
@@ -120,6 +122,8 @@ class NatsJournal(NatsConnection):
             except APIError as error:
                 if error.err_code == _WRONG_LAST:
                     raise Moved from error
+                if error.err_code in _NO_ROOM:
+                    raise Full(f"the event store {self.shown} has no room: {error.description}") from error
                 raise
             finally:
                 for each in sending:
@@ -165,10 +169,11 @@ class NatsJournal(NatsConnection):
             if store is None:
                 return
             for older in await self.snapshots():
-                if older < sequence:
-                    await store.delete(_snapshot(older))
+                if older.sequence < sequence:
+                    name = _snapshot(older.sequence)
+                    await store.delete(name)
                     # which leaves a note that it was there
-                    await jetstream.purge_stream(self._chunks, subject=self._note_of(_snapshot(older)))
+                    await jetstream.purge_stream(self._chunks, subject=self._note_of(name))
             await self._sweep(jetstream, store)
 
     async def _sweep(self, jetstream: JetStreamContext, store: ObjectStore) -> None:
@@ -193,7 +198,7 @@ class NatsJournal(NatsConnection):
         except (BucketNotFoundError, NotFoundError):
             return None
 
-    async def snapshots(self) -> list[int]:
+    async def snapshots(self) -> list[Snapshot]:
         async with self.asking() as jetstream:
             store = await self._snapshots(jetstream)
             if store is None:
@@ -202,8 +207,12 @@ class NatsJournal(NatsConnection):
                 there = await store.list()
             except (NotFoundError, ObjectNotFoundError):
                 return []
-        names = [info.name for info in there if not info.deleted and info.name.startswith("snapshot-")]
-        return sorted((int(name.removeprefix("snapshot-")) for name in names), reverse=True)
+        found = [
+            Snapshot(int(info.name.removeprefix("snapshot-")), info.size or 0)
+            for info in there
+            if not info.deleted and info.name.startswith("snapshot-")
+        ]
+        return sorted(found, key=lambda snapshot: snapshot.sequence, reverse=True)
 
     async def keep_snapshot(self, sequence: int, file: Path) -> None:
         async with self.asking() as jetstream:

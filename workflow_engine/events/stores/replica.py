@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workflow_engine.errors import Conflict, Unavailable
-from workflow_engine.events.stores.journal import Joining, Journal, Moved, Statement, digest, part, parts
+from workflow_engine.events.stores.journal import (
+    Full,
+    Joining,
+    Journal,
+    Moved,
+    Statement,
+    digest,
+    part,
+    parts,
+)
 from workflow_engine.events.stores.sqlite_connection import Connection, Write, resolve, run_each
 
 T = TypeVar("T")
@@ -121,7 +130,8 @@ class ReplicaConnection(Connection):
     *identity* is the journal's. `catch_up` is to be called before anything is written, and `lead` after it.
     *on_caught_up* reads the file where something came from the journal that was not known to have been written, and
     answers with what is then to be done in the event loop; writes that were asked for before that are refused, for they
-    may have been asked for in ignorance of it. *on_entry* is told in the event loop how many bytes the journal got.
+    may have been asked for in ignorance of it. *on_entry* is told in the event loop how many bytes the journal got, and
+    *on_full* that there was no room in it.
     """
 
     def __init__(
@@ -133,9 +143,10 @@ class ReplicaConnection(Connection):
         *,
         on_caught_up: Callable[[sqlite3.Connection], Callable[[], None]],
         on_entry: Callable[[int], None],
+        on_full: Callable[[], None],
     ) -> None:
         self._journal, self._me, self._identity = journal, writer, identity
-        self._on_caught_up, self._on_entry = on_caught_up, on_entry
+        self._on_caught_up, self._on_entry, self._on_full = on_caught_up, on_entry, on_full
         self._entry = 0
         self._leads = self._doubt = False
         self._joining = Joining()
@@ -218,6 +229,9 @@ class ReplicaConnection(Connection):
             if self._catch_up():
                 self._tell()
             raise Unavailable(f"{self._called} was read again after an interruption; try again") from None
+        except Full:
+            self._loop.call_soon_threadsafe(self._on_full)
+            raise
         self._stand(last, messages[-1])
         self._tail = last
         self._loop.call_soon_threadsafe(self._on_entry, sum(map(len, messages)))
