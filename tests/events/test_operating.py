@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.events.conftest import all_of, event, eventually, quiet, running, subscription
-from workflow_engine.errors import Unavailable
+from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.events import router as module
 from workflow_engine.events.letters import DEAD_LETTERS
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
-from workflow_engine.events.subscriptions import RetryPolicy
+from workflow_engine.events.subscriptions import RetryPolicy, Subscription
 from workflow_engine.events.targets import Drop, Retry
 
 
@@ -138,3 +138,22 @@ def test_the_wait_between_attempts_has_an_end_however_fast_it_grows():
     assert [policy.delay(attempt) for attempt in (1, 2, 60, 5000)] == [1.0, 60, 60, 60]
     at_once = RetryPolicy.from_json({"initial": 0, "factor": 1e9, "jitter": False})
     assert at_once.delay(500) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"retry": {"max_attempts": 0}}, "expected a whole number from 1 to a billion, or null, not 0"),
+        ({"retry": {"timeout": 301}}, "expected seconds above 0, 300 at most, not 301"),
+        ({"retry": {"jitter": None}}, "expected true or false, not null"),
+        ({"channel": 5}, "expected a text"),
+        ({"target": []}, "expected an object"),
+        ({"filters": {}}, "expected a list"),
+        ({"max_in_flight": True}, "expected a whole number"),
+    ],
+)
+def test_what_is_wrong_with_a_subscription_is_told_in_the_words_of_json(wrong, told):
+    right = {"id": "s", "channel": "c", "target": {"kind": "pull"}, "filters": []}
+    with pytest.raises(Rejected) as refused:
+        Subscription.from_json({**right, **wrong})
+    assert str(refused.value) == told

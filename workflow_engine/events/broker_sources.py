@@ -10,7 +10,7 @@ import orjson
 
 from workflow_engine import expressions
 from workflow_engine.errors import Rejected
-from workflow_engine.events.subscriptions import check_channel, check_filters, start_us
+from workflow_engine.events.subscriptions import called, check_channel, check_filters, start_us
 from workflow_engine.events.transforms import NotTransformed
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -93,7 +93,7 @@ class BrokerSource:
             if name not in _MEMBERS:
                 raise invalid(f"expected one of {', '.join(_MEMBERS)}", name)
             if not isinstance(value, _MEMBERS[name]):
-                raise invalid(f"expected {_MEMBERS[name].__name__}", name)
+                raise invalid(f"expected {called(_MEMBERS[name])}", name)
         if "operation" not in given:
             raise invalid("operation is required", "operation")
         source = cls(**given)

@@ -16,7 +16,7 @@ from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.events.broker_sources import BrokerSource
 from workflow_engine.events.cloudevents import normalize
 from workflow_engine.events.spi import Store
-from workflow_engine.events.subscriptions import check_channel
+from workflow_engine.events.subscriptions import called, check_channel
 from workflow_engine.events.transforms import NotTransformed
 from workflow_engine.values import Json, JsonObject, pointer
 
@@ -86,7 +86,7 @@ class Source:
             if name not in types:
                 raise _invalid(f"expected one of {', '.join(types)}", name)
             if not isinstance(value, types[name]):
-                raise _invalid(f"expected {types[name].__name__}", name)
+                raise _invalid(f"expected {called(types[name])}", name)
         for name in ("id", "verify"):
             if name not in members:
                 raise _invalid(f"{name} is required", name)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 
+import orjson
+
 from workflow_engine.errors import Rejected
 from workflow_engine.events.records import Start, microseconds
 from workflow_engine.events.transforms import check_transform
@@ -18,6 +20,16 @@ _ID = re.compile(r"[\x21-\x7e]{1,200}")
 _CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
 MAX_TIMEOUT = 300.0
 """How many seconds one attempt may take at most."""
+_RANGES = {
+    "max_attempts": "a whole number from 1 to a billion, or null",
+    "max_age": "seconds from 0 to a billion, or null",
+    "initial": "seconds from 0 to a billion",
+    "factor": "a number above 0, a billion at most",
+    "max_delay": "seconds from 0 to a billion",
+    "jitter": "true or false",
+    "timeout": f"seconds above 0, {MAX_TIMEOUT:g} at most",
+}
+_CALLED = {str: "a text", dict: "an object", list: "a list", bool: "true or false", int: "a whole number"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,8 @@ class RetryPolicy:
                 fits = fits and not (name in ("max_attempts", "timeout", "factor") and value == 0)
                 fits = fits and not (name == "max_attempts" and not isinstance(value, int))
             if not fits:
-                raise Rejected("retry-invalid", f"{value!r} is out of range", pointer=place)
+                shown = orjson.dumps(value).decode()[:40]
+                raise Rejected("retry-invalid", f"expected {_RANGES[name]}, not {shown}", pointer=place)
         return cls(**members)  # type: ignore[arg-type]
 
 
@@ -162,7 +175,7 @@ class Subscription:
                 )
             if not isinstance(value, types[name]) or (name == "max_in_flight" and isinstance(value, bool)):
                 raise Rejected(
-                    "subscription-invalid", f"expected {types[name].__name__}", pointer=pointer(name)
+                    "subscription-invalid", f"expected {called(types[name])}", pointer=pointer(name)
                 )
         given = {**members}
         if given.get("filters") is not None:
@@ -176,6 +189,11 @@ class Subscription:
         subscription = cls(**given)  # type: ignore[arg-type]
         subscription.check()
         return subscription
+
+
+def called(kind: type) -> str:
+    """How those who write JSON call what is a *kind* here."""
+    return _CALLED[kind]
 
 
 def check_channel(name: str, *path: str | int) -> None:
