@@ -120,6 +120,23 @@ class TestSubscriptions:
         await eventually(lambda: len(workflows.got) >= 4)
         assert sorted(workflows.ids()) == ["1", "2", "3", "4"]
 
+    async def test_a_subscription_that_is_paused_delivers_nothing_more_in_its_order(self, router, workflows):
+        paused = asyncio.Event()
+
+        async def slow():
+            await paused.wait()
+
+        workflows.answer = lambda _: slow()
+        await router.put_subscription(subscription(in_order=True))
+        await router.publish("c", [event(str(number)) for number in range(5)])
+        await workflows.until(1)
+        await router.put_subscription(subscription(in_order=True, enabled=False))
+        paused.set()
+        await eventually(lambda: not router._deliverer._in_flight)
+        assert workflows.ids() == ["0"]
+        await router.put_subscription(subscription(in_order=True))
+        assert await workflows.until(5) == [*"01234"]
+
     async def test_putting_it_again_keeps_its_place_and_takes_the_new_target(self, router, workflows):
         await router.put_subscription(subscription(start="earliest"))
         await router.publish("c", [event("1")])
@@ -337,6 +354,24 @@ class TestRetries:
         assert workflows.ids() == ["1"]
         letters = (await router.events(DEAD_LETTERS)).events
         assert [letter["event"]["id"] for letter in letters] == ["1"]
+
+    async def test_a_target_that_is_gone_disables_no_subscription_that_goes_elsewhere_meanwhile(
+        self, router, workflows
+    ):
+        moved = asyncio.Event()
+
+        async def is_gone():
+            await moved.wait()
+            raise Gone("410")
+
+        workflows.answer = lambda _: is_gone()
+        await router.put_subscription(subscription(target={"kind": "workflow", "name": "old"}))
+        await router.publish("c", [event("1")])
+        await workflows.until(1)
+        await router.put_subscription(subscription(target={"kind": "workflow", "name": "new"}))
+        moved.set()
+        await quiet(router)
+        assert router.get_subscription("s").enabled
 
     async def test_an_answer_that_takes_too_long_is_a_failure(self, router, workflows):
         workflows.answer = lambda d: asyncio.sleep(60) if d.attempt == 1 else None

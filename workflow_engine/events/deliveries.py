@@ -73,10 +73,9 @@ class Deliverer(HandingOut):
         assert task is not None
         try:
             for left in reversed(range(IN_A_ROW)):
-                last = left == 0 or self._stopping or item.group in self._held
-                settled = await self._attempt(item, last=last)
+                settled = await self._attempt(item, left)
                 if settled.next is None:
-                    if last and item.key is not None:
+                    if item.key is not None and (left == 0 or self._stands(item.group)):
                         self.wake()  # for the next of its key
                     return
                 item = self._in_flight[task] = settled.next
@@ -104,7 +103,7 @@ class Deliverer(HandingOut):
             self.wake()
             return
 
-    async def _attempt(self, item: Parked, *, last: bool) -> Settled:
+    async def _attempt(self, item: Parked, left: int) -> Settled:
         payload = orjson.loads(item.payload)
         policy = FOREVER
         if "run" in payload:
@@ -121,7 +120,7 @@ class Deliverer(HandingOut):
             policy = policy if subscription is None else subscription.retry
         if gone:
             verdict = Verdict("dropped", "unwanted", "nobody waits for it any more")
-            return await self._close(item, self._rows(item, payload, verdict, 0.0), last=last)
+            return await self._close(item, self._rows(item, payload, verdict, 0.0), left)
         positions = [Position.parse(text) for text in payload["events"]]
         events = await self.events_at(item.channel, positions, payload.get("kept", {}))
         delivery = delivery_of(item, payload, target, events)
@@ -151,7 +150,7 @@ class Deliverer(HandingOut):
             await self._recipients.bury(delivery, item, verdict.code, verdict.detail)
         if verdict.status == "gone":
             await self._recipients.gone(delivery)
-        return await self._close(item, rows, last=last)
+        return await self._close(item, rows, left)
 
     async def events_at(
         self, channel: str, positions: list[Position], kept: Mapping[str, JsonObject]
@@ -214,8 +213,13 @@ class Deliverer(HandingOut):
         self.later(due_us)
         return settled
 
-    async def _close(self, item: Parked, rows: list[Attempt], *, last: bool) -> Settled:
-        """The delivery is over; unless it is the *last* in a row, go on with the next of its key."""
+    def _stands(self, group: str) -> bool:
+        """Whether nothing more of *group* is to be delivered now: it is paused, or its target asked to wait."""
+        return self._stopping or group in self._held or not self._recipients.limits().get(group, 1)
+
+    async def _close(self, item: Parked, rows: list[Attempt], left: int) -> Settled:
+        """The delivery is over; go on with the next of its key, if some are *left* in a row and the group may go on."""
+        last = left == 0 or self._stands(item.group)
         until_us = None if last else self._now_us() + LEASE_US
         return await self._store.settle(item, Done(), ledger=rows, next_until_us=until_us)
 

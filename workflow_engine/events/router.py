@@ -324,5 +324,7 @@ class Router(Looking, Pulling):
     async def gone(self, delivery: Delivery) -> None:
         if delivery.listening is not None:
             await self.forget_run(delivery.listening.run_id, keep=True)
-        elif delivery.subscription in self._subscriptions:
-            await self.put_subscription(replace(self._subscriptions[delivery.subscription], enabled=False))
+        elif delivery.subscription is not None:
+            found = self._subscriptions.get(delivery.subscription)
+            if found is not None and found.target == delivery.target:  # else it goes elsewhere already
+                await self.put_subscription(replace(found, enabled=False))
