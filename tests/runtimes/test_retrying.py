@@ -358,6 +358,48 @@ async def test_a_sub_flow_that_was_mended_by_itself_is_not_done_again(
     assert far.done == {"x": 1}
 
 
+async def test_a_retried_run_waits_for_a_sub_flow_that_is_being_mended_by_itself(
+    runner: TemporalRunner, far: FarSide
+) -> None:
+    far.broken = {"y"}
+    inner = workflow(f"do: [{{x: {far.call('x')}}}, {{y: {far.call('y')}}}]", name="inner")
+    runner.deployed = [Bundle.of(dsl.parse(inner), {})]
+    run = "{run: {workflow: {namespace: semantics, name: inner}}}"
+    outer = workflow(f"do: [{{run: {run}}}, {{z: {far.call('z')}}}]")
+    run_id = await failed(runner, outer)
+    other = await failed(runner, outer)
+    far.broken, far.held = set(), {"y"}
+    for id in (run_id, other):
+        asked = len(far.keys("y"))
+        await runner.runtime.retry(f"{id}.do.0.run", Retry())
+        await far.asked_for("y", asked + 1)
+        await runner.runtime.retry(id, Retry())
+    await runner.runtime.terminate(other, "enough")
+    assert (await runner.runtime.wait(f"{other}.do.0.run", 20)).status == "cancelled"
+    far.held = set()
+    assert (await runner.runtime.wait(run_id, 20)).output == {"did": "z"}
+    assert (far.done["x"], far.done["z"], len(set(far.keys("y")))) == (2, 1, 2)
+
+
+async def test_a_run_that_was_terminated_by_temporals_own_means_is_retried_at_once_with_its_sub_flows(
+    runner: TemporalRunner, far: FarSide
+) -> None:
+    far.held = {"y"}
+    inner = workflow(f"do: [{{x: {far.call('x')}}}, {{y: {far.call('y')}}}]", name="inner")
+    runner.deployed = [Bundle.of(dsl.parse(inner), {})]
+    run_id = await start(
+        runner, workflow("do: [{run: {run: {workflow: {namespace: semantics, name: inner}}}}]")
+    )
+    await far.asked_for("y")
+    await runner.client.get_workflow_handle(run_id).terminate("in the UI")
+    await runner.runtime.retry(run_id, Retry())
+    await far.asked_for("y", 2)
+    far.held = set()
+    assert (await runner.runtime.wait(run_id, 20)).output == {"did": "y"}
+    assert far.done["x"] == 1
+    assert len(set(far.keys("y"))) == 1
+
+
 async def test_the_attempts_at_a_call_begin_anew_and_its_key_stays(
     runner: TemporalRunner, far: FarSide
 ) -> None:

@@ -73,7 +73,7 @@ async def move(
             return told("cannot", refused)
         waiting = taken_back(await pending(client, description), time.time())
         new = {place: call for place, call in waiting.items() if (place, call["due"]) not in taken}
-        if new and description.run_id == before:
+        if new:
             taken |= {(place, call["due"]) for place, call in new.items()}
             await handle.signal("give_back", new)
         if asyncio.get_running_loop().time() >= deadline:

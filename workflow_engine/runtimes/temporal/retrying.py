@@ -43,6 +43,7 @@ from workflow_engine.interpreter.packing import pack, unpack
 from workflow_engine.interpreter.redeployed import gone_on_with
 from workflow_engine.interpreter.references import References
 from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish, gone_on, standing, sub_flows
+from workflow_engine.runtimes.temporal import orphans, outcomes
 from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.carrying import STARTED
 from workflow_engine.runtimes.temporal.connection import translated
@@ -55,6 +56,8 @@ REPLAY_TIMEOUT = timedelta(seconds=60)
 ATTEMPTS = "attempts"
 """The member of a run's memo that tells of its attempts so far."""
 MOST_ATTEMPTS = 50
+UNDER_WAY: JsonObject = {"under_way": True}
+"""Of a sub-flow that goes on by itself: the next attempt of its run waits for it."""
 LONGEST_DETAIL = 500
 NOBODY = frozenset(
     {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
@@ -162,25 +165,33 @@ class Retrying:
         generation = (await stood.description.memo()).get(GENERATION)
         identity = identity_of(run_id, generation)
         runs: JsonObject = {}
+        under_way: list[Json] = []
         for place in sub_flows(graph, following):
             going_on = await self._sub_flow(sub_run_id(identity, place))
-            if going_on is not None:
+            if going_on == UNDER_WAY:
+                under_way.append(place)
+            elif going_on is not None:
                 runs[place] = going_on
         before: JsonObject = {"since": stood.told["since"], "position": pack(following)}
+        if under_way:
+            before["sub_flows"] = {"under_way": under_way, "bound": []}
         return {**before, "runs": runs} if runs else before
 
     async def _sub_flow(self, run_id: str) -> JsonObject | None:
         """What came of the sub-flow *run_id*, or with what it goes on; None: there is none yet, and it begins."""
         try:
             description = await self._described(run_id)
+            if description.status == WorkflowExecutionStatus.RUNNING and description.parent_id is not None:
+                # Its run was ended by Temporal's own means, and nobody has come yet to end what that left (`orphans`).
+                await outcomes.terminate(self._client, run_id, orphans.REASON)
+                description = await self._described(run_id)
         except NotFound:
             return None
         handle = self._client.get_workflow_handle(run_id, run_id=description.run_id)
         if description.status == WorkflowExecutionStatus.COMPLETED:
             return {"output": await handle.result()}
-        if description.status not in _ENDINGS:
-            message = f"its sub-flow {run_id!r} has not ended; wait for it, or cancel it"
-            raise Rejected("sub-flow-not-ended", message, status=409)
+        if description.status not in _ENDINGS:  # it was retried by itself
+            return UNDER_WAY
         stood = await self._stood(run_id, description)
         if stood.position is None or stood.bundle is None:
             return None
