@@ -301,17 +301,44 @@ async def fixed(code: Editor, text: str) -> list[str]:
         ('set: {x: "😀 ${ .a | lenght }"}', 'set: {x: "😀 ${ .a | length }"}'),
         ("set: {x: '${ $contxt }'}", "set: {x: '${ $context }'}"),
         ("raise: {error: wrog}", "raise: {error: wrong}"),
+        ("wait: 30s", "wait: PT30S"),
+        ("wait: '250ms'", "wait: 'PT0.25S'"),
+        ("set: {x: .a.b}", "set: {x: '${ .a.b }'}"),
+        ("set:\n        x: .a.b", "set:\n        x: ${ .a.b }"),
+        ("set: {x: '.a.b'}", "set: {x: '${ .a.b }'}"),
+        ("set: {7: a}", 'set: {"7": a}'),
+        ("set: {x: 123456789012345678901234567890}", 'set: {x: "123456789012345678901234567890"}'),
     ],
 )
 async def test_a_quick_fix_writes_what_was_meant(code: Editor, wrong: str, right: str):
     assert await fixed(code, f"{HEAD}  - a:\n      {wrong}\n") == [f"{HEAD}  - a:\n      {right}\n"]
 
 
+async def test_there_is_a_quick_fix_for_each_thing_that_may_be_meant(code: Editor):
+    wrong = HEAD + "  - a:\n      set: {x: '${ customer }'}\n"
+    assert await fixed(code, wrong) == [
+        wrong.replace(" customer", " .customer"),
+        wrong.replace(" customer", ' "customer"'),
+    ]
+
+
 async def test_a_quick_fix_writes_a_name_that_is_allowed_and_quotes_a_version(code: Editor):
     text = HEAD.replace("namespace: shop", "namespace: eventmesh.apache.org")
     assert await fixed(code, text) == [HEAD.replace("shop", "eventmesh-apache-org")]
-    text = HEAD_0_8.replace("specVersion: '0.8'", "specVersion: 0.8")
-    assert await fixed(code, text) == [HEAD_0_8.replace("'0.8'", '"0.8"')]
+    text = HEAD_0_8.replace("actions: []", "actions: []\n    end: true").replace(
+        "operation: 'a.yaml#b'", "type: custom, operation: a"
+    )
+    assert await fixed(code, text.replace("specVersion: '0.8'", "specVersion: 0.8")) == [
+        text.replace("'0.8'", '"0.8"')
+    ]
+    assert await fixed(code, text.replace("specVersion: '0.8'\n", "")) == [
+        "specVersion: '0.8'\n" + text.replace("specVersion: '0.8'\n", "")
+    ]
+    late = text + "timeouts: {workflowExecTimeout: PT3DT1H}\n"
+    assert await fixed(code, late.replace("PT3DT1H", "PT3D1H")) == [late.replace("PT3DT1H", "P3DT1H")]
+    assert await fixed(code, HEAD.replace("dsl: 1.0.3", "dsl: 1.0")) == [
+        HEAD.replace("dsl: 1.0.3", 'dsl: "1.0.0"')
+    ]
 
 
 async def test_the_diagram_of_a_document_is_that_of_wfe_graph(code: Editor):
@@ -332,6 +359,17 @@ async def test_the_diagram_of_a_document_is_that_of_wfe_graph(code: Editor):
 async def test_references_of_asyncapi_lead_to_what_they_name(code: Editor):
     text = "asyncapi: 3.0.0\nchannels:\n  one: {address: a}\noperations:\n  two: {channel: {$ref: '#/channels/on‸e'}}\n"
     assert await definition(code, text) == [(3, "one")]
+
+
+async def test_lines_that_end_as_those_of_windows_change_nothing(code: Editor):
+    text = (HEAD + TASKS).replace("\n", "\r\n")
+    marked = text.replace("then: first", "then: fi‸rst")
+    assert await definition(code, marked) == [(line(text, "- first:"), "first")]
+    found = await code.complete(text.replace("then: first", "then: ‸"))
+    assert {each.label for each in found} >= {"first", "third", "exit"}
+    renamed = await rename(code, marked, "begin")
+    assert renamed.count("begin") == 3
+    assert renamed.count("\r\n") == text.count("\r\n")
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ TASKS: dict[str, Callable[[str, str], JsonObject]] = {"check": _check, "lint": _
 
 def main() -> None:
     """Answer requests until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, it is for the server
     asked, answered = sys.stdin.buffer, sys.stdout.buffer
     _check("", "")  # imports what the first request would wait for
     while header := asked.read(HEADER.size):
@@ -80,7 +81,3 @@ def main() -> None:
         written = orjson.dumps(answer)
         answered.write(HEADER.pack(len(written)) + written)
         answered.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -19,6 +19,11 @@ LONGEST = 15.0
 MOST = LARGEST + 1
 """Characters that are sent: one more than a document may have bytes, which says that it has too many."""
 
+_HOME = Path(__file__).parents[2]
+_PROGRAM = (
+    "import sys; sys.path.append(sys.argv[1]); from workflow_engine.editing.checker import main; main()"
+)
+
 
 class Checking:
     """The process, started when it is first needed."""

@@ -46,6 +46,11 @@ class Place:
         """Whether it is in braces or brackets, where nothing goes over several lines."""
         return any(node.flow for node in self.spot.nodes)
 
+    @property
+    def quoted(self) -> bool:
+        """Whether the scalar that is typed is in quotes."""
+        return self.spot.node.style in ("single", "double")
+
     def edit(self, text: str) -> types.TextEdit:
         return types.TextEdit(self.of.text.range(self.start, self.end), text)
 
@@ -205,7 +210,7 @@ def _values(known: Language, place: Place, neighbours: Found) -> Iterator[types.
             detail="an expression",
             filter_text=place.of.text.source[place.start : place.end] or "${ }",
             insert_text_format=types.InsertTextFormat.Snippet,
-            text_edit=place.edit("\\${ $0 }"),
+            text_edit=place.edit("'\\${ $0 }'" if place.flow and not place.quoted else "\\${ $0 }"),
         )
 
 

@@ -8,12 +8,22 @@ from collections.abc import Iterable, Iterator
 
 from lsprotocol import types
 
-from workflow_engine.editing.nodes import spot
+from workflow_engine.editing.nodes import Node, spot
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.problems import SOURCE
 
 _MEANT = re.compile(r"did you mean (?:`([^`]+)`|'([^']+)'|\"([^\"]+)\"|(\$\w+))\?")
-_USE = re.compile(r"; use ([A-Za-z0-9-]+)\Z")
+_SAID = (
+    re.compile(r"; use ([A-Za-z0-9-]+)\Z"),
+    re.compile(r"^expected `([^`]+)`, got "),
+    re.compile(r"for the member of that name write `([^`]+)`"),
+    re.compile(r"for the text write `([^`]+)`"),
+)
+"""How messages say what to write where their problem is."""
+_IN_QUOTES = re.compile(r"put it in quotes: (\"[^\"]+\")")
+_LATE_DAYS = re.compile(r"PT((?:\d+[DW])+)((?:\d+[HMS])*)", re.IGNORECASE)
+_TIME = re.compile(r"(\d+) ?(ms|s|m|h|d)", re.IGNORECASE)
+_TO_QUOTE = ("not-a-string-key", "number-out-of-range")
 
 
 def fixes(of: Snapshot, problems: Iterable[types.Diagnostic]) -> list[types.CodeAction]:
@@ -30,17 +40,68 @@ def _fixes(of: Snapshot, problem: types.Diagnostic) -> Iterator[types.CodeAction
     if meant is not None and not meant[0].endswith(("...`?", "...'?", '..."?')):
         yield _action(of, problem, next(group for group in meant.groups() if group))
         return
-    used = _USE.search(message)
-    if used is not None:
-        yield _action(of, problem, used[1])
+    for said in _SAID:
+        match = said.search(message)
+        if match is not None:
+            yield _action(of, problem, match[1])
+    if problem.code == "missing-version":
+        start = of.text.offset(problem.range.start)
+        key = "'specVersion': '0.8', " if of.json else "specVersion: '0.8'\n"
+        yield _replacing(of, problem, start, start, key.replace("'", '"') if of.json else key)
         return
-    if problem.code == "unquoted-version":
-        start, end = of.text.offset(problem.range.start), of.text.offset(problem.range.end)
-        here = spot(of.root, start)
-        node = here.node
-        if node.kind == "scalar" and node.style == "plain" and node.start >= start:
-            start, end = node.start, node.end
-        yield _replacing(of, problem, start, end, json.dumps(of.text.source[start:end]))
+    node = _node(of, problem)
+    if node is None or node.kind != "scalar":
+        return
+    written = _written(of, node, problem)
+    if written is not None:
+        yield _replacing(of, problem, node.start, node.end, written)
+
+
+def _written(of: Snapshot, node: Node, problem: types.Diagnostic) -> str | None:
+    """How the scalar *node* is to be written, by the code of its problem."""
+    source = of.text.source[node.start : node.end]
+    quote = source[:1] if node.style in ("single", "double") else ""
+    match problem.code:
+        case "unquoted-version":
+            said = _IN_QUOTES.search(problem.message)
+            return said[1] if said is not None else json.dumps(source)
+        case "quoted-boolean" if node.text in ("true", "false"):
+            return node.text
+        case "literal-expression" if node.style != "block":
+            flow = any(each.flow for each in spot(of.root, node.start).nodes)
+            quote = quote or ("'" if flow or ("'" not in source and re.search(": | #", source)) else "")
+            return f"{quote}${{ {node.inner_text(of.text.source)} }}{quote}"
+        case "invalid-duration" | "days-after-t":
+            standard = _standard(node.text)
+            return None if standard is None else f"{quote}{standard}{quote}"
+        case code if code in _TO_QUOTE and not quote:
+            return json.dumps(source)
+        case _:
+            return None
+
+
+def _standard(text: str) -> str | None:
+    """The duration in ISO 8601 that *text* most likely means."""
+    late = _LATE_DAYS.fullmatch(text)
+    if late is not None:
+        return f"P{late[1]}" + (f"T{late[2]}" if late[2] else "")
+    time = _TIME.fullmatch(text)
+    if time is None:
+        return None
+    number, unit = int(time[1]), time[2].lower()
+    if unit == "d":
+        return f"P{number}D"
+    return f"PT{number / 1000:g}S" if unit == "ms" else f"PT{number}{unit.upper()}"
+
+
+def _node(of: Snapshot, problem: types.Diagnostic) -> Node | None:
+    """The key or the value that *problem* is about; a problem of a value may stand at its key."""
+    start = of.text.offset(problem.range.start)
+    here = spot(of.root, start)
+    key = here.entry.key if here.entry is not None and here.on_key else None
+    if key is None or (here.node.kind == "scalar" and problem.code != "not-a-string-key"):
+        return here.node
+    return key
 
 
 def _action(of: Snapshot, problem: types.Diagnostic, text: str) -> types.CodeAction:
@@ -63,7 +124,7 @@ def _cited(text: str, message: str) -> bool:
 def _replacing(of: Snapshot, problem: types.Diagnostic, start: int, end: int, text: str) -> types.CodeAction:
     written = of.text.source[start:end]
     return types.CodeAction(
-        f"Change {_short(written)} to {_short(text)}",
+        f"Change {_short(written)} to {_short(text)}" if written else f"Write {_short(text)}",
         kind=types.CodeActionKind.QuickFix,
         diagnostics=[problem],
         edit=types.WorkspaceEdit(changes={of.uri: [types.TextEdit(of.text.range(start, end), text)]}),
@@ -71,4 +132,5 @@ def _replacing(of: Snapshot, problem: types.Diagnostic, start: int, end: int, te
 
 
 def _short(text: str) -> str:
+    text = text.strip()
     return f"`{text if len(text) <= 40 else text[:37] + '...'}`"

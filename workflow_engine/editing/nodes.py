@@ -42,6 +42,11 @@ class Node:
         closed = self.end - self.start > 1
         return self.start + 1, self.end - closed
 
+    def inner_text(self, source: str) -> str:
+        """What is written of a scalar in *source*, without its quotes."""
+        start, end = self.inner
+        return source[start:end]
+
     def child(self, key: str | int) -> Node | None:
         """The value of *key*, or the item of that index; the first, where a key stands twice."""
         if self.kind == "list" and isinstance(key, int):
