@@ -8,6 +8,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import catalog
@@ -26,6 +27,7 @@ from workflow_engine.calls.secrets import open_secrets
 from workflow_engine.calls.webhook import WebhookTarget
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.queues import Queues
+from workflow_engine.engine.restoring import Restoring, StoreStamps
 from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.stores import open_definitions
 from workflow_engine.engine.targets import RunTarget, WorkflowTarget
@@ -39,7 +41,7 @@ from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.processes.leftovers import remove_leftovers
 from workflow_engine.processes.privacy import close_to_others
 from workflow_engine.processes.stopping import stopping, tell_of
-from workflow_engine.runtimes.temporal import load
+from workflow_engine.runtimes.temporal import hearing, load
 from workflow_engine.runtimes.temporal.activities import Activities, Events, FindBundle, Keep
 from workflow_engine.runtimes.temporal.attributes import see_to
 from workflow_engine.runtimes.temporal.batches import TemporalBatches
@@ -52,6 +54,7 @@ from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.schedules import TemporalSchedules
 from workflow_engine.runtimes.temporal.server import ready_unless, wait_ready
+from workflow_engine.runtimes.temporal.stamps import TemporalStamps
 from workflow_engine.runtimes.temporal.worker import Build, worker
 from workflow_engine.settings import LOOPBACK, Settings
 from workflow_engine.telemetry.otlp import traces
@@ -197,6 +200,15 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         if settings.search_attributes:
             attributes = asyncio.create_task(see_to(client), name="search attributes")
             stack.push_async_callback(_end, attributes)
+        restoring = Restoring(
+            router,
+            partial(hearing.open_runs, client, settings.task_queue),
+            partial(hearing.heard, client),
+            store=StoreStamps(router),
+            temporal=TemporalStamps(client, settings.task_queue),
+        )
+        stamping = asyncio.create_task(restoring.keep(), name="stamps")
+        stack.push_async_callback(_end, stamping)
         orphans = asyncio.create_task(Orphans(client, settings.task_queue).keep(), name="orphans")
         stack.push_async_callback(_end, orphans)
         if settings.api_worker:
@@ -230,6 +242,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             folder=settings.data,
             secrets=open_secrets(settings.secrets),
             hearings=hearings,
+            restoring=restoring,
             loopback_only=settings.host in LOOPBACK and not settings.api_token,
         )
 

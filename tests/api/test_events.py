@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -361,3 +362,22 @@ async def test_events_are_fetched_and_settled_over_http(server):
         assert (await server.post("/v1/subscriptions/work/settle", json=wrong)).status == 400
     assert (await server.post("/v1/subscriptions/nobody/pull")).status == 404
     assert (await server.post("/v1/subscriptions/work/pull?max=1000")).status == 400
+
+
+async def test_a_trigger_that_is_sought_back_starts_the_runs_that_are_gone_and_no_others(server):
+    assert (await server.deploy(ON_EVENT)).status == 201
+    for id in ("kept", "lost"):
+        sent = event(id, data={"order": id})
+        assert (await server.post("/v1/events", json=sent, headers=STRUCTURED)).status == 202
+
+    async def begun(count):
+        async with asyncio.timeout(10):
+            while len(server.runtime._runs) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return set(server.runtime._runs)
+
+    before = await begun(2)
+    del server.runtime._runs[min(before)]
+    moved = await server.post("/v1/subscriptions/workflow:tests/on-order/seek", json={"start": "earliest"})
+    assert moved.status == 200
+    assert await begun(2) == before

@@ -101,7 +101,14 @@ def test_every_metric_in_the_runbook_is_one_that_there_is() -> None:
     }
     load = Load(1, {"faulted": 1}, {"workflow": QueueLoad(1, 1, 1.0)})
     shown = Metrics().render(
-        [{"name": "c", "lag": 1}], backlog=backlog, parked=0, load=load, parts={"events": None}, disk=(1, 2)
+        [{"name": "c", "lag": 1}],
+        backlog=backlog,
+        parked=0,
+        load=load,
+        parts={"events": None},
+        disk=(1, 2),
+        issuer=(True, 1.0),
+        warnings=["store"],
     )
     there = set(re.findall(r"^# TYPE (\w+)", shown, flags=re.MULTILINE))
     named = set(re.findall(r"\bwfe_[a-z_]+", (ROOT / "docs" / "runbook.md").read_text()))

@@ -41,6 +41,7 @@ from workflow_engine.api.wire import ProblemAnswerModel
 from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.engine.engine import Engine
+from workflow_engine.engine.restoring import Restoring
 from workflow_engine.events.router import Router
 from workflow_engine.telemetry.spans import tracer
 
@@ -81,6 +82,7 @@ def create_app(
     folder: Path | None = None,
     secrets: Secrets = NO_SECRETS,
     hearings: Hearings | None = None,
+    restoring: Restoring | None = None,
 ) -> FastAPI:
     """The API over *engine* and *router*, which stay the caller's to start and stop.
 
@@ -88,6 +90,7 @@ def create_app(
     refuses requests that are not addressed to this machine by a loopback name, and writes from pages of other sites:
     right without a token.
     *secrets* are those that sources sign with; *hearings*, the caller's to start and stop, hear those of brokers.
+    *restoring* has the router know what runs listen for.
     *ready* says which parts work, and the metrics how full the disk of *folder* is. The *codec* reads payloads for
     pages of *codec_origins*.
     ``app.state.engine`` is *engine*. Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut
@@ -125,7 +128,7 @@ def create_app(
         events.create_routes(router, metrics),
         subscriptions.create_routes(engine, router),
         sources.create_routes(router, secrets, guarded=access is not None, hearings=hearings),
-        internal.create_routes(engine, router),
+        internal.create_routes(engine, router, restoring),
     ):
         app.include_router(routes, dependencies=guarded, responses=_PROBLEM)
     if codec is not None:
@@ -142,6 +145,7 @@ def create_app(
             access=access,
             guarded=guarded,
             hearings=hearings,
+            restoring=restoring,
         ),
         responses=_PROBLEM,
     )

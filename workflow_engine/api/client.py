@@ -306,13 +306,8 @@ class HttpApi(SubscriptionsOfApi):
         self, run_id: str, listen_id: str, spec: JsonObject, *, since: datetime, channel: str = "default"
     ) -> None:
         """Deliver to the run what matches *spec*, from *since* on; again is harmless."""
-        body: JsonObject = {
-            "run_id": run_id,
-            "listen_id": listen_id,
-            "spec": spec,
-            "since": since.isoformat(),
-            "channel": channel,
-        }
+        whose: JsonObject = {"run_id": run_id, "listen_id": listen_id, "channel": channel}
+        body: JsonObject = {**whose, "spec": spec, "since": since.isoformat()}
         await self._connection.request("PUT", "/v1/listeners", body=_dumps(body))
 
     async def unlisten(self, run_id: str, listen_id: str, *, used: int | None = None) -> None:
@@ -324,6 +319,10 @@ class HttpApi(SubscriptionsOfApi):
         """The run has ended; nothing of it needs to be remembered, but which events it took if *keep*."""
         query = _present(keep="true" if keep else None)
         await self._connection.request("DELETE", _path("listeners", run_id), query=query)
+
+    async def repair_listeners(self) -> JsonObject:
+        """Ask open runs what they listen for, and have the router know it: ``{runs, listeners, registered, …}``."""
+        return await self._object("POST", "/v1/listeners/repair")
 
     async def ready(self) -> JsonObject:
         """Which parts of the system work; `Unavailable` unless all do."""

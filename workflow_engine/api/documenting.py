@@ -118,6 +118,7 @@ _NAMES = frozenset(
     {
         "POST /v1/runs",
         "POST /v1/runs/batch",
+        "POST /v1/listeners/repair",
         "POST /v1/dead-letters/redrive",
         "GET /v1/events",
         "GET /v1/bundles",

@@ -17,6 +17,7 @@ from workflow_engine.api.metrics import MEDIA_TYPE, Metrics
 from workflow_engine.api.wire import LiveModel, ReadyModel
 from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.engine.engine import Engine
+from workflow_engine.engine.restoring import Restoring
 from workflow_engine.errors import Unavailable
 from workflow_engine.events.router import Router
 from workflow_engine.values import JsonObject
@@ -43,6 +44,7 @@ def create_routes(
     access: Access | None = None,
     guarded: Sequence[Any] = (),
     hearings: Hearings | None = None,
+    restoring: Restoring | None = None,
 ) -> APIRouter:
     """``/livez``, and with the dependencies *guarded* ``/readyz`` and ``/metrics``, also of the disk of *folder* and of
     the issuer of tokens that *access* has.
@@ -66,8 +68,7 @@ def create_routes(
         Sources that hear nothing are told, but do not count: what is sent to them waits at their brokers.
         """
         found, issuer = await asyncio.gather(_parts(ready), _standing(access))
-        told = issuer.told() if issuer is not None else None
-        warnings: JsonObject = {} if told is None else {"issuer": told}
+        warnings: JsonObject = {**(restoring.warnings if restoring is not None else {}), **_issuer(issuer)}
         parts: JsonObject = {part: reason is None for part, reason in found.items()}
         reasons: JsonObject = {part: reason for part, reason in found.items() if reason is not None}
         status = "not ready" if reasons else "ready"
@@ -105,6 +106,7 @@ def create_routes(
             parts=found,
             disk=disk(folder),
             heard=() if hearings is None else hearings.ears(),
+            warnings=[*(restoring.warnings if restoring is not None else ()), *_issuer(issuer)],
             issuer=None if issuer is None else (issuer.away is None, issuer.age),
         )
         return Response(text, headers={"content-type": MEDIA_TYPE})
@@ -119,6 +121,12 @@ def disk(folder: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return None if usage is None else (usage.free, usage.total)
+
+
+def _issuer(standing: Standing | None) -> dict[str, str]:
+    """What is to be told of the issuer of tokens, under its name."""
+    told = None if standing is None else standing.told()
+    return {} if told is None else {"issuer": told}
 
 
 async def _standing(access: Access | None) -> Standing | None:

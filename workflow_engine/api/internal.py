@@ -11,9 +11,10 @@ from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object
 from workflow_engine.api.parameters import RunId
 from workflow_engine.api.strict import StrictRoute
-from workflow_engine.api.wire import ListenersModel, ListenModel
+from workflow_engine.api.wire import ListenersModel, ListenModel, RepairedModel
 from workflow_engine.engine.engine import Engine
-from workflow_engine.errors import Rejected
+from workflow_engine.engine.restoring import Restoring
+from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.events.router import Router
 from workflow_engine.values import JsonObject, pointer
 
@@ -26,8 +27,8 @@ _LISTEN = {
 }
 
 
-def create_routes(engine: Engine, router: Router) -> APIRouter:
-    """The routes that workers use; people look at them to see what runs wait for."""
+def create_routes(engine: Engine, router: Router, restoring: Restoring | None = None) -> APIRouter:
+    """The routes that workers use; people look at them to see what runs wait for. *restoring* puts it right."""
     routes = APIRouter(prefix="/v1", tags=["internal"], route_class=StrictRoute)
 
     @routes.get("/listeners", response_model=ListenersModel)
@@ -53,6 +54,15 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
             _text(body, "run_id"), _text(body, "listen_id"), spec, since=since, channel=channel
         )
         return Response(status_code=204)
+
+    @routes.post("/listeners/repair", response_model=RepairedModel)
+    async def repair() -> Response:
+        """Ask every open run what it listens for, and have the router know it: for after a restoration from a backup,
+        which is also noticed by itself; `warnings` of `/readyz` are cleared then. Needs a worker; again is harmless.
+        """
+        if restoring is None:
+            raise NotFound("command", "repair", "this server has no runs to ask")
+        return JsonAnswer((await restoring.asked()).to_json())
 
     @routes.delete("/listeners/{run_id:path}", status_code=204, response_class=Response)
     async def unlisten(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,13 +50,15 @@ class Metrics:
         disk: tuple[int, int] | None = None,
         heard: Iterable[tuple[str, Mapping[str, Any]]] = (),
         issuer: tuple[bool, float | None] | None = None,
+        warnings: Collection[str] = (),
     ) -> str:
         """The text that Prometheus scrapes; of *channels* every number is shown, by the name of its member.
 
         *backlog* is as `events.backlogs.describe` has it, *parked* how many runs a bug of the engine holds up,
         *parts* why each does not work, *disk* how many bytes are free, of how many, and *issuer* whether the issuer
         of tokens answers, and how old its keys are. *heard*: how each source is that this process hears at a broker.
-        What is not known is left out.
+        *warnings*: what
+        deserves a look. What is not known is left out.
         """
         return "\n".join(
             [
@@ -68,6 +70,7 @@ class Metrics:
                 *(operating.disk(*disk) if disk is not None else ()),
                 *operating.heard(heard),
                 *(operating.issuer(*issuer) if issuer is not None else ()),
+                *operating.warnings(warnings),
                 *_gauges(channels),
                 "",
             ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from workflow_engine.engine.runtime import Load
@@ -85,6 +85,14 @@ def backlog(found: Mapping[str, Any]) -> Iterator[str]:
             name = f"wfe_dead_letters_{member}"
             yield from family(name, "gauge", f"How old the {member.partition('_')[0]} of them is.")
             yield f"{name} {letters[member]:g}"
+
+
+def warnings(about: Collection[str]) -> Iterator[str]:
+    """What works on, and deserves a look."""
+    if about:
+        yield from family("wfe_warning", "gauge", "What works on, and deserves a look: /readyz says why.")
+    for each in sorted(about):
+        yield f"wfe_warning{labels(about=each)} 1"
 
 
 def issuer(answers: bool, age: float | None) -> Iterator[str]:

@@ -173,6 +173,7 @@ DECISIONS: dict[str, Decision] = {
     "POST /v1/sources/{id}/events": everybody,  # who sends is known by a signature, and needs no token
     "GET /v1/listeners": unlimited,
     "PUT /v1/listeners": unlimited,
+    "POST /v1/listeners/repair": unlimited,
     "DELETE /v1/listeners/{run_id}": unlimited,
     "GET /v1/bundles": unlimited,
     "POST /v1/codec/decode": unlimited,

@@ -98,8 +98,10 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
         openapi_extra=_body(SeekModel.model_json_schema()),
     )
     async def seek(request: Request, id: SubscriptionId) -> Response:
-        """Let a subscription begin anew at a place of its channel; what it has not delivered is let go."""
-        _check_id(id)
+        """Let a subscription begin anew at a place of its channel; what it has not delivered is let go.
+
+        Also that of a workflow: an event that has started a run which is still known starts no other one.
+        """
         body = await read_object(request, MAX_DOCUMENT, {"start"})
         if not isinstance(body.get("start"), str):
             raise Rejected("start-invalid", "give `start`", pointer="/start")

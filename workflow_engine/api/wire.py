@@ -227,6 +227,16 @@ class ListenerModel(BaseModel):
     complete: bool
 
 
+class RepairedModel(BaseModel):
+    """What came of asking all open runs what they listen for."""
+
+    runs: int = Field(description="Open runs")
+    listeners: int = Field(description="What they listen for")
+    registered: int = Field(description="Listeners that the router did not know")
+    renewed: int = Field(description="Listeners to which it had given other events than the run has")
+    unanswered: list[str] = Field(description="Runs that no worker could ask; at most 100 are named")
+
+
 class ListenersModel(BaseModel):
     listeners: list[ListenerModel]
 
@@ -252,6 +262,7 @@ class ReadyModel(BaseModel):
         examples=[{"orders": "'orders' at server 'production' (nats:4222): Connection refused"}],
     )
     warnings: dict[str, str] = Field(
-        description="What works on, and deserves a look: `issuer`, of tokens, is away",
+        description="What works on, and deserves a look: `issuer`, of tokens, is away; `store` or `temporal` is older "
+        "than the other; `asking`, runs that cannot be asked what they listen for",
         examples=[{}],
     )

@@ -1,4 +1,4 @@
-"""``wfe events backlog``: what waits to be delivered."""
+"""``wfe events backlog`` and ``repair``: what waits to be delivered, and to whom."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.cli.remote import add_connection, with_api
-from workflow_engine.cli.terminal import FINE, counted, print_json, print_table, say, span
+from workflow_engine.cli.terminal import FAILED, FINE, counted, print_json, print_table, say, span
 
 if TYPE_CHECKING:
     from workflow_engine.api.client import HttpApi
@@ -21,6 +21,34 @@ def configure(commands: Any) -> None:
     )
     add_connection(backlog)
     backlog.set_defaults(work=_backlog)
+    repair = commands.add_parser(
+        "repair",
+        help="have the router know what runs wait for",
+        description=(
+            "Ask every open run what it listens for, and have the router know it: for after a restoration from a\n"
+            "backup. Needs a worker. Exit code 1 if runs could not be asked."
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_connection(repair)
+    repair.set_defaults(work=_repair)
+
+
+def _repair(arguments: argparse.Namespace) -> int:
+    async def work(api: HttpApi) -> int:
+        found: dict[str, Any] = await api.repair_listeners()
+        if arguments.json:
+            print_json(found)
+        else:
+            say(
+                f"{counted(found['registered'], 'listener')} registered and {found['renewed']} renewed, of "
+                f"{found['listeners']} of {counted(found['runs'], 'open run')}"
+            )
+            for run in found["unanswered"]:
+                say(f"{run}: no worker could ask it")
+        return FAILED if found["unanswered"] else FINE
+
+    return with_api(arguments, work)
 
 
 def _backlog(arguments: argparse.Namespace) -> int:

@@ -213,7 +213,8 @@ def _same_keys(state: JsonObject, other: JsonObject) -> bool:
 class Waiter:
     """A run that listens.
 
-    An event that one waiter took is taken for the whole run: no other waiter of it gets the event.
+    An event that one waiter took is taken for the whole run: no other waiter of it gets the event. *begun* is the
+    number of its first event.
     """
 
     run_id: str
@@ -222,6 +223,7 @@ class Waiter:
     since_us: int
     waited: Waited
     order: int = 0
+    begun: int = 0
     machine: Machine = field(init=False)
     group: str = field(init=False)
 
@@ -252,13 +254,15 @@ class Waiter:
                 "spec": self.spec,
                 "since_us": self.since_us,
                 "order": self.order,
+                **({"begun": self.begun} if self.begun else {}),
             }
         )
 
     @classmethod
     def from_bytes(cls, value: bytes, waited: bytes | None) -> Waiter:
         members = orjson.loads(value)
-        progress: dict[str, Any] = {"state": {}, "seq": 0, "complete": False}
+        begun = members.get("begun", 0)
+        progress: dict[str, Any] = {"state": {}, "seq": begun, "complete": False}
         if waited is not None:
             progress = orjson.loads(waited)
         return cls(
@@ -268,6 +272,7 @@ class Waiter:
             members["since_us"],
             Waited(progress["state"], progress["seq"], progress["complete"]),
             members["order"],
+            begun,
         )
 
     def offer(self, event: JsonObject, stored: StoredRecord, step: Step) -> None:

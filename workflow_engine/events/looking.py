@@ -16,6 +16,9 @@ from workflow_engine.events.transforms import NotTransformed, check_transform, t
 from workflow_engine.filters import filters, machine
 from workflow_engine.values import Json, JsonObject
 
+STAMP = "stamp"
+"""The setting with the mark of a store."""
+
 
 class Looking(Sharing):
     """The part of the router that only looks, and forgets what is old."""
@@ -73,6 +76,20 @@ class Looking(Sharing):
             )
             for name in sorted(self._channels)
         ]
+
+    async def undelivered(self, run_id: str, listen_id: str) -> int:
+        """How many events wait for their delivery to a listener of a run."""
+        waiting = await self._store.parked(f"run:{run_id}")
+        return sum(item.key == listen_id for item in waiting)
+
+    async def stamp(self) -> bytes | None:
+        """What was last kept by `put_stamp`."""
+        found = await self._store.get(STAMP)
+        return None if found is None else found.value
+
+    async def put_stamp(self, value: bytes) -> None:
+        """Keep a mark of this store, for whoever must know whether it is older than something else."""
+        await self._store.put(STAMP, value)
 
     async def backlog(self) -> JsonObject:
         """What waits for its delivery, and what was given up; see `backlogs.describe`."""

@@ -273,13 +273,20 @@ class Router(Looking, Pulling):
     # Runs that listen
 
     async def listen(
-        self, run_id: str, listen_id: str, spec: JsonObject, *, since: datetime, channel: str = "default"
+        self,
+        run_id: str,
+        listen_id: str,
+        spec: JsonObject,
+        *,
+        since: datetime,
+        channel: str = "default",
+        seq: int = 0,
     ) -> None:
         """Deliver the events that *spec* accepts to the run, in order: those received from *since* on, then
         those to come. Once it is complete the listener is done, but known until it is taken back.
 
         Doing it twice for the same ids is doing it once. An event that another listener of the run took is
-        not taken again. `Conflict` if the listener is on another channel.
+        not taken again. `Conflict` if the listener is on another channel. *seq*: the number of its next event.
         """
         check_strategy(spec, "spec")
         check_channel(channel, "channel")
@@ -292,6 +299,8 @@ class Router(Looking, Pulling):
             "spec": spec,
             "since_us": microseconds(since),
         }
+        if seq:
+            given["seq"] = seq
         await self._at(channel, "listen", given)
 
     async def unlisten(self, run_id: str, listen_id: str, *, used: int | None = None) -> None:

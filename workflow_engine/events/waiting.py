@@ -74,12 +74,16 @@ class Waiters:
         for (run_id, position), taken in step.consumed.items():
             self._consumed.setdefault(run_id, {})[position] = taken
 
-    async def listen(self, run_id: str, listen_id: str, spec: JsonObject, since_us: int) -> None:
-        """Register a waiter, and park what it finds in history; doing it twice is doing it once."""
+    async def listen(
+        self, run_id: str, listen_id: str, spec: JsonObject, since_us: int, seq: int = 0
+    ) -> None:
+        """Register a waiter, and park what it finds in history; doing it twice is doing it once. *seq* is the number of
+        its next event: it may have had some before.
+        """
         if listen_id in self._runs.get(run_id, {}):
             return
         dispatcher = self._dispatcher
-        waiter = Waiter(run_id, listen_id, spec, since_us, Waited({}, 0, complete=False))
+        waiter = Waiter(run_id, listen_id, spec, since_us, Waited({}, seq, complete=False), begun=seq)
         interest = waiter.machine.interest()
         wanted = frozenset(type for type, _ in interest if type is not None)
         types = wanted if all(type is not None for type, _ in interest) else None

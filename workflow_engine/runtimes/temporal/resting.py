@@ -182,6 +182,16 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
             if self.wanted and self._busy == 0:
                 self._look()
 
+    def ear(self, place: str) -> tuple[int, list[JsonObject]] | None:
+        """How many events the router has given the listener at *place*, and those of them that it has not dealt with.
+
+        None: the router does not know it yet, or need not any longer.
+        """
+        waiting = self._inbox.get(place, [])
+        if place not in self._open or any(each.closed or each.complete or each.ends for each in waiting):
+            return None
+        return self._received.get(place, 0), [each.event for each in waiting]
+
     # --- what a run goes on with --------------------------------------------------------------------------
 
     def carried(self, run: Run) -> JsonObject:

@@ -37,6 +37,7 @@ from workflow_engine.runtimes.temporal.effects import LIFECYCLE
 from workflow_engine.runtimes.temporal.endings import ENDINGS, UNKNOWN
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
 from workflow_engine.runtimes.temporal.followers import Followers
+from workflow_engine.runtimes.temporal.hearing import Hearing
 from workflow_engine.runtimes.temporal.leaving import MOST, Leaving, room_for, until_there_is_room, why_not
 from workflow_engine.runtimes.temporal.moves import Move, refusal
 from workflow_engine.runtimes.temporal.naming import GENERATION, renamed
@@ -46,7 +47,7 @@ from workflow_engine.runtimes.temporal.traces import kept_trace
 
 
 @workflow.defn(dynamic=True)
-class ServerlessWorkflow:
+class ServerlessWorkflow(Hearing):
     """A run of any deployed workflow."""
 
     run_type: Callable[..., Run] = Run
