@@ -6,6 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 from tests.api.server import Api, api
 from tests.brokers import sources
 from tests.brokers.documents import BASE, asyncapi
-from tests.brokers.hearer import hearing, killed_at_the_end, notes
+from tests.brokers.hearer import heard, hearing, killed_at_the_end, notes
 from tests.brokers.servers import nats_server
+from workflow_engine.errors import Unavailable
 
 
 @pytest.fixture(scope="module")
@@ -238,11 +240,72 @@ async def test_what_cannot_be_heard_is_refused_with_its_place(server: Api) -> No
     assert (await server.get("/v1/sources")).json == {"sources": []}
 
 
+async def test_a_consumer_that_somebody_deletes_goes_on_where_it_was(
+    server: Api, port: int, client: Any, stored: str
+) -> None:
+    await sources.described(server, "nats", port, stored)
+    made = await sources.put(server)
+    await sources.hears(server)
+    await client.jetstream().publish(stored, note(0))
+    await sources.until(server, 1)
+    await server.post("/v1/sources/notes/pause")
+    await client.jetstream().publish(stored, note(1))
+    await client.jetstream().delete_consumer(stored.partition(".")[0], made["group"])
+    await server.post("/v1/sources/notes/resume")
+    assert [event["data"]["n"] for event in await sources.until(server, 2)] == [0, 1]
+
+
+async def test_while_the_store_is_away_messages_wait_at_the_broker(
+    server: Api, port: int, client: Any, stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sources.described(server, "nats", port, stored)
+    await sources.put(server)
+    await sources.hears(server)
+
+    async def away(channel: str, events: Any) -> Any:
+        raise Unavailable("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(server.router, "publish", away)
+        for n in range(30):
+            await client.jetstream().publish(stored, note(n))
+        told = await sources.status(server, lambda told: told["state"] == "held" and told["lag"] == 30)
+        assert "the disk is full" in told["error"]
+    assert [event["data"]["n"] for event in await sources.until(server, 30)] == list(range(30))
+    assert (await sources.hears(server))["duplicates"] == 0
+
+
+async def test_of_two_processes_one_hears_and_the_other_goes_on_when_that_ends(
+    port: int, client: Any, stored: str, postgresql_schema: str
+) -> None:
+    where, count = (postgresql_schema, "nats", port, stored), 300
+    jetstream, stream = client.jetstream(), stored.partition(".")[0]
+
+    async def send(least: int, most: int) -> None:
+        await asyncio.gather(*(jetstream.publish(stored, note(n)) for n in range(least, most)))
+
+    lives = [AsyncExitStack(), AsyncExitStack()]
+    routers = [await life.enter_async_context(hearing(*where)) for life in lives]
+    owners = [router.is_mine("source notes") for router in routers]
+    assert sorted(owners) == [False, True]
+    await send(0, 100)
+    await heard(routers[0], 100)
+    (consumer,) = await jetstream.consumers_info(stream)
+    assert consumer.num_waiting <= 1
+    sending = asyncio.create_task(send(100, 200))
+    await lives[owners.index(True)].aclose()
+    await sending
+    await send(200, count)
+    await heard(routers[owners.index(False)], count)
+    assert await notes(routers[owners.index(False)]) == list(range(count))
+    await lives[owners.index(False)].aclose()
+
+
 async def test_a_process_that_is_killed_loses_and_doubles_no_message_of_a_stream(
     port: int, client: Any, stored: str, tmp_path: Path
 ) -> None:
     where = (f"sqlite:///{tmp_path / 'events.db'}", "nats", port, stored)
-    jetstream, stream, count = client.jetstream(), stored.partition(".")[0], 1500
+    jetstream, stream, count = client.jetstream(), stored.partition(".")[0], 1000
 
     async def send() -> None:
         for n in range(0, count, 50):
@@ -250,7 +313,7 @@ async def test_a_process_that_is_killed_loses_and_doubles_no_message_of_a_stream
 
     async def acknowledged(least: int) -> None:
         while (await jetstream.consumers_info(stream))[0].ack_floor.stream_seq < least:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.03)
 
     async with killed_at_the_end(*where, "{}"):  # the consumer is there by now
         sending = asyncio.create_task(send())

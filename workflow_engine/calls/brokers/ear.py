@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 
@@ -45,6 +45,8 @@ class Ear:
         self.source = source
         self.noted = noted
         self.error = ""
+        self.changed: Callable[[], None] = lambda: None
+        """Called when the state is another one."""
         self._router, self._egress, self._secrets = router, egress, secrets
         self._state, self._since = "connecting", _now()
         self._error_at: Json = noted.get("error_at")
@@ -52,6 +54,7 @@ class Ear:
         self._counts = {name: _number(noted.get(name)) for name in COUNTED}
         self._last_message: Json = noted.get("last_message")
         self._lag: int | None = None
+        self._at: JsonObject = _at(noted, source.group)
         self._hearing: Hearing | None = None
         self._task: asyncio.Task[None] | None = None
         self._tries = 0
@@ -78,6 +81,7 @@ class Ear:
             "lag": self._lag,
             "last_message": self._last_message,
             **self._counts,
+            "at": {"group": self.source.group, **self._at},
         }
 
     async def ask(self) -> None:
@@ -101,6 +105,7 @@ class Ear:
             _log.info("source %s hears again", self.source.id)
         if state != self._state:
             self._state, self._since = state, _now()
+            self.changed()
         self.error = error
 
     async def _run(self) -> None:
@@ -131,7 +136,7 @@ class Ear:
         context = around(self._egress, source.group, f"/sources/{source.id}")
         link = await link_to(source.pinned, server, source.address, given, context)
         start = start_us(source.start)
-        hearing = Hearing(source.group, start / 1e6 if isinstance(start, int) else start)
+        hearing = Hearing(source.group, start / 1e6 if isinstance(start, int) else start, at=self._at)
         async with aclosing(protocol_of(server).hear(link, hearing)) as batches:
             async for batch in batches:
                 self._hearing = hearing
@@ -166,6 +171,8 @@ class Ear:
                 tries += 1
         self._become("hearing")
         await self._acknowledge(batch)
+        for message in batch:
+            self._at.update(message.at)
         self._last_message = _now()
         filtered = len(heard) - len(refused) - len(events)
         numbers = (stored, duplicates, filtered, len(refused) + len(worse))
@@ -208,6 +215,14 @@ class Ear:
 
 def _now() -> str:
     return rfc3339(datetime.now(UTC))
+
+
+def _at(noted: JsonObject, group: str) -> JsonObject:
+    """The places after what was acknowledged last, of the group."""
+    found = noted.get("at")
+    if not isinstance(found, dict) or found.get("group") != group:
+        return {}
+    return {place: at for place, at in found.items() if place != "group"}
 
 
 def _number(value: Json) -> int:

@@ -39,7 +39,7 @@ class Hearings:
         self._router, self._egress, self._secrets, self._resolve = router, egress, secrets, resolve
         self._ears: dict[str, Ear] = {}
         self._known: dict[str, BrokerSource] = {}
-        self._woken = asyncio.Event()
+        self._woken, self._changed = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._forgetting: set[asyncio.Task[None]] = set()
 
@@ -138,6 +138,7 @@ class Hearings:
             if source.enabled and id not in self._ears:
                 noted = await self._router.source_note(id)
                 ear = self._ears[id] = Ear(source, self._router, self._egress, self._secrets, noted)
+                ear.changed = self._changed.set
                 ear.start()
 
     def _is_mine(self, id: str) -> bool:
@@ -174,10 +175,15 @@ class Hearings:
 
     async def _tell(self) -> None:
         while True:
-            await asyncio.sleep(TELLING)
-            for ear in list(self._ears.values()):
-                await ear.ask()
-            await self._note()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), TELLING)
+            self._changed.clear()
+            try:
+                for ear in list(self._ears.values()):
+                    await ear.ask()
+                await self._note()
+            except Exception as error:  # noqa: BLE001  a bug must not make it silent
+                report(_log, error, "how sources are is not told: %s", error)
 
     async def _note(self) -> None:
         """Write down how sources are that have changed, for other processes and the next one."""

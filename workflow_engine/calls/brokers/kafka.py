@@ -103,7 +103,7 @@ async def _go_to(consumer: Any, reception: Reception) -> None:
     moment = int(reception.since * 1000)
     since = await consumer.offsets_for_times(dict.fromkeys(partitions, moment))
     for partition in partitions:
-        known = reception.progress.get(f"{partition.topic}/{partition.partition}")
+        known = reception.progress.get(_place(partition))
         found = since.get(partition)
         offset = ends[partition] if found is None else found.offset
         consumer.seek(partition, known if isinstance(known, int) else offset)
@@ -157,14 +157,17 @@ async def _begin(consumer: Any, hearing: Hearing) -> None:
     partitions = list(consumer.assignment())
     if not partitions or any([await consumer.committed(each) is not None for each in partitions]):
         return  # partitions that are newer than the group begin with their first record
-    starts = await consumer.end_offsets(partitions)
+    ends = await consumer.end_offsets(partitions)
+    starts = dict(ends)
     if hearing.start == "earliest":
         starts = await consumer.beginning_offsets(partitions)
     elif hearing.start != "latest":
         since = await consumer.offsets_for_times(dict.fromkeys(partitions, int(hearing.start * 1000)))
         starts |= {each: found.offset for each, found in since.items() if found is not None}
     for each, offset in starts.items():
-        consumer.seek(each, offset)
+        known = hearing.at.get(_place(each))  # offsets of a group that nobody was in for a week are forgotten
+        starts[each] = known if isinstance(known, int) and known <= ends[each] else offset
+        consumer.seek(each, starts[each])
     await consumer.commit(starts)
 
 
@@ -173,8 +176,15 @@ def _heard(record: Any) -> Incoming:
     key = None if record.key is None else record.key.decode(errors="replace")
     message = _read(record, {name: value.decode(errors="replace") for name, value in record.headers})
     moment = datetime.fromtimestamp(record.timestamp / 1000, UTC) if record.timestamp >= 0 else None
-    place = f"{record.topic}/{record.partition}/{record.offset}@{record.timestamp}"
-    return replace(message, id=place, key=key, moment=moment, address=record.topic)
+    place = _place(record)
+    id = f"{place}/{record.offset}@{record.timestamp}"
+    at: JsonObject = {place: record.offset + 1}
+    return replace(message, id=id, key=key, moment=moment, address=record.topic, at=at)
+
+
+def _place(of: Any) -> str:
+    """The partition of a record, or of what is a topic and a partition."""
+    return f"{of.topic}/{of.partition}"
 
 
 def _read(record: Any, headers: JsonObject) -> Incoming:
@@ -186,7 +196,7 @@ def _incoming(consumer: Any, record: Any, *, in_group: bool) -> Incoming:
     headers: JsonObject = {name: value.decode(errors="replace") for name, value in record.headers}
     if record.key is not None:
         headers.setdefault("key", record.key.decode(errors="replace"))
-    place = f"{record.topic}/{record.partition}"
+    place = _place(record)
 
     async def settle() -> None:
         if in_group:

@@ -98,7 +98,8 @@ class Incoming:
 @dataclass(slots=True)
 class Hearing:
     """How a source hears: the broker knows it by *group*, and is asked for messages from *start* on (``latest``,
-    ``earliest``, or seconds since 1970), so many at a time as *most* says.
+    ``earliest``, or seconds since 1970), so many at a time as *most* says. Where the broker forgot the group, it is
+    *at* that it goes on, as `Incoming.at` has it.
 
     The protocol tells of *promise*: how often each message is an event (``exactly-once``, ``at-least-once`` or
     ``at-most-once``); and by *ask* how many messages wait at the broker, None where it does not say.
@@ -107,6 +108,7 @@ class Hearing:
     group: str
     start: Literal["latest", "earliest"] | float = "latest"
     most: int = 256
+    at: JsonObject = field(default_factory=dict)
     promise: str = "at-least-once"
     ask: Callable[[], Awaitable[int]] | None = None
 

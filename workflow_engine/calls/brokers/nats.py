@@ -32,6 +32,8 @@ _HEARD_SECONDS = 60.0
 _AT_ONCE = 0.15
 _ASKED_SECONDS = 25.0
 """How long what was asked for may come."""
+_ASKED_BYTES = 72 * 1024 * 1024
+"""How much is under way at a time; a message may have 64 MiB."""
 _PENDING, _PENDING_BYTES = 10_000, 64 * 1024 * 1024
 """What is kept, of a subject without a stream, while the router's store is away; the rest is lost."""
 _REMEMBERED = 1000
@@ -182,7 +184,7 @@ async def _kept(
     inbox = client.new_inbox()
     subscription = await client.subscribe(inbox)
     seconds = {"expires": int(_ASKED_SECONDS * 1e9), "idle_heartbeat": int(_WAIT_SECONDS * 1e9 / 2)}
-    wanted = json.dumps({"batch": hearing.most, **seconds}).encode()
+    wanted = json.dumps({"batch": hearing.most, "max_bytes": _ASKED_BYTES, **seconds}).encode()
     yield []
     left = 0
     while True:
@@ -227,9 +229,15 @@ async def _durable(link: Link, client: Client, stream: str, hearing: Hearing) ->
             max_ack_pending=4 * hearing.most,
             deliver_policy=DeliverPolicy.ALL,
         )
-        retention = (await jetstream.stream_info(stream)).config.retention
-        if retention == RetentionPolicy.WORK_QUEUE or hearing.start == "earliest":
-            pass  # a queue of work has only what nobody had yet
+        info = await jetstream.stream_info(stream)
+        known = hearing.at.get(stream)
+        if info.config.retention == RetentionPolicy.WORK_QUEUE:
+            pass  # it has only what nobody had yet
+        elif isinstance(known, int) and known <= info.state.last_seq + 1:  # somebody has deleted the consumer
+            config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
+            config.opt_start_seq = known
+        elif hearing.start == "earliest":
+            pass
         elif hearing.start == "latest":
             config.deliver_policy = DeliverPolicy.NEW
         else:
@@ -248,7 +256,8 @@ def _numbered(message: Any, stream: str) -> Incoming:
     """A message of a stream. When it was stored is part of its id: a stream of this name may be made anew."""
     at, number = message.metadata.timestamp, message.metadata.sequence.stream
     moment = at.replace(tzinfo=UTC) if at.tzinfo is None else at
-    return replace(_incoming(message, f"{stream}/{number}@{moment.timestamp():.6f}"), moment=moment)
+    place = f"{stream}/{number}@{moment.timestamp():.6f}"
+    return replace(_incoming(message, place), moment=moment, at={stream: number + 1})
 
 
 def _incoming(message: Any, place: str | None) -> Incoming:
