@@ -55,8 +55,8 @@ class Checking:
 
     async def _exchange(self, message: bytes) -> JsonObject:
         if self._process is None or self._process.returncode is not None:
-            # Neither the folder that the server runs in nor PYTHON… of it is where modules come from: -P.
-            program = (sys.executable, "-P", "-m", "workflow_engine.editing.checker")
+            # The folder that the server runs in, which is the author's, is no place for modules: -P.
+            program = (sys.executable, "-P", "-c", _PROGRAM, str(_HOME))
             folder = Path(sys.executable).parent
             self._process = await asyncio.create_subprocess_exec(
                 *program, stdin=PIPE, stdout=PIPE, cwd=folder
