@@ -157,3 +157,33 @@ def test_what_is_wrong_with_a_subscription_is_told_in_the_words_of_json(wrong, t
     with pytest.raises(Rejected) as refused:
         Subscription.from_json({**right, **wrong})
     assert str(refused.value) == told
+
+
+@pytest.mark.parametrize("at_a_time", [2, 3])
+async def test_what_ends_while_the_store_is_asked_makes_room_for_the_next_of_its_group(
+    url, workflows, monkeypatch, at_a_time
+):
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        await go_on.wait()
+
+    workflows.answer = lambda delivery: None if delivery.event["id"] == "3" else slow()
+    async with running(url, {"workflow": workflows}) as router:
+        await router.put_subscription(subscription("s", max_in_flight=at_a_time))
+        await router.publish("c", [event("1"), event("2")])
+        await workflows.until(2)
+        due = router._store.due
+
+        async def waits(*args, **given):
+            found = await due(*args, **given)
+            if not asked.is_set():
+                asked.set()
+                await eventually(lambda: not router._deliverer._in_flight)
+            return found
+
+        monkeypatch.setattr(router._store, "due", waits)
+        await router.publish("c", [event("3")])
+        await eventually(lambda: asked.is_set() or len(workflows.got) == 3)
+        go_on.set()
+        assert await workflows.until(3) == [*"123"]

@@ -286,7 +286,8 @@ class HandingOut:
         full = {group for group, n in found.items() if self._shared or n >= room.get(group, PER_GROUP)}
         self._filled = full | {group for group, left in room.items() if left <= 0}
         self._crowded = len(items) == free
-        if self._crowded or any(self._room_of(group) > 0 for group in full):
+        # What ended while the store was asked has said so to those groups alone that were full before.
+        if self._crowded or any(self._room_of(group) > 0 for group in self._filled):
             self._look = True
             return None if self._crowded else 0.0
         due_us = await self._store.next_due({group for group, left in room.items() if left <= 0})
