@@ -288,6 +288,30 @@ class DeliveryContract(StoreFixtures):
         assert await find(from_us=NOW + 9, to_us=NOW + 10) == [("c", "2")]
         assert await find(type="missing") == []
 
+    async def test_search_goes_through_all_partitions_newest_first(self, store: Store) -> None:
+        if Caps.QUERY not in store.caps:
+            pytest.skip("the store does not search")
+        await store.ensure_channel(ChannelSpec("p", partitions=4))
+        for n in range(24):
+            made = record(str(n), key=str(n % 7), time_us=NOW + n, type="odd" if n % 2 else "even")
+            await store.append("p", [made])
+            await store.append("c", [record(str(n), time_us=NOW + n)])
+
+        async def pages(**query: object) -> list[int]:
+            found: list[int] = []
+            cursor = None
+            while hits := await store.search(Query(**query, limit=5, cursor=cursor)):  # type: ignore[arg-type]
+                assert {hit.channel for hit in hits} == {"p"}
+                found += [int(hit.stored.record.id) for hit in hits]
+                cursor = hits[-1].cursor
+            return found
+
+        newest = list(reversed(range(24)))
+        assert await pages(channel="p") == newest
+        assert await pages(channel="p", type="odd") == await pages(type="odd") == newest[0::2]
+        assert await pages(channel="p", from_us=NOW + 3, to_us=NOW + 20) == newest[4:21]
+        assert await pages(channel="p", to_us=NOW) == await pages(channel="p", from_us=NOW + 24) == []
+
     async def test_search_goes_on_after_a_page(self, store: Store) -> None:
         if Caps.QUERY not in store.caps:
             pytest.skip("the store does not search")

@@ -1,5 +1,7 @@
 """A store in a PostgreSQL database, which several processes on several hosts may share."""
 
+# ruff: noqa: S608  only names of columns and tables are put into statements; values are bound
+
 from __future__ import annotations
 
 import re
@@ -8,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from workflow_engine.errors import Conflict, Rejected
 from workflow_engine.events.spi import Change, Lease, Versioned
+from workflow_engine.events.stores.indices import between
 from workflow_engine.events.stores.postgresql_connection import Address, Db, T, Work, shown
 from workflow_engine.events.stores.postgresql_groups import PostgresGroups
 
@@ -91,11 +94,9 @@ class PostgresStore(PostgresGroups):
         )
 
     async def entries(self, prefix: str) -> list[Versioned]:
-        query = (
-            "SELECT key, value, rev FROM setting WHERE key >= $1 AND starts_with(key, $1) AND value IS NOT NULL"
-            " ORDER BY key"
-        )
-        return [Versioned(*row) for row in await self._db.read(lambda db: db.fetch(query, prefix))]
+        where, values = between("key", prefix, "$1", "$2")
+        query = f"SELECT key, value, rev FROM setting WHERE {where} AND value IS NOT NULL ORDER BY key"
+        return [Versioned(*row) for row in await self._db.read(lambda db: db.fetch(query, *values))]
 
     async def watch(self, prefix: str, from_rev: int) -> AsyncIterator[Change]:
         query = "SELECT key, value, rev FROM setting WHERE rev > $1 AND starts_with(key, $2) ORDER BY rev LIMIT 1000"

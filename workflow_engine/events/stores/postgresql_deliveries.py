@@ -9,8 +9,9 @@ from typing import Any
 
 from workflow_engine.errors import Unavailable
 from workflow_engine.events.spi import Again, Attempt, Backlog, Done, Hit, Parked, Position, Query, Settled
+from workflow_engine.events.stores.indices import by_partition
 from workflow_engine.events.stores.postgresql_connection import Address, Db
-from workflow_engine.events.stores.postgresql_functions import CLAIM, PARK, PARKED, called
+from workflow_engine.events.stores.postgresql_functions import CLAIM, PARK, PARKED, SINCE, called
 from workflow_engine.events.stores.postgresql_log import RECORD, PostgresLog, affected, stored
 from workflow_engine.events.stores.postgresql_settling import Settler, Verdict, lock, text
 
@@ -21,6 +22,11 @@ _TURNS = 64
 _LOCKS = 1024
 _PARK, _CLAIM = called(PARK, 22), called(CLAIM, 9)
 NO_CLAIM: tuple[Any, ...] = (None, 0, 0, "", [], [], [], [])
+
+_BEFORE = """r.seq < {0} AND r.off < coalesce(
+    (SELECT c.off FROM record c WHERE c.seq = {0} AND c.channel = p.channel AND c.part = p.part), (1::bigint << 62))"""
+_OF_GROUP = "grp = $1 AND NOT blocked OR grp = $1 AND key IS NOT NULL AND blocked"
+"""Only what has a key is blocked; each half has an index."""
 
 _GROUPS = """WITH RECURSIVE g AS (
     (SELECT grp FROM parked WHERE NOT blocked AND grp > $1 ORDER BY grp LIMIT 1)
@@ -182,9 +188,9 @@ class PostgresDeliveries(PostgresLog):
 
     async def discard(self, group: str, key: str | None = None) -> list[Parked]:
         async def work(db: Db) -> list[Sequence[Any]]:
-            some, values = ("", [group]) if key is None else (" AND key = $2", [group, key])
+            where, values = (_OF_GROUP, [group]) if key is None else ("grp = $1 AND key = $2", [group, key])
             keys = await db.fetch(
-                f"SELECT DISTINCT key FROM parked WHERE grp = $1{some} AND key IS NOT NULL", *values
+                f"SELECT DISTINCT key FROM parked WHERE ({where}) AND key IS NOT NULL", *values
             )
             if keys:
                 locks = self._key_locks((group, row[0]) for row in keys)
@@ -193,7 +199,7 @@ class PostgresDeliveries(PostgresLog):
                     self._key_class,
                     locks,
                 )
-            rows = await db.fetch(f"DELETE FROM parked WHERE grp = $1{some} RETURNING {PARKED}, seq", *values)
+            rows = await db.fetch(f"DELETE FROM parked WHERE {where} RETURNING {PARKED}, seq", *values)
             return sorted(rows, key=lambda row: int(row[12]))
 
         return await self._items([tuple(row)[:12] for row in await self._db.write(work)])
@@ -209,12 +215,14 @@ class PostgresDeliveries(PostgresLog):
         where = ["true"]
         if group is not None:
             values.append(group)
-            where.append("grp = $1")
+            where.append(f"({_OF_GROUP})" if at is None else "grp = $1")
         if at is not None:
             n = len(values)
             where.append(f"channel = ${n + 1} AND part = ${n + 2} AND off = ${n + 3}")
             values += [await self._channel(at[0]), at[1].partition, at[1].offset]
-        query = f"SELECT {PARKED} FROM parked WHERE {' AND '.join(where)} ORDER BY seq"
+        # What is found is sorted: in the order of all, all would be read.
+        query = f"WITH found AS MATERIALIZED (SELECT {PARKED}, seq FROM parked WHERE {' AND '.join(where)})"
+        query += f" SELECT {PARKED} FROM found ORDER BY seq"
         return await self._items(await self._db.read(lambda db: db.fetch(query, *values)))
 
     async def backlog(self) -> dict[str, int]:
@@ -243,19 +251,28 @@ class PostgresDeliveries(PostgresLog):
         return [Attempt(name, position, *row) for row in rows]
 
     async def search(self, query: Query) -> list[Hit]:
+        plain = not by_partition(query)
+        since = "r.time_us {} {{}}" if plain else f"r.off {{}} {SINCE}(p.channel, p.part, {{{{}}}})"
         wanted: list[tuple[str, str | int | None]] = [
-            ("channel =", None if query.channel is None else await self._channel(query.channel)),
-            ("type =", query.type),
-            ("source =", query.source),
-            ("subject =", query.subject),
-            ("id =", query.id),
-            ("time_us >=", query.from_us),
-            ("time_us <", query.to_us),
-            ("seq <", None if query.cursor is None else int(query.cursor)),
+            (
+                "r.channel = {}" if plain else "p.channel = {}",
+                query.channel and await self._channel(query.channel),
+            ),
+            ("r.type = {}", query.type),
+            ("r.source = {}", query.source),
+            ("r.subject = {}", query.subject),
+            ("r.id = {}", query.id),
+            (since.format(">="), query.from_us),
+            (since.format("<"), query.to_us),
+            ("r.seq < {}" if plain else _BEFORE, None if query.cursor is None else int(query.cursor)),
         ]
         given = [(sql, value) for sql, value in wanted if value is not None]
-        where = " AND ".join(["true", *(f"{sql} ${n}" for n, (sql, _) in enumerate(given, 2))])
-        statement = f"SELECT {RECORD}, channel, seq FROM record WHERE {where} ORDER BY seq DESC LIMIT $1"
+        where = "".join(f" AND {sql.format(f'${n}')}" for n, (sql, _) in enumerate(given, 2))
+        found = f"SELECT {RECORD}, channel, seq FROM record r WHERE true{where}"
+        if not plain:  # then the newest of each partition, in their order, for which there are indexes
+            found += " AND r.channel = p.channel AND r.part = p.part ORDER BY r.off DESC LIMIT $1"
+            found = f"SELECT f.* FROM partition p, LATERAL ({found}) f"
+        statement = f"{found} ORDER BY seq DESC LIMIT $1"
         values = [query.limit, *(value for _, value in given)]
         rows = await self._db.read(lambda db: db.fetch(statement, *values))
         names = await self._names({row[11] for row in rows})

@@ -218,6 +218,26 @@ BEGIN
 END $$"""
 
 
+_SINCE = """(p_channel int, p_part int, p_time_us bigint) RETURNS bigint STABLE LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    low bigint;
+    high bigint;
+    middle bigint;
+    at record;
+BEGIN
+    SELECT p.next, coalesce((SELECT min(r.off) FROM record r WHERE r.channel = p.channel AND r.part = p.part), p.next)
+    INTO high, low FROM partition p WHERE p.channel = p_channel AND p.part = p_part;
+    WHILE low < high LOOP
+        middle := (low + high) / 2;
+        SELECT r.off, r.time_us INTO at FROM record r
+        WHERE r.channel = p_channel AND r.part = p_part AND r.off >= middle ORDER BY r.off LIMIT 1;
+        IF NOT FOUND OR at.time_us >= p_time_us THEN high := middle; ELSE low := at.off + 1; END IF;
+    END LOOP;
+    RETURN low;
+END $$"""
+"""The first offset whose time is not before, by bisection: times never run back in a partition."""
+
 _MADE: dict[str, str] = {}
 
 
@@ -232,6 +252,7 @@ PARK = _named("park", _PARK)
 COMMIT = _named("commit", _COMMIT.replace("PARK(", f"{PARK}("))
 CLAIM = _named("claim", _CLAIM)
 SETTLE = _named("settle", _SETTLE)
+SINCE = _named("since", _SINCE)
 """The names of the functions."""
 
 

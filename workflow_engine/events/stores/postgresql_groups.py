@@ -10,6 +10,7 @@ from typing import Any
 
 from workflow_engine.events.shared_store import Claim
 from workflow_engine.events.spi import Assignment, Attempt, Fenced, Parked
+from workflow_engine.events.stores.indices import between
 from workflow_engine.events.stores.postgresql_connection import Db
 from workflow_engine.events.stores.postgresql_deliveries import NO_CLAIM, PostgresDeliveries, ledger_rows
 from workflow_engine.events.stores.postgresql_functions import COMMIT, called
@@ -173,11 +174,9 @@ class PostgresGroups(PostgresDeliveries):
 
     async def states(self, name: str, group: str, prefix: str = "") -> dict[str, bytes]:
         channel = await self._channel(name)
-        query = (
-            "SELECT key, value FROM state WHERE channel = $1 AND grp = $2 AND key >= $3 AND starts_with(key, $3)"
-            " ORDER BY key"
-        )
-        rows = await self._db.read(lambda db: db.fetch(query, channel, group, prefix))
+        where, values = between("key", prefix, "$3", "$4")
+        query = f"SELECT key, value FROM state WHERE channel = $1 AND grp = $2 AND {where} ORDER BY key"
+        rows = await self._db.read(lambda db: db.fetch(query, channel, group, *values))
         return {row[0]: row[1] for row in rows}
 
     async def seek(self, name: str, group: str, offsets: Mapping[int, int]) -> None:

@@ -59,7 +59,7 @@ CREATE INDEX parked_due ON parked (grp, due_us, seq) WHERE NOT blocked;
 CREATE INDEX parked_first ON parked (due_us, seq, grp) WHERE NOT blocked;
 CREATE INDEX parked_key ON parked (grp, key, seq) WHERE key IS NOT NULL;
 CREATE INDEX parked_position ON parked (channel, part, off);
-CREATE INDEX parked_owner ON parked (owner, grp) WHERE owner IS NOT NULL;
+CREATE INDEX parked_leased ON parked (grp, owner) WHERE owner IS NOT NULL;
 CREATE TABLE attempt (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, channel integer NOT NULL, part integer NOT NULL,
     off bigint NOT NULL, grp text NOT NULL, delivery text NOT NULL, status text NOT NULL, at_us bigint NOT NULL,
@@ -98,4 +98,7 @@ async def upgrade(db: Db, schema: str) -> None:
     version = await db.fetchval("SELECT version FROM format")
     if version > VERSION:
         raise Conflict(f"the event store has format {version}, this version reads up to {VERSION}; upgrade")
+    if await db.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{schema}".parked_owner'):
+        await db.execute("CREATE INDEX parked_leased ON parked (grp, owner) WHERE owner IS NOT NULL")
+        await db.execute("DROP INDEX parked_owner")
     await make_functions(db)

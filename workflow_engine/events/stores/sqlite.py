@@ -1,5 +1,7 @@
 """A store in one SQLite file, owned by one process: the default, and enough for one machine."""
 
+# ruff: noqa: S608  only names of columns and tables are put into statements; values are bound
+
 from __future__ import annotations
 
 import sqlite3
@@ -7,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from workflow_engine.errors import Conflict
 from workflow_engine.events.spi import Change, Lease, Versioned
+from workflow_engine.events.stores.indices import between
 from workflow_engine.events.stores.sqlite_groups import SqliteGroups
 
 _SETTINGS = "\0settings"
@@ -48,16 +51,9 @@ class SqliteStore(SqliteGroups):
         return present
 
     async def entries(self, prefix: str) -> list[Versioned]:
-        return await self._db.read(
-            lambda db: [
-                Versioned(*row)
-                for row in db.execute(
-                    "SELECT key, value, rev FROM setting WHERE key >= ? AND substr(key, 1, ?) = ?"
-                    " AND value IS NOT NULL ORDER BY key",
-                    (prefix, len(prefix), prefix),
-                )
-            ]
-        )
+        where, values = between("key", prefix, "?", "?")
+        query = f"SELECT key, value, rev FROM setting WHERE {where} AND value IS NOT NULL ORDER BY key"
+        return await self._db.read(lambda db: [Versioned(*row) for row in db.execute(query, values)])
 
     async def watch(self, prefix: str, from_rev: int) -> AsyncIterator[Change]:
         def work(db: sqlite3.Connection) -> list[Change]:

@@ -4,15 +4,20 @@
 
 from __future__ import annotations
 
+import heapq
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from workflow_engine.events.spi import Again, Attempt, Backlog, Done, Hit, Parked, Position, Query, Settled
-from workflow_engine.events.stores.sqlite_log import RECORD, SqliteLog, stored
+from workflow_engine.events.stores.indices import by_partition
+from workflow_engine.events.stores.sqlite_log import RECORD, SqliteLog, first_since, stored
 
 _PARKED = "id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, owner"
+_HALVES = ("grp = ? AND NOT blocked", "grp = ? AND key IS NOT NULL AND blocked")
+"""The deliveries of a group: only what has a key is blocked, and each half has an index."""
+_NEVER = 1 << 62
 _FEW = 500
 """Up to how many deliveries that are due are looked at one by one; with more, groups are, which are fewer."""
 
@@ -165,29 +170,41 @@ class SqliteDeliveries(SqliteLog):
         return await self._db.write(work, sync=False)
 
     async def discard(self, group: str, key: str | None = None) -> list[Parked]:
-        some, values = ("", (group,)) if key is None else (" AND key = ?", (group, key))
+        wheres = _HALVES if key is None else ("grp = ? AND key = ?",)
+        values = (group,) if key is None else (group, key)
 
         def work(db: sqlite3.Connection) -> list[Parked]:
-            rows = db.execute(
-                f"SELECT {_PARKED} FROM parked WHERE grp = ?{some} ORDER BY seq", values
-            ).fetchall()
-            db.execute(f"DELETE FROM parked WHERE grp = ?{some}", values)
-            return [self._item(row) for row in rows]
+            rows = [
+                row
+                for where in wheres
+                for row in db.execute(f"SELECT seq, {_PARKED} FROM parked WHERE {where}", values)
+            ]
+            for where in wheres:
+                db.execute(f"DELETE FROM parked WHERE {where}", values)
+            return [self._item(row[1:]) for row in sorted(rows)]
 
         return await self._db.write(work)
 
     async def parked(
         self, group: str | None = None, *, at: tuple[str, Position] | None = None
     ) -> list[Parked]:
-        where, values = ["1"], list[Any]()
-        if group is not None:
-            where.append("grp = ?")
-            values.append(group)
+        wheres, values = ["1"], list[Any]()
         if at is not None:
-            where.append("channel = ? AND part = ? AND off = ?")
-            values += [self._channel(at[0]), at[1].partition, at[1].offset]
-        query = f"SELECT {_PARKED} FROM parked WHERE {' AND '.join(where)} ORDER BY seq"
-        return await self._db.read(lambda db: [self._item(row) for row in db.execute(query, values)])
+            wheres = ["channel = ? AND part = ? AND off = ?"]
+            values = [self._channel(at[0]), at[1].partition, at[1].offset]
+        if group is not None:
+            wheres = [*_HALVES] if at is None else [f"{wheres[0]} AND grp = ?"]
+            values.append(group)
+
+        def work(db: sqlite3.Connection) -> list[Parked]:
+            rows = [
+                row
+                for where in wheres
+                for row in db.execute(f"SELECT seq, {_PARKED} FROM parked WHERE {where}", values)
+            ]
+            return [self._item(row[1:]) for row in sorted(rows)]
+
+        return await self._db.read(work)
 
     async def backlog(self) -> dict[str, int]:
         return await self._db.read(
@@ -240,23 +257,48 @@ class SqliteDeliveries(SqliteLog):
         )
 
     async def search(self, query: Query) -> list[Hit]:
+        plain = not by_partition(query)
+        channels = [self._channel(query.channel)] if query.channel is not None else []
         wanted: list[tuple[str, str | int | None]] = [
-            ("channel = ?", None if query.channel is None else self._channel(query.channel)),
             ("type = ?", query.type),
             ("source = ?", query.source),
             ("subject = ?", query.subject),
             ("id = ?", query.id),
-            ("time_us >= ?", query.from_us),
-            ("time_us < ?", query.to_us),
             ("seq < ?", None if query.cursor is None else int(query.cursor)),
         ]
         given = [(sql, value) for sql, value in wanted if value is not None]
         where = " AND ".join(["1", *(sql for sql, _ in given)])
-        statement = f"SELECT {RECORD}, channel, seq FROM record WHERE {where} ORDER BY seq DESC LIMIT ?"
-        values = [*(value for _, value in given), query.limit]
-        rows = await self._db.read(lambda db: db.execute(statement, values).fetchall())
+        values = [value for _, value in given]
+        times = (query.from_us or 0, _NEVER if query.to_us is None else query.to_us)
+
+        def work(db: sqlite3.Connection) -> list[Any]:
+            if plain:
+                statement = f"SELECT seq, channel, {RECORD} FROM record WHERE {where} AND time_us >= ? AND time_us < ?"
+                statement += "".join(" AND channel = ?" for _ in channels) + " ORDER BY seq DESC LIMIT ?"
+                return db.execute(statement, [*values, *times, *channels, query.limit]).fetchall()
+            statement = (
+                f"SELECT seq, channel, {RECORD} FROM record WHERE channel = ? AND part = ? AND {where}"
+            )
+            statement += " AND off >= ? AND off < ? ORDER BY off DESC LIMIT ?"
+            rows: list[Any] = []
+            last = db.execute(
+                "SELECT channel, part, off FROM record WHERE seq = ?", (query.cursor,)
+            ).fetchone()
+            for channel, part, ahead in db.execute("SELECT channel, part, next FROM partition").fetchall():
+                if channels not in ([], [channel]):
+                    continue
+                since, until = (
+                    first_since(db, channel, part, time_us, ahead) if 0 < time_us < _NEVER else time_us
+                    for time_us in times
+                )
+                if last is not None and last[:2] == (channel, part):
+                    until = min(until, last[2])
+                rows += db.execute(statement, [channel, part, *values, since, until, query.limit])
+            return heapq.nlargest(query.limit, rows)
+
+        rows = await self._db.read(work)
         names = {number: name for name, (number, _) in self._channels.items()}
-        return [Hit(names[row[11]], stored(row), str(row[12])) for row in rows if row[11] in names]
+        return [Hit(names[row[1]], stored(row[2:]), str(row[0])) for row in rows if row[1] in names]
 
 
 def _groups_after(db: sqlite3.Connection, last: str) -> Iterator[str]:

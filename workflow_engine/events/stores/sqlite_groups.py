@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from workflow_engine.events.shared_store import Claim
 from workflow_engine.events.spi import Assignment, Attempt, Fenced, Parked
+from workflow_engine.events.stores.indices import between
 from workflow_engine.events.stores.sqlite_deliveries import SqliteDeliveries
 
 
@@ -145,15 +146,9 @@ class SqliteGroups(SqliteDeliveries):
 
     async def states(self, name: str, group: str, prefix: str = "") -> dict[str, bytes]:
         channel = self._channel(name)
-        return await self._db.read(
-            lambda db: dict(
-                db.execute(
-                    "SELECT key, value FROM state WHERE channel = ? AND grp = ? AND key >= ? AND substr(key, 1, ?) = ?"
-                    " ORDER BY key",
-                    (channel, group, prefix, len(prefix), prefix),
-                ).fetchall()
-            )
-        )
+        where, values = between("key", prefix, "?", "?")
+        query = f"SELECT key, value FROM state WHERE channel = ? AND grp = ? AND {where} ORDER BY key"
+        return await self._db.read(lambda db: dict(db.execute(query, (channel, group, *values)).fetchall()))
 
     async def seek(self, name: str, group: str, offsets: Mapping[int, int]) -> None:
         channel = self._channel(name)
