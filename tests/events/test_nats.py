@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import shutil
 import sqlite3
 import sys
 from contextlib import asynccontextmanager
@@ -320,37 +321,81 @@ async def test_a_copy_that_is_older_than_the_journal_is_made_anew(nats_url, tmp_
         assert [entry.value for entry in await store.entries("")] == [b"2", b"3"]
 
 
-async def test_a_copy_of_another_journal_of_the_same_name_is_not_used(nats_url, tmp_path):
+async def test_a_journal_that_is_gone_is_not_begun_anew_while_the_copy_has_everything(nats_url, tmp_path):
     kept = f"{nats_url}?file={tmp_path}/copy.db"
     async with opened(kept) as store:
         await store.put("a", b"1")
+        await store.snapshot()
+        before = await content(store)
     async with jetstream(nats_url) as (js, name):
         await js.delete_stream(name)
+    for _ in range(2):
+        with pytest.raises(Conflict, match="ends at 0, and has not what was acknowledged up to"):
+            await open_store(kept).open()
+    async with opened(f"{kept}&recover=copy") as store:
+        assert await content(store) == before
+        await store.put("b", b"2")
+        before = await content(store)
+    async with opened(nats_url) as anew:
+        assert await content(anew) == before
     async with opened(kept) as store:
-        assert await store.get("a") is None
+        assert await content(store) == before
 
 
-async def test_a_server_that_was_put_back_is_not_written_over(nats_url, tmp_path):
-    """What was acknowledged is in the copy only: it must not be thrown away unasked."""
-    kept = f"{nats_url}?file={tmp_path}/copy.db"
+async def test_what_a_server_has_lost_is_put_back_from_the_copy_where_that_is_wanted(
+    own_nats_server, tmp_path
+):
+    """Its power failed before its disk had everything, or an older state of it was restored."""
+    server = own_nats_server
+    url = server.url()
+    kept = f"{url}?file={tmp_path}/copy.db"
+    async with opened(kept) as store:
+        await store.ensure_channel(ChannelSpec("c"))
+        await store.append("c", [record("1")])
+        await store.snapshot()
+        await store.append("c", [record("2")])
+    await asyncio.to_thread(server.stop)
+    older = shutil.copytree(server.folder / "streams", tmp_path / "older")
+    await asyncio.to_thread(server.start)
+    async with opened(kept) as store:
+        await store.append("c", [record("3")])
+        await store.snapshot()
+        await store.append("c", [record("4")])
+        await asyncio.to_thread(server.kill)
+        shutil.rmtree(server.folder / "streams")
+        shutil.copytree(older, server.folder / "streams")
+        await asyncio.to_thread(server.start)
+
+        async def told():
+            with pytest.raises(Unavailable) as raised:
+                await store.append("c", [record("5")])
+            return "has lost what it had confirmed" in str(raised.value)
+
+        await eventually(told)
+    with pytest.raises(Conflict, match="add recover=copy to the URL to put it back"):
+        await open_store(kept).open()
+    async with opened(f"{kept}&recover=copy") as store:
+        await store.append("c", [record("5")])
+    for again in (kept, url):
+        async with opened(again) as store:
+            assert await bodies(store) == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_copy_that_differs_from_what_the_server_has_is_not_thrown_away(nats_server, tmp_path):
+    url = nats_server.url()
+    kept = f"{url}?file={tmp_path}/copy.db"
     async with opened(kept) as store:
         await store.put("a", b"1")
-        copy = (tmp_path / "copy.db", tmp_path / "ahead.db")
-        await store.put("b", b"2")
-        async with jetstream(nats_url) as (js, name):
-            last = (await js.stream_info(name)).state.last_seq
-    with contextlib.closing(sqlite3.connect(copy[0])) as db:
-        db.execute("UPDATE replica SET applied = ?", (last + 5,))
-        db.commit()
-    with pytest.raises(
-        Conflict, match=f"ends at {last}, and has lost what was acknowledged up to {last + 5}"
-    ):
-        await open_store(kept).open()
-    with contextlib.closing(sqlite3.connect(copy[0])) as db:
-        db.execute("UPDATE replica SET applied = ?", (last - 1,))
-        db.commit()
-    with pytest.raises(Conflict, match="has lost what was acknowledged"):
-        await open_store(kept).open()
+    other = nats_server.url()
+    async with opened(other):
+        pass
+    for recover in ("", "&recover=copy"):
+        with pytest.raises(Conflict, match="is another one than that of which "):
+            await open_store(f"{other}?file={tmp_path}/copy.db{recover}").open()
+    with contextlib.closing(sqlite3.connect(tmp_path / "copy.db")) as db, db:
+        db.execute("UPDATE replica SET applied = applied - 1")
+    with pytest.raises(Conflict, match="went another way than that of which"):
+        await open_store(f"{kept}&recover=copy").open()
 
 
 async def test_a_journal_with_a_gap_is_refused(nats_url):
@@ -370,7 +415,21 @@ async def test_a_stream_of_something_else_is_refused(nats_url):
         await open_store(nats_url).open()
 
 
-async def test_messages_of_something_else_or_of_a_newer_version_are_refused(nats_url):
+async def test_messages_of_something_else_are_left_out(nats_url, caplog):
+    """Somebody tries the subject; the store must not be lost by that."""
+    async with opened(nats_url) as store:
+        await store.put("a", b"1")
+        async with jetstream(nats_url) as (js, name):
+            await js.publish(f"{name}.journal", b"hello")
+        with contextlib.suppress(Unavailable):
+            await store.put("a", b"2")
+        await store.put("a", b"3")
+    async with opened(nats_url) as again:
+        assert (await again.get("a")).value == b"3"
+    assert "is of somebody else, and is left out" in caplog.text
+
+
+async def test_entries_of_a_newer_version_are_refused(nats_url):
     async with opened(nats_url) as store:
         message = bytearray(entries.parts(b"x" * 16, 1, [("DELETE FROM setting", [()])], 1000)[0])
         last = (await store._journal.bounds()).last
@@ -419,6 +478,7 @@ async def test_a_server_that_is_not_there_is_named_without_what_is_secret():
         "nats://me:hunter2@host/a?replicas=x",
         "nats://me:hunter2@host/a?other=1",
         "nats://me:hunter2@host/a?key=/k",
+        "nats://me:hunter2@host/a?recover=all",
         "nats://hunter2@host:port/a",
         "nats://hunter2@[host/a",
     ],

@@ -27,18 +27,18 @@ class NatsServer:
     """A server whose streams are in a folder; it can be killed and started again on the same port."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        self._folder, self._arguments = folder, arguments
+        self.folder, self._arguments = folder, arguments
         self._names = count()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        log = (self._folder / "log").open("ab")
+        log = (self.folder / "log").open("ab")
         with log:
             self._process = subprocess.Popen(
                 [
-                    PROGRAM, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self._folder / "streams",
+                    PROGRAM, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.folder / "streams",
                     *self._arguments,
                 ],
                 stdin=subprocess.DEVNULL,

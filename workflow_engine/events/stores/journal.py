@@ -101,8 +101,10 @@ class Journal(Protocol):
     async def load_snapshot(self, sequence: int, file: Path) -> None:
         """Write that snapshot to *file*; `Unavailable` where it is damaged."""
 
-    async def forget(self, sequence: int) -> None:
-        """Remove the messages and the snapshots before *sequence*, but not what is at it."""
+    async def forget(self, sequence: int, *, later: bool = False) -> None:
+        """Remove the messages and the snapshots before *sequence*, but not what is at it; with *later*, also the
+        snapshots after it.
+        """
 
     async def holder(self) -> str | None:
         """Who answers that it has the journal; ``None`` where nobody does."""
@@ -143,10 +145,10 @@ def parts(writer: bytes, entry: int, statements: Sequence[Statement], largest: i
     ]
 
 
-def part(message: bytes, shown: str) -> Part:
-    """Read a message of the journal *shown*; `Conflict` where it is none, or of a newer version."""
+def part(message: bytes, shown: str) -> Part | None:
+    """Read a message of the journal *shown*; ``None`` where it is of something else; `Conflict` for a newer version."""
     if len(message) < _HEAD.size or message[:3] != _MAGIC:
-        raise Conflict(f"{shown} has messages of something else; give the event store a name of its own")
+        return None
     _, version, writer, entry, number, count, flags = _HEAD.unpack_from(message)
     if version > VERSION:
         raise Conflict(f"{shown} has entries of form {version}, this version reads up to {VERSION}; upgrade")

@@ -7,7 +7,6 @@ import contextlib
 import gzip
 import logging
 import os
-import re
 import secrets
 import shutil
 import socket
@@ -17,41 +16,44 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from workflow_engine.errors import Conflict, Rejected, Unavailable
+from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.events.stores.journal import Bounds, Journal, digest
-from workflow_engine.events.stores.nats_connection import Address, valid
+from workflow_engine.events.stores.nats_address import Address, address
 from workflow_engine.events.stores.nats_journal import NatsJournal
 from workflow_engine.events.stores.replica import ReplicaConnection, standing
 from workflow_engine.events.stores.sqlite import SqliteStore
 from workflow_engine.events.stores.sqlite_log import read_channels
 from workflow_engine.events.stores.sqlite_schema import upgrade
 
-SNAPSHOT = 64 * 1024 * 1024
-"""Bytes of the journal after which a snapshot is made; more if the last snapshot was larger."""
 AGAIN = 0.2
 """Seconds until it is asked once more what became of the store while the server was away."""
 PAUSE = 60.0
 """Seconds until a snapshot that failed is tried again."""
-_HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 _log = logging.getLogger(__name__)
+
+
+def open_nats(url: str) -> NatsStore:
+    """The store of a URL, which is not open yet."""
+    return NatsStore(address(url))
 
 
 class NatsStore(SqliteStore):
     """All four protocols in a journal that one process writes at a time.
 
     Who opens it while another process answers is refused; where nobody answers, it goes on at once, and whoever had it
-    before is refused by the server when it next writes. *file* is where the copy is kept between starts; without it,
-    the copy is made anew each time, in a folder for temporary files.
+    before is refused by the server when it next writes. The copy is kept between starts in a file, if the address has
+    one; else it is made anew each time, in a folder for temporary files. Where the server has lost what the copy has,
+    the copy is put back if the address says so, else nothing is opened; likewise where the server has something else.
     """
 
-    def __init__(self, address: Address, file: Path | None, *, snapshot: int = SNAPSHOT) -> None:
-        self._kept, self._temporary = file, None if file else ""
-        super().__init__(file or Path(tempfile.gettempdir()) / "wfe-events.db")
+    def __init__(self, address: Address) -> None:
+        self._recovers = address.recovers
+        self._kept, self._temporary = address.file, ""
+        super().__init__(address.file or Path(tempfile.gettempdir()) / "wfe-events.db")
         self._shown = address.shown
         self._journal: Journal = NatsJournal(address, self._back)
-        self._every, self._room, self._grown, self._largest = snapshot, address.max_bytes, 0, 0
+        self._every, self._room, self._grown, self._largest = address.snapshot, address.max_bytes, 0, 0
         self._snapshotting: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._replica: ReplicaConnection | None = None
@@ -128,16 +130,17 @@ class NatsStore(SqliteStore):
     async def _fitting(self, bounds: Bounds) -> None:
         """See to a copy that the journal can go on from: the one that is there, a snapshot, or nothing yet."""
         has = await asyncio.to_thread(_standing, self._path)
-        if has is not None and has[0] == bounds.identity:
-            _, at, ours = has
-            if at > bounds.last:
-                raise self._lost(at, bounds.last)
+        if has is not None and has[1]:
+            identity, at, ours = has
+            if identity != bounds.identity and bounds.last:
+                raise self._differs(at, "is another one than that")
+            if identity != bounds.identity or at > bounds.last:
+                await self._recover(bounds, at)
+                return
             if at >= bounds.first:
                 ((_, message), *_) = await self._journal.read(at - 1)
                 if digest(message) != ours:
-                    raise self._lost(at, bounds.last)
-                return
-            if at == 0 and bounds.first == 1:
+                    raise self._differs(at, "went another way than that")
                 return
         await asyncio.to_thread(_remove, self._path)
         snapshots = await self._journal.snapshots()
@@ -167,12 +170,37 @@ class NatsStore(SqliteStore):
         finally:
             packed.unlink(missing_ok=True)
 
-    def _lost(self, at: int, last: int) -> Conflict:
+    def _differs(self, at: int, how: str) -> Conflict:
         return Conflict(
-            f"the event store {self._shown} ends at {last}, and has lost what was acknowledged up to {at}: was an "
-            f"older state of the server restored? {self._path} still has it; move that file away to go on with what "
-            "the server has"
+            f"the event store {self._shown} {how} of which {self._path} is a copy, up to {at}, and has not what is "
+            "there: is the URL right? Move the file away to go on with what the server has, or give another one, file=…"
         )
+
+    async def _recover(self, bounds: Bounds, at: int) -> None:
+        """The copy has what the journal has lost: go on with the copy, if that is wanted."""
+        if not self._recovers:
+            raise Conflict(
+                f"the event store {self._shown} ends at {bounds.last}, and has not what was acknowledged up to {at}: "
+                f"is the URL right, or was an older state of the server restored? {self._path} still has everything; "
+                "add recover=copy to the URL to put it back into the server, or move the file away to go on with what "
+                "the server has"
+            )
+        last = await self._journal.read(bounds.last - 1) if bounds.last >= bounds.first else []
+        message = last[0][1] if last else b""
+        await asyncio.to_thread(_place, self._path, bounds.identity, bounds.last, digest(message))
+        await self._keep(self._path)
+        await self._journal.forget(bounds.last, later=True)
+        _log.warning("the event store %s was put back from %s", self._shown, self._path)
+
+    async def _keep(self, path: Path) -> tuple[int, int]:
+        """Store a snapshot of the copy; what it is of, and its size."""
+        packed = path.with_name(path.name + ".snapshot")
+        try:
+            at = await asyncio.to_thread(_pack, path, packed)
+            await self._journal.keep_snapshot(at, packed)
+            return at, packed.stat().st_size
+        finally:
+            packed.unlink(missing_ok=True)
 
     async def close(self) -> None:
         if self._connection is None:
@@ -204,12 +232,14 @@ class NatsStore(SqliteStore):
             self._settling = asyncio.create_task(self._settle(self._replica), name="event store")
 
     async def _settle(self, replica: ReplicaConnection) -> None:
+        pause = AGAIN
         while not replica.fenced:
             with contextlib.suppress(Unavailable):
                 await replica.settle()
                 await self._journal.answer(self._who)
                 return
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
 
     def _caught_up(self, db: sqlite3.Connection) -> Callable[[], None]:
         channels = read_channels(db)
@@ -245,80 +275,11 @@ class NatsStore(SqliteStore):
     async def snapshot(self) -> int:
         """Put a copy of everything into the journal, and have it forget what was before; up to which message."""
         self._require_open()
-        packed = self._path.with_name(self._path.name + ".snapshot")
         grown = self._grown
-        try:
-            at = await asyncio.to_thread(_pack, self._path, packed)
-            size = packed.stat().st_size
-            await self._journal.keep_snapshot(at, packed)
-        finally:
-            packed.unlink(missing_ok=True)
+        at, size = await self._keep(self._path)
         self._grown, self._largest = self._grown - grown, size
         await self._journal.forget(at)
         return at
-
-
-def open_nats(url: str) -> NatsStore:
-    """The store of ``nats://[user:password@|token@]host[:port][,host…]/name?…``; `Rejected` tells nothing secret."""
-    try:
-        parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-    except ValueError:
-        raise Rejected("store-url", "nats:…: expected nats://host[:port]/name") from None
-    login, _, hosts = parts.netloc.rpartition("@")
-    user, colon, password = login.partition(":")
-    name = unquote(parts.path).strip("/") or "wfe-events"
-    shown = f"{parts.scheme}://{user + '@' if colon else ''}{hosts}/{name}"
-    if not hosts or not valid(name) or not all(_HOST.fullmatch(host) for host in hosts.split(",")):
-        raise Rejected(
-            "store-url",
-            f"{shown!r}: expected nats://host[:port][,host[:port]]/name, a name of letters, digits, - and _",
-        )
-    unknown = options.keys() - {
-        "replicas",
-        "max_bytes",
-        "snapshot",
-        "file",
-        "creds",
-        "nkey",
-        "ca",
-        "cert",
-        "key",
-    }
-    if unknown:
-        raise Rejected("store-url", f"{shown!r}: there is no option {', '.join(sorted(unknown))}")
-    numbers = {each: _number(shown, each, options) for each in ("replicas", "max_bytes", "snapshot")}
-    if numbers["replicas"] not in (None, 1, 3, 5):
-        raise Rejected("store-url", f"{shown!r}: replicas is 1, 3 or 5")
-    if "key" in options and "cert" not in options:
-        raise Rejected("store-url", f"{shown!r}: key needs cert")
-    address = Address(
-        servers=tuple(f"{parts.scheme}://{host}" for host in hosts.split(",")),
-        name=name,
-        shown=shown,
-        replicas=numbers["replicas"],
-        max_bytes=numbers["max_bytes"],
-        user=unquote(user) if colon else None,
-        password=unquote(password) if colon else None,
-        token=unquote(user) if user and not colon else None,
-        creds=options.get("creds"),
-        nkey=options.get("nkey"),
-        tls=parts.scheme == "tls" or "ca" in options or "cert" in options,
-        ca=options.get("ca"),
-        cert=options.get("cert"),
-        key=options.get("key"),
-    )
-    file = Path(options["file"]) if "file" in options else None
-    return NatsStore(address, file, snapshot=numbers["snapshot"] or SNAPSHOT)
-
-
-def _number(shown: str, name: str, options: dict[str, str]) -> int | None:
-    text = options.get(name)
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 2**53:
-        raise Rejected("store-url", f"{shown!r}: {name} is a number")
-    return int(text)
 
 
 def _standing(path: Path) -> tuple[str, int, bytes] | None:
@@ -357,3 +318,9 @@ def _unpack(packed: Path, path: Path, identity: str) -> None:
         shutil.copyfileobj(content, made, 1024 * 1024)
     with contextlib.closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE replica SET identity = ?", (identity,))
+
+
+def _place(path: Path, identity: str, at: int, digest: bytes) -> None:
+    """Have the copy stand at another message."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE replica SET identity = ?, applied = ?, digest = ?", (identity, at, digest))

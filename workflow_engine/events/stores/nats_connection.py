@@ -7,11 +7,8 @@ import contextlib
 import functools
 import logging
 import random
-import re
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import nats
@@ -21,6 +18,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
 from workflow_engine.errors import Conflict, Rejected, Unavailable
+from workflow_engine.events.stores.nats_address import Address
 
 CONNECT = 5
 ANSWER = 5.0
@@ -32,48 +30,9 @@ LARGEST = 512 * 1024
 """Bytes of a message, if the server allows as many: a few dozen are read together."""
 _HEADERS = 1024
 """Bytes that headers have at most, which count as part of a message."""
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 ERRORS = (nats.errors.Error, APIError, OSError, TimeoutError, ValueError)
 """What the client raises where something is wrong with a server."""
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Address:
-    """Where the journal is: *servers* and how to connect to them; *name* of the stream; what it is made with."""
-
-    servers: tuple[str, ...]
-    name: str
-    shown: str
-    replicas: int | None = None
-    max_bytes: int | None = None
-    user: str | None = None
-    password: str | None = None
-    token: str | None = None
-    creds: str | None = None
-    nkey: str | None = None
-    tls: bool = False
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-
-    def options(self) -> dict[str, Any]:
-        """How the client is to connect, credentials included."""
-        made: dict[str, Any] = {}
-        if self.token is not None:
-            made["token"] = self.token
-        if self.user is not None:
-            made |= {"user": self.user, "password": self.password or ""}
-        if self.creds is not None:
-            made["user_credentials"] = self.creds
-        if self.nkey is not None:
-            made["nkeys_seed"] = self.nkey
-        if self.tls:
-            context = ssl.create_default_context(cafile=self.ca)
-            if self.cert is not None:
-                context.load_cert_chain(self.cert, self.key)
-            made["tls"] = context
-        return made
 
 
 class _Client(Client):
@@ -285,8 +244,3 @@ class NatsConnection:
 async def _closed(client: Client) -> None:
     with contextlib.suppress(*ERRORS):
         await client.close()
-
-
-def valid(name: str) -> bool:
-    """Whether a stream can be called *name*."""
-    return _NAME.fullmatch(name) is not None

@@ -25,7 +25,8 @@ from nats.js.object_store import ObjectStore
 
 from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.events.stores.journal import Bounds, Full, Moved, Snapshot
-from workflow_engine.events.stores.nats_connection import ANSWER, ERRORS, Address, NatsConnection
+from workflow_engine.events.stores.nats_address import Address
+from workflow_engine.events.stores.nats_connection import ANSWER, ERRORS, NatsConnection
 
 FEW = 64
 """How many messages are read together."""
@@ -162,14 +163,15 @@ class NatsJournal(NatsConnection):
                 await reader[2].unsubscribe()
                 await jetstream.delete_consumer(self._address.name, info.name)
 
-    async def forget(self, sequence: int) -> None:
+    async def forget(self, sequence: int, *, later: bool = False) -> None:
         async with self.asking() as jetstream:
-            await jetstream.purge_stream(self._address.name, seq=sequence)
+            if sequence > 1:  # none would mean all of them
+                await jetstream.purge_stream(self._address.name, seq=sequence)
             store = await self._snapshots(jetstream)
             if store is None:
                 return
             for older in await self.snapshots():
-                if older.sequence < sequence:
+                if older.sequence < sequence or (later and older.sequence > sequence):
                     name = _snapshot(older.sequence)
                     await store.delete(name)
                     # which leaves a note that it was there
