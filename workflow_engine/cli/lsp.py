@@ -46,6 +46,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         say(f"wfe lsp: waiting for an editor on 127.0.0.1:{arguments.tcp}")
         server.start_tcp("127.0.0.1", arguments.tcp)
         return FINE
+    if sys.stdin.isatty():
+        say("wfe lsp: waiting for an editor on standard input; Ctrl-C ends it")
     # What is printed by mistake goes to stderr: on stdout it would be taken for the protocol.
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as stdout:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -15,7 +15,7 @@ from lsprotocol import types
 
 from workflow_engine.editing import jq, snippets
 from workflow_engine.editing.descriptions import METADATA, described
-from workflow_engine.editing.jq_words import FORMATS, KEYWORDS, VARIABLES, functions
+from workflow_engine.editing.jq_completion import in_expression
 from workflow_engine.editing.kinds import likely
 from workflow_engine.editing.language import Language, Part, Property, language
 from workflow_engine.editing.names import BUILT_IN, DIRECTIVES, scope_of, sort_of
@@ -69,7 +69,7 @@ def complete(
     here = spot(of.root, offset)
     inside = jq.around(of.text.source, here, known.at(of.root, here.path, open=True), offset)
     if inside is not None and kind != "asyncapi":
-        return list(_in_expression(of, here, inside, offset))
+        return list(in_expression(of, here, inside, offset))
     source = of.text.source
     root = read(source[:offset] + CURSOR + source[offset:])
     found = spot(root, offset)
@@ -330,45 +330,6 @@ def _quoted(place: Place, text: str, *, literal: bool) -> str:
         if (plain and not _NOT_STRINGS.fullmatch(text)) or version
         else json.dumps(text, ensure_ascii=False)
     )
-
-
-def _in_expression(
-    of: Snapshot, here: Spot, inside: tuple[int, int], offset: int
-) -> Iterator[types.CompletionItem]:
-    source, (start, end) = of.text.source, inside
-    word, before = jq.typed(source, start, offset)
-    if (before == "." and not word.startswith(("$", "@"))) or source[start:offset].count('"') % 2:
-        return
-    own_variables, own_functions = jq.own(source[start:end])
-    tasks = [name.path for name in of.names if name.sort == "task" and name.defines]
-    assert of.kind is not None
-    range = of.text.range(offset - len(word), offset)
-
-    def item(label: str, kind: types.CompletionItemKind, detail: str, text: str) -> types.CompletionItem:
-        return types.CompletionItem(
-            label,
-            kind=kind,
-            detail=detail,
-            documentation=_markdown(text),
-            text_edit=types.TextEdit(range, label),
-        )
-
-    if not word.startswith("@"):
-        for name in sorted(jq.variables(of.kind, of.root, here.path, tasks) | own_variables):
-            text = VARIABLES.get(name, "")
-            yield item(f"${name}", _ITEM.Variable, "a variable", text)
-    if word.startswith("$"):
-        return
-    for name, text in FORMATS.items():
-        yield item(name, _ITEM.Unit, "a format", text)
-    if word.startswith("@"):
-        return
-    for name in sorted(own_functions):
-        yield item(name, _ITEM.Function, "defined here", "")
-    for name, (called, text, _) in functions().items():
-        yield item(name, _ITEM.Function, called, text)
-    for name, text in KEYWORDS.items():
-        yield item(name, _ITEM.Keyword, "a word of jq", text)
 
 
 def _described(of: Snapshot, label: str) -> str:
