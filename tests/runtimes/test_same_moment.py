@@ -11,15 +11,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 
 from tests.running import TemporalRunner, temporal_runner
 from tests.runtimes.far_side import FarSide
+from tests.runtimes.test_killed_while_continuing import chain
 from tests.semantics.v0_8 import documents as old
 from tests.semantics.v1.documents import event, workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
 from workflow_engine.errors import NotFound
+from workflow_engine.interpreter.retrying import Wish
+from workflow_engine.runtimes.temporal.followers import ENDED
 from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 
@@ -123,3 +127,33 @@ async def test_a_run_that_is_cancelled_as_it_ends_has_ended_and_leaves_nothing_b
     async with temporal_runner(temporal_address, internet, queue=queue) as runner:
         assert (await runner.runtime.wait(run_id, 20)).status == "completed"
         assert (await runner.runtime.wait(child.workflow_id, 5)).status == "cancelled"
+
+
+async def test_a_run_that_goes_on_in_a_new_history_as_its_sub_flow_tells_that_it_ends_asks_there(
+    temporal_address: str, internet: Any
+) -> None:
+    """What it would ask for in the old one, after it has left that, Temporal refuses with the whole task."""
+    text, queue = workflow(f"do: [{{r: {RUN}}}, {{a: {{set: {{n: 1}}}}}}]"), f"moment-{uuid.uuid4()}"
+    later = [Bundle.of(dsl.parse(text.replace("'1.0.0'", f"'{n}.0.0'", 1)), {}) for n in (2, 3)]
+    async with temporal_runner(temporal_address, internet, queue=queue) as runner:
+        run_id = await begun(runner, text)
+        await waiting(runner, f"{run_id}.do.0.r", "w")
+        assert (await runner.runtime.move(run_id, later[0], {}, 20)).answer == "moved"
+        handle = runner.client.get_workflow_handle(run_id)
+        async with asyncio.timeout(20):  # it waits to ask once more
+            while not (await handle.describe()).raw_description.pending_activities:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    await handle.signal(ENDED, "/do/0/r")
+    await handle.signal("migrate", args=[later[1], {}])
+    async with temporal_runner(temporal_address, internet, queue=queue) as runner:
+        async with asyncio.timeout(20):
+            while (await (await handle.describe()).memo())["version"] != "3.0.0":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        kinds = [
+            EventType.Name(event.event_type)
+            for history in await chain(runner.client, run_id)
+            for event in history.events
+        ]
+        assert "EVENT_TYPE_WORKFLOW_TASK_FAILED" not in kinds
+        await runner.runtime.skip(f"{run_id}.do.0.r", Wish(skip=True))
+        assert (await runner.runtime.wait(run_id, 20)).output == {"n": 1}

@@ -107,7 +107,7 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
     ) -> None:
         self.limits = limits or Limits()
         super().__init__(graph, memo, generation, semantics)
-        self.sub_flows.at_work = self._at_work
+        self.sub_flows.at_work, self.sub_flows.resting = self._at_work, lambda: self.draining
         self._counted = semantics > 1
         self.pace = Pace(counted=self._counted)
         self.wanted = False
@@ -274,6 +274,8 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
                 await workflow.wait_condition(lambda: not self.held())
             elif self._counted and self._weight >= BREATH:
                 await self._breathe()
+            elif self.semantics > 4 and self.pace.due:  # by then the run may come to rest
+                await self.pace.keep()
             else:
                 break
         self._weight += 1

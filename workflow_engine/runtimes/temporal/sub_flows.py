@@ -64,6 +64,8 @@ class SubFlows:
         self._watching: dict[str, asyncio.Task[Any]] = {}
         self.at_work: Callable[[], AbstractContextManager[None]] = nullcontext
         """What a sub-flow is done in whose run cannot go on in a new history as long as that takes."""
+        self.resting: Callable[[], bool] = lambda: False
+        """Whether the run is coming to rest, to go on in a new history."""
 
     def to_json(self) -> JsonObject:
         """Those that go on while the run goes on in a new history."""
@@ -180,13 +182,18 @@ class SubFlows:
         if place.id not in self._followed and await follow(id, place.id):
             self._followed.add(place.id)
         asked = asyncio.create_task(self._outcome(id, place, UNTIL_TOLD))
-        word = asyncio.create_task(workflow.wait_condition(lambda: asked.done() or place.id in told))
+        # Not as the run leaves its history: what is asked for after that, in the same task, Temporal refuses.
+        word = asyncio.create_task(
+            workflow.wait_condition(lambda: asked.done() or (place.id in told and not self.resting()))
+        )
         await workflow.wait([asked, word], return_when=asyncio.FIRST_COMPLETED)
         if not asked.done():
-            asked.cancel()
-            await workflow.wait([asked])
-            if asked.cancelled():
-                return await self._outcome(id, place, UNTIL_TOLD, "/outcome#2")
+            with self.at_work():
+                asked.cancel()
+                await workflow.wait([asked])
+                if asked.cancelled():
+                    asked = asyncio.create_task(self._outcome(id, place, UNTIL_TOLD, "/outcome#2"))
+            return await asked
         return asked.result()
 
     async def _outcome(
