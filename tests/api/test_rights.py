@@ -236,6 +236,16 @@ async def test_subscriptions_and_sources_lead_only_to_what_is_ones_own(server: A
     assert (await ask(server, "ours", "POST", "/v1/subscriptions", json=wanted)).status == 403
     wanted = {**SUBSCRIPTION, "target": {"kind": "workflow", "namespace": "shop", "name": "x"}}
     assert (await ask(server, "ours", "POST", "/v1/subscriptions", json=wanted)).status == 403
+    replying = {"kind": "webhook", "url": "http://127.0.0.1:1/", "replies": "secret"}
+    refused = await ask(
+        server, "ours", "POST", "/v1/subscriptions", json={**SUBSCRIPTION, "target": replying}
+    )
+    assert (refused.status, refused.json["pointer"]) == (403, "/target/replies")
+    replying["replies"] = "orders"
+    allowed = await ask(
+        server, "ours", "POST", "/v1/subscriptions", json={**SUBSCRIPTION, "target": replying}
+    )
+    assert allowed.status == 201
     assert (await ask(server, "ours", "PUT", "/v1/subscriptions/sub-1", json=SUBSCRIPTION)).status == 200
     theirs = {**SUBSCRIPTION, "channel": "elsewhere", "target": {"kind": "channel", "channel": "elsewhere"}}
     taken = await ask(server, "theirs", "PUT", "/v1/subscriptions/sub-1", json=theirs)

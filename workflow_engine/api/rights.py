@@ -16,6 +16,7 @@ from workflow_engine.api.grants import DEAD_LETTERS, Grant, granted
 from workflow_engine.engine.engine import Engine
 from workflow_engine.errors import NotFound
 from workflow_engine.events.router import Router
+from workflow_engine.values import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +109,19 @@ async def source(asked: Asked) -> None:
 
 
 def hears(grant: Grant, on: str, target: object) -> bool:
-    """Whether a subscription on the channel *on* is for *grant*: what it leads to must be its own too."""
+    """Whether a subscription on the channel *on* is for *grant*: what it leads to, and answers, must be its own too."""
     if not grant.hears(on):
         return False
     where = target if isinstance(target, dict) else {}
     if where.get("kind") == "workflow":
         return grant.sees(str(where.get("namespace")))
-    return where.get("kind") != "channel" or grant.hears(str(where.get("channel")))
+    return all(grant.hears(channel) for _, channel in published_by(where))
+
+
+def published_by(target: JsonObject) -> list[tuple[str, str]]:
+    """Each member of *target* that has a channel which it publishes to, and that channel."""
+    member = {"channel": "channel", "webhook": "replies"}.get(str(target.get("kind")))
+    return [] if member is None or target.get(member) is None else [(member, str(target[member]))]
 
 
 DECISIONS: dict[str, Decision] = {

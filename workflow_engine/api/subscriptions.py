@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object
 from workflow_engine.api.grants import granted
-from workflow_engine.api.rights import hears
+from workflow_engine.api.rights import hears, published_by
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_events import (
     FilterTestModel,
@@ -170,8 +170,8 @@ def _check_granted(wanted: Subscription) -> None:
     grant.check_channel(wanted.channel, "/channel")
     if target.get("kind") == "workflow":
         grant.check_namespace(str(target.get("namespace")), "/target/namespace")
-    elif target.get("kind") == "channel":
-        grant.check_channel(str(target.get("channel")), "/target/channel")
+    for member, channel in published_by(target):
+        grant.check_channel(channel, f"/target/{member}")
 
 
 def _check_id(id: str) -> None:
