@@ -8,11 +8,12 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from tests.standins.activities import LOCAL
 from tests.standins.internet import Internet, internet_thread
@@ -193,13 +194,23 @@ class TemporalRunner:
                 await asyncio.sleep(0.02)
             await getattr(runtime, command)(run_id, *given_with)
         run = await self.runtime.wait(run_id, 30)
-        recent = await self.client.get_workflow_handle(run_id).query("recent")
+        recent = await self._recent(run_id)
         progress = [
             Progress(step["phase"], step["state"], step["name"], datetime.fromtimestamp(step["at"], UTC))
             for step in recent
         ]
         told = await self.told(audience.channel, run_id) if audience else []
         return Ended(run.status, run.output, run.error, progress, run_id, told=told)
+
+    async def _recent(self, run_id: str) -> Any:
+        """What the run did last. A query that the server has lost on its way to the worker is asked again, sooner than
+        the SDK does.
+        """
+        handle = self.client.get_workflow_handle(run_id)
+        for _ in range(5):
+            with contextlib.suppress(RPCError):
+                return await handle.query("recent", rpc_timeout=timedelta(seconds=6))
+        return await handle.query("recent")
 
     async def told(self, channel: str, run_id: str) -> list[JsonObject]:
         """The lifecycle events of a run and of those that it ran, oldest first."""

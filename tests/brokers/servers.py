@@ -71,6 +71,7 @@ def mosquitto(
         pytest.skip("mosquitto, a broker for MQTT, is not installed: apt-get install mosquitto")
     port = free_port()
     lines = [f"listener {port} 127.0.0.1", f"allow_anonymous {'false' if password else 'true'}", "user root"]
+    lines += [f"log_dest file {folder / 'log'}", "log_type subscribe"]
     if password is not None:
         users = folder / "users"
         subprocess.run(

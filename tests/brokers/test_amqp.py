@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -73,7 +74,7 @@ async def waited(queue: Any) -> Any:
     """The next message of *queue*, which may still have to come back to it."""
     messages: asyncio.Queue[Any] = asyncio.Queue()
     await queue.consume(messages.put, no_ack=True)
-    return await asyncio.wait_for(messages.get(), 5)
+    return await asyncio.wait_for(messages.get(), 20)
 
 
 async def put(channel: Any, queue: Any, *numbers: int) -> None:
@@ -129,7 +130,7 @@ async def test_a_subscription_to_an_exchange_has_a_queue_of_its_own(
     run: Any, port: int, exchange: Any
 ) -> None:
     async def send() -> None:
-        for n in range(100):
+        for n in itertools.count():
             await exchange.publish(aio_pika.Message(json.dumps({"n": n}).encode()), "notes.lobby")
             await asyncio.sleep(0.05)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import json
 import threading
 import uuid
@@ -29,8 +30,13 @@ VERSIONS = ["3.1.1", "5"]
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with mosquitto(tmp_path_factory.mktemp("mqtt")) as port:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mqtt")
+
+
+@pytest.fixture(scope="module")
+def port(folder: Path) -> Iterator[int]:
+    with mosquitto(folder) as port:
         yield port
 
 
@@ -50,13 +56,13 @@ class Peer:
 
     def listen(self, topic: str) -> None:
         self.client.subscribe(topic, 1)
-        assert self.subscribed.wait(5)
+        assert self.subscribed.wait(20)
 
     def send(self, topic: str, n: int, id: str | None = None) -> None:
         properties = Properties(PacketTypes.PUBLISH)
         properties.UserProperty = [("trace", f"t-{n}"), *([("idempotency-key", id)] if id else [])]
         self.client.publish(topic, json.dumps({"n": n}).encode(), 1, properties=properties).wait_for_publish(
-            5
+            20
         )
 
 
@@ -85,7 +91,7 @@ async def test_a_message_is_published(run: Any, port: int, peer: Peer, topic: st
     text = publishing("{payload: {n: '${ .n }'}" + headers + "}")
     ended = await run(text, {"n": 7}, resources=notes(port, topic, version))
     assert (ended.status, ended.output) == ("completed", {"n": 7}), ended.error
-    await asyncio.to_thread(peer.arrived.wait, 5)
+    await asyncio.to_thread(peer.arrived.wait, 20)
     (message,) = peer.heard
     assert json.loads(message.payload) == {"n": 7}
     assert message.qos == 1
@@ -108,7 +114,7 @@ async def test_the_bindings_say_how_a_message_is_published(
     ended = await run(publishing(), {"n": 7}, resources=notes(port, topic, operation=bindings))
     assert ended.status == "completed", ended.error
     peer.listen(topic)
-    await asyncio.to_thread(peer.arrived.wait, 5)
+    await asyncio.to_thread(peer.arrived.wait, 20)
     assert peer.heard[0].retain
 
 
@@ -117,7 +123,7 @@ async def test_a_subscription_takes_messages_as_they_come(
     run: Any, port: int, peer: Peer, topic: str, version: str
 ) -> None:
     async def send() -> None:
-        for n in range(100):
+        for n in itertools.count():
             await asyncio.sleep(0.05)
             peer.send(f"{topic}/x", n)
 
@@ -133,12 +139,13 @@ async def test_a_subscription_takes_messages_as_they_come(
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_worker_that_dies_loses_no_message_and_doubles_none_that_has_an_id(
-    port: int, peer: Peer, topic: str, version: str
+    folder: Path, port: int, peer: Peer, topic: str, version: str
 ) -> None:
     operation = notes(port, topic, version)[f"{BASE}#noted"]
 
     async def send() -> None:
-        await asyncio.sleep(0.3)
+        while topic not in (folder / "log").read_text():  # noqa: ASYNC110 - of what is subscribed to
+            await asyncio.sleep(0.02)
         for n in range(6):
             peer.send(topic, n, id=f"{topic}-{n}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
+import itertools
 import json
 import ssl
 import uuid
@@ -55,7 +56,7 @@ async def test_a_message_of_a_stream_is_stored_once_with_its_headers(
     ended = await run(text, {"n": 7}, resources=notes(port, stored))
     assert (ended.status, ended.output) == ("completed", {"n": 7}), ended.error
     subscription = await client.jetstream().subscribe(stored)
-    message = await subscription.next_msg(timeout=5)
+    message = await subscription.next_msg(timeout=20)
     assert json.loads(message.data) == {"n": 7}
     assert message.headers["Trace"] == "t-1"
     assert message.headers["Nats-Msg-Id"] == f"{ended.run_id}/do/0/send"
@@ -67,14 +68,16 @@ async def test_a_message_without_a_stream_reaches_who_listens(run: Any, port: in
     await client.flush()
     ended = await run(publishing(), {"n": 7}, resources=notes(port, "plain.notes"))
     assert ended.status == "completed", ended.error
-    assert json.loads((await subscription.next_msg(timeout=5)).data) == {"n": 7}
+    assert json.loads((await subscription.next_msg(timeout=20)).data) == {"n": 7}
 
 
 async def test_a_subscription_takes_as_many_messages_of_a_stream_as_it_wants(
     run: Any, port: int, client: Any, stored: str
 ) -> None:
     async def send() -> None:
-        await asyncio.sleep(0.2)
+        stream = stored.partition(".")[0]
+        while not await client.jetstream().consumers_info(stream):  # noqa: ASYNC110 - the server does not tell
+            await asyncio.sleep(0.02)
         for n in range(4):
             await client.jetstream().publish(stored, json.dumps({"n": n}).encode(), headers={"thread": "t"})
 
@@ -93,7 +96,7 @@ async def test_a_subscription_without_a_stream_hears_what_is_published_meanwhile
     run: Any, port: int, client: Any
 ) -> None:
     async def send() -> None:
-        for n in range(100):
+        for n in itertools.count():
             await client.publish("live.notes.a", json.dumps({"n": n}).encode())
             await asyncio.sleep(0.05)
 
@@ -180,7 +183,7 @@ async def test_what_does_not_fit_is_heard_and_told_in_the_log(
 
 async def consumed(client: Any, number: int) -> None:
     """Return when a consumer of the stream is there and has acknowledged *number* messages."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             consumers = await client.jetstream().consumers_info("s")
             if consumers and consumers[0].ack_floor.stream_seq >= number:

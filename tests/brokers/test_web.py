@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.brokers.web import TOKEN, Web
 from tests.running import PASSWORD
 from tests.semantics.v1.documents import kind, workflow
 from tests.standins.server import Server, serve
+from workflow_engine.processes.ports import free_port
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ async def test_what_a_socket_gives_is_taken_message_by_message(run: Any, web: An
 async def test_a_subscription_whose_time_is_up_ends_with_what_came(run: Any, web: Any) -> None:
     broker, server = web
     broker.give(b'{"n": 1}')
-    ended = await run(subscribing("{consume: {for: PT1S, amount: 5}}"), resources=ws(server))
+    ended = await run(subscribing("{consume: {for: PT2S, amount: 5}}"), resources=ws(server))
     assert ended.status == "completed", ended.error
     assert [message["payload"] for message in ended.output] == [{"n": 1}]
 
@@ -161,8 +161,7 @@ async def test_a_document_without_the_operation_is_a_fault(run: Any, web: Any) -
 
 
 async def test_a_server_that_is_not_there_is_a_fault(run: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        nobody = taken.getsockname()[1]
+    nobody = free_port()
     for protocol in ("http", "ws"):
         resources = pinned(asyncapi(protocol, f"127.0.0.1:{nobody}"))
         for text in (publishing(), subscribing("{consume: {amount: 1}}")):

@@ -195,7 +195,7 @@ async def test_a_container_that_nobody_ended_is_ended_after_its_time(engine, con
 
 
 async def test_a_container_whose_time_is_up_is_ended(engine, context):
-    short = replace(context, timeout=1.0)
+    short = replace(context, timeout=3.0)
     error = await failing(short, command="sleep 600", lifetime={"cleanup": "never"})
     assert (error.type.rpartition("/")[2], error.status) == ("timeout", 408)
     assert [each["State"]["Running"] for each in of_call(engine, context)] == [False]

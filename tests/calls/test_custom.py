@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,10 +61,10 @@ async def test_a_function_that_cannot_be_imported_is_a_configuration_fault(
 
 
 async def test_a_function_in_a_thread_is_left_behind_when_its_time_is_up(context: CallContext) -> None:
-    left = threading.Event()
+    let_go, left = threading.Event(), threading.Event()
 
     def hang(arguments: Any, about: Any) -> None:
-        time.sleep(0.3)
+        let_go.wait(60)
         left.set()
 
     with FUNCTIONS.registered(hang=hang), pytest.raises(Fault) as raised:
@@ -73,6 +72,8 @@ async def test_a_function_in_a_thread_is_left_behind_when_its_time_is_up(context
     assert raised.value.error.type.endswith("communication")
     assert "within 0.05 seconds" in str(raised.value.error.detail)
     assert not left.is_set()
+    let_go.set()
+    assert left.wait(60)
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ async def test_a_process_that_does_not_read_its_input_is_not_waited_for(context)
 
 async def test_a_process_whose_time_is_up_is_ended_though_it_does_not_want_to(context, tmp_path):
     command = f"trap '' TERM; echo $$ > {tmp_path}/a.pid; while :; do sleep 0.05; done"
-    short = replace(context, bounds=replace(BOUNDS, seconds=0.5))
+    short = replace(context, bounds=replace(BOUNDS, seconds=1.5))
     error = await failing(shell.call({"command": command}, short))
     assert (error.type.rpartition("/")[2], error.status) == ("timeout", 408)
     assert "WFE_PROCESS_SECONDS" in error.detail
@@ -179,7 +179,7 @@ async def test_a_process_whose_time_is_up_is_ended_though_it_does_not_want_to(co
 
 async def test_a_process_that_is_asked_to_end_may_tidy_up(context, tmp_path):
     command = f"trap 'echo tidy > {tmp_path}/a; exit 0' TERM; while :; do sleep 0.05; done"
-    await failing(shell.call({"command": command}, replace(context, timeout=0.5)))
+    await failing(shell.call({"command": command}, replace(context, timeout=1.5)))
     assert (tmp_path / "a").read_text() == "tidy\n"
 
 

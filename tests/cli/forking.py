@@ -39,8 +39,9 @@ def main(path: str) -> NoReturn:
         importlib.import_module(name)
     gc.freeze()
     listening = socket.socket(socket.AF_UNIX)
-    listening.bind(path)
+    listening.bind(f"{path}.new")
     listening.listen(64)
+    os.rename(f"{path}.new", path)  # noqa: PTH104 - it is there when it listens
     signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
         connection, _ = listening.accept()

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.temporal
 ROOMS = workflow(
     """
     keepActive: true
-    timeouts: {workflowExecTimeout: {duration: PT3S, runBefore: Report}}
+    timeouts: {workflowExecTimeout: {duration: PT4S, runBefore: Report}}
     events: [{name: R, type: reading, source: tests, correlation: [{contextAttributeName: roomId}]}]
     states:
       - name: Read
@@ -102,7 +102,7 @@ async def test_b19_the_first_event_starts_the_run_though_its_start_is_the_slowes
 async def test_b19_a_run_that_follows_another_of_its_id_does_all_it_does_itself(parts: Any) -> None:
     """Its events and calls have identities of their own, so that nobody takes them for those of the first."""
     engine, router = parts
-    document = ROOMS.replace("PT3S", "PT1S").replace(
+    document = ROOMS.replace("PT4S", "PT1S").replace(
         "end: {terminate: true}", "end: {terminate: true, produceEvents: [{eventRef: Done}]}"
     )
     document = document.replace("events: [", "events: [{name: Done, type: done, kind: produced}, ")
@@ -118,7 +118,7 @@ async def test_b19_a_run_that_follows_another_of_its_id_does_all_it_does_itself(
 
 
 async def found(engine: Engine, count: int) -> Any:
-    for _ in range(100):
+    for _ in range(400):
         page = await engine.runs(RunQuery(name="rooms"))
         if len(page.runs) >= count:
             return page

@@ -45,7 +45,8 @@ async def shared(url, count=2, **options):
 
         def spread():
             had = sorted(name for router in made.routers for name in router._dispatchers)
-            return had == CHANNELS and all(set(CHANNELS) <= set(router._channels) for router in made.routers)
+            known = all(set(CHANNELS) <= set(router._channels) for router in made.routers)
+            return had == CHANNELS and known and all(len(r._peers.members()) == count for r in made.routers)
 
         await eventually(spread)
         yield made

@@ -36,7 +36,7 @@ from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.weights import Weights
 
 FULL = os.environ.get("WFE_SIZE") == "full"
-RUNS, SIZE, ROOM = (40, 60_000_000, 512) if FULL else (20, 16_000_000, 32)
+RUNS, SIZE, ROOM = (40, 60_000_000, 512) if FULL else (14, 16_000_000, 32)
 MIB = 1024 * 1024
 EMPTY = 150
 """MiB that a worker has when it has done nothing."""
@@ -197,7 +197,7 @@ async def test_who_waits_too_long_is_told_and_who_is_cancelled_leaves_no_trace(
     [
         [{"id": n, "name": f"thing {n}", "price": n / 2, "tags": ["a", "b"]} for n in range(20_000)],
         {"text": "x, y and [z] {" * 50_000},
-        [[n, n + 1] for n in range(300_000)],
+        [[n, n + 1] for n in range(50_000)],
         ["of 元 and 気 " * 10_000, "and 😀 " * 100_000],
     ],
     ids=["objects", "text", "arrays", "wide text"],

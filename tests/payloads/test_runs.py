@@ -296,12 +296,14 @@ async def test_a_heavy_run_goes_on_in_a_new_history(
         assert ended.output == {"text": text(size), "given": len(text(size))}
         description = await run.client.get_workflow_handle(ended.run_id).describe()
         first = description.raw_description.workflow_execution_info.first_run_id
-        histories = [
-            execution.run_id
-            async for execution in run.client.list_workflows(f"WorkflowId = '{ended.run_id}'")
-        ]
-        assert first in histories
-        assert len(histories) > 2
+
+        async def histories() -> list[str]:
+            query = f"WorkflowId = '{ended.run_id}'"
+            return [execution.run_id async for execution in run.client.list_workflows(query)]
+
+        async with asyncio.timeout(20):  # lists are a moment behind
+            while len(listed := await histories()) <= 2 or first not in listed:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
     # The input, the answer, the text of it that is kept, and the output: no more with each history.
     assert sum(path.stat().st_size for path in stored(tmp_path / "store")) < 4.1 * size
     assert len([1 for request in heavy.requests if request.target == "/size"]) == 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,8 @@ from workflow_engine.runtimes.temporal.server import DevServer, ServerOptions
 
 pytestmark = pytest.mark.temporal
 HIDDEN = "hidden-words"
+SOON = timedelta(seconds=3)
+"""After which a workflow task that has failed is given out again."""
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,10 @@ async def test_what_a_schedule_starts_with_is_not_in_the_servers_file(
         await schedules.set(plan)
         await schedules.set(plan)  # finds that it is kept already
         await schedules.trigger(plan)
-        [started] = (await schedules.state(plan)).recent
+        async with asyncio.timeout(20):
+            while not (recent := (await schedules.state(plan)).recent):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        [started] = recent
         ended = await run.runtime.wait(started.run_id, 20)
         assert ended.output == {"b": words}
         await schedules.remove("tests", "planned")
@@ -176,7 +181,10 @@ async def test_a_run_waits_for_a_key_that_is_not_there_yet(
         runner(temporal_address, internet, tmp_path / "store", ahead) as other,
     ):
         other.runtime._queue = behind.queue
-        run_id = await begun(other, document, {"given": 1}, wait=False)
+        run_id, bundle = f"early-{uuid.uuid4()}", Bundle.of(dsl.parse(document), {})
+        await other.client.start_workflow(
+            "early", args=[{"given": 1}, bundle], id=run_id, task_queue=behind.queue, task_timeout=SOON
+        )
         await asyncio.sleep(1.5)
         assert (await other.runtime.describe(run_id)).status == "running"
         (keys / "k2").write_text((ahead / "k2").read_text())
@@ -184,12 +192,12 @@ async def test_a_run_waits_for_a_key_that_is_not_there_yet(
         assert (await other.runtime.wait(run_id, 30)).output == {"b": 1}
 
 
-async def begun(run: TemporalRunner, document: str, input: object, *, wait: bool = True) -> str:
+async def begun(run: TemporalRunner, document: str, input: object) -> str:
     """The id of a run that stands at its first state."""
     bundle = Bundle.of(dsl.parse(document), {})
     name = bundle.graph().name
     run_id = f"{name.name}-{uuid.uuid4()}"
     await run.runtime.start(Start(run_id, name, bundle, input))
-    while wait and (await run.runtime.describe(run_id)).status != "waiting":  # noqa: ASYNC110
+    while (await run.runtime.describe(run_id)).status != "waiting":  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     return run_id

@@ -132,7 +132,7 @@ async def started(client: Any, queue: str, text: str) -> str:
 async def test_a_router_that_is_down_holds_up_no_work_and_hears_everything_later(
     temporal_address: str, internet: Any
 ) -> None:
-    async with temporal_runner(temporal_address, internet, wrap=lambda router: Broken(router, 3)) as runner:
+    async with temporal_runner(temporal_address, internet, wrap=lambda router: Broken(router, 2)) as runner:
         run_id = await started(
             runner.client, runner.queue, HEADER + "do: [{a: {set: {x: 1}}}, {b: {wait: {milliseconds: 10}}}]"
         )
@@ -183,7 +183,7 @@ async def test_what_the_router_refuses_for_ever_is_left_out_and_the_run_complete
 async def test_a_run_that_is_cancelled_while_the_router_is_down_tells_so_later(
     temporal_address: str, internet: Any
 ) -> None:
-    async with temporal_runner(temporal_address, internet, wrap=lambda router: Broken(router, 3)) as runner:
+    async with temporal_runner(temporal_address, internet, wrap=lambda router: Broken(router, 2)) as runner:
         run_id = await started(runner.client, runner.queue, HEADER + "do: [{nap: {wait: PT60S}}]")
         await until(runner.runtime, run_id, "waiting")
         await runner.runtime.cancel(run_id)

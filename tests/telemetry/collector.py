@@ -48,7 +48,7 @@ class Collector:
         assert len(found) == 1, (name, sorted(span.name for span in self.spans))
         return found[0]
 
-    async def until(self, done: Callable[[], object], within: float = 20) -> None:
+    async def until(self, done: Callable[[], object], within: float = 60) -> None:
         async with asyncio.timeout(within):
             while not done():  # noqa: ASYNC110 - what comes over HTTP is looked at
                 await asyncio.sleep(0.05)

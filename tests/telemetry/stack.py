@@ -34,7 +34,7 @@ class Stack:
                 stderr=output,
             )
         self.processes.append(process)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not ready.exists():
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.05)

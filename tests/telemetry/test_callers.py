@@ -43,12 +43,13 @@ async def test_a_message_of_nats_has_it_among_its_headers(tmp_path: Path) -> Non
         client = await nats.connect(f"nats://127.0.0.1:{port}")
         subject = f"s{uuid.uuid4().hex}"
         coming = await client.subscribe(subject)
+        await client.flush()
         resources = pinned(asyncapi("nats", f"127.0.0.1:{port}", address=subject))
         with within(HERE):
             text = publishing("{payload: {n: 1}}")
             ended, _ = await run_local(text, {}, settings=Settings(data=tmp_path), resources=resources)
         assert ended.status == "completed", ended.error
-        message = await coming.next_msg(timeout=5)
+        message = await coming.next_msg(timeout=20)
         await client.close()
     assert message.headers["traceparent"] == PARENT
 

@@ -51,7 +51,7 @@ class Kept:
 
     async def of_runs(self, count: int) -> list[Span]:
         """Those of runs, once there are *count*."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.named("run ")) < count:  # noqa: ASYNC110 - a worker tells it when it likes
                 await asyncio.sleep(0.02)
         return self.named("run ")
@@ -150,6 +150,7 @@ async def test_events_are_part_of_their_run_unless_the_document_says_of_what(wor
     kept, own = Kept(), TraceContext("1" * 32, "2" * 16)
     with tracing(Tracer(kept)), within(CALLER):
         await world.run(TELLS.replace("TRACEPARENT", own.headers()["traceparent"]))
+        await kept.of_runs(1)
         await world.run(TELLS.replace(", traceparent: 'TRACEPARENT'", ""))
         given, made = await kept.of_runs(2)
     sent = {span.parent: span for span in kept.named("send default")}

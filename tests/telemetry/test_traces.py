@@ -162,8 +162,8 @@ async def test_a_worker_that_is_killed_makes_others_tell_nothing_twice_and_leave
         await system.api.deploy(workflow(HELD.replace("URL", server.url), name="held"))
         run = await system.api.start("semantics", "held", None, {})
         await system.api.publish("default", [event("go.first", str(uuid.uuid4()))])
-        async with asyncio.timeout(20):
-            while (await system.api.run(run["id"]))["states"][0]["id"] != "/do/2/wait":  # noqa: ASYNC110
+        async with asyncio.timeout(60):
+            while [each["id"] for each in (await system.api.run(run["id"]))["states"]] != ["/do/2/wait"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await known.has("call http /do/0/before")
         system.processes[1].kill()

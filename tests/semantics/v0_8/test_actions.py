@@ -265,10 +265,10 @@ async def test_b17_the_timeout_of_actions_is_for_each_of_them(run: Any) -> None:
     states:
       - name: A
         type: operation
-        timeouts: {actionExecTimeout: PT0.6S}
+        timeouts: {actionExecTimeout: PT1.2S}
         actions:
           - functionRef: {refName: slow, arguments: {seconds: 0}}
-            sleep: {before: PT0.4S, after: PT0.4S}
+            sleep: {before: PT0.7S, after: PT0.7S}
           - functionRef: {refName: slow, arguments: {seconds: 0}}
           - functionRef: {refName: slow, arguments: {seconds: 30}}
         end: true
@@ -375,7 +375,7 @@ async def test_b32_an_async_sub_workflow_goes_on_when_its_parent_has_ended_and_g
         )
         given = {"part": {"is": "mine"}, "rest": 1}
         assert await output(run, body, given, others=[later]) == given
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await noted.wait()
         assert service.calls[-1] == ("note", {"is": "mine"})
 

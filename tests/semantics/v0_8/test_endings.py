@@ -313,7 +313,7 @@ states:
 
 READINGS = """
 keepActive: true
-timeouts: {workflowExecTimeout: {duration: PT0.5S, runBefore: Report}}
+timeouts: {workflowExecTimeout: {duration: PT2S, runBefore: Report}}
 events: [{name: R, type: reading, source: tests}]
 states:
   - name: Read

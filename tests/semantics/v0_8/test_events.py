@@ -178,8 +178,8 @@ async def test_without_its_event_a_state_goes_on_in_time_and_without_its_actions
 
 async def test_the_time_for_an_event_does_not_count_what_is_done_about_it(run: Any) -> None:
     body = wait("""
-        timeouts: {eventTimeout: PT0.3S}
-        onEvents: [{eventRefs: [A], actions: [{functionRef: second, sleep: {before: PT0.5S}}]}]
+        timeouts: {eventTimeout: PT1S}
+        onEvents: [{eventRefs: [A], actions: [{functionRef: second, sleep: {before: PT1.2S}}]}]
     """)
     assert await output(run, body, events=[event("a", "1", {})]) == {"done": ["second"]}
 

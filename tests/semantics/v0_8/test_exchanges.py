@@ -240,7 +240,7 @@ states:
     child = workflow(
         """
         events: [{name: P, type: child.ended, kind: produced}]
-        states: [{name: S, type: sleep, duration: PT0.4S, end: {produceEvents: [{eventRef: P}]}}]
+        states: [{name: S, type: sleep, duration: PT1S, end: {produceEvents: [{eventRef: P}]}}]
         """,
         id="child",
     )
@@ -250,7 +250,7 @@ states:
         if run.name == "local":
             assert len(ended.channels.get("default", [])) == told
         else:
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(1.5)
             page = await run.router.events("default")
             mine = [item for item in page.events if item["event"]["id"].startswith(ended.run_id)]
             assert len(mine) == told

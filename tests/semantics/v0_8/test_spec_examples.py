@@ -231,7 +231,7 @@ def arrived(type: str, source: str, id: str, data: Any, **attributes: Any) -> An
 
 
 async def test_room_readings_are_accumulated_until_the_report(run: Any, spec: Path) -> None:
-    text = read(spec, "accumulate-room-readings.json").replace('"PT1H"', '"PT2S"')
+    text = read(spec, "accumulate-room-readings.json").replace('"PT1H"', '"PT3S"')
     readings = [
         arrived("my.home.sensors", f"/home/rooms/{room}", f"{room}{number}", {"t": number}, roomid=room)
         for room, number in (("kitchen", 1), ("bath", 2), ("kitchen", 3))
@@ -255,7 +255,7 @@ async def test_an_email_is_sent_without_waiting_for_it(run: Any, spec: Path) -> 
 async def test_a_customer_is_notified_and_the_workflow_goes_on_as_itself(run: Any, spec: Path) -> None:
     text = read(spec, "continuing-as-a-new-execution.json").replace("customerCount", "count")  # its defect
     document = json.loads(text)  # it waits for customers for ever: here it ends
-    document["timeouts"] = {"workflowExecTimeout": {"duration": "PT0.5S", "runBefore": "Report"}}
+    document["timeouts"] = {"workflowExecTimeout": {"duration": "PT2S", "runBefore": "Report"}}
     document["states"].append({"name": "Report", "type": "inject", "data": {"reported": True}, "end": True})
     text = json.dumps(document)
     customer = arrived("org.events.customerEvent", "customerSource", "1", {"customerId": "c1"})

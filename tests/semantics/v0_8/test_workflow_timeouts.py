@@ -44,7 +44,10 @@ states:
   - {name: Late, type: inject, data: {late: true}, end: true}
 """
     assert await output(run, body) == {"slept": True, "late": True}
-    assert await output(run, body.replace("PT0.5S", "PT0.01S")) == {"slept": True, "c": 1}
+    assert await output(run, body.replace("PT0.5S", "PT0.01S").replace("PT0.2S", "PT30S")) == {
+        "slept": True,
+        "c": 1,
+    }
 
 
 async def test_b18_the_short_form_lets_the_current_state_finish_and_then_is_a_timeout_error(run: Any) -> None:
@@ -55,12 +58,14 @@ states:
   - {name: B, type: inject, data: {}, end: true}
 """
     assert kind(await error(run, body)) == "timeout"
-    assert await output(run, body.replace("PT0.4S", "PT0.01S"), {"n": 1}) == {"n": 1}
+    assert await output(run, body.replace("PT0.4S", "PT0.01S").replace("PT0.2S", "PT30S"), {"n": 1}) == {
+        "n": 1
+    }
 
 
 async def test_b18_who_only_waits_for_an_event_is_not_waited_for(run: Any) -> None:
     body = """
-timeouts: {workflowExecTimeout: {duration: PT0.3S, runBefore: Late}}
+timeouts: {workflowExecTimeout: {duration: PT1.5S, runBefore: Late}}
 events: [{name: E, type: e, source: tests}]
 states:
   - {name: S, type: inject, data: {s: 1}, transition: W}

@@ -165,7 +165,7 @@ async def test_a65_a_process_that_is_not_awaited_takes_no_longer_than_its_task_m
 ) -> None:
     file = tmp_path / "pid"
     command = f"echo $$ > {file}; exec sleep 600"
-    body = shell(command, None, "timeout: {after: PT1S}, ", **{"await": False})
+    body = shell(command, None, "timeout: {after: PT2S}, ", **{"await": False})
     ended = await run(workflow(body), {"n": 1})
     assert (ended.status, ended.output) == ("completed", {"n": 1})
     async with asyncio.timeout(20):

@@ -140,7 +140,7 @@ async def test_a36_until_is_asked_before_each_message_and_may_hold_of_none(run: 
 
 
 async def test_for_ends_with_the_messages_that_came_in_time(run: Any) -> None:
-    found = await messages(run, "{consume: {for: PT0.5S, amount: 9}}", events=notes(1, 2))
+    found = await messages(run, "{consume: {for: PT1.5S, amount: 9}}", events=notes(1, 2))
     assert [message["payload"]["n"] for message in found] == [1, 2]
     assert await messages(run, "{consume: {for: {milliseconds: 10}, while: '${ true }'}}") == []
 
