@@ -175,7 +175,8 @@ def _written(place: Place, each: Property, colon: bool) -> str:
         return f"{name}: "
     if each.label.startswith("task.") and each.name in snippets.KEYWORDS:
         return snippets.KEYWORDS[each.name]
-    kinds = {part.schema.get("type") for part in each.parts}
+    named = [part.schema.get("type") for part in each.parts]
+    kinds = {kind for name in named for kind in (name if isinstance(name, list) else [name])}
     if kinds & {"string", "number", "integer", "boolean"} or not kinds & {"object", "array"}:
         return f"{name}: $0"
     return f"{name}:\n  - $0" if kinds >= {"array"} and "object" not in kinds else f"{name}:\n  $0"

@@ -22,7 +22,8 @@ class Node:
     """A value from offset *start* up to *end* of the text.
 
     *column* is how far a block is indented. *text* is a scalar's, without quotes and escapes. *flow* says that a
-    container is written with braces or brackets. *nothing* is where a value could be and is none.
+    container is written with braces or brackets. *nothing* is where a value could be and is none. *open* says that the
+    last quote is missing.
     """
 
     kind: Kind
@@ -32,6 +33,7 @@ class Node:
     text: str = ""
     style: Style = "plain"
     flow: bool = False
+    open: bool = False
     entries: list[Entry] = field(default_factory=list)
 
     @property
@@ -39,8 +41,7 @@ class Node:
         """Where what is written of a scalar stands, without its quotes."""
         if self.style not in ("single", "double"):
             return self.start, self.end
-        closed = self.end - self.start > 1
-        return self.start + 1, self.end - closed
+        return self.start + 1, self.end if self.open else self.end - 1
 
     def inner_text(self, source: str) -> str:
         """What is written of a scalar in *source*, without its quotes."""

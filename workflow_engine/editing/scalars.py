@@ -110,12 +110,13 @@ class Scanner:
         start = self.at
         double = self.text[start] == '"'
         match = (_DOUBLE if double else _SINGLE).match(self.text, start)
-        end = match.end() if match else start + len(self.text[start : self.line_end()].rstrip())
-        if match and _leaves(self.text, start, end, around):
-            end = start + len(self.text[start : self.line_end()].rstrip())
+        open = match is None or _leaves(self.text, start, match.end(), around)
+        end = (
+            start + len(self.text[start : self.line_end()].rstrip()) if match is None or open else match.end()
+        )
         self.at = end
         text = unescaped(self.text[start:end])
-        return Node("scalar", start, end, text=text, style="double" if double else "single")
+        return Node("scalar", start, end, text=text, style="double" if double else "single", open=open)
 
     def literal(self, around: int) -> Node:
         """A block scalar, whose lines are indented further than *around*."""
