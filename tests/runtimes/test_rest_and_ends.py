@@ -11,7 +11,7 @@ from temporalio.client import WorkflowHandle
 from tests.running import TemporalRunner
 from tests.runtimes.far_side import FarSide
 from tests.runtimes.test_same_moment import NEVER, RUN, begun, waiting
-from tests.semantics.v1.documents import workflow
+from tests.semantics.v1.documents import event, workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.interpreter.retrying import Wish
@@ -75,6 +75,31 @@ async def test_a_run_that_waits_for_room_and_is_cancelled_takes_its_sub_flows_wi
     await runner.runtime.cancel(run_id)
     assert (await runner.runtime.wait(run_id, 20)).status == "cancelled"
     assert (await runner.runtime.wait(child, 5)).status == "cancelled"
+
+
+async def test_a_run_that_is_busy_with_one_event_goes_on_in_a_new_history_for_those_that_come(
+    runner: TemporalRunner,
+) -> None:
+    """Temporal takes 10,000 signals in one history, and nothing of the run moves meanwhile."""
+    text = workflow("""
+    do:
+      - hear:
+          listen: {to: {any: [{with: {type: t}}], until: '(. | length) == 30'}}
+          foreach: {item: t, do: [{w: {if: '$t == 0', wait: {hours: 1}}}, {o: {set: '${ $t }'}}]}
+    """)
+    run_id = await begun(runner, text, Limits(events=20))
+    await waiting(runner, run_id, "hear")
+    await runner.router.publish("default", [event("t", f"{run_id}-0", 0)])
+    await waiting(runner, run_id, "w")
+    first = (await runner.client.get_workflow_handle(run_id).describe()).run_id
+    later = [event("t", f"{run_id}-{number}", number) for number in range(1, 30)]
+    await runner.router.publish("default", later)
+    async with asyncio.timeout(20):
+        while (await runner.client.get_workflow_handle(run_id).describe()).run_id == first:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await waiting(runner, run_id, "w")
+    await runner.runtime.skip(run_id, Wish("/do/0/hear/foreach/do/0/w", skip=True))
+    assert (await runner.runtime.wait(run_id, 20)).output == [*range(30)]
 
 
 async def test_a_state_is_skipped_though_its_run_begins_a_new_history_just_then(

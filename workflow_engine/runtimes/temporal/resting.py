@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -334,6 +334,13 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
             with self._at_work():
                 await super().listen(listener, place)
         self._open.add(place.id)
+
+    def arrived(self, listen_id: str, message: Mapping[str, Any]) -> bool:
+        taken = super().arrived(listen_id, message)
+        # The run may be busy with the first one for days, and Temporal takes 10,000 signals in one history.
+        if self.semantics > 4:
+            self._look()
+        return taken
 
     async def next_event(self, place: Place) -> Arrival:
         self._look()
