@@ -8,6 +8,7 @@ import pytest
 
 from tests.editing.test_diagnostics import ROOT
 from tests.editing.test_reading import TEXTS
+from workflow_engine.editing.colours import colours
 from workflow_engine.editing.completion import complete
 from workflow_engine.editing.elsewhere import definition
 from workflow_engine.editing.hovers import hover
@@ -38,6 +39,7 @@ def test_everything_answers_wherever_the_cursor_is(torn):
                 assert start <= offset <= end, (name, offset, item.label)
             hover(of, offset, [])
             symbols(of)
+            assert len(colours(of)) % 5 == 0
             found = name_at(of, offset)
             if found is not None:
                 assert found in places(of, found, definitions=True, uses=True)

@@ -261,6 +261,35 @@ async def test_the_outline_has_tasks_in_tasks_and_states(code: Editor):
     assert asyncapi == {"channels": {"one": {}}, "operations": {"two": {}}}
 
 
+async def test_words_of_expressions_are_told_apart(code: Editor):
+    text = (
+        HEAD
+        + "  - a:\n      if: .x > 1\n      set:\n        y: 'é 😀 ${ $input.a | map(if .b then \"no\" else {c: 2} end) } after'\n"
+    )
+    uri = code.open(text)
+    found = await code.text_document_semantic_tokens_full_async(types.SemanticTokensParams(document(uri)))
+    code.close(uri)
+    assert found is not None
+    assert code.started is not None
+    provider = code.started.capabilities.semantic_tokens_provider
+    assert provider is not None
+    legend, lines = provider.legend.token_types, text.split("\n")
+    row = column = 0
+    told = []
+    for at in range(0, len(found.data), 5):
+        step, move, length, kind, _ = found.data[at : at + 5]
+        row, column = row + step, move if step else column + move
+        units = lines[row].encode("utf-16-le")
+        told.append((units[2 * column : 2 * (column + length)].decode("utf-16-le"), legend[kind]))
+    assert told == [
+        ("$secrets", "variable"), (".key", "property"),
+        (".x", "property"), (">", "operator"), ("1", "number"),
+        ("$input", "variable"), (".a", "property"), ("|", "operator"), ("map", "function"), ("if", "keyword"),
+        (".b", "property"), ("then", "keyword"), ('"no"', "string"), ("else", "keyword"), ("c", "property"),
+        ("2", "number"), ("end", "keyword"),
+    ]  # fmt: skip
+
+
 async def test_blocks_can_be_folded(code: Editor):
     uri = code.open(HEAD + TASKS)
     found = await code.text_document_folding_range_async(types.FoldingRangeParams(document(uri)))

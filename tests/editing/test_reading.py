@@ -14,6 +14,7 @@ import catalog.nodes
 from tests.editing.test_diagnostics import ROOT
 from workflow_engine.dsl.source import load
 from workflow_engine.dsl.tree import Limits, Place
+from workflow_engine.editing.colours import colours
 from workflow_engine.editing.kinds import kind_of
 from workflow_engine.editing.names import names
 from workflow_engine.editing.nodes import Node, spot, walk
@@ -131,6 +132,7 @@ def look_at(text: str, uri: str = "file:///a.yaml") -> None:
         assert 0 <= name.start <= name.end <= len(text)
     symbols(of)
     folds(of)
+    assert all(number >= 0 for number in colours(of))
 
 
 def test_a_text_that_is_torn_off_anywhere_is_read():

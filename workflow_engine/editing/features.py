@@ -12,6 +12,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 
+from workflow_engine.editing.legend import LEGEND
 from workflow_engine.editing.neighbours import Neighbours
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.server import Server
@@ -45,7 +46,7 @@ def _life(server: Server) -> None:
 
     @server.feature(types.INITIALIZED)
     async def initialized(_params: types.InitializedParams) -> None:
-        for name in ("completion", "elsewhere", "fixes", "hovers", "outline", "renaming"):
+        for name in ("colours", "completion", "elsewhere", "fixes", "hovers", "outline", "renaming"):
             await asyncio.to_thread(import_module, f"workflow_engine.editing.{name}")
 
     @server.feature(types.SHUTDOWN)
@@ -102,6 +103,17 @@ def _writing(server: Server, known: Neighbours) -> None:
             return symbols(of)
 
         return await server.of(params.text_document.uri, work, [])
+
+    legend = types.SemanticTokensLegend(list(LEGEND), [])
+
+    @server.feature(types.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL, legend)
+    async def coloured(params: types.SemanticTokensParams) -> types.SemanticTokens:
+        def work(of: Snapshot) -> list[int]:
+            from workflow_engine.editing.colours import colours
+
+            return colours(of)
+
+        return types.SemanticTokens(await server.of(params.text_document.uri, work, []))
 
     @server.feature(types.TEXT_DOCUMENT_FOLDING_RANGE)
     async def folding(params: types.FoldingRangeParams) -> list[types.FoldingRange]:

@@ -38,9 +38,12 @@ def around(text: str, spot: Spot, parts: Iterable[Part], offset: int) -> tuple[i
         if closed is None or closed >= offset:
             return opened + 2, end if closed is None else closed
         return None
-    if "${" not in text[start:end] and {each.label for each in parts} & _SLOTS:
-        return start, end
-    return None
+    return (start, end) if "${" not in text[start:end] and always(parts) else None
+
+
+def always(parts: Iterable[Part]) -> bool:
+    """Whether a text of which the schema says *parts* is an expression without ``${ }`` too."""
+    return any(each.label in _SLOTS for each in parts)
 
 
 def typed(text: str, start: int, offset: int) -> tuple[str, str]:
