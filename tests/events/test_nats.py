@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import shutil
 import sqlite3
@@ -14,7 +15,9 @@ from datetime import timedelta
 
 import nats
 import pytest
+import trustme
 
+from tests.brokers.servers import free_port
 from tests.events.conftest import Recorder, event, eventually, quiet, running, subscription
 from tests.standins.nats import NatsServer
 from workflow_engine.errors import Conflict, Rejected, Unavailable
@@ -648,4 +651,90 @@ async def test_a_server_that_asks_who_one_is(tmp_path):
                     await open_store(f"nats://{login}127.0.0.1:{server.port}/x").open()
                 assert "hunter3" not in str(raised.value)
         finally:
+            server.stop()
+
+
+async def test_a_server_behind_tls_is_reached_with_its_certificate_authority(tmp_path):
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    given = ("--tls", f"--tlscert={tmp_path}/server.pem", f"--tlskey={tmp_path}/server.pem")
+    server = NatsServer(tmp_path, *given)
+    server.start()
+    try:
+        url = server.url()
+        async with opened(f"{url}?ca={tmp_path}/ca.pem") as store:
+            await store.put("a", b"1")
+        with pytest.raises(Unavailable, match="certificate verify failed"):
+            await open_store(url.replace("nats:", "tls:")).open()
+        with pytest.raises(Unavailable, match=r"No such file or directory"):
+            await open_store(f"{url}?ca={tmp_path}/missing.pem").open()
+    finally:
+        server.stop()
+
+
+@pytest.mark.skipif(os.environ.get("WFE_SIZE") != "full", reason="takes half a minute: WFE_SIZE=full")
+async def test_a_cluster_loses_a_server_and_nothing_that_was_acknowledged(tmp_path):
+    """Each of three in turn, among them the leader of the stream, while four publish."""
+    ports = [free_port() for _ in range(3)]
+    routes = ",".join(f"nats://127.0.0.1:{port}" for port in ports)
+    servers = []
+    for number, port in enumerate(ports):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        given = ("--name", f"n{number}", "--cluster_name", "c", "--cluster", f"nats://127.0.0.1:{port}")
+        servers.append(NatsServer(folder, *given, "--routes", routes))
+    try:
+        for server in servers:
+            await asyncio.to_thread(server.start)
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+        url = f"nats://{hosts}/orders?replicas=3"
+
+        async def first():
+            with contextlib.suppress(Unavailable):
+                async with opened(url) as store:
+                    await store.ensure_channel(ChannelSpec("c"))
+                    return True
+
+        await eventually(first)
+        async with opened(url) as store:
+            acknowledged, stop = [], asyncio.Event()
+
+            async def publish(worker):
+                n = 0
+                while not stop.is_set():
+                    try:
+                        await store.append("c", [record(f"{worker}-{n}")])
+                    except Unavailable:
+                        await asyncio.sleep(0.02)
+                    else:
+                        acknowledged.append(f"{worker}-{n}")
+                        n += 1
+                        await asyncio.sleep(0.005)
+
+            tasks = [asyncio.create_task(publish(worker)) for worker in range(4)]
+            for server in servers:
+                enough = len(acknowledged) + 50
+                await eventually(lambda enough=enough: len(acknowledged) >= enough)
+                await asyncio.to_thread(server.kill)
+                enough = len(acknowledged) + 50
+                await eventually(lambda enough=enough: len(acknowledged) >= enough)
+
+                async def kept():
+                    with contextlib.suppress(Unavailable):
+                        return await store.snapshot()
+
+                await eventually(kept)
+                await asyncio.to_thread(server.start)
+                await asyncio.sleep(2)  # until it has caught up
+            stop.set()
+            await asyncio.gather(*tasks)
+            there = await bodies(store, limit=1_000_000)
+            assert set(acknowledged) <= set(there)
+            assert len(there) == len(set(there))
+        async with opened(url) as again:
+            assert await bodies(again, limit=1_000_000) == there
+    finally:
+        for server in servers:
             server.stop()

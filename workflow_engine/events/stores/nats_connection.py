@@ -24,6 +24,8 @@ CONNECT = 5
 ANSWER = 5.0
 HOLDER = 2.0
 """Seconds for connecting, for an answer of JetStream, and for who has the journal to say so."""
+GOODBYE = 1.0
+"""Seconds for a connection to end."""
 PING = 10
 """Seconds after which a connection that says nothing is asked for a sign of life; two that are missed end it."""
 LARGEST = 512 * 1024
@@ -242,5 +244,7 @@ class NatsConnection:
 
 
 async def _closed(client: Client) -> None:
+    """Let go of a connection; the client waits for ever for the end of one whose TLS was refused."""
     with contextlib.suppress(*ERRORS):
-        await client.close()
+        async with asyncio.timeout(GOODBYE):
+            await client.close()

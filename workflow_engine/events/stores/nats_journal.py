@@ -79,6 +79,8 @@ class NatsJournal(NatsConnection):
                     deny_delete=True,
                 )
             )
+            if await self._snapshots(jetstream) is None:
+                await self._make_snapshots(jetstream)  # now, when all servers of a cluster are there
             return
         if config.subjects != [self._subject] or config.storage != StorageType.FILE:
             raise Conflict(
@@ -200,6 +202,10 @@ class NatsJournal(NatsConnection):
         except (BucketNotFoundError, NotFoundError):
             return None
 
+    async def _make_snapshots(self, jetstream: JetStreamContext) -> ObjectStore:
+        config = ObjectStoreConfig(storage=StorageType.FILE, replicas=self._address.replicas or 1)
+        return await jetstream.create_object_store(self._bucket, config=config)
+
     async def snapshots(self) -> list[Snapshot]:
         async with self.asking() as jetstream:
             store = await self._snapshots(jetstream)
@@ -220,10 +226,7 @@ class NatsJournal(NatsConnection):
         async with self.asking() as jetstream:
             store = await self._snapshots(jetstream)
             if store is None:
-                store = await jetstream.create_object_store(
-                    self._bucket,
-                    config=ObjectStoreConfig(storage=StorageType.FILE, replicas=self._address.replicas or 1),
-                )
+                store = await self._make_snapshots(jetstream)
             with file.open("rb") as content:
                 await store.put(_snapshot(sequence), content)
 
