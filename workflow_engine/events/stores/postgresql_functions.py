@@ -28,11 +28,39 @@ _APPEND = """(
 DECLARE
     locked int;
     another boolean;
+    known record;
+    place bigint;
+    us bigint;
 BEGIN
     IF NOT p_sync THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
     PERFORM 1 FROM partition WHERE channel = p_channel AND part = ANY (p_locks) ORDER BY part FOR UPDATE;
     GET DIAGNOSTICS locked = ROW_COUNT;
     IF locked < cardinality(p_locks) THEN RETURN; END IF;
+    IF cardinality(p_parts) <= 4 THEN
+        FOR n IN 1 .. cardinality(p_parts) LOOP
+            SELECT i.part, i.off, i.time_us INTO known FROM identity i
+            WHERE i.channel = p_channel AND i.digest = p_digests[n];
+            IF FOUND AND (p_window IS NULL OR p_received[n] - known.time_us < p_window) THEN
+                parts[n] := known.part; offs[n] := known.off; times[n] := known.time_us; duplicates[n] := true;
+                CONTINUE;
+            END IF;
+            UPDATE partition p SET next = p.next + 1, last_us = greatest(p.last_us, p_received[n])
+            WHERE p.channel = p_channel AND p.part = p_parts[n] RETURNING p.next - 1, p.last_us INTO place, us;
+            IF p_digests[n] IS NOT NULL THEN
+                INSERT INTO identity AS i (channel, digest, part, off, time_us)
+                VALUES (p_channel, p_digests[n], p_parts[n], place, p_received[n])
+                ON CONFLICT (channel, digest) DO UPDATE
+                    SET part = excluded.part, off = excluded.off, time_us = excluded.time_us
+                    WHERE excluded.time_us - i.time_us >= p_window;
+                another := coalesce(another, false) OR NOT FOUND;
+            END IF;
+            INSERT INTO record (
+                channel, part, off, time_us, received_us, source, id, type, subject, key, identity, body)
+            VALUES (p_channel, p_parts[n], place, us, p_received[n], p_sources[n], p_ids[n], p_types[n],
+                p_subjects[n], p_keys[n], p_identities[n], p_bodies[n]);
+            parts[n] := p_parts[n]; offs[n] := place; times[n] := us; duplicates[n] := false;
+        END LOOP;
+    ELSE
     WITH given AS MATERIALIZED (
         SELECT g.*, k.part AS first_part, k.off AS first_off, k.time_us AS first_us,
             k.digest IS NOT NULL AND (p_window IS NULL OR g.received_us - k.time_us < p_window) AS duplicate
@@ -64,6 +92,7 @@ BEGIN
         array_agg(coalesce(d.time_us, g.first_us) ORDER BY g.n), array_agg(g.duplicate ORDER BY g.n),
         (SELECT count(*) FROM remembered) < (SELECT count(*) FROM placed WHERE digest IS NOT NULL)
     INTO parts, offs, times, duplicates, another FROM given g LEFT JOIN placed d ON d.n = g.n;
+    END IF;
     IF another THEN
         RAISE serialization_failure USING MESSAGE = 'one was published meanwhile, to another partition';
     END IF;
@@ -80,17 +109,50 @@ _PARK = """(
     OUT claimed text[], OUT remaining boolean
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+    free int[] := c_rooms;
+    grp_at int;
+    waits boolean;
+    mine boolean;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext(p_class), k) FROM unnest(p_locks) k;
-    PERFORM pg_advisory_xact_lock(hashtext(c_class), k) FROM unnest(c_locks) k;
+    IF cardinality(p_locks) > 0 THEN
+        PERFORM pg_advisory_xact_lock(hashtext(p_class), k) FROM unnest(p_locks) k;
+    END IF;
+    IF cardinality(c_locks) > 0 THEN
+        PERFORM pg_advisory_xact_lock(hashtext(c_class), k) FROM unnest(c_locks) k;
+    END IF;
+    FOR g IN 1 .. cardinality(c_grps) LOOP
+        IF EXISTS (SELECT FROM parked w WHERE w.grp = c_grps[g] AND NOT w.blocked AND w.due_us <= c_now) THEN
+            free[g] := 0;
+        ELSIF c_limits[g] IS NOT NULL THEN
+            free[g] := least(c_rooms[g], c_limits[g] - (SELECT count(*) FROM parked l
+                WHERE l.grp = c_grps[g] AND l.owner IS NOT NULL AND l.due_us > c_now));
+        END IF;
+    END LOOP;
+    IF cardinality(p_ids) <= 4 THEN
+        remaining := false;
+        FOR n IN 1 .. cardinality(p_ids) LOOP
+            waits := p_keys[n] IS NOT NULL AND (p_after[n] OR EXISTS (
+                SELECT FROM parked b WHERE b.grp = p_grps[n] AND b.key = p_keys[n]));
+            grp_at := array_position(c_grps, p_grps[n]);
+            mine := coalesce(NOT waits AND p_dues[n] <= c_now AND free[grp_at] > 0, false);
+            INSERT INTO parked (
+                id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, owner, blocked)
+            VALUES (p_ids[n], p_channels[n], p_grps[n], p_parts[n], p_offs[n], CASE WHEN mine THEN c_until
+                ELSE p_dues[n] END, p_payloads[n], p_keys[n], p_attempts[n], p_firsts[n], p_reasons[n],
+                CASE WHEN mine THEN c_owner END, waits)
+            ON CONFLICT (id) DO NOTHING;
+            IF FOUND AND mine THEN
+                claimed := claimed || p_ids[n];
+                free[grp_at] := free[grp_at] - 1;
+            ELSIF FOUND AND NOT waits THEN
+                remaining := true;
+            END IF;
+        END LOOP;
+        RETURN;
+    END IF;
     WITH room AS MATERIALIZED (
-        SELECT g.grp, CASE
-            WHEN EXISTS (SELECT FROM parked w WHERE w.grp = g.grp AND NOT w.blocked AND w.due_us <= c_now) THEN 0
-            WHEN g.most IS NULL THEN g.room
-            ELSE least(g.room, g.most - (
-                SELECT count(*) FROM parked l WHERE l.grp = g.grp AND l.owner IS NOT NULL AND l.due_us > c_now))
-            END AS n
-        FROM unnest(c_grps, c_rooms, c_limits) AS g (grp, room, most)
+        SELECT g.grp, g.n FROM unnest(c_grps, free) AS g (grp, n)
     ), items AS MATERIALIZED (
         SELECT i.*, i.key IS NOT NULL AND (
             i.after OR EXISTS (SELECT FROM parked b WHERE b.grp = i.grp AND b.key = i.key)) AS blocked
@@ -116,7 +178,11 @@ END $$"""
 
 _LEDGER = """a_channels int[], a_parts int[], a_offs bigint[], a_grps text[], a_deliveries text[], a_statuses text[],
     a_ats bigint[], a_ns int[], a_mss float8[], a_codes text[], a_details text[], a_references text[]"""
-_LOG = """IF cardinality(a_channels) > 0 THEN
+_LOG = """IF cardinality(a_channels) = 1 THEN
+        INSERT INTO attempt (channel, part, off, grp, delivery, status, at_us, n, ms, code, detail, reference)
+        VALUES (a_channels[1], a_parts[1], a_offs[1], a_grps[1], a_deliveries[1], a_statuses[1], a_ats[1], a_ns[1],
+            a_mss[1], a_codes[1], a_details[1], a_references[1]);
+    ELSIF cardinality(a_channels) > 0 THEN
         INSERT INTO attempt (channel, part, off, grp, delivery, status, at_us, n, ms, code, detail, reference)
         SELECT a.channel, a.part, a.off, a.grp, a.delivery, a.status, a.at_us, a.n, a.ms, a.code, a.detail, a.reference
         FROM unnest(a_channels, a_parts, a_offs, a_grps, a_deliveries, a_statuses, a_ats, a_ns, a_mss, a_codes,
@@ -193,7 +259,13 @@ _SETTLE = f"""(
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     {_LOG}
-    PERFORM pg_advisory_xact_lock(hashtext(p_class), k) FROM unnest(p_locks) k;
+    IF cardinality(p_locks) > 0 THEN
+        PERFORM pg_advisory_xact_lock(hashtext(p_class), k) FROM unnest(p_locks) k;
+    ELSIF cardinality(s_ids) = 1 AND s_again[1] IS NULL THEN
+        DELETE FROM parked p WHERE p.id = s_ids[1] AND p.owner = s_owners[1] AND p.due_us = s_dues[1];
+        IF FOUND THEN n := 1; RETURN NEXT; END IF;
+        RETURN;
+    END IF;
     RETURN QUERY WITH said AS MATERIALIZED (
         SELECT * FROM unnest(s_ids, s_owners, s_dues, s_again, s_reasons, s_untils) WITH ORDINALITY
             AS s (id, owner, due_us, again_us, reason, until_us, n)

@@ -78,6 +78,9 @@ class PostgresLog:
             self._tail.forget()
             self._wakeups.notify_all()
         else:
+            topic, _, number = news.partition(" ")
+            if topic == "channel":
+                self._tail.heard(int(number))
             self._wakeups.notify(news)
 
     def _topic_for(self, channel: int) -> str | None:
@@ -89,6 +92,8 @@ class PostgresLog:
     def _was_stored(self, channel: int, records: Sequence[StoredRecord], told: bool) -> None:
         if records and self._tail.is_followed(channel):
             self._tail.put(channel, records)
+        else:
+            self._tail.heard(channel)
         self._wakeups.notify(f"channel {channel}")
         if not told:
             self._untold.add(f"channel {channel}")
@@ -255,17 +260,24 @@ class PostgresLog:
         query = f"SELECT {RECORD} FROM record WHERE {where} ORDER BY off LIMIT $4"
         values = (partition, offset, limit, *(() if types is None else (list(types),)))
         deadline = asyncio.get_running_loop().time() + wait
+        follows, look = wait > 0 and types is None, False
         while True:
             channel = await self._channel(name)
-            if wait > 0 and types is None and (last := self._tail.take(channel, partition, offset, limit)):
+            if follows and (last := self._tail.take(channel, partition, offset, limit)):
                 return last
             ticket = self._wakeups.ticket(f"channel {channel}")
-            rows = await self._db.read(lambda db, channel=channel: db.fetch(query, channel, *values))  # type: ignore[misc]
+            news, rows = self._tail.news(channel), []
+            known = follows and self._database.hears and self._tail.is_end(channel, partition, offset)
+            if look or not known:
+                rows = await self._db.read(lambda db, channel=channel: db.fetch(query, channel, *values))  # type: ignore[misc]
+                if follows and not rows:
+                    self._tail.ends(channel, partition, offset, news)
             left = deadline - asyncio.get_running_loop().time()
             if rows or left <= 0:
                 return [stored(row) for row in rows]
             with self._tail.following(channel):
                 await self._sleep(ticket, left)
+            look = not ticket.done()
 
     async def fetch(self, name: str, positions: Sequence[Position]) -> list[StoredRecord | None]:
         channel = await self._channel(name)

@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 
 from workflow_engine.events.spi import StoredRecord
 
@@ -25,6 +26,11 @@ class Tail:
         self._bytes: Counter[tuple[int, int]] = Counter()
         self._readers: Counter[int] = Counter()
         self._last: dict[int, float] = {}
+        self._heard: Counter[int] = Counter()
+        self._seen: dict[tuple[int, int], tuple[int, int]] = {}
+        """How often there was news of a channel, and where a partition ended as of which: nothing but what is here
+        comes after that, as far as is known.
+        """
 
     @contextmanager
     def following(self, channel: int) -> Iterator[None]:
@@ -61,9 +67,30 @@ class Tail:
             self._bytes[at] -= len(run.popleft().record.body)
         if not run or run[0].position.offset != offset:
             return []
-        return [stored for _, stored in zip(range(limit), run, strict=False)]
+        taken = list(islice(run, limit))
+        if at in self._seen and self._seen[at][0] == offset:
+            self._seen[at] = taken[-1].position.offset + 1, self._seen[at][1]
+        return taken
+
+    def heard(self, channel: int) -> None:
+        """Something may be there that is not here."""
+        self._heard[channel] += 1
+
+    def news(self, channel: int) -> int:
+        """How often there was any."""
+        return self._heard[channel]
+
+    def ends(self, channel: int, partition: int, offset: int, news: int) -> None:
+        """Nothing was found from *offset* on, after so much *news*."""
+        self._seen[channel, partition] = offset, news
+
+    def is_end(self, channel: int, partition: int, offset: int) -> bool:
+        """Whether there is nothing from *offset* on, unless it is not known yet."""
+        return self._seen.get((channel, partition)) == (offset, self._heard[channel])
 
     def forget(self, channel: int | None = None) -> None:
         """Keep nothing of *channel*, or of any."""
         for at in [at for at in self._runs if channel is None or at[0] == channel]:
             del self._runs[at], self._bytes[at]
+        for at in [at for at in self._seen if channel is None or at[0] == channel]:
+            del self._seen[at]
