@@ -23,7 +23,8 @@ MAX_INDEXED = 4096
 """How many characters id, source, type, subject and the partition key may have: stores index by them."""
 
 _NAME = re.compile(r"[a-z0-9]{1,64}")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What no attribute has."""
 _NOT_IN_URI = re.compile(r'[\s<>"{}|\\^`]')
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)"
@@ -75,7 +76,7 @@ def _check_attribute(name: str, value: Json, *path: str | int) -> None:
             "attribute-name", f"{name[:80]!r}: names have letters a-z and digits only", pointer=pointer(*path)
         )
     if isinstance(value, str):
-        if _CONTROL.search(value):
+        if CONTROL.search(value):
             raise _invalid("no control characters or lone surrogates", *path)
     elif isinstance(value, int) and not isinstance(value, bool):
         if not -_INT32 <= value < _INT32:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 import orjson
 
 from workflow_engine.errors import Rejected
+from workflow_engine.events.cloudevents import CONTROL, MAX_INDEXED
 from workflow_engine.events.records import Position, Record, moment
 from workflow_engine.events.spi import Parked
 from workflow_engine.events.targets import Delivery
-from workflow_engine.values import JsonObject, rfc3339
+from workflow_engine.values import Json, JsonObject, rfc3339
 
 DEAD_LETTERS = "dead-letters"
 """The channel that dead letters are in. What is not delivered from there is not buried a second time."""
 MAX_ERROR = 1024
+_DATA = frozenset({"data", "data_base64"})
 _ADDED = frozenset(
     f"dlq{name}"
     for name in (
@@ -76,31 +79,41 @@ def kept(letter: JsonObject, around: Iterable[JsonObject]) -> dict[str, JsonObje
 def refusal(source: str, channel: str, event: JsonObject, code: str, reason: str, now_us: int) -> Record:
     """What a *source* heard and *channel* does not take: the *event* that it would be, and why. No delivery was made.
 
-    ``dlqsource`` is the source, and ``dlqsubscription`` is ``source:`` and its id. The same event is one letter.
+    ``dlqsource`` is the source, and ``dlqsubscription`` is ``source:`` and its id. The same event is one letter. What
+    stores cannot have in an attribute is replaced there, and data that is too deep to be written becomes a text.
     """
     whose, now = f"source:{source}", rfc3339(moment(now_us))
     letter: JsonObject = {
-        **event,
+        **{name: value if name in _DATA else _storable(value) for name, value in event.items()},
         "dlqchannel": channel,
         "dlqsource": source,
         "dlqsubscription": whose,
         "dlqcode": code[:MAX_ERROR],
-        "dlqreason": reason[:MAX_ERROR] or code[:MAX_ERROR],
+        "dlqreason": _storable(reason[:MAX_ERROR] or code[:MAX_ERROR]),
         "dlqattempts": 1,
         "dlqfirst": now,
         "dlqlast": now,
     }
-    origin, id = str(event["source"]), str(event["id"])
+    try:
+        body = orjson.dumps(letter)
+    except TypeError:
+        text = json.dumps(letter.get("data"))
+        body = orjson.dumps({**letter, "datacontenttype": "text/plain", "data": text})
+    origin, id = str(letter["source"]), str(letter["id"])
     return Record(
         source=origin,
         id=id,
-        type=str(event["type"]),
+        type=str(letter["type"]),
         subject=None,
         key=whose,
         time_us=now_us,
-        body=orjson.dumps(letter),
+        body=body,
         identity=f"{whose} {len(origin)} {origin} {id}",
     )
+
+
+def _storable(value: Json) -> Json:
+    return CONTROL.sub("\ufffd", value)[:MAX_INDEXED] if isinstance(value, str) else value
 
 
 def let_in(letter: JsonObject) -> tuple[str, JsonObject] | None:

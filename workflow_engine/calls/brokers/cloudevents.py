@@ -61,14 +61,17 @@ def _attributes(protocol: str, headers: JsonObject) -> dict[str, str]:
             if header[: len(prefix)].lower() == prefix.lower():
                 name = header[len(prefix) :].lower()
                 text = _time(value) if name == "time" else _text(value)
-                found[name] = text if protocol == "nats" else quote(text, safe="")
+                found[name] = text if protocol == "nats" else quote(text, safe="", errors="replace")
     return found
 
 
 def _time(value: Json) -> str:
     """A timestamp; AMQP has a type of its own for them, of which little is left (milliseconds, or with a space)."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return rfc3339(datetime.fromtimestamp(value / 1000, UTC))
+        try:
+            return rfc3339(datetime.fromtimestamp(value / 1000, UTC))
+        except (ValueError, OverflowError, OSError):
+            return str(value)  # which is refused as no timestamp
     text = _text(value)
     return text[:10] + "T" + text[11:] if text[10:11] == " " else text
 

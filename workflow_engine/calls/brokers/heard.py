@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
 import uuid
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ _RESERVED = frozenset(
 )
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SHOWN = 3
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,17 @@ class Heard:
 
 
 def read(source: BrokerSource, protocol: str, messages: Sequence[Incoming]) -> list[Heard]:
-    """What *messages* are, in their order; a message may be several events, in a batch of CloudEvents."""
+    """What *messages* are, in their order; a message may be several events, in a batch of CloudEvents. None of them
+    raises anything: it would come again and again, and hold up all that are behind it.
+    """
     found: list[Heard] = []
     for message in messages:
-        found += _read(source, protocol, message)
+        try:
+            found += _read(source, protocol, message)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is about this message
+            _log.exception("source %s: a bug", source.id)
+            bare = _raw(source, Incoming(message.body, {}))
+            found.append(Heard(bare, "unreadable", f"a bug: {type(error).__name__}: {error}"))
     return found
 
 
