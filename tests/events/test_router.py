@@ -344,6 +344,23 @@ class TestRetries:
         await quiet(router)
         assert len((await router.events(DEAD_LETTERS)).events) == 1
 
+    async def test_the_reason_of_a_dead_letter_is_one_line_so_that_it_can_go_on_to_other_channels(
+        self, router, workflows
+    ):
+        workflows.answer = lambda _: Drop("line one\n\tline two \ud800")
+        await router.put_subscription(subscription())
+        graves = {"kind": "channel", "channel": "graves"}
+        await router.put_subscription(subscription("graves", channel=DEAD_LETTERS, target=graves))
+        await router.publish("c", [event("1")])
+
+        async def forwarded() -> bool:
+            return "graves" in [channel["name"] for channel in await router.channels()]
+
+        await eventually(forwarded)
+        await quiet(router)
+        [grave] = (await router.events("graves")).events
+        assert grave["event"]["dlqreason"] == "line one line two ?"
+
     async def test_a_target_that_is_gone_disables_its_subscription_and_loses_nothing(self, router, workflows):
         workflows.answer = lambda _: Gone()
         await router.put_subscription(subscription())

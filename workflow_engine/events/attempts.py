@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workflow_engine.events.spi import Parked
@@ -24,6 +24,13 @@ class Verdict:
     reference: str = ""
     after: float | None = None
     whole: bool = False
+
+
+def storable(verdict: Verdict) -> Verdict:
+    """*verdict* without lone surrogates, which what others say may have, and no store can."""
+    texts = (text.encode("utf-8", "replace").decode() for text in (verdict.detail, verdict.reference))
+    detail, reference = texts
+    return replace(verdict, detail=detail, reference=reference)
 
 
 def tell(item: Parked, payload: dict[str, Any], verdict: Verdict) -> None:

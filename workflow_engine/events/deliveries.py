@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import orjson
 
 from workflow_engine.errors import NotFound, Unavailable
-from workflow_engine.events.attempts import Verdict, delivery_of, tell
+from workflow_engine.events.attempts import Verdict, delivery_of, storable, tell
 from workflow_engine.events.cloudevents import decode
 from workflow_engine.events.handing import LEASE_US, HandingOut
 from workflow_engine.events.outages import report
@@ -132,7 +132,7 @@ class Deliverer(HandingOut):
         else:
             transform = None if "run" in payload or subscription is None else subscription.transform
             verdict = await self._call(kind, delivery, policy, transform)
-        verdict = self._give_up(item, verdict, policy, started)
+        verdict = storable(self._give_up(item, verdict, policy, started))
         tell(item, payload, verdict)
         rows = self._rows(item, payload, verdict, (self._now_us() - started) / 1000)
         if verdict.status == "retry":

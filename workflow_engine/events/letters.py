@@ -43,7 +43,7 @@ def letters(delivery: Delivery, item: Parked, code: str, reason: str, now_us: in
             "dlqposition": position,
             "dlqsubscription": delivery.subscription or item.group,
             "dlqcode": code[:MAX_ERROR],
-            "dlqreason": reason[:MAX_ERROR] or code[:MAX_ERROR],
+            "dlqreason": _line(reason) or _line(code),
             "dlqattempts": delivery.attempt,
             "dlqfirst": rfc3339(moment(item.first_us)),
             "dlqlast": rfc3339(moment(now_us)),
@@ -89,7 +89,7 @@ def refusal(source: str, channel: str, event: JsonObject, code: str, reason: str
         "dlqsource": source,
         "dlqsubscription": whose,
         "dlqcode": code[:MAX_ERROR],
-        "dlqreason": _storable(reason[:MAX_ERROR] or code[:MAX_ERROR]),
+        "dlqreason": _line(reason) or _line(code),
         "dlqattempts": 1,
         "dlqfirst": now,
         "dlqlast": now,
@@ -110,6 +110,11 @@ def refusal(source: str, channel: str, event: JsonObject, code: str, reason: str
         body=body,
         identity=f"{whose} {len(origin)} {origin} {id}",
     )
+
+
+def _line(text: str) -> str:
+    """*text* as an attribute may have it: in one line."""
+    return CONTROL.sub("\ufffd", " ".join(text.split()))[:MAX_ERROR]
 
 
 def _storable(value: Json) -> Json:
