@@ -16,13 +16,16 @@ from tests.standins.internet import Internet
 from tests.temporal_server import server_in_thread
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
-from workflow_engine.engine.runtime import Start
+from workflow_engine.engine.runtime import RunQuery, Start
 from workflow_engine.engine.schedules import Plan
+from workflow_engine.errors import Unavailable
 from workflow_engine.graph.lifecycle import Told
 from workflow_engine.interpreter.lifecycle import Audience
+from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.payloads import keys as keys_module
 from workflow_engine.runtimes.temporal.payloads.encryption import ENCODING
 from workflow_engine.runtimes.temporal.payloads.keys import new_key
+from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.schedules import TemporalSchedules
 from workflow_engine.runtimes.temporal.server import DevServer, ServerOptions
 
@@ -201,3 +204,23 @@ async def begun(run: TemporalRunner, document: str, input: object) -> str:
     while (await run.runtime.describe(run_id)).status != "waiting":  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     return run_id
+
+
+async def test_who_has_no_keys_is_told_so_and_still_lists_the_runs(
+    temporal_address: str, internet: Internet, tmp_path: Path, keys: Path
+) -> None:
+    document = "document: {dsl: '1.0.3', namespace: tests, name: sealed, version: '1.0.0'}\ndo: [{a: {wait: PT1H}}]\n"
+    async with runner(temporal_address, internet, tmp_path / "store", keys) as run:
+        run_id = await begun(run, document, {"given": HIDDEN})
+        keyless = TemporalRuntime(
+            await connect(temporal_address, "default"), run.queue, search_attributes=False
+        )
+        with pytest.raises(
+            Unavailable, match="the key 'k1', and this process has no keys: set WFE_PAYLOAD_KEYS"
+        ):
+            await keyless.describe(run_id)
+        async with asyncio.timeout(20):
+            while not (listed := (await keyless.list(RunQuery())).runs):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert [(each.id, each.workflow.name) for each in listed] == [(run_id, "sealed")]
+        await keyless.terminate(run_id, "the test is over")

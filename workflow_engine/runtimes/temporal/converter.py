@@ -30,12 +30,20 @@ from temporalio.converter import (
 
 from workflow_engine.calls.content import in_memory, loads_any
 from workflow_engine.dsl.bundle import SEMANTICS, Bundle
+from workflow_engine.errors import Unavailable
 from workflow_engine.runtimes.temporal import held
 from workflow_engine.runtimes.temporal.held import HELD, Loan
 from workflow_engine.runtimes.temporal.loans import BORROWS
 from workflow_engine.runtimes.temporal.weights import WEIGHTS
 
 BUNDLE_ENCODING = "binary/wfe-bundle"
+SEALED = "binary/wfe-encrypted"
+KEY_ID = "encryption-key-id"
+"""The metadata of a payload that is encrypted: with which key."""
+
+
+class KeyMissing(Unavailable):
+    """A payload was encrypted with a key that is not here. A run that needs it waits until the key is."""
 
 
 DIGEST = "digest"
@@ -164,6 +172,24 @@ class HeldConverter(EncodingPayloadConverter):
         return _STOCK.from_payload(whole, type_hint)
 
 
+class SealedConverter(EncodingPayloadConverter):
+    """What is encrypted, in a process that has no keys: it says so."""
+
+    @property
+    def encoding(self) -> str:
+        return SEALED
+
+    def to_payload(self, value: Any) -> Payload | None:
+        return None
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        key = payload.metadata.get(KEY_ID, b"").decode(errors="replace")
+        raise KeyMissing(
+            f"a payload is encrypted with the key {key!r}, and this process has no keys: set WFE_PAYLOAD_KEYS as the "
+            "API and the workers have it that wrote it"
+        )
+
+
 class WiderConverter(JSONPlainPayloadConverter):
     """The stock converter, but for the order of keys, which it sorts."""
 
@@ -187,6 +213,7 @@ def _members(large: int | None, lends: bool) -> dict[bytes, EncodingPayloadConve
         JSONProtoPayloadConverter(),
         BinaryProtoPayloadConverter(),
         OrderedJsonConverter(large, lends=lends),
+        SealedConverter(),
     )
     return {converter.encoding.encode(): converter for converter in made}
 

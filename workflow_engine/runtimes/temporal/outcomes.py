@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+)
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflow_engine.errors import ERRORS, Error, Fault, fault
+from workflow_engine.runtimes.temporal.converter import KeyMissing
 from workflow_engine.runtimes.temporal.failures import failure_of, fault_of
 from workflow_engine.runtimes.temporal.histories import argument_of
 from workflow_engine.runtimes.temporal.naming import GENERATION, identity_of, sub_run_id
+from workflow_engine.runtimes.temporal.payloads.store import ValueLost
 from workflow_engine.runtimes.temporal.sub_flows import BOUND, CANCELLED
 from workflow_engine.values import Json, JsonObject
 
@@ -40,6 +48,14 @@ async def outcome(id: str) -> Any:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
         raise failure_of(_without_result(id, "nothing is kept of it"), of_call=True) from None
+
+
+async def readable(execution: WorkflowExecution) -> Mapping[str, Any]:
+    """What is remembered of a run; nothing where its key is missing, which hides no other run of a list."""
+    try:
+        return await execution.memo()
+    except (KeyMissing, ValueLost):
+        return {}
 
 
 async def result(handle: WorkflowHandle[Any, Any]) -> tuple[Json, JsonObject | None]:

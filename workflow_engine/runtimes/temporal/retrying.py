@@ -248,7 +248,9 @@ class Retrying:
                 last = await self._client.get_workflow_handle(execution.id).describe()
             if last.run_id == execution.run_id:
                 return False
-            return any(each["execution"] == execution.run_id for each in attempts_of(await last.memo()))
+            return any(
+                each["execution"] == execution.run_id for each in attempts_of(await outcomes.readable(last))
+            )
 
         old = await asyncio.gather(*(superseded(execution) for execution in executions))
         return [execution for execution, gone in zip(executions, old, strict=True) if not gone]

@@ -302,12 +302,13 @@ class TemporalRuntime(Retrying):
         return [run for run in looked if run is not None and run.status == status]
 
     async def _brief(self, execution: WorkflowExecution) -> RunDescription:
+        memo = await outcomes.readable(execution)
         return RunDescription(
             id=execution.id,
             execution=execution.run_id,
-            workflow=_name(await execution.memo(), execution.workflow_type),
+            workflow=_name(memo, execution.workflow_type),
             status=_STATUS[execution.status or WorkflowExecutionStatus.RUNNING],
-            started_at=_started(await execution.memo(), execution.start_time),
+            started_at=_started(memo, execution.start_time),
             ended_at=execution.close_time,
             temporal_url=self._url(execution.id, execution.run_id),
             parked=Parked() if reported(execution.typed_search_attributes) else None,

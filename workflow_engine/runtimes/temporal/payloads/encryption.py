@@ -23,15 +23,14 @@ from cryptography.hazmat.primitives.ciphers.modes import GCM
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadCodec
 
-from workflow_engine.runtimes.temporal.converter import DIGEST
+from workflow_engine.runtimes.temporal.converter import DIGEST, KEY_ID, SEALED
 from workflow_engine.runtimes.temporal.held import Content, is_token
 from workflow_engine.runtimes.temporal.payloads import wire
 from workflow_engine.runtimes.temporal.payloads.keys import Key, Keys
 from workflow_engine.runtimes.temporal.payloads.references import is_reference
 from workflow_engine.runtimes.temporal.payloads.store import ValueLost
 
-ENCODING = b"binary/wfe-encrypted"
-KEY_ID = "encryption-key-id"
+ENCODING = SEALED.encode()
 _SALT, _NONCE, _TAG = 16, 12, 16
 _HEAD = _SALT + _NONCE
 _ELSEWHERE = 64 * 1024

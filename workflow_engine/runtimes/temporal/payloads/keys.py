@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from workflow_engine.errors import Rejected, Unavailable
+from workflow_engine.errors import Rejected
+from workflow_engine.runtimes.temporal.converter import KeyMissing
 
 SIZE = 32
 """Bytes of a key: AES-256."""
@@ -24,10 +25,6 @@ AGAIN = 5.0
 """How many seconds pass at least until the keys are read again."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LONGEST = 4096
-
-
-class KeyMissing(Unavailable):
-    """A payload was encrypted with a key that is not here. A run that needs it waits until the key is."""
 
 
 @dataclass(frozen=True, slots=True)
