@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from workflow_engine.cli.stack import Stack
@@ -83,3 +85,12 @@ def test_other_words_for_lifecycle_events_are_refused(text):
 def test_lifecycle_events_have_a_channel_of_their_own(channel):
     with pytest.raises(Rejected, match="WFE_LIFECYCLE_CHANNEL"):
         Settings.from_env({"WFE_LIFECYCLE_CHANNEL": channel})
+
+
+def test_a_store_in_nats_has_its_copy_in_the_data_folder_unless_the_url_says_where(tmp_path: Path) -> None:
+    data = tmp_path / "a b"
+    url = Settings(data=data, events_store="nats://host/x?replicas=3").events_url
+    assert url == f"nats://host/x?replicas=3&file={tmp_path}/a%20b/events-nats.db"
+    assert Settings(data=data, events_store="tls://host").events_url.startswith("tls://host?file=")
+    chosen = "nats://host/x?file=/elsewhere.db"
+    assert Settings(data=data, events_store=chosen).events_url == chosen

@@ -455,6 +455,30 @@ async def test_statements_that_reach_outside_or_differ_each_time_are_refused(nat
         await open_store(nats_url).open()
 
 
+async def test_tables_may_be_changed_by_a_newer_version(nats_url):
+    """An older one can read its journal, and then refuses the format with the words for it."""
+    statements = [
+        "ALTER TABLE setting ADD COLUMN size INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE setting RENAME COLUMN size TO length",
+        "ALTER TABLE setting RENAME TO option",
+        "CREATE INDEX option_length ON option (length) WHERE length > 0",
+        "UPDATE option SET length = length(value)",
+        "DROP INDEX option_length",
+        "ALTER TABLE option DROP COLUMN length",
+        "PRAGMA user_version = 99",
+    ]
+
+    def upgrade(db):
+        for sql in statements:
+            db.execute(sql)
+
+    async with opened(nats_url) as store:
+        await store.put("a", b"1")
+        await store._db.write(upgrade)
+    with pytest.raises(Conflict, match="has format 99, this version reads up to 1; upgrade"):
+        await open_store(nats_url).open()
+
+
 async def test_what_changes_nothing_costs_no_entry(nats_url):
     async with opened(nats_url) as store:
         await store.ensure_channel(ChannelSpec("c"))

@@ -41,18 +41,10 @@ _SAFE = {
     sqlite3.SQLITE_RECURSIVE,
 }  # fmt: skip
 _FUNCTIONS = {
-    "coalesce",
-    "count",
-    "length",
-    "max",
-    "min",
-    "substr",
-    "total",
-    "sum",
-    "ifnull",
-    "like",
-    "nullif",
-}
+    "coalesce", "count", "ifnull", "length", "like", "max", "min", "nullif", "substr", "sum", "total",
+    "printf", "sqlite_drop_column", "sqlite_fail", "sqlite_rename_column", "sqlite_rename_quotefix",
+    "sqlite_rename_table", "sqlite_rename_test",  # which ALTER TABLE is made of
+}  # fmt: skip
 """What statements of a store may do: it is the same wherever they are run again, and touches nothing but the file."""
 
 
