@@ -5,10 +5,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("exploring")
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", patient, derandomize=True)
+settings.register_profile("exploring", patient)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 """The same examples in every run; ``HYPOTHESIS_PROFILE=exploring`` looks for new ones."""
 

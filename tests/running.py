@@ -269,7 +269,7 @@ async def temporal_runner(
     net: Internet,
     *,
     wrap: Callable[[Any], Any] = lambda router: router,
-    express_seconds: float = 2.0,
+    express_seconds: float = 5.0,
     queue: str = "",
     build: Any = None,
     find: Any = None,

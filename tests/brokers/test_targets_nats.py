@@ -65,7 +65,7 @@ async def publish(server: Api, *events: dict[str, Any]) -> None:
 async def got(client: Any, subject: str, count: int) -> list[Any]:
     """The messages that the stream of *subject* has, once there are so many."""
     subscription = await client.jetstream().subscribe(subject)
-    found = [await subscription.next_msg(timeout=10) for _ in range(count)]
+    found = [await subscription.next_msg(timeout=30) for _ in range(count)]
     await subscription.unsubscribe()
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from lsprotocol import types
 
 from tests.editing.editor import Editor, children, editor, end, ends, server_of
 from tests.editing.test_diagnostics import VALID
+from workflow_engine.processes.ports import free_port
 
 WFE = (sys.executable, "-m", "workflow_engine", "lsp")
 
@@ -53,9 +53,7 @@ def test_a_server_whose_editor_is_gone_ends_and_leaves_no_process():
 
 
 def test_it_can_be_reached_on_a_port_of_this_machine():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen([*WFE, "--tcp", str(port)], stderr=subprocess.PIPE)
     assert server.stderr is not None
     assert str(port).encode() in server.stderr.readline()

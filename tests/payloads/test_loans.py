@@ -66,8 +66,7 @@ async def test_a_call_has_what_its_run_has_sent_without_reading_it(
 
     object_of = ClaimCheck._object
     monkeypatch.setattr(ClaimCheck, "_object", counted)
-    if not lent:
-        monkeypatch.setattr(loans, "SECONDS", -1.0)
+    monkeypatch.setattr(loans, "SECONDS", 60.0 if lent else -1.0)
     async with (
         open_payloads(store=(tmp_path / "store").as_uri()) as payloads,
         temporal_runner(temporal_address, internet, payloads=payloads) as runner,

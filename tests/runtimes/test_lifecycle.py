@@ -286,6 +286,8 @@ async def test_a_worker_that_stops_lets_go_of_what_is_not_told_yet_without_a_com
     temporal_address: str, internet: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     wrap = lambda router: Broken(router, 10**6)  # noqa: E731
+    gc.collect()  # what other tests have left may complain, too
+    caplog.clear()
     async with temporal_runner(temporal_address, internet, wrap=wrap) as runner:
         run_id = await started(runner.client, runner.queue, HEADER + "do: [{nap: {wait: PT60S}}]")
         await until(runner.runtime, run_id, "waiting")

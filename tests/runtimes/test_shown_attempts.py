@@ -18,7 +18,7 @@ from workflow_engine.engine.runtime import RunDescription, Start
 
 pytestmark = pytest.mark.temporal
 
-POLICY = "catch: {errors: {with: {status: 503}}, retry: {delay: {milliseconds: 1500}, limit: {attempt: {count: 4}}}}"
+POLICY = "catch: {errors: {with: {status: 503}}, retry: {delay: {milliseconds: 4000}, limit: {attempt: {count: 4}}}}"
 
 
 async def shown(runner: TemporalRunner, text: str, attempt: int) -> RunDescription:
@@ -61,7 +61,7 @@ async def test_of_a_call_that_is_tried_again_by_its_activity(runner: TemporalRun
 
 async def test_of_a_call_that_is_tried_again_much_later(runner: TemporalRunner, far: FarSide) -> None:
     far.broken = {"b"}
-    policy = POLICY.replace("{milliseconds: 1500}", "{minutes: 2}")
+    policy = POLICY.replace("{milliseconds: 4000}", "{minutes: 2}")
     assert policy != POLICY
     run = await shown(runner, workflow(f"do: [{{t: {{try: [{{b: {far.call('b')}}}], {policy}}}}}]"), 2)
     (state,) = run.states

@@ -6,9 +6,10 @@ port of loopback; each test gets a stream of its own.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.brokers.servers import free_port, wait_for
+from tests.standins.guarded import Guarded
 
 PROGRAM = Path(sys.executable).parent / "nats-server"
 
@@ -29,19 +31,19 @@ class NatsServer:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder, self._arguments = folder, arguments
         self._names = count()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Guarded | None = None
         self.port = free_port()
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
         log = (self.folder / "log").open("ab")
         with log:
-            self._process = subprocess.Popen(
+            self._process = Guarded(
                 [
                     PROGRAM, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.folder / "streams",
                     *self._arguments,
                 ],
-                stdin=subprocess.DEVNULL,
+                scratch=self.folder,
                 stdout=log,
                 stderr=log,
             )  # fmt: skip
@@ -58,20 +60,21 @@ class NatsServer:
     def freeze(self) -> None:
         """It stays connected, and answers nothing."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-        while Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        os.kill(self._process.program, signal.SIGSTOP)
+        while Path(f"/proc/{self._process.program}/stat").read_text().rpartition(")")[2].split()[0] != "T":
             time.sleep(0.01)
 
     def thaw(self) -> None:
         """The end of `freeze`."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        os.kill(self._process.program, signal.SIGCONT)
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is not None:
-            process.send_signal(how)
-            process.send_signal(signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+                os.kill(process.program, how)
+                os.kill(process.program, signal.SIGCONT)
             process.wait(30)
 
     def url(self) -> str:
