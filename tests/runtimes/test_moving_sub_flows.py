@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
 from tests.runtimes.far_side import FarSide
 from tests.runtimes.test_migrating import Shop, shop  # noqa: F401 - a fixture
@@ -137,3 +139,30 @@ async def test_what_ends_the_run_ends_the_sub_flow_of_an_earlier_history_and_wha
     wanted = {"skip": "completed", "terminate the sub-flow": "faulted"}.get(command, "cancelled")
     assert (await shop.runtime.wait(run_id, 20)).status == wanted
     assert (await shop.runtime.wait(child, 20)).status == "cancelled"
+
+
+async def test_a_run_that_is_reset_to_before_its_sub_flow_began_waits_for_that(shop: Shop) -> None:  # noqa: F811
+    event = f"go-{uuid.uuid4()}"
+    inner, outer = f"{shop.name}-inner", f"{shop.name}-outer"
+    hear = f"{{listen: {{to: {{one: {{with: {{type: {event}}}}}}}}}}}"
+    await shop.engine.deploy(text(inner, "1.0.0", f"- w: {hear}\n- b: {{set: {{n: 7}}}}"))
+    await shop.engine.deploy(text(outer, "1.0.0", f"- r: {running(inner)}"))
+    run_id = await shop.engine.start("test", outer, None, {})
+    await standing_at(shop, f"{run_id}.do.0.r", "w")
+    client = shop.runner.client
+    handle = client.get_workflow_handle(run_id)
+    before = (await handle.describe()).run_id
+    await client.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=run_id, run_id=before),
+            workflow_task_finish_event_id=4,
+            request_id=str(uuid.uuid4()),
+        )
+    )
+    assert (await handle.describe()).run_id != before
+    async with asyncio.timeout(20):
+        while not (await handle.describe()).raw_description.pending_activities:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await go(shop, event)
+    assert await shop.output(run_id) == {"n": 7}

@@ -135,7 +135,7 @@ class _Accounts:
         place = id if id.startswith("/") else id.partition(":")[2]
         if place in self._places:
             return self._places[place]
-        bare = place.partition("#")[0]
+        bare = place.partition("#")[0].removesuffix("/outcome")  # of a sub-flow of an earlier history
         return self._places.get(bare, bare if bare.startswith("/") and bare != "/end" else "")
 
 

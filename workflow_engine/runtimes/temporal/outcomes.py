@@ -58,6 +58,12 @@ async def readable(execution: WorkflowExecution) -> Mapping[str, Any]:
         return {}
 
 
+@activity.defn(name="run.begun_by")
+async def begun_by(id: str, run_id: str) -> bool:
+    """Whether the run *id* is a sub-flow of the run *run_id*."""
+    return (await activity.client().get_workflow_handle(id).describe()).parent_id == run_id
+
+
 async def result(handle: WorkflowHandle[Any, Any]) -> tuple[Json, JsonObject | None]:
     """The output or the error of a run that has ended."""
     try:
@@ -138,4 +144,4 @@ async def _known(client: Client, id: str) -> set[str]:
     return found
 
 
-ACTIVITIES: list[Callable[..., Any]] = [outcome, end]
+ACTIVITIES: list[Callable[..., Any]] = [outcome, begun_by, end]

@@ -18,6 +18,7 @@ from typing import Any, Self
 from temporalio import workflow
 
 from workflow_engine.dsl.bundle import SEMANTICS
+from workflow_engine.errors import Fault
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
     CLOSED,
@@ -308,9 +309,19 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
             with self._at_work() if call.reception is None else contextlib.nullcontext():
                 self._weight += CALL
                 if call.attempts is None:
-                    return await super().call(call, place)
+                    return await self._unless_given_up(call, place)
                 with self._backoffs.during(place.id):
                     return await super().call(call, place)
+
+    async def _unless_given_up(self, call: Call, place: Place) -> Json:
+        """Make *call*. One that receives is waited for when it is given up: that it fails then is no fault."""
+        try:
+            return await super().call(call, place)
+        except Fault:
+            task = asyncio.current_task()
+            if self.semantics > 4 and call.reception is not None and task is not None and task.cancelling():
+                raise asyncio.CancelledError from None
+            raise
 
     def take_back(self, calls: JsonObject) -> None:
         """Give *calls* up that wait for their next attempts at the server: the run waits for those (`backoff`)."""

@@ -106,7 +106,25 @@ class SubFlows:
         except ChildWorkflowError as failure:
             raise cancelled_or(failure) from None
         except WorkflowAlreadyStartedError:
-            raise _taken(self._id(place)) from None
+            if not (self._all_survive and await self._ours(self._id(place))):
+                raise _taken(self._id(place)) from None
+        self._under_way[place.id] = None
+        return await self._again(place)
+
+    async def _ours(self, id: str) -> bool:
+        """Whether the run *id*, which goes on, is one of this run, which has been reset in Temporal to before that."""
+        try:
+            with self.at_work():
+                return await workflow.execute_local_activity(  # type: ignore[no-any-return]
+                    "run.begun_by",
+                    args=[id, workflow.info().workflow_id],
+                    summary="looking for a sub-flow",
+                    start_to_close_timeout=timedelta(seconds=10),
+                    retry_policy=UNTIL_IT_WORKS,
+                    local_retry_threshold=timedelta(seconds=5),
+                )
+        except LOCAL_FAILURES as failure:
+            raise cancelled_or(failure) from None
 
     async def _first(self, sub_run: SubRun, place: Place, begun: asyncio.Future[None]) -> Json:
         """Begin one that outlives this history, and wait for it; *begun* is done once it is there."""
