@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -59,12 +60,19 @@ _VALUES: st.SearchStrategy[Any] = st.sampled_from(
 )
 _SIMPLE = st.sampled_from([True, 1, "1", "true", "a"])
 _TESTS = st.builds(lambda value: {"equals": value}, _SIMPLE) | st.just({"pattern": "a|1"})
+_CONDITIONS = st.builds(
+    lambda left, right, more: {"expression": f"{left} == {right}{more}"},
+    st.sampled_from([".id", ".id.k", '.["id"]', ".", "$event.subject", ".id?", ".missing.id"]),
+    st.sampled_from(["1", "1.0", "true", '"1"', '"a"', "null", "[1]", "$x", "-1", '"\\(1)"', ".id"]),
+    st.sampled_from(["", " and .id != 2", " or true", " | not", " and error"]),
+)
 _FILTERS = st.fixed_dictionaries(
     {},
     optional={
         "attributes": st.dictionaries(
             st.sampled_from(["type", "source", "subject", "room"]), _TESTS, max_size=2
-        ),
+        )
+        | st.builds(lambda condition: {"data": condition}, _CONDITIONS),
         "correlate": st.dictionaries(
             st.sampled_from(["k", "l"]),
             st.builds(
@@ -138,6 +146,21 @@ def test_many_that_wait_for_one_type_each_for_its_own_order_are_told_apart_by_on
     assert len(asked) == 1
     assert index.candidates("order.sent", "/s", event) == []
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [".order == 7", "${ .order == 7 and .amount > 2 }", "(7 == .order) and error", '.["order"] == 7'],
+)
+def test_many_conditions_that_compare_the_same_member_are_told_apart_by_one_question(condition):
+    index: InterestIndex[int] = InterestIndex()
+    for number in range(100):
+        test = {"expression": condition.replace("7", str(number))}
+        index.add(number, machine({"mode": "any", "filters": [{"attributes": {"data": test}}]}).interests())
+    data = {"order": 7.0, "amount": 3}
+    assert index.candidates("a", "/s", lambda: {"data": data}) == [7]
+    assert index.candidates("a", "/s", dict) == []
+    assert len(index.candidates("a", "/s", lambda: {"data": "no"})) == 100  # each of them fails, and says so
 
 
 def test_a_question_that_cannot_be_answered_is_left_to_those_who_ask_it():

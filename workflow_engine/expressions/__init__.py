@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workflow_engine.expressions.equalities import equality
 from workflow_engine.expressions.errors import EvaluationError, ExpressionError
 from workflow_engine.expressions.expression import Expression, compile
 from workflow_engine.expressions.inputs import reads_input
@@ -19,6 +20,7 @@ __all__ = [
     "assignment_path",
     "check_schema",
     "compile",
+    "equality",
     "expression_slot",
     "members",
     "missing_references",

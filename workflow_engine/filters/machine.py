@@ -320,15 +320,17 @@ def _filter(spec: Json, scope: JsonObject, *path: str | int) -> _Filter:
     if not isinstance(correlate, dict):
         raise BadSpec("expected an object of correlations", *path, "correlate")
     keys = tuple(_key(name, item, scope, *path, "correlate", name) for name, item in correlate.items())
-    probe, answer = _probe(attributes, keys, ignore_case=ignore_case)
+    probe, answer = _probe(attributes, keys, scope, ignore_case=ignore_case)
     interest = Interest(exact.get("type"), exact.get("source"), probe, answer)
     return _Filter(tuple(tests), keys, ignore_case, scope, interest)
 
 
 def _probe(
-    attributes: JsonObject, keys: tuple[_Key, ...], *, ignore_case: bool
+    attributes: JsonObject, keys: tuple[_Key, ...], scope: JsonObject, *, ignore_case: bool
 ) -> tuple[Probe | None, Hashable]:
-    """What else can be looked up: the expected value of a correlation key, or of an attribute."""
+    """What else can be looked up: the expected value of a correlation key, of an attribute, or of a part of one that an
+    expression compares with a constant.
+    """
     for key in keys:
         if key.has_expect and key.extract.variables <= {"event"}:
             return Probe(expression=key.extract), identity(key.expect)
@@ -341,6 +343,12 @@ def _probe(
             and test["equals"] is not None
         ):
             return Probe(attribute=name), answer_to_attribute(test["equals"])
+    for name, test in attributes.items():
+        if not ignore_case and isinstance(test, dict) and (source := test.get("expression")) is not None:
+            found = expressions.equality(expression_at(source, scope, "expression").source)
+            if found is not None:
+                path = ".".join(["", *(json.dumps(key, ensure_ascii=False) for key in (name, *found[0]))])
+                return Probe(expression=expressions.compile(path, variables=())), identity(found[1])
     return None, None
 
 
