@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import random
+import resource
 import shutil
 import sqlite3
 import sys
@@ -285,6 +286,29 @@ async def test_a_journal_with_little_room_is_emptied_in_time(nats_url):
                 await store.append("c", [record(str(n), body=dice.randbytes(2000))])
                 n += 1
         assert await store._journal.snapshots()
+
+
+async def test_a_full_disk_of_the_engine_costs_nothing_that_the_journal_has(nats_url, tmp_path):
+    """The entry is there, but the copy cannot follow: whoever asked is told so, and it is made up for."""
+    async with opened(f"{nats_url}?file={tmp_path}/copy.db") as store:
+        await store.ensure_channel(ChannelSpec("c"))
+        await store.append("c", [record("1")])
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "copy.db-wal").stat().st_size, hard))
+        try:
+            for _ in range(3):
+                with pytest.raises(Unavailable, match=r"cannot be (written|applied)"):
+                    await store.append("c", [record("2", body=random.Random(0).randbytes(200_000))])
+            assert await bodies(store) == ["1"]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+        async def again():
+            with contextlib.suppress(Unavailable):
+                return (await store.append("c", [record("2")]))[0]
+
+        await eventually(again)
+        assert await bodies(store) == ["1", "2"]
 
 
 async def test_what_has_no_room_is_refused(nats_url, monkeypatch):
