@@ -20,6 +20,7 @@ from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.restoring import Restoring, Stamp, StoreStamps
 from workflow_engine.engine.runtime import Start
 from workflow_engine.engine.targets import RunTarget
+from workflow_engine.errors import Unavailable
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.events.targets import Delivered
@@ -228,3 +229,26 @@ async def test_what_cannot_be_asked_is_tried_again_and_the_stamps_stay(
         await here.restoring.look()
         assert "asking" not in here.restoring.warnings
         assert (await here.temporal.read()).store == stamp.store  # type: ignore[union-attr]
+
+
+async def test_a_temporal_that_takes_no_stamps_does_not_count_as_older(
+    temporal_address: str, internet: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shop(temporal_address, internet, tmp_path) as here:
+        await here.restoring.look()
+        write = here.temporal.write
+
+        async def full(stamp: Stamp) -> None:
+            raise Unavailable("its disk is full")
+
+        monkeypatch.setattr(here.temporal, "write", full)
+        with pytest.raises(Unavailable):
+            await here.restoring.look()
+        waiting = await StoreStamps(here.place.router).read()
+        with pytest.raises(Unavailable):
+            await here.restoring.look()
+        assert await StoreStamps(here.place.router).read() == waiting
+        monkeypatch.setattr(here.temporal, "write", write)
+        await here.restoring.look()
+        assert await here.temporal.read() == waiting
+        assert here.restoring.warnings == {}

@@ -186,11 +186,14 @@ class Restoring:
         """Compare the stamps, repair what one that is older has lost, and renew them."""
         theirs = await self._temporal.read()  # first: the store is stamped before Temporal is
         ours = await self._store.read()
-        if not self._halfway and not await self._settled(ours, theirs):
+        if self._halfway and ours is not None:
+            stamp = ours  # which Temporal could not take: so the store's is not renewed either, until it can
+        elif await self._settled(ours, theirs):
+            stamp = Stamp(ours.store if ours is not None else uuid.uuid4().hex, time.time())
+            await self._store.write(stamp)
+        else:
             return  # with the stamps as they are: it is tried again
         self._halfway = True
-        stamp = Stamp(ours.store if ours is not None else uuid.uuid4().hex, time.time())
-        await self._store.write(stamp)
         await self._temporal.write(stamp)
         self._halfway = False
 
