@@ -12,6 +12,8 @@ import pytest
 
 from tests.api.documents import GREET, ON_EVENT, WAIT, event
 from tests.api.server import Api, Reply, api
+from tests.semantics.v1.test_subscriptions import RESOURCES, subscribe
+from workflow_engine import dsl
 from workflow_engine.api.access import Tokens
 from workflow_engine.api.batches import _within
 from workflow_engine.api.grants import Grant, grant, tokens_in
@@ -284,3 +286,22 @@ def test_a_file_of_tokens_that_is_wrong_is_refused(tmp_path: Path, text: str | N
 def test_more_tokens_go_with_that_of_the_workers(tmp_path: Path) -> None:
     with pytest.raises(Rejected):
         Settings.from_env({"WFE_API_TOKENS": str(tmp_path / "tokens.yaml")})
+
+
+def test_what_a_workflow_subscribes_to_must_be_a_channel_of_its_deployer() -> None:
+    text = HEADER.format("tests") + f"do: [{{a: {subscribe('{consume: {amount: 1}}', operation='heard')}}}]"
+    graph = dsl.compile(dsl.parse(text), RESOURCES)
+    Grant.of("admin", ["tests"], ["rooms/lobby"]).check_workflow(graph)
+    with pytest.raises(Rejected, match="'rooms/lobby'"):
+        Grant.of("admin", ["tests"], ["default"]).check_workflow(graph)
+
+
+def test_a_workflow_of_0_8_stays_in_its_namespace() -> None:
+    text = (
+        "id: a\nspecVersion: '0.8'\nstates:\n"
+        "  - {name: a, type: operation, actions: [{subFlowRef: other}], end: {continueAs: next}}\n"
+    )
+    graph = dsl.compile(dsl.parse(text))
+    Grant.of("admin", ["default"], []).check_workflow(graph)
+    with pytest.raises(Rejected, match="namespace 'default'"):
+        Grant.of("admin", ["tests"], []).check_workflow(graph)

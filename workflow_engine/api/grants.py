@@ -12,7 +12,17 @@ from pathlib import Path
 from workflow_engine.dsl.source import load
 from workflow_engine.errors import InvalidDocument, Rejected
 from workflow_engine.events.letters import DEAD_LETTERS
-from workflow_engine.graph.model import Emit, Event, StateGraph, SubFlow, WorkflowName, states_of
+from workflow_engine.graph.model import (
+    ContinueAs,
+    Emit,
+    Event,
+    Messages,
+    StateGraph,
+    SubFlow,
+    WorkflowName,
+    states_of,
+)
+from workflow_engine.interpreter.subscribing import address_of
 from workflow_engine.values import Json
 
 ROLES = ("read", "run", "admin")
@@ -98,9 +108,14 @@ class Grant:
             self.check_channel(graph.trigger.channel)
         for state in states_of(graph):
             match state.action:
+                case Event(messages=Messages() as messages):
+                    operation = graph.resources.get(messages.resource)
+                    # Once it is pinned; what comes from a broker is on no channel.
+                    if messages.bridge is None and isinstance(operation, dict):
+                        self.check_channel(address_of(operation), state.id)
                 case Event(channel=channel) | Emit(channel=channel):
                     self.check_channel(channel, state.id)
-                case SubFlow(namespace=namespace):
+                case SubFlow(namespace=namespace) | ContinueAs(namespace=namespace):
                     self.check_namespace(namespace, state.id)
                 case _:
                     pass

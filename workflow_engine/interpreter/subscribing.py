@@ -110,7 +110,11 @@ def channel(run: Run, messages: Messages) -> str:
     """The router's channel of the operation: its address, with the defaults of its parameters."""
     if messages.bridge is not None:
         return DIRECT
-    operation = _operation(run, messages)
+    return address_of(_operation(run, messages))
+
+
+def address_of(operation: JsonObject) -> str:
+    """The address of the channel of *operation*, with the defaults of its parameters; a fault where there is none."""
     address = operation.get("channel")
     if not isinstance(address, str):
         raise fault(
