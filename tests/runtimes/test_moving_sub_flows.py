@@ -141,6 +141,22 @@ async def test_what_ends_the_run_ends_the_sub_flow_of_an_earlier_history_and_wha
     assert (await shop.runtime.wait(child, 20)).status == "cancelled"
 
 
+@pytest.mark.parametrize("command", ["cancel", "terminate"])
+async def test_what_ends_a_run_ends_the_sub_flow_that_it_only_waits_for(shop: Shop, command: str) -> None:  # noqa: F811
+    inner, outer = f"{shop.name}-inner", f"{shop.name}-outer"
+    await shop.engine.deploy(text(inner, "1.0.0", "- w: {wait: PT1H}"))
+    await shop.engine.deploy(text(outer, "1.0.0", f"- t: {{try: [{{r: {running(inner)}}}], catch: {{}}}}"))
+    run_id = await shop.engine.start("test", outer, None, {})
+    child = f"{run_id}.do.0.t.try.0.r"
+    await standing_at(shop, child, "w")
+    if command == "cancel":
+        await shop.runtime.cancel(run_id)
+    else:
+        await shop.runtime.terminate(run_id, "enough")
+    for id in (run_id, child):
+        assert (await shop.runtime.wait(id, 20)).status == "cancelled"
+
+
 async def test_a_run_that_is_reset_to_before_its_sub_flow_began_waits_for_that(shop: Shop) -> None:  # noqa: F811
     event = f"go-{uuid.uuid4()}"
     inner, outer = f"{shop.name}-inner", f"{shop.name}-outer"

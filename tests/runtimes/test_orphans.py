@@ -23,9 +23,7 @@ def runs(name: str, more: str = "") -> str:
 
 
 INNERMOST = workflow(f"do: [{{i: {NEVER}}}]", name="innermost")
-INNER = workflow(
-    f"do: [{{f: {{fork: {{branches: [{{a: {runs('innermost')}}}, {{b: {NEVER}}}]}}}}}}]", name="inner"
-)
+INNER = workflow(f"do: [{{a: {runs('innermost')}}}]", name="inner")
 OUTER = workflow(f"""
 do:
   - free: {runs("innermost", ", await: false")}
@@ -34,7 +32,7 @@ do:
 
 
 async def begun(runner: TemporalRunner, *, again: bool = False, run_id: str = "") -> tuple[str, list[str]]:
-    """A run and those that it has begun: one that nobody waits for, one in a branch, and one in a branch of that."""
+    """A run and those that it has begun: one that nobody waits for, one in a branch, and the one of that."""
     runner.deployed = [Bundle.of(dsl.parse(text), {}) for text in (INNERMOST, INNER)]
     bundle, run_id = Bundle.of(dsl.parse(OUTER), {}), run_id or f"orphans-{uuid.uuid4()}"
     assert await runner.runtime.start(Start(run_id, bundle.graph().name, bundle, {}, again=again))
@@ -43,7 +41,7 @@ async def begun(runner: TemporalRunner, *, again: bool = False, run_id: str = ""
         memo = await (await runner.client.get_workflow_handle(run_id).describe()).memo()
         identity = f"{run_id}~{memo['generation']}"
     inner = f"{identity}.do.1.f.fork.branches.0.a"
-    ids = [f"{identity}.do.0.free", inner, f"{inner}.do.0.f.fork.branches.0.a"]
+    ids = [f"{identity}.do.0.free", inner, f"{inner}.do.0.a"]
     async with asyncio.timeout(20):
         while {await status(runner, id) for id in ids} != {"waiting"}:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
