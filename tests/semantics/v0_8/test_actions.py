@@ -113,7 +113,9 @@ def test_b43_addresses_stay_as_they_are_written_and_a_service_of_grpc_needs_one(
 def test_b9_names_that_the_text_of_the_specification_uses_by_mistake_are_refused_with_a_hint(
     action: str, hint: str
 ) -> None:
-    found = problems(f"states: [{{name: A, type: operation, actions: [{action}], end: true}}]")
+    functions = "functions: [{name: f, type: expression, operation: .}]"
+    states = f"states: [{{name: A, type: operation, actions: [{action}], end: true}}]"
+    found = problems(f"{functions}\n{states}")
     assert [problem.code for problem in found] == ["unknown-property"]
     assert hint in found[0].message
 
