@@ -199,13 +199,35 @@ async def test_an_answer_that_may_be_another_later_is_asked_for_again(server, ho
 
 
 async def test_an_answer_that_is_final_is_a_dead_letter_at_once(server, hook):
-    final = [301, 400, 401, 403, 413, 415, 422]
+    final = [400, 401, 403, 413, 415, 422]
     hook.answers = [{"status": status, "text": "no, never"} for status in final]
     await subscribe(server, hook, in_order=True)
     await publish(server, *(event(str(status)) for status in final))
     for status in map(str, final):
         dead = await recipient(server, status, "dead")
         assert [(each["code"], each["detail"]) for each in dead["attempts"]] == [(status, "no, never")]
+
+
+async def test_a_redirect_is_a_dead_letter_that_says_where_it_leads(server, hook):
+    hook.answers = [{"status": 308, "headers": {"Location": "https://elsewhere.example/hook"}}]
+    await subscribe(server, hook)
+    await publish(server, event("1"))
+    dead = await recipient(server, "1", "dead")
+    told = "it leads to https://elsewhere.example/hook; redirects are not followed"
+    assert [(each["code"], each["detail"]) for each in dead["attempts"]] == [("308", told)]
+
+
+async def test_what_was_taken_is_delivered_however_large_or_broken_the_answer_is(server, hook):
+    hook.answers = [
+        {"body": b"x" * 3_000_000},
+        {"body": b"abcd", "headers": {"Content-Encoding": "gzip"}},
+    ]
+    await subscribe(server, hook)
+    await publish(server, event("1"))
+    await recipient(server, "1", "delivered")
+    await publish(server, event("2"))
+    await recipient(server, "2", "delivered")
+    assert len(hook.got) == 2
 
 
 async def test_410_disables_the_subscription_and_buries_the_event(server, hook):

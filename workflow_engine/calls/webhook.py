@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
+import aiohttp
 import orjson
 from multidict import CIMultiDict
 from yarl import URL
@@ -20,10 +23,10 @@ from yarl import URL
 from workflow_engine.calls.authentication import SCHEMES, authenticate, names_a_secret, with_secret
 from workflow_engine.calls.credentials import NOBODY
 from workflow_engine.calls.egress import Egress
-from workflow_engine.calls.exchange import Request, Response, excerpt, send
+from workflow_engine.calls.exchange import Request, Response, excerpt, opened, read_answer
 from workflow_engine.calls.http import merge_headers
 from workflow_engine.calls.secrets import Secrets
-from workflow_engine.calls.url import parse_url
+from workflow_engine.calls.url import bounded, parse_url, shown_url
 from workflow_engine.errors import Fault, NotFound, Rejected
 from workflow_engine.events.http import BATCHED, STRUCTURED, body_of, parse
 from workflow_engine.events.subscriptions import check_channel
@@ -34,6 +37,8 @@ from workflow_engine.values import Json, JsonObject, pointer
 MODES = ("structured", "binary")
 MAX_ANSWER = 1024 * 1024
 """The largest answer that is read, in bytes."""
+_SKIPPED = 64 * 1024
+"""So much of a body that nobody wants is read, for the connection to be used again."""
 _MEMBERS = ("kind", "url", "mode", "headers", "body", "authentication", "signing", "replies")
 _LATER = frozenset({404, 408, 409, 425, 429})
 """Statuses that may be others later, besides those of 500 and more (Knative's data plane, Azure Event Grid)."""
@@ -108,7 +113,7 @@ class WebhookTarget:
     async def deliver(self, delivery: Delivery) -> Delivered:
         try:
             request = await self._request(delivery)
-            response = await send(request, self._egress, redirect=False, limit=MAX_ANSWER)
+            response = await self._sent(request, whole="replies" in delivery.target)
         except NotTransformed as error:
             raise Drop(str(error), code="not-transformed") from None
         except NotFound as error:
@@ -121,6 +126,20 @@ class WebhookTarget:
                 raise Retry(detail, code="no-answer") from None
             raise Drop(detail, code="refused") from None
         return await self._outcome(delivery, response)
+
+    async def _sent(self, request: Request, *, whole: bool) -> Response:
+        """The answer. Where it says that the delivery is made, only *whole* makes its body of account: one that is too
+        large or broken is no reason to send it again.
+        """
+        async with opened(request, self._egress, redirect=False) as (answer, asked):
+            body = b""
+            if whole or answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+                body = await read_answer(answer, f"POST {shown_url(asked.url)}", MAX_ANSWER)
+            else:
+                with contextlib.suppress(aiohttp.ClientError):
+                    await answer.content.read(_SKIPPED)
+            sent = CIMultiDict(answer.request_info.headers)
+            return Response(answer.status, answer.headers, body, replace(asked, headers=sent))
 
     async def _request(self, delivery: Delivery) -> Request:
         target = delivery.target
@@ -169,6 +188,9 @@ class WebhookTarget:
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return Delivered(code, reference=await self._reply(delivery, response))
         said = excerpt(response, str)
+        if status < HTTPStatus.BAD_REQUEST:
+            to = bounded(response.headers.get("Location", "nowhere"), 200)
+            said = f"it leads to {to}; redirects are not followed"
         if status == HTTPStatus.GONE:
             raise Gone(said or "410 Gone")
         if status in _LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
