@@ -192,7 +192,13 @@ class Dispatcher:
         except (Fenced, Unavailable):
             self.let_go()
             raise
-        self.cursor |= offsets or {}
+        try:
+            self._apply(step, offsets or {})
+        finally:
+            self.deliveries.begin(taken)
+
+    def _apply(self, step: Step, offsets: Mapping[int, int]) -> None:
+        self.cursor |= offsets
         self.failed.update(step.failed)
         for listener, progress in step.progress.items():
             match listener, progress:
@@ -203,7 +209,6 @@ class Dispatcher:
                     if progress.complete:
                         self.index.remove(listener)
         self.waiters.consume(step)
-        self.deliveries.begin(taken)
 
     @property
     def shared(self) -> bool:

@@ -13,6 +13,7 @@ from workflow_engine.errors import Unavailable
 from workflow_engine.events.outages import report
 from workflow_engine.events.shared_store import Claim, ClaimingStore, SharedStore, TellingStore
 from workflow_engine.events.spi import Assignment, Attempt, Caps, Fenced, Parked, Store
+from workflow_engine.events.stores.wakeups import Wakeups
 from workflow_engine.events.subscriptions import MAX_TIMEOUT
 
 PER_GROUP = 32
@@ -42,7 +43,7 @@ class HandingOut:
         self._store, self._owner, self._now_us, self._limits = store, owner, now_us, limits
         self._shared = cast("SharedStore", store) if Caps.SHARED in store.caps else None
         self._claims = store if isinstance(store, ClaimingStore) else None
-        self._woken = asyncio.Event()
+        self._woken, self._due_now = asyncio.Event(), Wakeups()
         self._in_flight: dict[asyncio.Task[None], Parked] = {}
         self._per_group: Counter[str] = Counter()
         self._claiming: Counter[str] = Counter()
@@ -69,6 +70,11 @@ class HandingOut:
         """There may be something to do."""
         self._look = True
         self._woken.set()
+        self._due_now.notify("")
+
+    def ticket(self) -> asyncio.Future[None]:
+        """What ends when something may be due that is not handed out here."""
+        return self._due_now.ticket("")
 
     def hold(self, group: str, until_us: int) -> None:
         """Hand out nothing of *group* until then."""
@@ -91,7 +97,7 @@ class HandingOut:
         self._woken.set()
         if self._pump is not None:
             await self._pump
-        while self._offered:  # what a commit leases is begun, and put back
+        while self._offered or self._commits:  # what a commit leases is begun, and put back
             await asyncio.gather(asyncio.sleep(0), *self._commits, return_exceptions=True)
         if self._in_flight:
             await asyncio.wait(self._in_flight, timeout=grace)

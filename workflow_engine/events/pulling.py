@@ -32,7 +32,8 @@ MOST = 100
 LONGEST = 3600.0
 """For how many seconds at most."""
 MAX_WAIT = 60.0
-_PAUSE = 0.2
+_PAUSE, _LOOK = 0.01, 0.5
+"""Seconds between two looks for what is due: at least; and at most, for what waits for another attempt tells nobody."""
 _KEY = "pull-key"
 
 
@@ -90,12 +91,13 @@ class Pulling(Redriving):
             raise Rejected("pull-invalid", message)
         deadline = asyncio.get_running_loop().time() + wait
         while True:
-            subscription = await self._fetchable(id)
+            ticket, subscription = self._deliverer.ticket(), await self._fetchable(id)
             lent = await self._lend(subscription, most, lease)
             left = deadline - asyncio.get_running_loop().time()
             if lent or left <= 0:
                 return lent
-            await asyncio.sleep(min(_PAUSE, left))
+            await asyncio.wait({ticket}, timeout=min(_LOOK, left))
+            await asyncio.sleep(_PAUSE)
 
     async def _existing(self, id: str) -> Subscription:
         found = await self.find_subscription(id)
@@ -159,7 +161,9 @@ class Pulling(Redriving):
                 wait = policy.delay(item.attempt + 1) if more is None else float(more)
                 due_us = self._now_us() + int(wait * 1e6)
                 rows = self._rows(item, "retry", "nack", "")
-                return (await self._store.settle(item, Again(due_us, "nack"), ledger=rows)).held
+                held = (await self._store.settle(item, Again(due_us, "nack"), ledger=rows)).held
+                self._deliverer.wake()
+                return held
             more = "it was given back as often, or for as long, as its subscription permits"
         return await self._give_up(item, "rejected" if how == "dead" else "nack", str(more or ""))
 
