@@ -2,7 +2,7 @@
 
 It is apart from the server, so that a document that takes long, or more, costs nothing but itself: the server ends the
 process and begins another. Each message is its length, four bytes, and JSON. A request has ``task`` (one of `TASKS`),
-``text`` and ``name``.
+``text`` and ``name``. Before the first the process sends a header alone, of nothing: it is ready.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, it is for the server
     asked, answered = sys.stdin.buffer, sys.stdout.buffer
     _check("", "")  # imports what the first request would wait for
+    answered.write(HEADER.pack(0))
+    answered.flush()
     while header := asked.read(HEADER.size):
         request = orjson.loads(asked.read(HEADER.unpack(header)[0]))
         if hasattr(signal, "alarm"):

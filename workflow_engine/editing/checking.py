@@ -16,6 +16,8 @@ from workflow_engine.values import JsonObject
 
 LONGEST = 15.0
 """Seconds that one document may take."""
+BEGINNING = 60.0
+"""Seconds that the process may take to begin, on a machine that has other things to do."""
 MOST = LARGEST + 1
 """Characters that are sent: one more than a document may have bytes, which says that it has too many."""
 
@@ -32,17 +34,23 @@ class Checking:
         self._longest = longest
         self._turn = asyncio.Lock()
         self._process: Process | None = None
+        self._beginning: asyncio.Task[Process] | None = None
 
     async def ask(self, task: str, text: str, name: str) -> JsonObject:
         """What the process answers: see `checker`; ``failed`` says why there is no answer.
 
-        Where the caller is cancelled meanwhile the process is ended, and the next one gets another.
+        Where the caller is cancelled while the process is at work, it is ended, and the next one gets another.
         """
         message = orjson.dumps({"task": task, "text": _encodable(text[:MOST]), "name": name})
         async with self._turn:
             try:
+                process = await self._begun()
+            except (OSError, EOFError, TimeoutError) as error:
+                self._end()
+                return {"failed": f"what checks documents does not begin: {type(error).__name__}"}
+            try:
                 async with asyncio.timeout(self._longest):
-                    return await self._exchange(message)
+                    return await _exchange(process, message)
             except TimeoutError:
                 self._end()
                 return {"failed": f"it took longer than {self._longest:g} seconds"}
@@ -53,22 +61,29 @@ class Checking:
                 self._end()
                 raise
 
-    async def _exchange(self, message: bytes) -> JsonObject:
+    async def _begun(self) -> Process:
+        """The process, ready to be asked. It goes on to begin though the caller is cancelled."""
         if self._process is None or self._process.returncode is not None:
-            # The folder that the server runs in, which is the author's, is no place for modules: -P.
-            program = (sys.executable, "-P", "-c", _PROGRAM, str(_HOME))
-            folder = Path(sys.executable).parent
-            self._process = await asyncio.create_subprocess_exec(
-                *program, stdin=PIPE, stdout=PIPE, cwd=folder
-            )
-        process = self._process
-        assert process.stdin is not None
+            if self._beginning is None or self._beginning.done():
+                self._beginning = asyncio.get_running_loop().create_task(self._begin())
+            return await asyncio.shield(self._beginning)
+        return self._process
+
+    async def _begin(self) -> Process:
+        # The folder that the server runs in, which is the author's, is no place for modules: -P.
+        program = (sys.executable, "-P", "-c", _PROGRAM, str(_HOME))
+        folder = Path(sys.executable).parent
+        process = await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE, cwd=folder)
         assert process.stdout is not None
-        process.stdin.write(HEADER.pack(len(message)) + message)
-        await process.stdin.drain()
-        (size,) = HEADER.unpack(await process.stdout.readexactly(HEADER.size))
-        answer: JsonObject = orjson.loads(await process.stdout.readexactly(size))
-        return answer
+        try:
+            async with asyncio.timeout(BEGINNING):
+                await process.stdout.readexactly(HEADER.size)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            raise
+        self._process = process
+        return process
 
     def _end(self) -> None:
         process, self._process = self._process, None
@@ -78,10 +93,23 @@ class Checking:
 
     async def close(self) -> None:
         """End the process, and wait until it has."""
+        if self._beginning is not None and not self._beginning.done():
+            with contextlib.suppress(OSError, EOFError, TimeoutError):
+                await self._beginning
         process = self._process
         self._end()
         if process is not None:
             await process.wait()
+
+
+async def _exchange(process: Process, message: bytes) -> JsonObject:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(HEADER.pack(len(message)) + message)
+    await process.stdin.drain()
+    (size,) = HEADER.unpack(await process.stdout.readexactly(HEADER.size))
+    answer: JsonObject = orjson.loads(await process.stdout.readexactly(size))
+    return answer
 
 
 def _encodable(text: str) -> str:

@@ -16,7 +16,9 @@ from workflow_engine.editing.problems import diagnostics, failure
 PAUSE = 0.15
 """Seconds without a change after which a document is checked."""
 PATIENCE = 1.0
-"""Seconds after which it is checked though changes go on, and after which a check of an earlier state is given up."""
+"""Seconds after which it is checked though changes go on."""
+STALE = 3.0
+"""Seconds after which the check of an earlier state is given up: by then it would rather take for ever than end."""
 
 Publish = Callable[[types.PublishDiagnosticsParams], None]
 
@@ -37,6 +39,8 @@ class Diagnosing:
         self._opened = opened
         self._checking = checking
         self._publish = publish
+        self.on_first: Callable[[], None] = lambda: None
+        """Called when one of the documents turns out to be one of ours."""
         self._watched: dict[str, _Watch] = {}
         self._found: dict[str, list[types.Diagnostic]] = {}
 
@@ -49,7 +53,7 @@ class Diagnosing:
         watch, now = self._watched.get(uri), time.monotonic()
         since = now
         if watch is not None and not watch.task.done():
-            if watch.checking_since is not None and now - watch.checking_since < PATIENCE:
+            if watch.checking_since is not None and now - watch.checking_since < STALE:
                 watch.changed = True
                 return
             since = watch.waiting_since if watch.checking_since is None else now
@@ -93,6 +97,8 @@ class Diagnosing:
     async def _diagnostics(self, state: Snapshot) -> list[types.Diagnostic]:
         if state.kind is None:
             return []
+        self.on_first()
+        self.on_first = lambda: None
         task = "lint" if state.kind == "asyncapi" else "check"
         answer = await self._checking.ask(task, state.text.source, state.uri)
         problems = answer.get("problems")

@@ -1,6 +1,7 @@
 """What the server does for each request of the protocol.
 
-What answers is imported when it is first asked, and soon after the start: so the server greets its editor at once.
+What answers is imported when it is first asked, or when the first document of ours is open: so the server greets its
+editor at once, and takes little where there are only files of others.
 """
 
 from __future__ import annotations
@@ -44,10 +45,14 @@ def _life(server: Server) -> None:
         item = None if completion is None else completion.completion_item
         server.snippets = item is not None and bool(item.snippet_support)
 
-    @server.feature(types.INITIALIZED)
-    async def initialized(_params: types.InitializedParams) -> None:
-        for name in ("colours", "completion", "elsewhere", "fixes", "hovers", "outline", "renaming"):
-            await asyncio.to_thread(import_module, f"workflow_engine.editing.{name}")
+    def imports() -> None:
+        for name in ("completion", "colours", "elsewhere", "fixes", "hovers", "outline", "renaming"):
+            import_module(f"workflow_engine.editing.{name}")
+
+    def first() -> None:
+        asyncio.get_running_loop().run_in_executor(None, imports)
+
+    server.diagnosing.on_first = first
 
     @server.feature(types.SHUTDOWN)
     async def shutdown(_params: None) -> None:
