@@ -43,23 +43,30 @@ class Checking:
         """
         message = orjson.dumps({"task": task, "text": _encodable(text[:MOST]), "name": name})
         async with self._turn:
-            try:
-                process = await self._begun()
-            except (OSError, EOFError, TimeoutError) as error:
-                self._end()
-                return {"failed": f"what checks documents does not begin: {type(error).__name__}"}
-            try:
-                async with asyncio.timeout(self._longest):
-                    return await _exchange(process, message)
-            except TimeoutError:
-                self._end()
-                return {"failed": f"it took longer than {self._longest:g} seconds"}
-            except (OSError, EOFError, ValueError) as error:
-                self._end()
-                return {"failed": f"what checks documents has ended: {type(error).__name__}"}
-            except asyncio.CancelledError:
-                self._end()
-                raise
+            answer = await self._attempt(message)
+            if answer is None:  # it may have been ended while nobody asked, by the system for its memory
+                answer = await self._attempt(message)
+        return answer or {"failed": "what checks documents has ended with it"}
+
+    async def _attempt(self, message: bytes) -> JsonObject | None:
+        """The answer to *message*; None if the process ended before it gave one."""
+        try:
+            process = await self._begun()
+        except (OSError, EOFError, TimeoutError) as error:
+            self._end()
+            return {"failed": f"what checks documents does not begin: {type(error).__name__}"}
+        try:
+            async with asyncio.timeout(self._longest):
+                return await _exchange(process, message)
+        except TimeoutError:
+            self._end()
+            return {"failed": f"it took longer than {self._longest:g} seconds"}
+        except (OSError, EOFError, ValueError):
+            self._end()
+            return None
+        except asyncio.CancelledError:
+            self._end()
+            raise
 
     async def _begun(self) -> Process:
         """The process, ready to be asked. It goes on to begin though the caller is cancelled."""
