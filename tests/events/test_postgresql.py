@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.events.conftest import eventually
+from tests.events.conftest import Recorder, event, eventually, quiet, running, subscription
 from workflow_engine.errors import Conflict, Rejected, Unavailable
 from workflow_engine.events.shared_store import Claim
 from workflow_engine.events.spi import Again, ChannelSpec, Done, Fenced
 from workflow_engine.events.stores import open_store
-from workflow_engine.events.stores.postgresql_connection import shown
+from workflow_engine.events.stores.postgresql_connection import Database, shown
 from workflow_engine.testing.event_store_fixtures import NOW, SECOND, bodies, delivery, record
 
 
@@ -153,6 +153,31 @@ async def test_a_limit_of_a_group_is_kept_by_commits_that_lease_too(postgresql_s
         ids = [item.id for items in leased for item in items]
         assert len(ids) == len(set(ids)) <= 7
         assert len(ids) + len(await stores[0].due("rest", NOW, **asked | {"per_group": 99})) == 7
+
+
+async def test_an_event_costs_three_statements(postgresql_schema, monkeypatch):
+    """It is stored, dispatched and leased, settled; what else is asked now and then does not depend on events."""
+    target, asked, once = Recorder(), [], Database._once
+
+    async def counted(self, begin, work):
+        asked.append(work.__qualname__.partition(".<locals>")[0])
+        return await once(self, begin, work)
+
+    async with running(postgresql_schema, {"workflow": target}) as router:
+        await router.put_subscription(subscription())
+        await router.publish("c", [event("first")])
+        await target.until(1)
+        await quiet(router)
+        monkeypatch.setattr(Database, "_once", counted)
+        for n in range(40):
+            await router.publish("c", [event(str(n))])
+            await target.until(2 + n)
+        monkeypatch.undo()
+    assert len(target.got) == 41
+    assert [asked.count(step) for step in ("Appender._append", "PostgresGroups._commit")] == [40, 40]
+    assert asked.count("Settler._settled") <= 40
+    assert "PostgresDeliveries.due" not in asked
+    assert asked.count("PostgresLog.read") < 40
 
 
 async def test_a_store_hears_that_another_process_left_something_due(postgresql_schema):
