@@ -84,7 +84,7 @@ async def test_a_run_that_is_busy_with_one_event_goes_on_in_a_new_history_for_th
     text = workflow("""
     do:
       - hear:
-          listen: {to: {any: [{with: {type: t}}], until: '(. | length) == 30'}}
+          listen: {to: {any: [{with: {type: t}}], until: '(. | length) == 12'}}
           foreach: {item: t, do: [{w: {if: '$t == 0', wait: {hours: 1}}}, {o: {set: '${ $t }'}}]}
     """)
     run_id = await begun(runner, text, Limits(events=20))
@@ -92,14 +92,14 @@ async def test_a_run_that_is_busy_with_one_event_goes_on_in_a_new_history_for_th
     await runner.router.publish("default", [event("t", f"{run_id}-0", 0)])
     await waiting(runner, run_id, "w")
     first = (await runner.client.get_workflow_handle(run_id).describe()).run_id
-    later = [event("t", f"{run_id}-{number}", number) for number in range(1, 30)]
+    later = [event("t", f"{run_id}-{number}", number) for number in range(1, 12)]
     await runner.router.publish("default", later)
     async with asyncio.timeout(20):
         while (await runner.client.get_workflow_handle(run_id).describe()).run_id == first:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await waiting(runner, run_id, "w")
     await runner.runtime.skip(run_id, Wish("/do/0/hear/foreach/do/0/w", skip=True))
-    assert (await runner.runtime.wait(run_id, 20)).output == [*range(30)]
+    assert (await runner.runtime.wait(run_id, 20)).output == [*range(12)]
 
 
 async def test_a_state_is_skipped_though_its_run_begins_a_new_history_just_then(
