@@ -32,9 +32,9 @@ _SECTIONS_0_8 = {
     "event": "Event-Definition", "retry": "Retry-Definition", "error": "Error-Definition",
     "authentication": "Auth-Definition", "action": "Action-Definition", "transition": "Transition-Definition",
     "end": "End-Definition", "start": "Start-Definition", "schedule": "Schedule-Definition",
-    "timeouts": "Timeouts-Definition", "eventDataFilter": "Event-data-filters",
+    "timeouts": "Workflow-Timeouts", "eventDataFilter": "Event-data-filters",
     "handlesErrors": "Workflow-Error-Handling",
-    "stateOfType": "State-Definition", "producedEvents": "ProducedEvent-Definition",
+    "stateOfType": "Workflow-States", "producedEvents": "ProducedEvent-Definition",
 }  # fmt: skip
 _CALLS = {
     "http": "Sends a request over HTTP.",
