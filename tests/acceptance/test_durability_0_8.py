@@ -66,7 +66,7 @@ KEPT = (
     + EVENTS
     + """
 keepActive: true
-timeouts: {workflowExecTimeout: {duration: PT14S, runBefore: Report}}
+timeouts: {workflowExecTimeout: {duration: PT24S, runBefore: Report}}
 states:
   - name: Read
     type: event

@@ -29,6 +29,19 @@ class Shared:
         (router,) = [router for router in self.routers if channel in router._dispatchers]
         return router
 
+    def spread(self):
+        """Whether all know each other and all channels, and each has those that are its own."""
+        known = all(set(CHANNELS) <= set(router._channels) for router in self.routers)
+        met = all(len(router._peers.members()) == len(self.routers) for router in self.routers)
+        return (
+            known
+            and met
+            and all(
+                sorted(router._dispatchers) == [name for name in CHANNELS if router._peers.is_mine(name)]
+                for router in self.routers
+            )
+        )
+
     def other_than(self, channel):
         return next(router for router in self.routers if channel not in router._dispatchers)
 
@@ -43,12 +56,7 @@ async def shared(url, count=2, **options):
         for channel in CHANNELS:
             await made.routers[0].create_channel(channel)
 
-        def spread():
-            had = sorted(name for router in made.routers for name in router._dispatchers)
-            known = all(set(CHANNELS) <= set(router._channels) for router in made.routers)
-            return had == CHANNELS and known and all(len(r._peers.members()) == count for r in made.routers)
-
-        await eventually(spread)
+        await eventually(made.spread)
         yield made
 
 
@@ -212,7 +220,7 @@ async def test_who_stops_leaves_its_channels_to_the_others_at_once(postgresql_sc
 async def test_who_is_silent_is_taken_for_dead_and_comes_back(postgresql_schema, monkeypatch):
     """As a process does that was stopped, or cut off; what it commits meanwhile is fenced."""
     monkeypatch.setattr(peers, "BEAT", 0.05)
-    monkeypatch.setattr(peers, "SILENT", 0.5)
+    monkeypatch.setattr(peers, "SILENT", 1.0)
     async with shared(postgresql_schema) as them:
         first, second = them.routers
         await first.put_subscription(subscription("s", channel="c0"))
@@ -226,8 +234,7 @@ async def test_who_is_silent_is_taken_for_dead_and_comes_back(postgresql_schema,
         await first.publish("c0", [event("1")])
         await them.workflows.until(1)
         first._peers._beat = beat
-        await eventually(lambda: sorted([*first._dispatchers, *second._dispatchers]) == CHANNELS)
-        await eventually(lambda: first._dispatchers)
+        await eventually(them.spread)  # it may be that none is for the first
         await second.publish("c0", [event("2")])
         await them.workflows.until(2)
 
