@@ -218,7 +218,7 @@ async def test_a_source_hears_what_is_published_also_while_it_was_away(
     async with hearing(store, "mqtt", port, topic, more) as router:
         send(json.dumps(given).encode())
         binary = {"specversion": "1.0", "id": "e-3", "source": "/shop", "type": "noted"}
-        send(b'{"n": 3}', "application/json", **binary)
+        send(b'{"n": 3}', "application/json", **binary, **{"idempotency-key": "i-3"})
         send(b'{"m": 4}')
         events = await heard(router, 4)
         assert [each["data"]["n"] for each in events] == [0, 1, 2, 3]

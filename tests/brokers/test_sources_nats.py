@@ -106,19 +106,20 @@ async def test_what_does_not_fit_is_a_dead_letter_with_the_reason_and_holds_noth
     await send(stored, b'{"specversion": "1.0", "id": "", "source": "/s", "type": "t"}')
     await send(stored, b"[" * 100_000)
     await send(stored, json.dumps({"n": 1, "much": "x" * 1_048_500}).encode())
+    await send(stored, b'{"n": 1, "deep": ' + b"[" * 300 + b"]" * 300 + b"}", headers={"dlqchannel": "x"})
     await send(stored, note(5))
     [event] = await sources.until(server, 1)
     assert event["data"] == {"n": 5}
-    letters = await sources.until(server, 5, "dead-letters")
+    letters = await sources.until(server, 6, "dead-letters")
     assert [each["dlqcode"] for each in letters] == [
-        "schema", "unreadable", "not-a-cloudevent", "unreadable", "event-too-large"
+        "schema", "unreadable", "not-a-cloudevent", "unreadable", "event-too-large", "event-not-json"
     ]  # fmt: skip
     assert "/payload/n" in letters[0]["dlqreason"]
     assert {each["dlqsubscription"] for each in letters} == {"source:notes"}
     assert (letters[0]["data"], letters[0]["dlqchannel"]) == ({"n": "one"}, "heard")
-    assert (await sources.status(server, lambda told: told["stored"] == 1))["refused"] == 5
+    assert (await sources.status(server, lambda told: told["stored"] == 1))["refused"] == 6
     let_in = await server.post("/v1/dead-letters/redrive?subscription=source:notes")
-    assert let_in.json == {"redriven": 4}, "what is too large stays out"
+    assert let_in.json == {"redriven": 5}, "what is too large stays out"
     assert {"n": "one"} in [each.get("data") for each in await sources.until(server, 5)]
 
 

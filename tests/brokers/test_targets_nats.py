@@ -136,6 +136,18 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+async def test_an_operation_of_cloudevents_gets_them_whole(
+    server: Api, port: int, client: Any, stored: str
+) -> None:
+    envelope = {"type": "object", "required": ["id", "data"]}
+    message = {"contentType": "application/cloudevents+json", "payload": envelope}
+    await sources.described(server, "nats", port, stored, message=message)
+    assert (await subscribe(server)).status == 201
+    await publish(server, event(1))
+    (sent,) = await got(client, stored, 1)
+    assert json.loads(sent.data) == event(1)
+
+
 async def test_what_cannot_be_sent_to_is_refused_with_its_place(server: Api) -> None:
     await sources.described(server, "nats", 4222, "a")
     for changes, pointer, words in REFUSED:

@@ -10,6 +10,7 @@ import orjson
 
 from workflow_engine import expressions
 from workflow_engine.errors import Rejected
+from workflow_engine.events.letters import DEAD_LETTERS
 from workflow_engine.events.subscriptions import called, check_channel, check_filters, start_us
 from workflow_engine.events.transforms import NotTransformed
 from workflow_engine.values import Json, JsonObject, pointer
@@ -64,6 +65,8 @@ class BrokerSource:
         """Raise `Rejected` for what is wrong with it, as far as the catalog need not be asked."""
         if self.channel:
             check_channel(self.channel, "channel")
+        if self.channel == DEAD_LETTERS:
+            raise invalid("only the router writes there", "channel")
         if self.filters is not None:
             check_filters(self.filters, "filters")
         start_us(self.start)

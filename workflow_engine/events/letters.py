@@ -84,7 +84,7 @@ def refusal(source: str, channel: str, event: JsonObject, code: str, reason: str
     """
     whose, now = f"source:{source}", rfc3339(moment(now_us))
     letter: JsonObject = {
-        **{name: value if name in _DATA else _storable(value) for name, value in event.items()},
+        **{name: value if name in _DATA else _storable(value) for name, value in _plain(event).items()},
         "dlqchannel": channel,
         "dlqsource": source,
         "dlqsubscription": whose,
@@ -123,11 +123,14 @@ def _storable(value: Json) -> Json:
 
 def let_in(letter: JsonObject) -> tuple[str, JsonObject] | None:
     """The channel and the event of a letter that a source was refused; None for a delivery that was given up."""
-    if "dlqsource" not in letter:
+    if "dlqsource" not in letter or "dlqdelivery" in letter:
         return None
-    return str(letter["dlqchannel"]), {
-        name: value for name, value in letter.items() if not name.startswith("dlq")
-    }
+    return str(letter["dlqchannel"]), _plain(letter)
+
+
+def _plain(event: JsonObject) -> JsonObject:
+    """*event* without what makes a letter of one."""
+    return {name: value for name, value in event.items() if not name.startswith("dlq")}
 
 
 def revived(letter: JsonObject, now_us: int) -> Parked:

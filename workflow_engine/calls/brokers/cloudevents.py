@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -23,6 +24,7 @@ PREFIXES: Mapping[str, tuple[str, ...]] = {
 REQUIRED = ("specversion", "id", "source", "type")
 _IMPLIED = frozenset({"nats", "mqtt"})
 """Whose bindings know messages that do not say what they are, and are CloudEvents in JSON."""
+_NAME = re.compile(r"[a-z0-9]{1,64}")
 _QUOTED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 """What stays as it is in a header of NATS, as in one of HTTP (HTTP binding of CloudEvents, 3.1.3.2)."""
 
@@ -60,6 +62,8 @@ def _attributes(protocol: str, headers: JsonObject) -> dict[str, str]:
         for header, value in headers.items():
             if header[: len(prefix)].lower() == prefix.lower():
                 name = header[len(prefix) :].lower()
+                if not prefix and not _NAME.fullmatch(name):
+                    continue  # MQTT has the properties of others between them
                 text = _time(value) if name == "time" else _text(value)
                 found[name] = text if protocol == "nats" else quote(text, safe="", errors="replace")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 
 from workflow_engine.calls.authentication import with_secret
@@ -57,7 +57,7 @@ class Ear:
         self._at: JsonObject = _at(noted, source.group)
         self._hearing: Hearing | None = None
         self._task: asyncio.Task[None] | None = None
-        self._tries = 0
+        self._tries, self._ending = 0, False
         self._redaction = Redaction(())
 
     def start(self) -> None:
@@ -65,9 +65,10 @@ class Ear:
 
     async def stop(self) -> None:
         """Hear no more; what was heard is stored and acknowledged first."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self._ending = True
+        while self._task is not None and not self._task.done():
+            self._task.cancel()  # which a library may miss that has a message at this very moment
+            await asyncio.wait({self._task}, timeout=1.0)
 
     def told(self) -> JsonObject:
         """How it is."""
@@ -144,6 +145,8 @@ class Ear:
                 if batch:
                     await self._take(server.protocol, batch)
                     self._tries = 0
+                if self._ending:
+                    raise asyncio.CancelledError
 
     async def _take(self, protocol: str, batch: Sequence[Incoming]) -> None:
         """Store what came, then let the broker forget it; also when this is to end meanwhile."""
@@ -151,7 +154,10 @@ class Ear:
         try:
             await asyncio.shield(taking)
         except asyncio.CancelledError:
-            await asyncio.wait({taking}, timeout=SETTLING)
+            until = asyncio.get_running_loop().time() + SETTLING
+            while not taking.done() and (left := until - asyncio.get_running_loop().time()) > 0:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait({taking}, timeout=left)
             taking.cancel()
             raise
 

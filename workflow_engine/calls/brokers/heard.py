@@ -9,8 +9,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 
-from catalog.messages import validate
+from catalog.messages import Validation, validate
 from workflow_engine.calls.brokers.cloudevents import events_of
 from workflow_engine.calls.brokers.direct import correlation_of, declared_of
 from workflow_engine.calls.brokers.link import Incoming
@@ -33,6 +34,7 @@ _RESERVED = frozenset(
 )
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SHOWN = 3
+
 _log = logging.getLogger(__name__)
 
 
@@ -58,8 +60,8 @@ def read(source: BrokerSource, protocol: str, messages: Sequence[Incoming]) -> l
             found += _read(source, protocol, message)
         except Exception as error:  # noqa: BLE001  whatever it is, it is about this message
             _log.exception("source %s: a bug", source.id)
-            bare = _raw(source, Incoming(message.body, {}))
-            found.append(Heard(bare, "unreadable", f"a bug: {type(error).__name__}: {error}"))
+            bare = Incoming(message.body, {})
+            found.append(_whole(source, bare, "unreadable", f"a bug: {type(error).__name__}: {error}"))
     return found
 
 
@@ -69,39 +71,48 @@ def _read(source: BrokerSource, protocol: str, message: Incoming) -> list[Heard]
     try:
         events = events_of(protocol, message, content_type, max_bytes=MAX_EVENT)
     except Rejected as error:
-        reason = f"{error.pointer}: {error}" if error.pointer else str(error)
-        return [Heard(_raw(source, message), "not-a-cloudevent", reason)]
+        code = (
+            "event-too-large" if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else "not-a-cloudevent"
+        )
+        return [_whole(source, message, code, _said(error))]
     if events is not None:
         return [_checked(source, message, event) for event in events]
     named = message.content_type or content_type
     try:
         payload = decode(message.body, named)
     except ValueError as error:
-        return [Heard(_raw(source, message), "unreadable", f"it is not {named}: {error}")]
+        return [_whole(source, message, "unreadable", f"it is not {named}: {error}")]
     fits = validate(source.pinned, payload, message.headers)
     event = _wrapped(source, message, payload, named, fits.message)
     try:
         event = normalize({**event, **source.filled(payload, message.headers, _address(source, message))})
         encode(event, MAX_EVENT)
     except NotTransformed as error:
-        return [Heard(event, "not-transformed", str(error))]
+        return [_kept(source, message, event, "not-transformed", str(error))]
     except Rejected as error:
-        reason = f"{error.pointer}: {error}" if error.pointer else str(error)
-        return [Heard(event, error.code, reason)]
-    if not fits.valid:
-        problems = "; ".join(f"{each.pointer or '/'}: {each.message}" for each in fits.problems[:_SHOWN])
-        return [Heard(event, "schema", problems)]
-    return [_judged(source, event)]
+        return [_whole(source, message, error.code, _said(error))]
+    return [_judged(source, event) if fits.valid else Heard(event, "schema", _problems(fits))]
 
 
 def _checked(source: BrokerSource, message: Incoming, event: JsonObject) -> Heard:
     """A CloudEvent, which fits if its data does, or all of it: documents describe the one or the other."""
+    try:
+        encode(event, MAX_EVENT)
+    except Rejected as error:
+        return _whole(source, message, error.code, _said(error))
     data: Json = event.get("data", event.get("data_base64"))
     fits = validate(source.pinned, data, message.headers)
     if not fits.valid and not validate(source.pinned, event, message.headers).valid:
-        problems = "; ".join(f"{each.pointer or '/'}: {each.message}" for each in fits.problems[:_SHOWN])
-        return Heard(event, "schema", problems)
+        return Heard(event, "schema", _problems(fits))
     return _judged(source, event)
+
+
+def _problems(fits: Validation) -> str:
+    return "; ".join(f"{each.pointer or '/'}: {each.message}" for each in fits.problems[:_SHOWN])
+
+
+def _said(error: Rejected) -> str:
+    return f"{error.pointer}: {error}" if error.pointer else str(error)
 
 
 def _judged(source: BrokerSource, event: JsonObject) -> Heard:
@@ -149,15 +160,25 @@ def _wrapped(
     return event
 
 
-def _raw(source: BrokerSource, message: Incoming) -> JsonObject:
-    """What cannot be read, as an event: its text, or Base64 of what is no text."""
+def _kept(source: BrokerSource, message: Incoming, event: JsonObject, code: str, reason: str) -> Heard:
+    """The refusal of an *event* as it is, if it can be kept so."""
+    try:
+        encode(event, MAX_LETTER)
+    except Rejected:
+        return _whole(source, message, code, reason)
+    return Heard(event, code, reason)
+
+
+def _whole(source: BrokerSource, message: Incoming, code: str, reason: str) -> Heard:
+    """The refusal of a message as it came: its text, or Base64 of what is no text."""
     event = _wrapped(source, message, None, message.content_type or "application/octet-stream", None)
     del event["data"]
     body = message.body[:MAX_LETTER]
     try:
-        return {**event, "datacontenttype": "text/plain", "data": body.decode()}
+        event |= {"datacontenttype": "text/plain", "data": body.decode()}
     except UnicodeDecodeError:
-        return {**event, "data_base64": base64.b64encode(body).decode()}
+        event["data_base64"] = base64.b64encode(body).decode()
+    return Heard(event, code, reason)
 
 
 def told(code: str, reason: str) -> str:

@@ -174,12 +174,17 @@ async def _begin(consumer: Any, hearing: Hearing) -> None:
 def _heard(record: Any) -> Incoming:
     """A record for a source. Its time is part of its id: a topic of this name may be made anew."""
     key = None if record.key is None else record.key.decode(errors="replace")
-    message = _read(record, {name: value.decode(errors="replace") for name, value in record.headers})
+    message = _read(record, _headers(record))
     moment = datetime.fromtimestamp(record.timestamp / 1000, UTC) if record.timestamp >= 0 else None
     place = _place(record)
     id = f"{place}/{record.offset}@{record.timestamp}"
     at: JsonObject = {place: record.offset + 1}
     return replace(message, id=id, key=key, moment=moment, address=record.topic, at=at)
+
+
+def _headers(record: Any) -> JsonObject:
+    """The headers that have a value."""
+    return {name: value.decode(errors="replace") for name, value in record.headers if value is not None}
 
 
 def _place(of: Any) -> str:
@@ -193,7 +198,7 @@ def _read(record: Any, headers: JsonObject) -> Incoming:
 
 
 def _incoming(consumer: Any, record: Any, *, in_group: bool) -> Incoming:
-    headers: JsonObject = {name: value.decode(errors="replace") for name, value in record.headers}
+    headers: JsonObject = _headers(record)
     if record.key is not None:
         headers.setdefault("key", record.key.decode(errors="replace"))
     place = _place(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +15,17 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from workflow_engine.calls.brokers.link import Hearing, Incoming, Link, Outgoing, Send, closed, lost, refused
+from workflow_engine.calls.brokers.link import (
+    Hearing,
+    Incoming,
+    Link,
+    Outgoing,
+    Send,
+    closed,
+    gathered,
+    lost,
+    refused,
+)
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
 
@@ -41,11 +51,15 @@ _BEATS, _NOBODY = "100", "503"
 
 
 class _Client(Client):
-    """A client that keeps what the server complains of."""
+    """A client that keeps what the server complains of, and calls *ended* once the connection is closed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.errors: list[Exception] = []
+        self.ended: Callable[[], None] = lambda: None
+
+    async def end(self) -> None:
+        self.ended()
 
     async def note(self, error: Exception) -> None:
         self.errors = [*self.errors[-9:], error]
@@ -146,43 +160,56 @@ async def forget(link: Link, hearing: Hearing) -> None:
                 await client.jetstream().delete_consumer(stream, hearing.group)
 
 
-async def _live(link: Link, client: Client, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
+async def _live(link: Link, client: _Client, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
     if hearing.start != "latest":
         what = f"{link.shown}: no stream has this subject, so that there is nothing from before"
         raise fault("configuration", f"{what}; `start` can only be latest")
     hearing.promise = "at-most-once"
     group = str(link.operation.get("queue") or hearing.group)
-    subscription = await client.subscribe(
-        link.address, queue=group, pending_msgs_limit=_PENDING, pending_bytes_limit=_PENDING_BYTES
-    )
+    messages = _Messages(client, _PENDING)
+    await client.subscribe(link.address, queue=group, cb=messages.put, pending_bytes_limit=_PENDING_BYTES)
     await client.flush()
     yield []
     while True:
-        if batch := await _next(client, subscription, hearing.most):
+        if batch := await messages.next(hearing.most):
             yield [_incoming(message, None) for message in batch]
+        elif client.is_closed:
+            raise nats.errors.ConnectionClosedError
 
 
-async def _next(client: Client, subscription: Any, most: int) -> list[Any]:
-    """What has come, once there is anything; nothing after a while."""
-    try:
-        found = [await subscription.next_msg(timeout=_WAIT_SECONDS)]
-        while len(found) < most and subscription.pending_msgs:
-            found.append(await subscription.next_msg(timeout=_WAIT_SECONDS))
-    except nats.errors.TimeoutError:
-        if client.is_closed:
-            raise nats.errors.ConnectionClosedError from None
-        return []
-    return found
+class _Messages:
+    """What comes to a subscription, at most so many at a time: of a library whose own waiting may miss that it ends."""
+
+    def __init__(self, client: _Client, most: int) -> None:
+        self._queue: asyncio.Queue[Any] = asyncio.Queue(most)
+        self.put = self._queue.put
+        client.ended = self._end
+
+    def _end(self) -> None:
+        with suppress(asyncio.QueueFull):  # then there is no end of what waits until it is looked for
+            self._queue.put_nowait(None)
+
+    async def next(self, most: int) -> list[Any]:
+        """What has come, once there is anything; nothing after a while."""
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                found = await gathered(self._queue, most)
+        except TimeoutError:
+            return []
+        if not found:
+            raise nats.errors.ConnectionClosedError
+        return found
 
 
 async def _kept(
-    link: Link, client: Client, stream: str, hearing: Hearing
+    link: Link, client: _Client, stream: str, hearing: Hearing
 ) -> AsyncGenerator[list[Incoming], None]:
     """Messages as the server has them: asked for in portions, so that there are never more under way than that."""
     await _durable(link, client, stream, hearing)
     hearing.promise = "exactly-once"
     inbox = client.new_inbox()
-    subscription = await client.subscribe(inbox)
+    messages = _Messages(client, 2 * hearing.most)
+    await client.subscribe(inbox, cb=messages.put)
     seconds = {"expires": int(_ASKED_SECONDS * 1e9), "idle_heartbeat": int(_WAIT_SECONDS * 1e9 / 2)}
     wanted = json.dumps({"batch": hearing.most, "max_bytes": _ASKED_BYTES, **seconds}).encode()
     yield []
@@ -191,7 +218,7 @@ async def _kept(
         if left <= 0:
             await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{hearing.group}", wanted, reply=inbox)
             left = hearing.most
-        found = await _next(client, subscription, hearing.most)
+        found = await messages.next(hearing.most)
         batch = []
         for message in found:
             status = None if message.reply else (message.headers or {}).get("Status")
@@ -205,6 +232,8 @@ async def _kept(
             left -= len(batch)
             yield [_numbered(message, stream) for message in batch]
         elif not found:
+            if client.is_closed:
+                raise nats.errors.ConnectionClosedError
             left = 0
 
 
@@ -300,6 +329,7 @@ async def _connected(link: Link) -> AsyncIterator[_Client]:
             allow_reconnect=False,
             connect_timeout=10,
             error_cb=client.note,
+            closed_cb=client.end,
             tls_hostname=server.hosts[0][0],
             **options,
         )

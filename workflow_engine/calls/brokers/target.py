@@ -19,6 +19,7 @@ from workflow_engine.calls.brokers.direct import HEADED, correlation_of, declare
 from workflow_engine.calls.brokers.lines import Lines
 from workflow_engine.calls.brokers.link import Link, Outgoing
 from workflow_engine.calls.brokers.server import Server
+from workflow_engine.calls.content import JSON, encode
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.errors import Fault, NotFound, Rejected
@@ -51,7 +52,8 @@ class OperationTarget:
     """``{"kind": "asyncapi", "operation": reference}``: one message for each event, confirmed by the broker.
 
     * ``server``, ``protocol``, ``authentication`` as calls have them, but that a secret names who connects.
-    * ``mode``: ``payload``, the data alone, or the event, ``structured`` or ``binary``, as CloudEvents are.
+    * ``mode``: ``payload``, the data alone, or the event, ``structured`` or ``binary``, as CloudEvents are; as the
+      operation's messages are, where it says nothing.
     * ``headers``: further ones; ``key``: of the record of Kafka, or else ``partitionkey``. Both are templates.
 
     What does not fit the operation's messages is a dead letter; what the network or the broker does is tried again. The
@@ -73,8 +75,8 @@ class OperationTarget:
             if name not in _TYPES or not isinstance(value, _TYPES[name]):
                 wanted = f"expected one of {', '.join(_TYPES)}" if name not in _TYPES else "of another type"
                 raise Rejected("target-invalid", wanted, pointer=pointer(*path, name))
-        mode = target.get("mode", MODES[0])
-        if mode not in MODES:
+        mode = target.get("mode")
+        if mode is not None and mode not in MODES:
             message = f"expected one of {', '.join(MODES)}"
             raise Rejected("target-invalid", message, pointer=pointer(*path, "mode"))
         if "operation" not in target:
@@ -168,7 +170,7 @@ def _message(
     target: JsonObject, operation: JsonObject, server: Server, event: JsonObject, id: str
 ) -> tuple[str, Outgoing]:
     """Where *event* is sent to, and as what; `Drop` for what does not fit."""
-    mode = str(target.get("mode", MODES[0]))
+    mode = _mode(target, operation)
     payload: Json = event.get("data", event.get("data_base64"))
     try:
         headers = filled(target["headers"], event) if "headers" in target else {}
@@ -188,9 +190,7 @@ def _message(
     except Fault as refused:
         raise Drop(refused.error.detail or str(refused), code="bad-header") from None
     if mode == "payload":
-        body, media_type = body_of(event)
-        declared = next((each for each in declared_of(operation) if each.get("name") == fits.message), {})
-        content_type = media_type or str(declared.get("content_type") or "application/json")
+        body, content_type = _payload(operation, fits.message, event)
     else:
         body, content_type, own = message_of(server.protocol, mode, event)
         texts = {**own, **texts}
@@ -203,3 +203,22 @@ def _message(
         None if correlation is None else str(correlation),
         None if key is None or key == "" else str(key),
     )
+
+
+def _mode(target: JsonObject, operation: JsonObject) -> str:
+    """As the target says, or else as the messages of the operation are: CloudEvents, or only their data."""
+    types = [str(each.get("content_type")).lower() for each in declared_of(operation)]
+    events = bool(types) and all(each.startswith("application/cloudevents") for each in types)
+    return str(target.get("mode") or ("structured" if events else "payload"))
+
+
+def _payload(operation: JsonObject, kind: str | None, event: JsonObject) -> tuple[bytes, str]:
+    """The data of *event* as the operation's message of this *kind* is written, or the bytes that it is."""
+    if "data_base64" in event:
+        body, media_type = body_of(event)
+        return body, media_type or "application/octet-stream"
+    declared = next((each for each in declared_of(operation) if each.get("name") == kind), {})
+    try:
+        return encode(event.get("data"), str(declared.get("content_type") or JSON))
+    except Fault as refused:
+        raise Drop(refused.error.detail or str(refused), code="not-written") from None
