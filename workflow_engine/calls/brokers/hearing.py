@@ -86,13 +86,12 @@ class Hearings:
     async def told(self, source: BrokerSource) -> JsonObject:
         """How a source is: ``state``, ``error``, ``lag``, and how many messages became what."""
         ear = self._ears.get(source.id)
-        if ear is not None and ear.source == source:
+        if ear is None or ear.source.group != source.group:
+            found = {"state": "connecting", **await self._router.source_note(source.id)}
+        else:
             await ear.ask()
-            return ear.told()
-        noted = await self._router.source_note(source.id)
-        if not source.enabled:
-            return {**noted, "state": "paused", "error": None}
-        return {**noted, "state": noted.get("state", "connecting")} if noted else {"state": "connecting"}
+            found = ear.told()
+        return found if source.enabled else {**found, "state": "paused", "error": None}
 
     def failing(self) -> dict[str, str]:
         """Why sources of this process hear nothing now, by id."""
