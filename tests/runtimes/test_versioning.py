@@ -173,12 +173,14 @@ async def test_a_pinned_run_moves_to_the_current_build_when_it_goes_on_in_a_new_
         old = await started(a, Limits(events=8))
         assert await deployment.build_of(old) == "a"
         await deployment.current("b")
+        new = await landed(deployment, b, "b")  # the server tells its parts by and by which build is current
         await heard(a, old, "/do/0/hear")
         async with asyncio.timeout(20):
             while await deployment.build_of(old) != "b":  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await at(b, old, "again")
-        await b.runtime.terminate(old, "the test is over")
+        for each in (old, new):
+            await b.runtime.terminate(each, "the test is over")
 
 
 @pytest.mark.parametrize(
