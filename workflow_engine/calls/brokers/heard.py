@@ -96,10 +96,6 @@ def _read(source: BrokerSource, protocol: str, message: Incoming) -> list[Heard]
 
 def _checked(source: BrokerSource, message: Incoming, event: JsonObject) -> Heard:
     """A CloudEvent, which fits if its data does, or all of it: documents describe the one or the other."""
-    try:
-        encode(event, MAX_EVENT)
-    except Rejected as error:
-        return _whole(source, message, error.code, _said(error))
     data: Json = event.get("data", event.get("data_base64"))
     fits = validate(source.pinned, data, message.headers)
     if not fits.valid and not validate(source.pinned, event, message.headers).valid:
