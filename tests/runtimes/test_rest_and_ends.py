@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 
 from tests.running import TemporalRunner
 from tests.runtimes.far_side import FarSide
@@ -125,3 +126,23 @@ async def test_a_state_is_skipped_though_its_run_begins_a_new_history_just_then(
     run = await runner.runtime.wait(run_id, 20)
     assert (run.status, run.output) == ("completed", {"got": 7})
     assert moved
+
+
+async def test_a_state_is_skipped_though_its_run_was_just_about_to_leave_its_history(
+    runner: TemporalRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = await begun(runner, workflow(f"do: [{{w: {NEVER}}}, {{a: {{set: {{got: '${{ . }}'}}}}}}]"))
+    await waiting(runner, run_id, "w")
+    update, refused = WorkflowHandle.execute_update, []
+
+    async def busy(self: WorkflowHandle[Any, Any], *given: Any, **options: Any) -> Any:
+        if len(refused) < 2:  # what the server says while a worker completes the last task of a history
+            refused.append(options["id"])
+            what = "workflow operation can not be applied because workflow is closing"
+            raise RPCError(what, RPCStatusCode.RESOURCE_EXHAUSTED, b"")
+        return await update(self, *given, **options)
+
+    monkeypatch.setattr(WorkflowHandle, "execute_update", busy)
+    await runner.runtime.skip(run_id, Wish(skip=True, output=7))
+    run = await runner.runtime.wait(run_id, 20)
+    assert (run.status, run.output, len(refused)) == ("completed", {"got": 7}, 2)

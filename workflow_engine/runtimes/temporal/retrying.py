@@ -59,6 +59,8 @@ MOST_ATTEMPTS = 50
 UNDER_WAY: JsonObject = {"under_way": True}
 """Of a sub-flow that goes on by itself: the next attempt of its run waits for it."""
 LONGEST_DETAIL = 500
+_CLOSING_LOOKS, _CLOSING_SECONDS = 50, 0.1
+"""How often, and after how many seconds, a run is looked at again that was just about to end."""
 NOBODY = frozenset(
     {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
 )
@@ -214,7 +216,7 @@ class Retrying:
 
     async def _update(self, run_id: str, what: str, wish: Wish, key: str | None = None) -> None:
         with translated(run_id):
-            before = None
+            before, closing = None, 0
             while True:
                 description = await self._client.get_workflow_handle(run_id).describe()
                 if description.status != WorkflowExecutionStatus.RUNNING or description.run_id == before:
@@ -233,6 +235,13 @@ class Retrying:
                 except RPCError as error:
                     if error.status in NOBODY:
                         raise Unavailable(f"no worker of task queue {self._queue} answers") from None
+                    if error.status == RPCStatusCode.RESOURCE_EXHAUSTED and "is closing" in str(error):
+                        # Its worker is telling the server that it ends, or goes on in a new history: in a moment.
+                        closing += 1
+                        if closing < _CLOSING_LOOKS:
+                            await asyncio.sleep(_CLOSING_SECONDS)
+                            continue
+                        raise
                     if error.status != RPCStatusCode.NOT_FOUND:
                         raise
                     before = description.run_id  # it has ended since, or goes on in a new history
