@@ -8,8 +8,6 @@ import gc
 import itertools
 import json
 import ssl
-import uuid
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,26 +21,7 @@ from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscrib
 from tests.brokers.servers import nats_server
 from tests.semantics.v1.documents import kind
 
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with nats_server(tmp_path_factory.mktemp("nats")) as port:
-        yield port
-
-
-@pytest.fixture
-async def client(port: int) -> AsyncIterator[Any]:
-    connected = await nats.connect(f"nats://127.0.0.1:{port}")
-    yield connected
-    await connected.close()
-
-
-@pytest.fixture
-async def stored(client: Any) -> str:
-    """A subject that a stream keeps."""
-    name = f"s{uuid.uuid4().hex[:8]}"
-    await client.jetstream().add_stream(name=name, subjects=[f"{name}.>"])
-    return f"{name}.notes"
+pytest_plugins = ["tests.brokers.streams"]
 
 
 def notes(port: int, address: str, **more: Any) -> dict[str, Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -20,32 +19,13 @@ from tests.brokers.hearer import heard, hearing, killed_at_the_end, notes
 from tests.brokers.servers import nats_server
 from workflow_engine.errors import Unavailable
 
-
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with nats_server(tmp_path_factory.mktemp("nats")) as port:
-        yield port
-
-
-@pytest.fixture
-async def client(port: int) -> AsyncIterator[Any]:
-    connected = await nats.connect(f"nats://127.0.0.1:{port}")
-    yield connected
-    await connected.close()
+pytest_plugins = ["tests.brokers.streams"]
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[Api]:
     async with api() as running:
         yield running
-
-
-@pytest.fixture
-async def stored(client: Any) -> str:
-    """A subject that a stream keeps."""
-    name = f"s{uuid.uuid4().hex[:8]}"
-    await client.jetstream().add_stream(name=name, subjects=[f"{name}.>"])
-    return f"{name}.notes"
 
 
 def note(n: Any) -> bytes:

@@ -28,7 +28,7 @@ LONGEST = 500
 """How many characters the reference of a function may have: it is in the id of each of its states."""
 FILE = "function.yaml"
 
-_INSIDE = (
+TASK_LISTS = (
     ("do",),
     ("try",),
     ("catch", "do"),
@@ -213,7 +213,7 @@ def tasks_in(task: Json, at: str = "") -> Iterator[tuple[JsonObject, str]]:
     if not isinstance(task, dict):
         return
     yield task, at
-    for path in _INSIDE:
+    for path in TASK_LISTS:
         inner: Json = task
         for key in path:
             inner = inner.get(key) if isinstance(inner, dict) else None

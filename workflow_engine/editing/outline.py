@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lsprotocol import types
 
+from workflow_engine.dsl.functions import TASK_LISTS
 from workflow_engine.editing.hovers import word_of
 from workflow_engine.editing.names import Name, same
 from workflow_engine.editing.nodes import Entry, Node
@@ -18,14 +19,6 @@ _GROUPS = {
     "catalogs": _SYMBOL.Package, "extensions": _SYMBOL.Interface, "channels": _SYMBOL.Event, "servers": _SYMBOL.Package,
     "operations": _SYMBOL.Method, "messages": _SYMBOL.Struct, "schemas": _SYMBOL.Class,
 }  # fmt: skip
-_LISTS = (
-    ("do",),
-    ("try",),
-    ("catch", "do"),
-    ("foreach", "do"),
-    ("fork", "branches"),
-    ("with", "subscription", "foreach", "do"),
-)
 _MOST = 20_000
 
 
@@ -75,7 +68,7 @@ def _tasks(of: Snapshot, node: Node, depth: int) -> list[types.DocumentSymbol]:
             if entry.key is None:
                 continue
             inner: list[types.DocumentSymbol] = []
-            for path in _LISTS if depth < 50 else ():
+            for path in TASK_LISTS if depth < 50 else ():
                 below = entry.value.at(path)
                 if below is not None and below.kind == "list":
                     inner += _tasks(of, below, depth + 1)
