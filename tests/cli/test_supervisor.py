@@ -158,6 +158,22 @@ async def test_a_child_deaf_to_sigterm_is_killed_after_its_grace(journal, tmp_pa
     assert gone(pid)
 
 
+async def test_a_second_signal_kills_all_and_starts_none_again(journal, tmp_path):
+    children = (journal.child("first"), journal.child("deaf", "deaf", after=("first",), grace=60.0))
+    async with running(tmp_path, *children) as supervised:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await supervised.shows("stopping…")
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await supervised.task == 0
+        pids = journal.values("first", "pid") + journal.values("deaf", "pid")
+    assert len(pids) == 2
+    assert all(gone(pid) for pid in pids)
+    shown = supervised.out.getvalue()
+    assert "killing" in shown
+    assert "died" not in shown
+    assert "starts again" not in shown
+
+
 async def test_what_a_child_leaves_behind_ends_with_it(journal, tmp_path):
     async with running(tmp_path, journal.child("parent", "heir")) as supervised:
         [heir] = journal.values("parent", "heir")

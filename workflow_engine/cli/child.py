@@ -104,6 +104,10 @@ class Keeper:
         while True:
             tail = Tail(_SHOWN_LINES)
             end = await self._live(tail)
+            if self._hurried:
+                await (
+                    asyncio.Event().wait()
+                )  # it was we who killed it: whoever wanted that cancels us in turn
             self._report(end, tail)
             if self.ready.is_set():
                 deaths.append(asyncio.get_running_loop().time())
