@@ -176,8 +176,8 @@ async def test_an_event_costs_three_statements(postgresql_schema, monkeypatch):
     assert len(target.got) == 41
     assert [asked.count(step) for step in ("Appender._append", "PostgresGroups._commit")] == [40, 40]
     assert asked.count("Settler._settled") <= 40
-    assert "PostgresDeliveries.due" not in asked
-    assert asked.count("PostgresLog.read") < 40
+    looks = [asked.count(step) for step in ("PostgresDeliveries.due", "PostgresLog.read")]
+    assert max(looks) < 20  # by the clock, about once a second: none is for an event
 
 
 async def test_a_store_hears_that_another_process_left_something_due(postgresql_schema):
