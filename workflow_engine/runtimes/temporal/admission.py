@@ -18,20 +18,23 @@ import logging
 import time
 import weakref
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from temporalio.api.common.v1 import Payload
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
-from temporalio.worker import StartLocalActivityInput, Worker
+from temporalio.worker import Worker
 
+from workflow_engine.runtimes.temporal import inside
 from workflow_engine.runtimes.temporal.held import HELD, READ
 from workflow_engine.runtimes.temporal.loans import LOANS
 from workflow_engine.runtimes.temporal.payloads.references import is_reference, size_of, weight_of
 from workflow_engine.runtimes.temporal.weights import WEIGHTS, Weights
 
+Handle = Callable[[WorkflowActivation], Awaitable[None]]
 Evict = Callable[[str], None]
 """Lets go of a run, by the id of its execution; of one that is not there, nothing."""
 Aside = Callable[[], AbstractContextManager[None]]
@@ -173,29 +176,22 @@ def admit(made: Worker, weights: Weights = WEIGHTS, aside: Aside = nullcontext) 
     """Have the tasks of the worker *made* wait for room, within *aside*. The SDK has no place for that: its own method
     is wrapped.
     """
-    tasks = getattr(made, "_workflow_worker", None)
-    handle = getattr(tasks, "_handle_activation", None)
-    if tasks is None or handle is None:
-        return
-    known, running = weakref.ref(made), tasks._running_workflows
+    tasks = inside.Tasks(made)
+    known, running = weakref.ref(made), tasks.running()
     at_work, left = Counter[str](), dict[str, float]()
 
     def evict() -> Evict | None:
         there = known()
-        bridge = getattr(there, "_bridge_worker", None)
-        if there is None or there.is_shutdown or bridge is None:
-            return None
-        found: Evict = bridge.request_workflow_eviction
-        return found
+        return None if there is None else inside.evicts(there)
 
     def rests(id: str) -> bool | None:
-        if at_work[id] or _local(running.get(id)):
+        if at_work[id] or inside.waits_for_local(running.get(id)):
             return False
         return True if time.monotonic() - left.get(id, 0.0) > _SETTLES else None
 
     admission = Admission(weights, evict, rests, aside)
 
-    async def handled(act: WorkflowActivation) -> None:
+    async def handled(handle: Handle, act: WorkflowActivation) -> None:
         began, id = time.monotonic(), act.run_id
         leaves = any(job.HasField("remove_from_cache") for job in act.jobs)
         size = 0 if leaves else claimed(act)
@@ -223,7 +219,7 @@ def admit(made: Worker, weights: Weights = WEIGHTS, aside: Aside = nullcontext) 
                     )
                     with aside():
                         await asyncio.sleep(max(0.0, began + TAKEN_BACK - time.monotonic()))
-                    await made._bridge_worker.complete_workflow_activation(_given_back(id))
+                    await inside.complete(made, _given_back(id))
         finally:
             at_work[id] -= 1
             if not at_work[id]:
@@ -233,7 +229,7 @@ def admit(made: Worker, weights: Weights = WEIGHTS, aside: Aside = nullcontext) 
             else:
                 left.pop(id, None)
 
-    tasks._handle_activation = handled
+    tasks.wrap(lambda handle: partial(handled, handle))
     loop = asyncio.get_running_loop()
 
     def look() -> None:
@@ -243,7 +239,7 @@ def admit(made: Worker, weights: Weights = WEIGHTS, aside: Aside = nullcontext) 
     loop.call_later(weights.rests, look)
 
 
-async def _whole(handle: Callable[[WorkflowActivation], Awaitable[None]], act: WorkflowActivation) -> None:
+async def _whole(handle: Handle, act: WorkflowActivation) -> None:
     """Do a task with large values. One that fails, since one of them is lost, must not leave the others behind."""
     read: list[bytes] = []
     before = READ.set(read)
@@ -278,7 +274,7 @@ def _payloads(act: WorkflowActivation) -> Iterator[Payload]:
 def _id_of(act: WorkflowActivation, there: Any) -> str:
     """The id of the run that *act* is for."""
     begins = [job.initialize_workflow.workflow_id for job in act.jobs if job.HasField("initialize_workflow")]
-    return begins[0] if begins else str(getattr(there, "workflow_id", act.run_id))
+    return begins[0] if begins else inside.workflow_id_of(there) or act.run_id
 
 
 def _given_back(id: str) -> WorkflowActivationCompletion:
@@ -287,15 +283,9 @@ def _given_back(id: str) -> WorkflowActivationCompletion:
     return completion
 
 
-def _local(there: Any) -> bool:
-    """Whether a run waits for what its worker does within its task, which it must not be let go of for."""
-    pending: Mapping[int, Any] = getattr(getattr(there, "instance", None), "_pending_activities", {})
-    return any(isinstance(handle._input, StartLocalActivityInput) for handle in pending.values())
-
-
 def _empty(there: Any) -> None:
     """Take the values out of a run that is let go of: it is a cycle, and garbage is collected at some later time."""
-    run = getattr(getattr(there, "instance", None), "_object", None)
+    run = inside.object_of(there)
     if run is not None:
         inner = getattr(run, "_run", None)
         for emptied in (inner, run):

@@ -13,6 +13,7 @@ from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
 from workflow_engine.errors import NotFound, Unavailable
 from workflow_engine.runtimes.temporal.attributes import advice
+from workflow_engine.runtimes.temporal.inside import check
 from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
 
 _CAUSE = re.compile(r'message: "([^"]+)"')
@@ -47,6 +48,7 @@ async def open_client(
     payloads: Payloads | None = None,
 ) -> Client:
     """As `connect`, but with the error of the SDK."""
+    check()
     options: dict[str, Any] = dict(
         ClientConfig.load_client_connect_config(profile, disable_file=profile is None)
     )

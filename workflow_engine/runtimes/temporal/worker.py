@@ -17,6 +17,7 @@ from workflow_engine.runtimes.temporal.admission import admit
 from workflow_engine.runtimes.temporal.batches import Batches, BatchWorkflow
 from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.endings import ENDINGS
+from workflow_engine.runtimes.temporal.inside import Tasks, check
 from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.slots import Slots, tuner
@@ -27,7 +28,9 @@ GRACEFUL = 10.0
 MOST_CALLS = 1000
 """How many calls one worker makes at a time; a run that receives from a broker keeps one for as long as it waits."""
 STUCK = 8
-"""Seconds; the server gives a task ten."""
+"""Seconds after which the SDK takes a task for stuck; the server gives it ten. Its own two, which are no option of
+a worker, are too few where the machine is busy: what a task computes is bounded in steps, whatever time they take then.
+"""
 HEARD_WITHIN = timedelta(seconds=1)
 """A call that is cancelled hears of it with the answer to a heartbeat: so often they are passed on."""
 KEPT_FOR = timedelta(seconds=5)
@@ -75,6 +78,7 @@ def worker(
     When it stops it asks for nothing more and finishes what it does, for at most *drain* seconds; what is left then is
     made again by another worker.
     """
+    check()
     batches = Batches(TemporalRuntime(client, task_queue, search_attributes=False), activities.find)
     # Where there is no payload store, no value is large, and slots of our own would be asked for in vain.
     slots = Slots() if getattr(activities.keep, "stores", False) else None
@@ -94,34 +98,16 @@ def worker(
         max_heartbeat_throttle_interval=HEARD_WITHIN,
         deployment_config=None if build is None else build.config(),
     )
-    _patient(made)
+    tasks = Tasks(made)
+    tasks.stuck_after(STUCK)
     admit(made, aside=nullcontext if slots is None else slots.aside)
-    _telling(made)
+    tasks.on_let_go(_telling)
+    FINISHED.told = True
     return made
 
 
-def _patient(made: Worker) -> None:
-    """Have the SDK take a workflow task for stuck after `STUCK`. Its own two seconds are no option of a worker, and too
-    few where the machine is busy: what a task computes is bounded in steps, whatever time they take then.
-    """
-    tasks = getattr(made, "_workflow_worker", None)
-    if tasks is not None and getattr(tasks, "_deadlock_timeout_seconds", None):
-        tasks._deadlock_timeout_seconds = STUCK
-
-
-def _telling(made: Worker) -> None:
-    """Have `ENDINGS` told what the SDK tells those who replay: which run the worker lets go of, and why. No option of a
-    worker asks for it; where it cannot be had, Temporal is asked how runs end.
-    """
-    tasks = getattr(made, "_workflow_worker", None)
-    if getattr(tasks, "_on_eviction_hook", made) is not None:
-        return
-
-    def let_go(execution: str, why: RemoveFromCache) -> None:
-        ended = why.reason == RemoveFromCache.WORKFLOW_EXECUTION_ENDING
-        ENDINGS.let_go(execution, ended=ended)
-        FINISHED.let_go(execution, ended=ended)
-
-    assert tasks is not None
-    tasks._on_eviction_hook = let_go
-    FINISHED.told = True
+def _telling(execution: str, why: RemoveFromCache) -> None:
+    """Tell `ENDINGS`, as the SDK tells those who replay, which run a worker lets go of, and why."""
+    ended = why.reason == RemoveFromCache.WORKFLOW_EXECUTION_ENDING
+    ENDINGS.let_go(execution, ended=ended)
+    FINISHED.let_go(execution, ended=ended)

@@ -16,10 +16,10 @@ from temporalio.converter import (
     DefaultFailureConverterWithEncodedAttributes,
     ExternalStorage,
     StorageDriverSelectContext,
-    _extstore,
 )
 
 from workflow_engine.errors import fault
+from workflow_engine.runtimes.temporal import inside
 from workflow_engine.runtimes.temporal.converter import DIGEST, EngineConverter, json_of
 from workflow_engine.runtimes.temporal.held import HELD, is_token
 from workflow_engine.runtimes.temporal.payloads.driver import JSON, REMEMBERED, ClaimCheck
@@ -171,7 +171,7 @@ def _leaves(payload: Payload, threshold: int) -> bool:
     if DIGEST in payload.metadata:
         return False
     # The SDK counts for each workflow task what it stores; what it does not store is counted beside that.
-    task = _extstore._current_storage_metrics.get()
+    task = inside.stored_of_task()
     if task is None:
         return False
     sent = vars(task).setdefault("wfe_sent", 0) + size

@@ -1,0 +1,123 @@
+"""What the engine takes from inside the Temporal SDK is there, is as it was, and is missed at once where it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import temporalio.bridge.worker
+from temporalio.converter import _extstore
+from temporalio.service import __version__
+from temporalio.worker import _workflow, _workflow_instance
+
+from workflow_engine.errors import Unavailable
+from workflow_engine.runtimes.temporal import inside
+from workflow_engine.runtimes.temporal.connection import open_client
+
+ROOT = Path(__file__).parents[2]
+READ = {
+    "_WorkflowWorker.run": "a4ba11ef2c08",
+    "_WorkflowWorker._handle_activation": "772c39c4a2e9",
+    "_WorkflowWorker._handle_cache_eviction": "4a21a6c40794",
+    "_RunningWorkflow.__init__": "8d25e742a7d6",
+    "StorageOperationMetrics.track": "cf40d25c633e",
+    "Worker.request_workflow_eviction": "45ae28cdbec6",
+    "Worker.complete_workflow_activation": "96fab34e9b3f",
+    "_ActivityHandle.__init__": "6664e0d19811",
+}
+"""The methods that were read for `inside`, and what they were then."""
+METHODS: dict[str, Any] = {
+    "_WorkflowWorker.run": _workflow._WorkflowWorker.run,
+    "_WorkflowWorker._handle_activation": _workflow._WorkflowWorker._handle_activation,
+    "_WorkflowWorker._handle_cache_eviction": _workflow._WorkflowWorker._handle_cache_eviction,
+    "_RunningWorkflow.__init__": _workflow._RunningWorkflow.__init__,
+    "StorageOperationMetrics.track": _extstore.StorageOperationMetrics.track,
+    "Worker.request_workflow_eviction": temporalio.bridge.worker.Worker.request_workflow_eviction,
+    "Worker.complete_workflow_activation": temporalio.bridge.worker.Worker.complete_workflow_activation,
+    "_ActivityHandle.__init__": _workflow_instance._ActivityHandle.__init__,
+}
+
+
+def test_the_methods_of_the_sdk_that_the_engine_reaches_into_are_those_that_were_read() -> None:
+    """Where this fails, the SDK was upgraded: read what has changed, see whether `inside` and those who use it still
+    do what they say, and write down what is printed here. Then set `inside.SDK` and the bounds in pyproject.toml.
+    """
+    found = {
+        name: hashlib.sha256(inspect.getsource(method).encode()).hexdigest()[:12]
+        for name, method in METHODS.items()
+    }
+    assert found == READ, f"temporalio {__version__} does it in another way: {found}"
+
+
+def test_the_bounds_of_the_package_are_the_versions_that_are_known() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    [bound] = [each for each in project["dependencies"] if re.match(r"temporalio\b", each)]
+    first, last = (int(each.split(".")[1]) for each in (inside.SDK[0], inside.SDK[-1]))
+    assert bound == f"temporalio>=1.{first},<1.{last + 1}"
+    assert [f"1.{minor}" for minor in range(first, last + 1)] == [*inside.SDK]
+    assert f"temporalio {bound.removeprefix('temporalio')}" in (ROOT / "docs" / "changing.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "told"),
+    [
+        (_workflow._WorkflowWorker, "_handle_activation", "_WorkflowWorker._handle_activation"),
+        (_workflow._WorkflowWorker, "_handle_cache_eviction", "_WorkflowWorker._handle_cache_eviction"),
+        (_workflow, "_RunningWorkflow", "_RunningWorkflow.instance"),
+        (_workflow_instance, "_WorkflowInstanceImpl", "_WorkflowInstanceImpl._object"),
+        (
+            temporalio.bridge.worker.Worker,
+            "request_workflow_eviction",
+            "bridge.Worker.request_workflow_eviction",
+        ),
+        (_extstore, "_current_storage_metrics", "_extstore._current_storage_metrics"),
+    ],
+)
+async def test_an_sdk_without_what_the_engine_needs_is_refused_before_anything_is_done(
+    owner: Any, name: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(owner, name)
+    inside.check.cache_clear()
+    inside._metrics.cache_clear()
+    try:
+        with pytest.raises(Unavailable, match=re.escape(told)) as raised:
+            await open_client("127.0.0.1:1", "default", lazy=True)
+        assert str(raised.value).endswith("pip install 'temporalio==1.35.*'")
+    finally:
+        monkeypatch.undo()
+        inside.check.cache_clear()
+        inside._metrics.cache_clear()
+        inside.check()
+
+
+def test_an_sdk_that_uses_another_name_or_takes_other_arguments_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def elsewhere(self: Any, act: Any, more: Any) -> None:
+        await self._evict(act)
+
+    monkeypatch.setattr(_workflow._WorkflowWorker, "_handle_activation", elsewhere)
+    assert [*inside.missing()] == [
+        "_WorkflowWorker._deadlock_timeout_seconds",
+        "_WorkflowWorker._handle_cache_eviction",
+        "_WorkflowWorker._running_workflows",
+        "_WorkflowWorker._handle_activation(act)",
+    ]
+
+
+@pytest.mark.parametrize("version", ["1.34.0", "1.36.0", "2.0.0", "1.350.0"])
+def test_a_version_that_nobody_has_looked_at_is_refused_though_nothing_seems_to_be_missing(
+    version: str,
+) -> None:
+    with pytest.raises(Unavailable, match=rf"the Temporal SDK {re.escape(version)} is not one"):
+        inside.refuse(version, [])
+
+
+def test_the_versions_that_are_known_are_not_refused() -> None:
+    inside.refuse("1.35.7", [])
+    inside.check()

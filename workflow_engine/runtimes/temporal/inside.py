@@ -1,0 +1,156 @@
+"""What the engine takes from inside the Temporal SDK, beyond what that promises: all of it, in one place.
+
+A version of the SDK that has something of it in another way would not fail where it matters, it would do without: a
+worker that keeps no bound of memory, or takes busy runs for stuck. So `check` looks for each part as a worker or a
+client is made, and a version that is not one of `SDK` is refused; `tests/runtimes/test_inside.py` tells whoever
+upgrades it which of these methods are others than before.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+
+import temporalio.bridge.worker
+import temporalio.converter
+import temporalio.worker
+from temporalio.service import __version__
+from temporalio.worker import StartLocalActivityInput, Worker
+
+from workflow_engine.errors import Unavailable
+
+SDK = ("1.35",)
+"""The versions of the SDK of which it is known how they do it inside; also the bounds in ``pyproject.toml``."""
+
+
+@cache
+def check() -> None:
+    """Raise `Unavailable` unless the SDK is one that the engine knows."""
+    refuse(__version__, [*missing()])
+
+
+def refuse(version: str, lost: list[str]) -> None:
+    """Raise `Unavailable` when *version* is none of `SDK`, or has *lost* what is taken from inside it."""
+    known = version.rpartition(".")[0] in SDK
+    if known and not lost:
+        return
+    wrong = f"; in it, what the engine needs is not there: {', '.join(lost)}" if lost else ""
+    raise Unavailable(
+        f"the Temporal SDK {version} is not one that this version of the engine runs on, which are "
+        f"{' and '.join(f'{each}.*' for each in SDK)}{wrong}. Install one: "
+        f"pip install 'temporalio=={SDK[-1]}.*'"
+    )
+
+
+def missing() -> Iterator[str]:
+    """What is not there of all that is used here."""
+    made = _class("worker._workflow", "_WorkflowWorker")
+    for method, used in (
+        ("run", {"_handle_activation"}),
+        ("_handle_activation", {"_running_workflows", "_deadlock_timeout_seconds", "_handle_cache_eviction"}),
+        ("_handle_cache_eviction", {"_running_workflows", "_on_eviction_hook", "_deadlock_timeout_seconds"}),
+    ):
+        found = getattr(made, method, None)
+        if not inspect.iscoroutinefunction(found):
+            yield f"_WorkflowWorker.{method}"
+        else:
+            yield from (f"_WorkflowWorker.{each}" for each in sorted(used - {*found.__code__.co_names}))
+    taken = getattr(made, "_handle_activation", None)
+    if callable(taken) and [*inspect.signature(taken).parameters] != ["self", "act"]:
+        yield "_WorkflowWorker._handle_activation(act)"
+    for module, name, sets in (
+        ("worker._worker", "Worker", {"_workflow_worker", "_bridge_worker"}),
+        ("worker._workflow", "_RunningWorkflow", {"instance", "workflow_id"}),
+        ("worker._workflow_instance", "_WorkflowInstanceImpl", {"_pending_activities", "_object"}),
+        ("worker._workflow_instance", "_ActivityHandle", {"_input"}),
+    ):
+        methods = filter(inspect.isfunction, vars(_class(module, name) or object).values())
+        there = {each for method in methods for each in method.__code__.co_names}
+        yield from (f"{name}.{each}" for each in sorted(sets - there))
+    bridge = temporalio.bridge.worker.Worker
+    for each in ("request_workflow_eviction", "complete_workflow_activation"):
+        if not callable(getattr(bridge, each, None)):
+            yield f"bridge.Worker.{each}"
+    if not isinstance(_metrics(), ContextVar):
+        yield "_extstore._current_storage_metrics"
+
+
+def _class(module: str, name: str) -> Any:
+    """A class of the module of the SDK with that name; None where it is not there."""
+    try:
+        return getattr(__import__(f"temporalio.{module}", fromlist=[name]), name, None)
+    except ImportError:
+        return None
+
+
+@cache
+def _metrics() -> Any:
+    return getattr(getattr(temporalio.converter, "_extstore", None), "_current_storage_metrics", None)
+
+
+def stored_of_task() -> Any:
+    """What the SDK counts of the workflow task, or the activity, that is being encoded; None within neither."""
+    return _metrics().get()
+
+
+class Tasks:
+    """The tasks of runs of one worker, as they are inside of it."""
+
+    def __init__(self, made: Worker) -> None:
+        check()
+        self._made = made
+        self._tasks: Any = made._workflow_worker
+        if self._tasks is None:
+            raise Unavailable("the worker does no tasks of runs")
+
+    def stuck_after(self, seconds: float) -> None:
+        """Take a task for stuck after so many *seconds*. One that is debugged is never."""
+        if self._tasks._deadlock_timeout_seconds is not None:
+            self._tasks._deadlock_timeout_seconds = seconds
+
+    def on_let_go(self, tell: Callable[[str, Any], None]) -> None:
+        """Have *tell* told the execution that is let go of, and why (a `RemoveFromCache`)."""
+        self._tasks._on_eviction_hook = tell
+
+    def wrap(
+        self, wrapped: Callable[[Callable[[Any], Awaitable[None]]], Callable[[Any], Awaitable[None]]]
+    ) -> None:
+        """Have each task (a `WorkflowActivation`) done by what *wrapped* makes of what does it."""
+        self._tasks._handle_activation = wrapped(self._tasks._handle_activation)
+
+    def running(self) -> Mapping[str, Any]:
+        """The runs that are in memory, by their executions: `instance_of` each."""
+        found: Mapping[str, Any] = self._tasks._running_workflows
+        return found
+
+
+def evicts(made: Worker) -> Callable[[str], None] | None:
+    """What lets go of a run of a worker, by its execution; None where that worker is no more."""
+    if made.is_shutdown:
+        return None
+    found: Callable[[str], None] = made._bridge_worker.request_workflow_eviction
+    return found
+
+
+async def complete(made: Worker, completion: Any) -> None:
+    """Say what came of a task (a `WorkflowActivationCompletion`) in place of the SDK."""
+    await made._bridge_worker.complete_workflow_activation(completion)
+
+
+def workflow_id_of(there: Any) -> str | None:
+    """The id of one of the runs that are in memory."""
+    return None if there is None else str(there.workflow_id)
+
+
+def waits_for_local(there: Any) -> bool:
+    """Whether one of the runs in memory waits for a local activity."""
+    pending = {} if there is None else there.instance._pending_activities
+    return any(isinstance(handle._input, StartLocalActivityInput) for handle in pending.values())
+
+
+def object_of(there: Any) -> Any:
+    """The object of the workflow class of one of the runs in memory; None before it has begun."""
+    return None if there is None else there.instance._object
