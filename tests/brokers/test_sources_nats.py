@@ -256,6 +256,47 @@ async def test_while_the_store_is_away_messages_wait_at_the_broker(
     assert (await sources.hears(server))["duplicates"] == 0
 
 
+async def test_what_no_stream_keeps_is_bounded_by_its_size_while_the_store_is_away_and_the_rest_is_counted(
+    server: Api, port: int, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_engine.calls.brokers.nats._PENDING_BYTES", 1_000_000)
+    monkeypatch.setattr("workflow_engine.calls.brokers.nats._AT_HAND", 250_000)
+    await sources.described(server, "nats", port, "live.large")
+    await sources.put(server)
+    await sources.hears(server)
+
+    async def away(channel: str, events: Any) -> Any:
+        raise Unavailable("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(server.router, "publish", away)
+        await client.publish("live.large", note(0))
+        await sources.status(server, lambda told: told["state"] == "held")
+        for n in range(1, 41):
+            await client.publish("live.large", json.dumps({"n": n, "much": "x" * 100_000}).encode())
+        told = await sources.status(server, lambda told: told["dropped"] >= 30)
+    there = await sources.until(server, 41 - told["dropped"])
+    assert [event["data"]["n"] for event in there] == list(range(len(there))), "the first, in order"
+    assert 8 <= len(there) <= 11, "as many as a million bytes are"
+    metrics = (await server.get("/metrics")).body.decode()
+    assert f'wfe_source_messages_total{{source="notes",outcome="dropped"}} {told["dropped"]}' in metrics
+
+
+async def test_a_group_that_hears_another_subject_already_is_told_of_and_not_taken_for_this_one(
+    server: Api, port: int, client: Any, stored: str
+) -> None:
+    await sources.described(server, "nats", port, stored)
+    await sources.put(server, group="mine")
+    await sources.hears(server)
+    other = asyncapi("nats", f"127.0.0.1:{port}", address=f"{stored}.other")
+    await sources.put_document(server, other, "others")
+    await sources.put(server, operation="file://others.yaml#noted", group="mine")
+    told = await sources.status(server, lambda told: told["state"] == "failing")
+    assert f"the consumer mine hears '{stored}'" in told["error"]
+    await sources.put(server, operation="file://others.yaml#noted", group="other")
+    await sources.hears(server)
+
+
 async def test_of_two_processes_one_hears_and_the_other_goes_on_when_that_ends(
     port: int, client: Any, stored: str, postgresql_schema: str
 ) -> None:

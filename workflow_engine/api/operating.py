@@ -128,8 +128,8 @@ def heard(sources: Iterable[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
     for of, _, told in each:
         if told["lag"] is not None:
             yield f"wfe_source_lag{of} {told['lag']}"
-    help = "What messages became: events, events that were there, nothing for the filters, dead letters."
+    help = "What messages became: events, events that were there, nothing for the filters, dead letters; or lost."
     yield from family("wfe_source_messages_total", "counter", help)
     for _, id, told in each:
-        for outcome in ("stored", "duplicates", "filtered", "refused"):
+        for outcome in ("stored", "duplicates", "filtered", "refused", "dropped"):
             yield f"wfe_source_messages_total{labels(source=id, outcome=outcome)} {told[outcome]}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -36,7 +38,7 @@ from workflow_engine.calls.brokers.link import (
 )
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
-from workflow_engine.values import Json, JsonObject
+from workflow_engine.values import Json, JsonObject, rfc3339
 
 _SECONDS = 10.0
 _KEPT_MS = 3_600_000
@@ -63,7 +65,7 @@ async def sending(link: Link) -> AsyncIterator[Send]:
             sent = aio_pika.Message(
                 message.body,
                 headers=dict(message.headers),
-                content_type=message.content_type,
+                content_type=message.content_type or None,
                 message_id=message.id,
                 correlation_id=message.correlation,
                 delivery_mode=1 if operation.get("deliveryMode") == 1 else 2,
@@ -177,12 +179,17 @@ def _incoming(message: AbstractIncomingMessage) -> Incoming:
 
 
 def _plain(value: Any) -> Json:
-    """What a field of AMQP is as JSON; times and bytes are text."""
+    """What a field of AMQP is as JSON: times as RFC 3339 has them, bytes as the text that they are, or Base64."""
     match value:
         case None | bool() | int() | float() | str():
             return value
-        case bytes():
-            return value.decode(errors="replace")
+        case bytes() | bytearray():
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                return base64.b64encode(value).decode()
+        case datetime():
+            return rfc3339(value)
         case list():
             return [_plain(item) for item in value]
         case dict():

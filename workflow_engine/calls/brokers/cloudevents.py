@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import orjson
 
@@ -24,6 +24,7 @@ PREFIXES: Mapping[str, tuple[str, ...]] = {
 REQUIRED = ("specversion", "id", "source", "type")
 _IMPLIED = frozenset({"nats", "mqtt"})
 """Whose bindings know messages that do not say what they are, and are CloudEvents in JSON."""
+_WHOLE = "application/cloudevents"
 _NAME = re.compile(r"[a-z0-9]{1,64}")
 _QUOTED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 """What stays as it is in a header of NATS, as in one of HTTP (HTTP binding of CloudEvents, 3.1.3.2)."""
@@ -34,25 +35,44 @@ def events_of(
 ) -> list[JsonObject] | None:
     """The CloudEvents that *message* is, which the document says is of *content_type*; None if it is none.
 
-    `Rejected` for one that is not valid.
+    `Rejected` for one that is not valid. A message that says nothing of its own type is a CloudEvent in binary mode if
+    it has the attributes for that, also where the document promises whole ones.
     """
-    named = message.content_type or content_type
-    if named.lower().startswith("application/cloudevents"):
-        return parse({"content-type": named}, message.body, max_bytes=max_bytes)
+    own, declared = message.content_type, content_type
+    if own is not None and _is_whole(own):
+        return parse({"content-type": _format(own)}, message.body, max_bytes=max_bytes)
     attributes = _attributes(protocol, message.headers)
     if all(name in attributes for name in REQUIRED):
-        headers = {f"ce-{name}": value for name, value in attributes.items() if name != "datacontenttype"}
-        if named and (message.content_type or message.body):
+        data_type = attributes.pop("datacontenttype", None)
+        given = unquote(data_type).strip('" ') if data_type else None
+        named = (given or own) if protocol == "nats" else (own or given)
+        if named is None and message.body and not _is_whole(declared):
+            named = declared
+        headers = {f"ce-{name}": value for name, value in attributes.items()}
+        if named:
             headers["content-type"] = named
         return parse(headers, message.body, max_bytes=max_bytes)
-    if message.content_type is None and protocol in _IMPLIED and message.body[:1] == b"{":
+    if own is None and _is_whole(declared):
+        return parse({"content-type": _format(declared)}, message.body, max_bytes=max_bytes)
+    if own is None and protocol in _IMPLIED and message.body[:1] == b"{":
         try:
-            given = orjson.loads(message.body)
+            whole = orjson.loads(message.body)
         except orjson.JSONDecodeError:
             return None
-        if all(name in given for name in REQUIRED):
-            return [normalize(given)]
+        if all(name in whole for name in REQUIRED):
+            return [normalize(whole)]
     return None
+
+
+def _is_whole(content_type: str) -> bool:
+    """Whether a message of *content_type* is a whole CloudEvent, or several."""
+    return content_type.lower().startswith("application/cloudevents")
+
+
+def _format(content_type: str) -> str:
+    """*content_type* with the format, which is JSON where none is named: as the binding of NATS has it."""
+    media_type, separator, rest = content_type.partition(";")
+    return STRUCTURED + separator + rest if media_type.strip().lower() == _WHOLE else content_type
 
 
 def _attributes(protocol: str, headers: JsonObject) -> dict[str, str]:
@@ -80,17 +100,22 @@ def _time(value: Json) -> str:
     return text[:10] + "T" + text[11:] if text[10:11] == " " else text
 
 
-def message_of(protocol: str, mode: str, event: JsonObject) -> tuple[bytes, str, dict[str, str]]:
-    """The body, its type and the headers of *event* in the *mode* ``structured`` or ``binary``."""
+def message_of(protocol: str, mode: str, event: JsonObject) -> tuple[bytes | None, str, dict[str, str]]:
+    """The body, its type and the headers of *event* in the *mode* ``structured`` or ``binary``. Without data it has no
+    body, and no type unless the event names one.
+    """
     if mode == "structured":
         return orjson.dumps(event), f"{STRUCTURED}; charset=utf-8", {}
     prefix = PREFIXES[protocol][0]
     headers = {}
     for name, value in event.items():
-        if name not in ("data", "data_base64", "datacontenttype"):
-            text = _text(value)
-            headers[prefix + name] = quote(text, safe=_QUOTED) if protocol == "nats" else text
+        if name in ("data", "data_base64") or (name == "datacontenttype" and protocol != "nats"):
+            continue  # all but NATS have a place of its own for that
+        text = _text(value)
+        headers[prefix + name] = quote(text, safe=_QUOTED) if protocol == "nats" else text
     body, media_type = body_of(event)
+    if "data" not in event and "data_base64" not in event:
+        return None, media_type or "", headers
     return body, media_type or "application/octet-stream", headers
 
 

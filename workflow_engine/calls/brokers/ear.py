@@ -26,8 +26,10 @@ from workflow_engine.events.router import Router
 from workflow_engine.events.subscriptions import start_us
 from workflow_engine.values import Json, JsonObject, rfc3339
 
-COUNTED = ("stored", "duplicates", "filtered", "refused")
-"""What messages become: events, events that were there, nothing for the filters, dead letters."""
+COUNTED = ("stored", "duplicates", "filtered", "refused", "dropped")
+"""What messages become: events, events that were there, nothing for the filters, dead letters; and those that are lost,
+for neither the broker keeps them, nor is there room here.
+"""
 ASKING = 2.0
 """How many seconds a broker has to say what waits."""
 STORE_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -82,8 +84,12 @@ class Ear:
             "lag": self._lag,
             "last_message": self._last_message,
             **self._counts,
+            "dropped": self._dropped(),
             "at": {"group": self.source.group, **self._at},
         }
+
+    def _dropped(self) -> int:
+        return self._counts["dropped"] + (0 if self._hearing is None else self._hearing.dropped)
 
     async def ask(self) -> None:
         """Learn from the broker how many messages wait there."""
@@ -140,7 +146,8 @@ class Ear:
         hearing = Hearing(source.group, start / 1e6 if isinstance(start, int) else start, at=self._at)
         async with aclosing(protocol_of(server).hear(link, hearing)) as batches:
             async for batch in batches:
-                self._hearing = hearing
+                if self._hearing is not hearing:
+                    self._counts["dropped"], self._hearing = self._dropped(), hearing
                 self._become("hearing")
                 if batch:
                     await self._take(server.protocol, batch)
@@ -182,7 +189,7 @@ class Ear:
         self._last_message = _now()
         filtered = len(heard) - len(refused) - len(events)
         numbers = (stored, duplicates, filtered, len(refused) + len(worse))
-        for name, number in zip(COUNTED, numbers, strict=True):
+        for name, number in zip(COUNTED, numbers, strict=False):
             self._counts[name] += number
 
     async def _acknowledge(self, batch: Sequence[Incoming]) -> None:

@@ -34,6 +34,7 @@ from workflow_engine.calls.brokers.link import (
     Send,
     closed,
     lost,
+    named,
     refused,
 )
 from workflow_engine.calls.context import Reception
@@ -61,12 +62,13 @@ async def sending(link: Link) -> AsyncIterator[Send]:
     async with _started(link, AIOKafkaProducer(acks="all", **options), options) as producer:
 
         async def send(address: str, message: Outgoing) -> None:
-            headers = {**message.headers, _CONTENT_TYPE: message.content_type, ID: message.id}
+            kind = {_CONTENT_TYPE: message.content_type} if message.content_type else {}
+            headers = {**message.headers, **kind, ID: message.id}
             key = message.key or _key(link, headers)
             try:
                 await producer.send_and_wait(
                     _topic(link, address),
-                    message.body,
+                    None if message.bare else message.body,  # as the binding of CloudEvents has it (3.2.2)
                     key=None if key is None else key.encode(),
                     headers=[(name, value.encode()) for name, value in headers.items()],
                 )
@@ -193,8 +195,7 @@ def _place(of: Any) -> str:
 
 
 def _read(record: Any, headers: JsonObject) -> Incoming:
-    content_type = headers.get(_CONTENT_TYPE)
-    return Incoming(record.value or b"", headers, content_type if isinstance(content_type, str) else None)
+    return Incoming(record.value or b"", headers, named(headers, _CONTENT_TYPE))
 
 
 def _incoming(consumer: Any, record: Any, *, in_group: bool) -> Incoming:

@@ -55,7 +55,8 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message to send. *id* is the same for every attempt. *correlation* is its correlation id, if it has one. *key*
-    is that of the record, where there are any.
+    is that of the record, where there are any. *bare*: it has no data at all, which Kafka tells from data that is empty.
+    *content_type* is empty where nothing says what the body is.
     """
 
     body: bytes
@@ -64,6 +65,7 @@ class Outgoing:
     id: str
     correlation: str | None = None
     key: str | None = None
+    bare: bool = False
 
 
 OURS = "wfe-"
@@ -102,7 +104,8 @@ class Hearing:
     *at* that it goes on, as `Incoming.at` has it.
 
     The protocol tells of *promise*: how often each message is an event (``exactly-once``, ``at-least-once`` or
-    ``at-most-once``); and by *ask* how many messages wait at the broker, None where it does not say.
+    ``at-most-once``); by *ask* how many messages wait at the broker, None where it does not say; and in *dropped* how
+    many it had to let go that no broker keeps, for there was no room.
     """
 
     group: str
@@ -111,6 +114,7 @@ class Hearing:
     at: JsonObject = field(default_factory=dict)
     promise: str = "at-least-once"
     ask: Callable[[], Awaitable[int]] | None = None
+    dropped: int = 0
 
     @property
     def is_own(self) -> bool:
@@ -137,6 +141,16 @@ async def gathered(waiting: asyncio.Queue[_T | None], most: int) -> list[_T]:
             break
         found.append(item)
     return found
+
+
+def named(headers: JsonObject, name: str) -> str | None:
+    """The text of the header *name*, in whatever case that is written."""
+    if isinstance(exact := headers.get(name), str):
+        return exact
+    for header, value in headers.items():
+        if header.lower() == name.lower() and isinstance(value, str):
+            return value
+    return None
 
 
 async def closed(closing: Coroutine[Any, Any, Any], seconds: float = 10.0) -> None:

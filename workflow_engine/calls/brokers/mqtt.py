@@ -72,7 +72,8 @@ def _properties(link: Link, message: Outgoing) -> Properties | None:
     if (span := active()) is not None:
         span.inject(headers)
     properties.UserProperty = [*headers.items(), (ID, message.id)]
-    properties.ContentType = message.content_type
+    if message.content_type:
+        properties.ContentType = message.content_type
     if message.correlation is not None:
         properties.CorrelationData = message.correlation.encode()
     expiry = link.operation.get("messageExpiryInterval")

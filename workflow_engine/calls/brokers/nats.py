@@ -24,6 +24,7 @@ from workflow_engine.calls.brokers.link import (
     closed,
     gathered,
     lost,
+    named,
     refused,
 )
 from workflow_engine.calls.context import Reception
@@ -46,6 +47,8 @@ _ASKED_BYTES = 72 * 1024 * 1024
 """How much is under way at a time; a message may have 64 MiB."""
 _PENDING, _PENDING_BYTES = 10_000, 64 * 1024 * 1024
 """What is kept, of a subject without a stream, while the router's store is away; the rest is lost."""
+_AT_HAND = 8 * 1024 * 1024
+"""Of how many bytes that have come the library is let go, before it has to keep the rest, and to count it."""
 _REMEMBERED = 1000
 _BEATS, _NOBODY = "100", "503"
 
@@ -57,11 +60,15 @@ class _Client(Client):
         super().__init__()
         self.errors: list[Exception] = []
         self.ended: Callable[[], None] = lambda: None
+        self.slow: Callable[[], None] = lambda: None
+        """Called for each message that there is no room for."""
 
     async def end(self) -> None:
         self.ended()
 
     async def note(self, error: Exception) -> None:
+        if isinstance(error, nats.errors.SlowConsumerError):
+            self.slow()
         self.errors = [*self.errors[-9:], error]
 
 
@@ -78,7 +85,8 @@ async def sending(link: Link) -> AsyncIterator[Send]:
         stored: set[str] = set()
 
         async def send(address: str, message: Outgoing) -> None:
-            headers = {**message.headers, ID: message.id, _CONTENT_TYPE: message.content_type}
+            kind = {_CONTENT_TYPE: message.content_type} if message.content_type else {}
+            headers = {**message.headers, ID: message.id, **kind}
             with _faults(link):
                 if address in stored or await _stream(client, address) is not None:
                     await client.jetstream().publish(address, message.body, headers=headers)
@@ -166,8 +174,14 @@ async def _live(link: Link, client: _Client, hearing: Hearing) -> AsyncGenerator
         raise fault("configuration", f"{what}; `start` can only be latest")
     hearing.promise = "at-most-once"
     group = str(link.operation.get("queue") or hearing.group)
-    messages = _Messages(client, _PENDING)
-    await client.subscribe(link.address, queue=group, cb=messages.put, pending_bytes_limit=_PENDING_BYTES)
+    messages = _Messages(client, hearing.most)
+
+    def drop() -> None:
+        hearing.dropped += 1
+
+    client.slow = drop
+    limits = {"pending_msgs_limit": _PENDING, "pending_bytes_limit": _PENDING_BYTES - _AT_HAND}
+    await client.subscribe(link.address, queue=group, cb=messages.put, **limits)
     await client.flush()
     yield []
     while True:
@@ -178,12 +192,24 @@ async def _live(link: Link, client: _Client, hearing: Hearing) -> AsyncGenerator
 
 
 class _Messages:
-    """What comes to a subscription, at most so many at a time: of a library whose own waiting may miss that it ends."""
+    """What comes to a subscription, at most so many at a time: of a library whose own waiting may miss that it ends.
+
+    What is taken off the library, which keeps count of the bytes that it has, is bounded too.
+    """
 
     def __init__(self, client: _Client, most: int) -> None:
         self._queue: asyncio.Queue[Any] = asyncio.Queue(most)
-        self.put = self._queue.put
+        self._bytes = 0
+        self._room = asyncio.Event()
         client.ended = self._end
+
+    async def put(self, message: Any) -> None:
+        """Take a message, once there is room for it; there is for one of any size where there is no other."""
+        while self._bytes and self._bytes + len(message.data) > _AT_HAND:
+            self._room.clear()
+            await self._room.wait()
+        self._bytes += len(message.data)
+        await self._queue.put(message)
 
     def _end(self) -> None:
         with suppress(asyncio.QueueFull):  # then there is no end of what waits until it is looked for
@@ -198,6 +224,8 @@ class _Messages:
             return []
         if not found:
             raise nats.errors.ConnectionClosedError
+        self._bytes -= sum(len(message.data) for message in found)
+        self._room.set()
         return found
 
 
@@ -209,7 +237,7 @@ async def _kept(
     hearing.promise = "exactly-once"
     inbox = client.new_inbox()
     messages = _Messages(client, 2 * hearing.most)
-    await client.subscribe(inbox, cb=messages.put)
+    await client.subscribe(inbox, cb=messages.put, pending_bytes_limit=4 * _ASKED_BYTES)  # never reached
     seconds = {"expires": int(_ASKED_SECONDS * 1e9), "idle_heartbeat": int(_WAIT_SECONDS * 1e9 / 2)}
     wanted = json.dumps({"batch": hearing.most, "max_bytes": _ASKED_BYTES, **seconds}).encode()
     yield []
@@ -274,6 +302,10 @@ async def _durable(link: Link, client: Client, stream: str, hearing: Hearing) ->
             config.opt_start_time = datetime.fromtimestamp(hearing.start, UTC)
         await jetstream.add_consumer(stream, config=config)
     else:
+        known_by = found.config.filter_subject if found.config is not None else None
+        if known_by and known_by != link.address:
+            what = f"{link.shown}: the consumer {hearing.group} hears {known_by!r}"
+            raise fault("configuration", f"{what}; give the source another `group`")
         if found.num_ack_pending and found.config is not None:
             # What somebody had who is gone comes again before all else once its time is over: now, not in a minute.
             for seconds, pause in ((_AT_ONCE, 2 * _AT_ONCE), (_HEARD_SECONDS, 0.0)):
@@ -291,8 +323,8 @@ def _numbered(message: Any, stream: str) -> Incoming:
 
 def _incoming(message: Any, place: str | None) -> Incoming:
     headers = dict(message.headers or {})
-    id = place or headers.get(ID)
-    content_type = headers.get(_CONTENT_TYPE)
+    id = place or named(headers, ID)
+    content_type = named(headers, _CONTENT_TYPE)
     if place is None:
         return Incoming(message.data, headers, content_type, id, address=message.subject)
     return Incoming(message.data, headers, content_type, id, settle=message.ack, address=message.subject)

@@ -189,6 +189,7 @@ def _message(
         raise Drop(str(error), code="no-address") from None
     except Fault as refused:
         raise Drop(refused.error.detail or str(refused), code="bad-header") from None
+    body: bytes | None
     if mode == "payload":
         body, content_type = _payload(operation, fits.message, event)
     else:
@@ -196,12 +197,13 @@ def _message(
         texts = {**own, **texts}
     correlation = event.get("correlationid") or correlation_of(operation, payload, headers)
     return to, Outgoing(
-        body,
+        body or b"",
         content_type,
         texts,
         id,
         None if correlation is None else str(correlation),
         None if key is None or key == "" else str(key),
+        bare=body is None,
     )
 
 
