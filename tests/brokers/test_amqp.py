@@ -221,6 +221,30 @@ async def test_a_source_of_an_exchange_has_a_queue_that_keeps_what_comes_while_n
         assert [event["data"]["n"] for event in await heard(router, 300)] == list(range(300))
 
 
+async def test_a_queue_that_is_deleted_is_told_of_and_heard_when_it_is_there_again(
+    port: int, channel: Any, queue: Any
+) -> None:
+    """The broker ends the subscription alone, and the connection stays."""
+    async with hearing("memory:", "amqp", port, queue.name) as router:
+        await put(channel, queue, 0)
+        await heard(router, 1)
+        await channel.queue_delete(queue.name)
+        again = await channel.declare_queue(queue.name, durable=True)
+        await put(channel, again, 1)
+        assert [each["data"]["n"] for each in await heard(router, 2)] == [0, 1]
+
+
+async def test_a_queue_that_somebody_made_for_the_group_stays_as_it_is(
+    port: int, channel: Any, exchange: Any
+) -> None:
+    name = f"g-{uuid.uuid4().hex[:8]}"
+    await channel.declare_queue(name, durable=True, arguments={"x-max-length": 10})
+    more = json.dumps({"channel": of(exchange)})
+    async with hearing("memory:", "amqp", port, "notes", more, group=name) as router:
+        await exchange.publish(aio_pika.Message(b'{"n": 1}'), "notes")
+        assert [each["data"] for each in await heard(router, 1)] == [{"n": 1}]
+
+
 async def test_an_event_is_sent_to_a_queue_and_tried_again_while_there_is_none(
     port: int, channel: Any
 ) -> None:

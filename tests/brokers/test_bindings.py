@@ -82,7 +82,11 @@ def test_headers_are_found_in_any_case() -> None:
 def test_what_amqp_has_types_for_is_text_as_cloudevents_has_it() -> None:
     """Binding of AMQP, 3.1.3.2: the native types are read as the canonical form."""
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    headers = {"cloudEvents_time": moment, "cloudEvents_expiry": moment, "cloudEvents_key": bytearray(b"\xff")}
+    headers = {
+        "cloudEvents_time": moment,
+        "cloudEvents_expiry": moment,
+        "cloudEvents_key": bytearray(b"\xff"),
+    }
     headers |= {"cloudEvents_big": 2**40, "cloudEvents_on": True}
     [event] = parsed("amqp", b"", None, **{name[12:]: _plain(value) for name, value in headers.items()})
     assert event["time"] == event["expiry"] == "2026-01-02T03:04:05.000Z"

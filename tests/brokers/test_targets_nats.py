@@ -14,9 +14,17 @@ import pytest
 from tests.api.server import Api
 from tests.api.server import api as serving
 from tests.brokers import sources
-from tests.brokers.documents import BASE
-from tests.brokers.sender import event
+from tests.brokers.documents import BASE, asyncapi, pinned
+from tests.brokers.sender import event, sending
 from tests.brokers.servers import nats_server
+from workflow_engine.calls import Egress
+from workflow_engine.calls.brokers.admission import around
+from workflow_engine.calls.brokers.direct import link_to
+from workflow_engine.calls.brokers.lines import Lines
+from workflow_engine.calls.brokers.link import Link, Outgoing
+from workflow_engine.calls.brokers.server import choose
+from workflow_engine.errors import Fault
+from workflow_engine.events.targets import Drop
 
 pytest_plugins = ["tests.brokers.streams"]
 
@@ -101,6 +109,38 @@ async def test_a_broker_that_is_away_gets_everything_in_order_when_it_is_back(
     with nats_server(tmp_path, port=port):
         client = await nats.connect(f"nats://127.0.0.1:{port}")
         assert [json.loads(each.data)["n"] for each in await got(client, "s", 20)] == list(range(20))
+        await client.close()
+
+
+async def test_a_message_that_is_too_large_is_given_up_at_once_and_ends_no_connection_for_the_others(
+    tmp_path: Path,
+) -> None:
+    settings = tmp_path / "nats.conf"
+    settings.write_text("max_payload: 2048")
+    with nats_server(tmp_path, "-c", str(settings)) as port:
+        document = asyncapi("nats", f"127.0.0.1:{port}", address="a")
+        large = event("x" * 3000)
+        async with sending(document) as deliver:
+            with pytest.raises(Drop, match="larger than the broker takes"):
+                await deliver("i-1", large)
+        operation = pinned(document)[f"{BASE}#note"]
+        server = choose(operation, None, None)
+        client = await nats.connect(f"nats://127.0.0.1:{port}")
+        heard = await client.subscribe("a")
+        async with Egress() as egress:
+            lines = Lines(egress)
+
+            async def connect() -> Link:
+                return await link_to(operation, server, "a", {}, around(egress, "key", "/subscriptions"))
+
+            async with lines.line("key", connect) as send:
+                with pytest.raises(Fault):
+                    async with lines.line("key", connect) as other:
+                        await other("a", Outgoing(b"x" * 3000, "text/plain", {}, "i-2"))
+                await asyncio.sleep(0.2)
+                await send("a", Outgoing(b"small", "text/plain", {}, "i-3"))
+            assert (await heard.next_msg(timeout=20)).data == b"small"
+            await lines.close()
         await client.close()
 
 

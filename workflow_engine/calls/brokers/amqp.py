@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -41,6 +41,7 @@ from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 _SECONDS = 10.0
+_OVER = "the connection is closed, or the broker has ended the subscription"
 _KEPT_MS = 3_600_000
 """How long a queue of our own outlives the workers that read it."""
 
@@ -90,9 +91,7 @@ async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming |
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=1)
         queue = await _queue(link, channel, exchange, key)
-        for closing in (connection.close_callbacks, channel.close_callbacks):
-            closing.add(lambda *_: messages.put_nowait(None))
-        await queue.consume(messages.put)
+        await _consume(connection, channel, queue, messages)
         yield None
         try:
             while (message := await messages.get()) is not None:
@@ -100,7 +99,7 @@ async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming |
         finally:
             if exchange and not reception.leaving:
                 await closed(queue.delete(if_unused=False, if_empty=False))
-    raise lost(link, "the connection is closed")
+    raise lost(link, _OVER)
 
 
 async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
@@ -113,7 +112,7 @@ async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], N
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=hearing.most)
         if exchange:
-            queue = await channel.declare_queue(hearing.group, durable=True)
+            queue = await _queue_of(connection, channel, hearing)
             await queue.bind(await channel.get_exchange(exchange, ensure=True), key)
         else:
             queue = await channel.get_queue(key, ensure=True)
@@ -124,16 +123,45 @@ async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], N
                 return int(found.declaration_result.message_count or 0)
 
         hearing.ask = waiting
-        for closing in (connection.close_callbacks, channel.close_callbacks):
-            closing.add(lambda *_: messages.put_nowait(None))
-        await queue.consume(messages.put)
+        await _consume(connection, channel, queue, messages)
         yield []
         while found := await gathered(messages, hearing.most):
             yield [
                 *(replace(_incoming(message), settle=nothing) for message in found[:-1]),
                 replace(_incoming(found[-1]), settle=partial(found[-1].ack, multiple=True)),
             ]
-    raise lost(link, "the connection is closed")
+    raise lost(link, _OVER)
+
+
+async def _queue_of(
+    connection: AbstractConnection, channel: AbstractChannel, hearing: Hearing
+) -> AbstractQueue:
+    """The queue of the group; one that somebody has made may be of any kind, and stays as it is."""
+    if not hearing.is_own:
+        asking = await connection.channel()
+        with suppress(ChannelNotFoundEntity):
+            await asking.get_queue(hearing.group, ensure=True)
+            return await channel.get_queue(hearing.group, ensure=True)
+    return await channel.declare_queue(hearing.group, durable=True)
+
+
+async def _consume(
+    connection: AbstractConnection,
+    channel: AbstractChannel,
+    queue: AbstractQueue,
+    messages: asyncio.Queue[AbstractIncomingMessage | None],
+) -> None:
+    """Let what comes to *queue* come to *messages*, and None where no more will: also once the queue is deleted, or is
+    elsewhere, of which the broker tells by ending the subscription alone.
+    """
+
+    def end(*_: object) -> None:
+        messages.put_nowait(None)
+
+    for closing in (connection.close_callbacks, channel.close_callbacks):
+        closing.add(end)
+    (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(end)
+    await queue.consume(messages.put)
 
 
 async def forget(link: Link, hearing: Hearing) -> None:

@@ -20,6 +20,7 @@ from aiokafka.errors import (
     InvalidTopicError,
     KafkaConnectionError,
     KafkaError,
+    MessageSizeTooLargeError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -36,6 +37,7 @@ from workflow_engine.calls.brokers.link import (
     lost,
     named,
     refused,
+    too_large,
 )
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
@@ -45,6 +47,8 @@ ID = "idempotency-key"
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _CONTENT_TYPE = "content-type"
 _WAIT_MS = 5000
+_MOST = 64 * 1024 * 1024
+"""What the client lets pass, in bytes: how large a record may be is for the broker to say."""
 _MECHANISMS = {"scramSha256": "SCRAM-SHA-256", "scramSha512": "SCRAM-SHA-512"}
 """How a user logs in by the types of scheme of AsyncAPI; ``PLAIN`` where the server lists neither."""
 
@@ -59,7 +63,9 @@ async def publish(link: Link, message: Outgoing) -> None:
 async def sending(link: Link) -> AsyncIterator[Send]:
     """A connection to send messages over, as `publish` does."""
     options = await _options(link)
-    async with _started(link, AIOKafkaProducer(acks="all", **options), options) as producer:
+    async with _started(
+        link, AIOKafkaProducer(acks="all", max_request_size=_MOST, **options), options
+    ) as producer:
 
         async def send(address: str, message: Outgoing) -> None:
             kind = {_CONTENT_TYPE: message.content_type} if message.content_type else {}
@@ -308,6 +314,8 @@ def _fault(link: Link, error: Exception) -> Exception:
             return fault("authorization", f"{link.shown}: {error}"[:500])
         case UnknownTopicOrPartitionError():
             return fault("communication", f"{link.shown}: there is no such topic", status=404)
+        case MessageSizeTooLargeError():
+            return too_large(link, error)
         case InvalidTopicError() | IllegalArgumentError():
             return fault("configuration", f"{link.shown}: {error}"[:500])
         case _:

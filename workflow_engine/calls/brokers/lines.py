@@ -19,22 +19,33 @@ CLOSING = 5.0
 
 
 class _Line:
-    """A connection that one task opens, holds and closes, whoever sends over it."""
+    """A connection that one task opens, holds and closes, whoever sends over it. It ends when nobody does any more:
+    what goes wrong for one who sends is not to go wrong for all.
+    """
 
     def __init__(self, egress: Egress, connect: Callable[[], Awaitable[Link]]) -> None:
         self._egress, self._connect = egress, connect
         self._ready: asyncio.Future[Send] = asyncio.get_running_loop().create_future()
         self._over = asyncio.Event()
         self._used = asyncio.Event()
-        self.users = 0
+        self._free = asyncio.Event()
+        self._users = 0
         self.task = asyncio.create_task(self._hold(), name="line to a broker")
 
-    async def send(self) -> Send:
+    @asynccontextmanager
+    async def used(self) -> AsyncIterator[Send]:
         """What sends over it, once it is open; or the reason why it cannot be opened."""
         self._used.set()
-        return await asyncio.shield(self._ready)
+        self._users += 1
+        try:
+            yield await asyncio.shield(self._ready)
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._free.set()
 
     def end(self) -> None:
+        """Let nobody begin to use it."""
         self._over.set()
 
     async def _hold(self) -> None:
@@ -54,8 +65,11 @@ class _Line:
             self._used.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), IDLE)
-            if not self._used.is_set() and not self.users:
+            if not self._used.is_set() and not self._users:
                 return
+        while self._users:
+            self._free.clear()
+            await self._free.wait()
 
 
 class Lines:
@@ -64,35 +78,39 @@ class Lines:
     def __init__(self, egress: Egress) -> None:
         self._egress = egress
         self._lines: dict[str, _Line] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Those of all that are open, also those that are to end."""
 
     @asynccontextmanager
     async def line(self, key: str, connect: Callable[[], Awaitable[Link]]) -> AsyncIterator[Send]:
-        """The connection known by *key*, or one to what *connect* gives. What goes wrong in the block ends it."""
+        """The connection known by *key*, or one to what *connect* gives. After what goes wrong in the block
+        nobody begins to use it; who does already goes on.
+        """
         line = self._lines.get(key)
         if line is None or line.task.done():
             line = self._lines[key] = _Line(self._egress, connect)
+            self._tasks.add(line.task)
             line.task.add_done_callback(partial(self._ended, key, line))
-        line.users += 1
         try:
             with guarded(self._egress):
-                yield await line.send()
+                async with line.used() as send:
+                    yield send
         except BaseException:
             line.end()
             if self._lines.get(key) is line:
                 del self._lines[key]
             raise
-        finally:
-            line.users -= 1
 
     def _ended(self, key: str, line: _Line, _: object) -> None:
+        self._tasks.discard(line.task)
         if self._lines.get(key) is line:
             del self._lines[key]
 
     async def close(self) -> None:
         """Close them all."""
-        tasks = [line.task for line in self._lines.values()]
         for line in list(self._lines.values()):
             line.end()
+        tasks = list(self._tasks)
         if tasks:
             _, left = await asyncio.wait(tasks, timeout=CLOSING)
             for task in left:

@@ -55,7 +55,7 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message to send. *id* is the same for every attempt. *correlation* is its correlation id, if it has one. *key*
-    is that of the record, where there are any. *bare*: it has no data at all, which Kafka tells from data that is empty.
+    is that of the record, where there are any. *bare*: it has no data at all, which is not the same as empty data.
     *content_type* is empty where nothing says what the body is.
     """
 
@@ -180,6 +180,11 @@ def lost(link: Link, error: BaseException | str) -> Exception:
     """The fault that the broker cannot be reached, or is gone."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return fault("communication", f"{link.shown}: {reason[:300]}")
+
+
+def too_large(link: Link, error: BaseException | str) -> Exception:
+    """The fault that the broker takes no message of that size, whenever it is sent."""
+    return fault("validation", f"{link.shown}: the message is larger than the broker takes: {error}"[:500])
 
 
 def refused(link: Link, reason: str) -> Exception:

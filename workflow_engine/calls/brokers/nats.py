@@ -26,6 +26,7 @@ from workflow_engine.calls.brokers.link import (
     lost,
     named,
     refused,
+    too_large,
 )
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
@@ -180,8 +181,10 @@ async def _live(link: Link, client: _Client, hearing: Hearing) -> AsyncGenerator
         hearing.dropped += 1
 
     client.slow = drop
-    limits = {"pending_msgs_limit": _PENDING, "pending_bytes_limit": _PENDING_BYTES - _AT_HAND}
-    await client.subscribe(link.address, queue=group, cb=messages.put, **limits)
+    most, size = _PENDING, _PENDING_BYTES - _AT_HAND
+    await client.subscribe(
+        link.address, group, cb=messages.put, pending_msgs_limit=most, pending_bytes_limit=size
+    )
     await client.flush()
     yield []
     while True:
@@ -387,6 +390,8 @@ def _faults(link: Link) -> Iterator[None]:
 
 
 def _fault(link: Link, error: Exception) -> Exception:
+    if isinstance(error, nats.errors.MaxPayloadError):
+        return too_large(link, error)
     text = str(error)
     if "authorization" in text.lower() or "authentication" in text.lower():
         return refused(link, text)
