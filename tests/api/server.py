@@ -44,6 +44,7 @@ class Api:
     router: Router
     runtime: LocalRuntime
     app: FastAPI
+    hearings: Hearings
 
     async def call(self, method: str, path: str, **options) -> Reply:
         """One request; *path* is sent as it is."""
@@ -135,7 +136,7 @@ async def api(*, store: str = "memory:", wrap: Callable | None = None, **options
         )
         url = await stack.enter_async_context(serve(app))
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Api(url, session, engine, router, runtime, app)
+        yield Api(url, session, engine, router, runtime, app, hearings)
         if found := undocumented(app):
             raise AssertionError(f"not documented: {found}")
 

@@ -15,7 +15,7 @@ from tests.api.server import Api, Reply, api
 from tests.semantics.v1.test_subscriptions import RESOURCES, subscribe
 from workflow_engine import dsl
 from workflow_engine.api.access import Tokens
-from workflow_engine.api.batches import _within
+from workflow_engine.api.batches import _within, called
 from workflow_engine.api.grants import Grant, grant, tokens_in
 from workflow_engine.api.rights import DECISIONS, everybody
 from workflow_engine.engine.batches import Batch
@@ -32,6 +32,8 @@ LISTED = [
     {"name": "ours", "token": "ours", "role": "admin", "namespaces": ["tests"], "channels": ["orders", "def*"]},
     {"token": "runner", "role": "run", "namespaces": ["tests"]},
     {"token": "shop", "role": "read", "namespaces": "tests shop", "channels": "*"},
+    {"token": "listener", "role": "read", "namespaces": ["elsewhere"], "channels": ["default"]},
+    {"token": "undertaker", "role": "admin", "namespaces": ["tests"], "channels": ["orders", "dead-letters"]},
 ]  # fmt: skip
 HEADER = "document: {{dsl: '1.0.0', namespace: {}, name: made, version: '1.0.0'}}\n"
 SUBSCRIPTION: dict[str, Any] = {
@@ -262,6 +264,10 @@ async def test_a_batch_of_a_limited_token_stays_in_its_namespace(server: Api) ->
     assert await _within(engine, by_ids) == (Batch("cancel", RunQuery("tests"), ("waits-1",)), "tests~")
     with pytest.raises(Rejected, match="'shop'"):
         await _within(engine, Batch("cancel", RunQuery("shop")))
+    with pytest.raises(
+        Rejected, match="batches of namespace 'shop'"
+    ):  # which who may all would give to its tokens
+        called("shop~all", every, "")
     grant(Grant.of("admin", ["shop", "stock"], None))
     with pytest.raises(Rejected, match="say which"):
         await _within(engine, every)

@@ -125,7 +125,7 @@ def create_app(
         control.create_routes(engine),  # before those of runs, whose ids may have slashes
         runs.create_routes(engine, largest_input),
         schedules.create_routes(engine),
-        events.create_routes(router, metrics),
+        events.create_routes(engine, router, metrics),
         subscriptions.create_routes(engine, router),
         sources.create_routes(router, secrets, guarded=access is not None, hearings=hearings),
         internal.create_routes(engine, router, restoring),

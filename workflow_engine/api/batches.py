@@ -94,7 +94,7 @@ def create_routes(engine: Engine) -> APIRouter:
             return JsonAnswer(
                 {"command": batch.command, "total": len(found.runs), "more": found.more, "runs": shown}
             )
-        chosen = prefix + (id or uuid.uuid4().hex).removeprefix(prefix)
+        chosen = prefix + called(id, batch, prefix).removeprefix(prefix)
         await batches().start(chosen, batch)
         return JsonAnswer((await batches().progress(chosen, 0, 0)).to_json(), 202)
 
@@ -114,6 +114,14 @@ def create_routes(engine: Engine) -> APIRouter:
         return JsonAnswer((await batches().progress(batch_id, 0, 0)).to_json(), 202)
 
     return routes
+
+
+def called(id: str | None, batch: Batch, prefix: str) -> str:
+    """The id of *batch*; `Rejected` for one by which the tokens of a namespace would find what is not theirs alone."""
+    owner, mark, _ = (id or "").partition("~")
+    if mark and not prefix and owner != batch.query.namespace:
+        raise Rejected("batch-id", f"so the batches of namespace {owner!r} are called, and this is none")
+    return id or uuid.uuid4().hex
 
 
 async def _within(engine: Engine, batch: Batch) -> tuple[Batch, str]:

@@ -12,6 +12,7 @@ from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, MAX_PACKAGE, read, read_object
 from workflow_engine.api.grants import granted
 from workflow_engine.api.metrics import Metrics
+from workflow_engine.api.rights import traced
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_backlog import BacklogModel
 from workflow_engine.api.wire_events import (
@@ -22,6 +23,7 @@ from workflow_engine.api.wire_events import (
     RedrivenModel,
     TracesModel,
 )
+from workflow_engine.engine.engine import Engine
 from workflow_engine.errors import Conflict, NotFound, Rejected
 from workflow_engine.events.http import parse
 from workflow_engine.events.router import Router
@@ -49,7 +51,7 @@ _BODY: dict[str, Any] = {
 }
 
 
-def create_routes(router: Router, metrics: Metrics) -> APIRouter:
+def create_routes(engine: Engine, router: Router, metrics: Metrics) -> APIRouter:
     """The routes under ``/v1/events``, ``/v1/channels``, ``/v1/backlog`` and ``/v1/dead-letters``."""
     routes = APIRouter(prefix="/v1", tags=["events"], route_class=StrictRoute)
 
@@ -111,7 +113,7 @@ def create_routes(router: Router, metrics: Metrics) -> APIRouter:
         traces = [found for found in await router.trace(event_id, channel) if hears(str(found["channel"]))]
         if not traces:
             raise NotFound("event", event_id)
-        return JsonAnswer({"traces": traces})
+        return JsonAnswer({"traces": [await traced(engine, router, found) for found in traces]})
 
     @routes.get("/channels", response_model=ChannelsModel)
     async def channels() -> Response:

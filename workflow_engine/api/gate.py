@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from workflow_engine.api.access import Access, Refused, needed, suffices
 from workflow_engine.api.answers import problem_answer
 from workflow_engine.api.bodies import MAX_PACKAGE
-from workflow_engine.api.grants import grant
+from workflow_engine.api.grants import ALL, NOBODY, grant
 from workflow_engine.api.metrics import Metrics
 from workflow_engine.api.problems import Details
 from workflow_engine.api.room import AT_ONCE, Room
@@ -60,6 +60,9 @@ class Gate:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # there are none, and nothing here would ask who opens one
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -118,7 +121,11 @@ class Gate:
 
     async def _unknown(self, scope: Scope, headers: Headers) -> Details | None:
         """Why who asks may not, if they may not."""
-        if self._access is None or _open_to_all(scope) or _asks_first(scope, headers):
+        if self._access is None:
+            grant(ALL)
+            return None
+        grant(NOBODY)
+        if _open_to_all(scope) or _asks_first(scope, headers):
             return None
         if scope["method"] in ("POST", "OPTIONS") and _SIGNED.fullmatch(scope["path"]):
             return None  # by services that have no token: the route lets them in by their signatures

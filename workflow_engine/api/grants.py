@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from workflow_engine.graph.model import (
     Emit,
     Event,
     Messages,
+    Operation,
     StateGraph,
     SubFlow,
     WorkflowName,
@@ -113,6 +114,8 @@ class Grant:
                     # Once it is pinned; what comes from a broker is on no channel.
                     if messages.bridge is None and isinstance(operation, dict):
                         self.check_channel(address_of(operation), state.id)
+                case Operation(kind="asyncapi") as call:
+                    self._check_sent(call, graph.resources, state.id)
                 case Event(channel=channel) | Emit(channel=channel):
                     self.check_channel(channel, state.id)
                 case SubFlow(namespace=namespace) | ContinueAs(namespace=namespace):
@@ -120,8 +123,28 @@ class Grant:
                 case _:
                     pass
 
+    def _check_sent(self, call: Operation, resources: Mapping[str, Json], pointer: str) -> None:
+        """`Rejected` unless *call* sends to a channel of its own; to a broker it may send as every call may."""
+        given = call.arguments.source
+        if self.channels is None or not isinstance(given, dict) or {"server", "protocol"} & given.keys():
+            return
+        pinned = [resources[key] for key in call.resources if key in resources]
+        if call.resources and not pinned:
+            return  # it is asked again once it is pinned
+        operation = pinned[0] if pinned else None
+        channel = operation.get("channel") if isinstance(operation, dict) else None
+        fixed, filled_in, _ = channel.partition("{") if isinstance(channel, str) else ("", "{", "")
+        if not filled_in:
+            self.check_channel(fixed, pointer)
+        elif not any(one.endswith(EVERY) and fixed.startswith(one[:-1]) for one in self.channels):
+            refused = self.refuse("the channel that this call publishes to is known only when it is made")
+            refused.pointer = pointer
+            raise refused
+
 
 ALL = Grant("admin")
+NOBODY = Grant("read", frozenset(), frozenset())
+"""Of who has shown nothing, where something is to be shown."""
 _GRANTED: ContextVar[Grant] = ContextVar("granted", default=ALL)
 
 
@@ -203,4 +226,4 @@ def names_of(value: Json, what: str) -> list[str]:
     return [str(name) for name in listed]
 
 
-__all__ = ["ALL", "DEAD_LETTERS", "ROLES", "Grant", "grant", "granted", "names_of", "tokens_in"]
+__all__ = ["ALL", "DEAD_LETTERS", "NOBODY", "ROLES", "Grant", "grant", "granted", "names_of", "tokens_in"]

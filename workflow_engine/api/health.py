@@ -13,6 +13,7 @@ from fastapi import APIRouter, Response
 
 from workflow_engine.api.access import Access, Standing
 from workflow_engine.api.answers import JsonAnswer
+from workflow_engine.api.grants import granted
 from workflow_engine.api.metrics import MEDIA_TYPE, Metrics
 from workflow_engine.api.wire import LiveModel, ReadyModel
 from workflow_engine.calls.brokers.hearing import Hearings
@@ -72,7 +73,7 @@ def create_routes(
         parts: JsonObject = {part: reason is None for part, reason in found.items()}
         reasons: JsonObject = {part: reason for part, reason in found.items() if reason is not None}
         status = "not ready" if reasons else "ready"
-        sources: JsonObject = {} if hearings is None else {**hearings.failing()}
+        sources: JsonObject = {} if hearings is None else {**hearings.failing(granted().hears)}
         answer: JsonObject = {
             "status": status,
             "parts": parts,

@@ -6,6 +6,7 @@ Where the answer depends on a body or on what is found, the route itself asks (`
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,7 +17,11 @@ from workflow_engine.api.grants import DEAD_LETTERS, Grant, granted
 from workflow_engine.engine.engine import Engine
 from workflow_engine.errors import NotFound
 from workflow_engine.events.router import Router
-from workflow_engine.values import JsonObject
+from workflow_engine.events.tracing import state_of
+from workflow_engine.values import Json, JsonObject
+
+_LOOKS = 20
+"""How many runs are looked at side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,16 @@ async def schedule(asked: Asked) -> None:
 
 async def run(asked: Asked) -> None:
     run_id = asked.named("run_id")
-    found = await asked.engine.describe(run_id)
-    if not asked.grant.sees(found.workflow):
+    if not await sees_run(asked.engine, run_id):
         raise NotFound("run", run_id)
+
+
+async def sees_run(engine: Engine, run_id: str) -> bool:
+    """Whether there is a run *run_id*, and of a workflow that is for the token."""
+    try:
+        return granted().sees((await engine.describe(run_id)).workflow)
+    except NotFound:
+        return False
 
 
 async def batch(asked: Asked) -> None:
@@ -99,7 +111,22 @@ async def redriving(asked: Asked) -> None:
 
 
 async def letters(asked: Asked) -> None:
+    """Who hears dead letters may have its own tried again: to try one is to deliver, or to publish."""
+    position = asked.named("position")
     asked.grant.check_channel(DEAD_LETTERS)
+    letter = await asked.router.letter(position)
+    whose = str(letter.get("dlqsubscription"))
+    if not asked.grant.hears(str(letter.get("dlqchannel"))):
+        raise NotFound("dead letter", position)
+    if whose.startswith("run:"):
+        if asked.grant.namespaces is not None and not await sees_run(
+            asked.engine, whose.removeprefix("run:")
+        ):
+            raise NotFound("dead letter", position)
+    elif "dlqsource" not in letter:
+        found = await asked.router.find_subscription(whose)
+        if found is not None and not hears(asked.grant, found.channel, found.target):
+            raise NotFound("dead letter", position)
 
 
 async def source(asked: Asked) -> None:
@@ -122,6 +149,26 @@ def published_by(target: JsonObject) -> list[tuple[str, str]]:
     """Each member of *target* that has a channel which it publishes to, and that channel."""
     member = {"channel": "channel", "webhook": "replies"}.get(str(target.get("kind")))
     return [] if member is None or target.get(member) is None else [(member, str(target[member]))]
+
+
+async def traced(engine: Engine, router: Router, found: JsonObject) -> JsonObject:
+    """What became of an event, as `events.tracing.trace` tells it, without recipients that are not for the token."""
+    grant, recipients = granted(), found["recipients"]
+    if not grant.limited or not isinstance(recipients, list):
+        return found
+    room = asyncio.Semaphore(_LOOKS)
+
+    async def seen(recipient: Json) -> bool:
+        assert isinstance(recipient, dict)
+        if "subscription" in recipient:
+            known = await router.find_subscription(str(recipient["subscription"]))
+            return known is not None and hears(grant, known.channel, known.target)
+        async with room:
+            return grant.namespaces is None or await sees_run(engine, str(recipient["run_id"]))
+
+    judged = await asyncio.gather(*(seen(each) for each in recipients))
+    left = [each for each, is_seen in zip(recipients, judged, strict=True) if is_seen]
+    return {**found, "state": state_of(left), "recipients": left}
 
 
 DECISIONS: dict[str, Decision] = {

@@ -33,6 +33,8 @@ from workflow_engine.values import Json, JsonObject, pointer
 
 RESERVED = "workflow:"
 """Ids that begin so are the engine's own: one for each workflow that events start."""
+_OTHERS = ("run:", "source:")
+"""So begin, among dead letters, the names of those that are no subscriptions."""
 
 SubscriptionId = Annotated[str, Path(max_length=200, description="1 to 200 printable ASCII characters")]
 _MEMBERS = frozenset(SubscriptionModel.model_fields)
@@ -49,7 +51,6 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
     routes = APIRouter(prefix="/v1/subscriptions", tags=["events"], route_class=StrictRoute)
 
     async def store(wanted: Subscription, *, known: bool) -> Response:
-        _check_granted(wanted)
         await _check_target(engine, wanted.target)
         await router.put_subscription(wanted)
         headers = {} if known else {"Location": f"/v1/subscriptions/{quote(wanted.id, safe=':@+~')}"}
@@ -75,6 +76,7 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
             {"channel": "default", **body, "id": body.get("id") or f"sub-{uuid4().hex}"}
         )
         _check_id(wanted.id)
+        _check_granted(wanted)
         if await router.find_subscription(wanted.id) is not None:
             raise Conflict(f"there is a subscription {wanted.id}; PUT changes it")
         return await store(wanted, known=False)
@@ -149,6 +151,7 @@ def create_routes(engine: Engine, router: Router) -> APIRouter:
         if body.get("id", id) != id:
             raise Rejected("subscription-id", f"the address says {id!r}", pointer="/id")
         wanted = Subscription.from_json({"channel": "default", **body, "id": id})
+        _check_granted(wanted)
         there = await router.find_subscription(id)
         if there is not None and not hears(granted(), there.channel, there.target):
             raise granted().refuse(f"the id {id!r} is taken by another subscription")
@@ -177,6 +180,8 @@ def _check_granted(wanted: Subscription) -> None:
 def _check_id(id: str) -> None:
     if id.startswith(RESERVED):
         raise Conflict(f"{id} belongs to its workflow: deploy a version with another trigger to change it")
+    if id.startswith(_OTHERS):
+        raise Rejected("subscription-id", f"ids do not begin with {' or '.join(_OTHERS)}", pointer="/id")
     if id == "test":
         raise Rejected("subscription-id", "`test` is taken by the address that tests filters")
 

@@ -84,13 +84,7 @@ class Redriving(Sharing):
 
         `NotFound` if there is no such letter or its subscription was deleted.
         """
-        await self._known(DEAD_LETTERS)
-        try:
-            (stored,) = await self._store.fetch(DEAD_LETTERS, [Position.parse(position)])
-        except ValueError as error:
-            raise Rejected("position", str(error)) from error
-        if stored is None:
-            raise NotFound("dead letter", position)
+        stored = await self._letter(position)
         if (wanted := let_in(decode(stored.record.body))) is not None:
             await self.publish(wanted[0], [wanted[1]])
             return
@@ -105,6 +99,20 @@ class Redriving(Sharing):
                 raise NotFound("listener", payload["listen"])
         await self._store.park([await self._whole(item, stored)])
         self._deliverer.wake()
+
+    async def letter(self, position: str) -> JsonObject:
+        """The dead letter at *position*; `NotFound` if there is none."""
+        return decode((await self._letter(position)).record.body)
+
+    async def _letter(self, position: str) -> StoredRecord:
+        await self._known(DEAD_LETTERS)
+        try:
+            (stored,) = await self._store.fetch(DEAD_LETTERS, [Position.parse(position)])
+        except ValueError as error:
+            raise Rejected("position", str(error)) from error
+        if stored is None:
+            raise NotFound("dead letter", position)
+        return stored
 
     async def _whole(self, item: Parked, letter: StoredRecord) -> Parked:
         """*item* with its events, which the *letter* and those beside it have: they may be forgotten at any moment."""

@@ -102,11 +102,15 @@ async def trace(store: Store, event_id: str, channel: str | None) -> list[JsonOb
             )
             for group in groups
         ]
-        states = {str(recipient["state"]) for recipient in recipients}
-        states = {"pending" if state == "held" else state for state in states}
-        state = next((name for name in ("dead", "pending", "delivered") if name in states), "none")
-        traces.append({**_found(hit), "state": state, "recipients": [*recipients]})
+        traces.append({**_found(hit), "state": state_of(recipients), "recipients": [*recipients]})
     return traces
+
+
+def state_of(recipients: Iterable[Json]) -> str:
+    """The state of an event that these *recipients* have, or are to have."""
+    states = {str(recipient["state"]) for recipient in recipients if isinstance(recipient, dict)}
+    states = {"pending" if state == "held" else state for state in states}
+    return next((name for name in ("dead", "pending", "delivered") if name in states), "none")
 
 
 _STATES = {

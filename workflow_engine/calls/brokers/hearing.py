@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from workflow_engine.calls.authentication import with_secret
 from workflow_engine.calls.brokers.admission import Resolve, admitted, around
@@ -93,9 +93,9 @@ class Hearings:
             found = ear.told()
         return found if source.enabled else {**found, "state": "paused", "error": None}
 
-    def failing(self) -> dict[str, str]:
-        """Why sources of this process hear nothing now, by id."""
-        return {id: ear.error for id, ear in self._ears.items() if ear.error}
+    def failing(self, hears: Callable[[str], bool] = lambda channel: True) -> dict[str, str]:
+        """Why sources of this process hear nothing now, by id; of those alone whose channel somebody *hears*."""
+        return {id: ear.error for id, ear in self._ears.items() if ear.error and hears(ear.source.channel)}
 
     def ears(self) -> Iterator[tuple[str, JsonObject]]:
         """How each source is that this process hears."""
