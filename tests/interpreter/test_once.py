@@ -61,7 +61,31 @@ do:
         item: it
         do: [{{a: {call("a", ", output: {as: $it}")}}}, {{nap: {{wait: PT1S}}}}]
 """
+BESIDE = """
+do:
+  - both:
+      fork:
+        branches:
+          - slow: {WORK}
+          - quick:
+              timeout: {after: PT1H}
+              do: [{a: {timeout: {after: PT1H}, do: [{b: {set: {b: 1}}}]}}, {c: {set: {c: 1}}}]
+"""
+ONE = f"[{{one: {call('one')}}}]"
+RAISED = "[{r: {raise: {error: {type: 'https://e.example', status: 400}}}}]"
+WITHIN = {
+    "a list": f"timeout: {{after: PT1H}}, do: {ONE}",
+    "what is tried": f"timeout: {{after: PT1H}}, try: {ONE}, catch: {{}}",
+    "what handles an error": f"timeout: {{after: PT1H}}, try: {RAISED}, catch: {{do: {ONE}}}",
+    "an attempt": f"try: [{{both: {{do: {ONE}}}}}], "
+    "catch: {retry: {limit: {attempt: {count: 1, duration: PT1H}}}}",
+}
+"""What ends within a time when something else goes on at that moment: its output is there, and not taken yet."""
 DOCUMENTS: dict[str, tuple[str, Json, int]] = {
+    **{
+        f"{what} within a time": (HEADER + BESIDE.replace("WORK", work), {}, 1)
+        for what, work in WITHIN.items()
+    },
     "batches of iterations": (BATCHES, ITEMS, 12),
     "a loop whose condition does not hold any more": (HEADER + WHILE, {}, 4),
     "events of which each filter takes one": (HEADER + ALL, {}, 3),
@@ -82,12 +106,19 @@ class World:
 
     def __init__(self) -> None:
         self.asked: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        self.stopped = False
 
-    async def perform(self, run: LocalRun, call: Any, place: Any) -> Json:
+    def call(self, run: LocalRun, call: Any, place: Any) -> Any:
+        """The answer of a call, which takes no time."""
         what = str(call.arguments["endpoint"]).rpartition("/")[2]
         body = call.arguments.get("body")
-        self.asked[what, json.dumps(body)].add(place.id)
-        return {"did": what}
+        if not self.stopped:  # what other branches do until they are told to is of no run that goes on
+            self.asked[what, json.dumps(body)].add(place.id)
+
+        async def answer() -> Json:
+            return {"did": what}
+
+        return answer
 
     async def go(
         self, text: str, input: Json, *, stop_at: int = 0, position: Any = None, start: Any = None
@@ -98,11 +129,14 @@ class World:
             nonlocal gates
             gates += 1
             if gates == stop_at:
+                self.stopped = True
                 raise Stop(json.dumps(run.position()), local.now())
 
+        self.stopped = False
         graph = dsl.compile(dsl.parse(text))
         scheduler = Scheduler(start=start)
-        local = LocalRun(graph, run_id="r", perform=self.perform, at_gate=gate, scheduler=scheduler)
+        answers: Any = self
+        local = LocalRun(graph, run_id="r", answers=answers, at_gate=gate, scheduler=scheduler)
         return await local.execute(input, EVENTS, position=position), gates
 
 

@@ -47,6 +47,8 @@ class Continued(Exception):
         self.input, self.timeout, self.state = input, timeout, state
 
 
+LEFT = "left"
+"""What a frame's `Frame.local` has once its region is left: the output, and whether that leaves a loop."""
 DOUBLINGS = 10
 """How often what a branch has may double before it is looked how much it is (`growth`)."""
 
@@ -100,6 +102,16 @@ class Frame:
         self.faulted = False
         self.after = after
         self.task, self.interrupted = None, False
+
+    def over(self, output: Json, breaks: bool) -> None:
+        """Have left the region with *output*: it is known until whoever walked it has taken that."""
+        self.local, self.children, self.doing = {LEFT: [output, breaks]}, {}, None
+
+    @property
+    def left(self) -> tuple[Json, bool] | None:
+        """What the region was left with, and whether a loop is left by that; None while it is being walked."""
+        left = self.local.get(LEFT)
+        return (left[0], left[1] is True) if isinstance(left, list) else None
 
     def child(self, slot: str, region: str, data: Json, variables: JsonObject | None = None) -> Frame:
         """The frame for *region* at *slot*: the one that is there, after a resume, or a new one."""

@@ -97,7 +97,6 @@ async def attempt(run: Run, state: State, action: Try, frame: Frame) -> tuple[Js
         return frame.input, then
     child = frame.child("catch", catch.body.id, frame.input, {catch.variable: error_data})
     output, _ = await run.walk(catch.body, child)
-    frame.children.pop("catch", None)
     return output, then
 
 
@@ -128,7 +127,6 @@ async def _body(run: Run, state: State, action: Try, frame: Frame, retrying: Ret
     walk = partial(run.walk, action.body, child)
     if retrying is not None and retrying.plan is not None:
         output, _ = await walk()
-        frame.children.pop("try", None)
         return output
     limit = action.catch.retry.attempt_timeout if action.catch.retry is not None else None
     if limit is None:
@@ -144,7 +142,6 @@ async def _body(run: Run, state: State, action: Try, frame: Frame, retrying: Ret
             output, _ = await run.effects.within(max(0.0, until - now), walk, place)
         except Expired:
             raise fault("timeout", f"an attempt of {state.name!r} took longer than it may") from None
-    frame.children.pop("try", None)
     return output
 
 

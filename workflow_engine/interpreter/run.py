@@ -177,6 +177,8 @@ class Run:
             if not isinstance(region.entry, GoTo):
                 return frame.data, False
             frame.at(region.entry.state)
+        if (left := frame.left) is not None:
+            return left
         while True:
             if self.lifecycle is not None and self.lifecycle.suspended:
                 self.lifecycle.stopped(frame)
@@ -191,6 +193,7 @@ class Run:
                     frame.data = data
                     frame.at(target, state.id if transition is state.next else None)
                 case Exit(breaks):
+                    frame.over(data, breaks)
                     return data, breaks
                 case End():
                     raise Ended(data, frame.owner.context)
@@ -308,7 +311,6 @@ class Run:
                     else await evaluate(handed_in, data, scope)
                 )
                 output, _ = await self.walk(body, frame.child("do", body.id, start))
-                frame.children.pop("do", None)
                 return output, state.next
             case Operation():
                 output = await calling.call(self, state, state.action, frame, allowed)
