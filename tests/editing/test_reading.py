@@ -20,10 +20,11 @@ from workflow_engine.editing.names import names
 from workflow_engine.editing.nodes import Node, spot, walk
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.outline import folds, symbols
+from workflow_engine.editing.problems import diagnostics
 from workflow_engine.editing.reading import MOST, read
 from workflow_engine.editing.text import Text
 from workflow_engine.errors import InvalidDocument
-from workflow_engine.values import Json
+from workflow_engine.values import Json, JsonObject
 
 TEXTS = {
     path.name + "-" + path.parent.name: path.read_bytes().decode()
@@ -171,6 +172,31 @@ def test_a_text_after_edits_is_what_the_client_has(written, data):
         units[first:last] = [raw[i : i + 2] for i in range(0, len(raw), 2)]
         text = text.changed(types.TextDocumentContentChangePartial(types.Range(start, end), put), version)
         assert text.source == b"".join(units).decode("utf-16-le")
+
+
+def test_a_document_in_one_line_takes_time_in_proportion_to_its_length():
+    """It took minutes: each place was counted from the beginning of its line."""
+    tasks = ",".join(f'{{"t{number}":{{"set":{{"é":"${{ .a + 1 }}"}}}}}}' for number in range(2_000))
+    document = '"document":{"dsl":"1.0.3","namespace":"😀","name":"b","version":"1.0.0"}'
+    of = Snapshot("file:///a.json", Text(f'{{{document},"do":[{tasks}]}}'), None)
+    assert len(colours(of)) == 5 * 3 * 2_000
+    assert len(symbols(of)) == 2_000
+    for entry in of.root.entries[1].value.entries[::400]:
+        position = of.text.position(entry.start)
+        assert position.character == len(of.text.source[: entry.start].encode("utf-16-le")) // 2
+        assert of.text.offset(position) == entry.start
+
+
+def test_each_of_thousands_of_problems_has_its_place():
+    """It took a minute, in which nothing else was answered: each place was looked for from the beginning."""
+    text = "document: {dsl: 1.0.3}\ndo:\n" + "".join(f"  - t{n}:\n      a: 1\n" for n in range(4_000))
+    of = Snapshot("file:///a.yaml", Text(text), None)
+    found = diagnostics(of, [problem_in(4 + 2 * number) for number in range(4_000)])
+    assert [each.range.end.character for each in found] == [7] * 4_000
+
+
+def problem_in(line: int) -> JsonObject:
+    return {"line": line, "column": 7, "code": "x", "severity": "error", "message": "", "pointer": ""}
 
 
 def test_names_are_found_in_every_example():

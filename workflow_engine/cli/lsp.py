@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import sys
+from functools import partial
 from importlib.util import find_spec
 
 from workflow_engine.cli.terminal import FAILED, FINE, say
@@ -37,19 +39,34 @@ def _serve(arguments: argparse.Namespace) -> int:
     from workflow_engine.editing.features import create
 
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="wfe lsp: %(message)s")
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)  # what matters of it is told by the server
     # A thread waits in a read that nothing interrupts; there is nothing to save either.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     server = create()
     if arguments.tcp is not None:
         if not 0 < arguments.tcp < 65536:
             raise Rejected("not-a-port", f"{arguments.tcp} is not a port (1 to 65535)")
-        say(f"wfe lsp: waiting for an editor on 127.0.0.1:{arguments.tcp}")
-        server.start_tcp("127.0.0.1", arguments.tcp)
-        return FINE
+        with _client(arguments.tcp) as connection, connection.makefile("rb") as stream:
+            server.serve(stream, connection.sendall)
+        return FINE if server.asked_to_end else FAILED
     if sys.stdin.isatty():
         say("wfe lsp: waiting for an editor on standard input; Ctrl-C ends it")
+    stdout = os.dup(sys.stdout.fileno())
     # What is printed by mistake goes to stderr: on stdout it would be taken for the protocol.
-    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as stdout:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        server.start_io(sys.stdin.buffer, stdout)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    server.serve(sys.stdin.buffer, partial(_write, stdout))
     return FINE if server.asked_to_end else FAILED
+
+
+def _client(port: int) -> socket.socket:
+    """The one client that has come to *port*; no other is let in."""
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        say(f"wfe lsp: waiting for an editor on 127.0.0.1:{port}")
+        connection, _ = listening.accept()
+    return connection
+
+
+def _write(stream: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(stream, left) :]

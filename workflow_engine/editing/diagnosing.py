@@ -20,6 +20,9 @@ PATIENCE = 1.0
 STALE = 3.0
 """Seconds after which the check of an earlier state is given up: by then it would rather take for ever than end."""
 
+MOST = 2_000
+"""Problems that are told of a document: more would only keep the editor busy."""
+
 Publish = Callable[[types.PublishDiagnosticsParams], None]
 
 
@@ -103,7 +106,8 @@ class Diagnosing:
         answer = await self._checking.ask(task, state.text.source, state.uri)
         problems = answer.get("problems")
         if isinstance(problems, list):
-            return diagnostics(state, [problem for problem in problems if isinstance(problem, dict)])
+            told = [problem for problem in problems[:MOST] if isinstance(problem, dict)]
+            return await asyncio.to_thread(diagnostics, state, told)
         return [failure(str(answer.get("failed")))]
 
     def _tell(self, state: Snapshot, found: list[types.Diagnostic]) -> None:

@@ -7,7 +7,6 @@ editor at once, and takes little where there are only files of others.
 from __future__ import annotations
 
 import asyncio
-from importlib import import_module
 from typing import Any
 
 from lsprotocol import types
@@ -16,7 +15,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 from workflow_engine.editing.legend import LEGEND
 from workflow_engine.editing.neighbours import Neighbours
 from workflow_engine.editing.opened import Snapshot
-from workflow_engine.editing.server import Server
+from workflow_engine.editing.server import Server, prepare
 from workflow_engine.values import JsonObject
 
 GRAPH = "wfe/graph"
@@ -45,12 +44,8 @@ def _life(server: Server) -> None:
         item = None if completion is None else completion.completion_item
         server.snippets = item is not None and bool(item.snippet_support)
 
-    def imports() -> None:
-        for name in ("completion", "colours", "elsewhere", "fixes", "hovers", "outline", "renaming"):
-            import_module(f"workflow_engine.editing.{name}")
-
     def first() -> None:
-        asyncio.get_running_loop().run_in_executor(None, imports)
+        asyncio.get_running_loop().run_in_executor(None, prepare)
 
     server.diagnosing.on_first = first
 

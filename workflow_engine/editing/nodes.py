@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -120,7 +121,10 @@ def spot(root: Node, offset: int) -> Spot:
     nodes = [root]
     entry: Entry | None = None
     while True:
-        for index, each in enumerate(nodes[-1].entries):
+        entries = nodes[-1].entries
+        last = bisect_right(entries, offset, key=_start)
+        for index in range(max(last - 2, 0), last):
+            each = entries[index]
             if each.key is not None and each.key.start <= offset <= each.key.end:
                 return Spot((*path, each.name), (*nodes, each.value), each, True)
             if each.value.kind != "nothing" and each.value.start <= offset <= each.value.end:
@@ -130,6 +134,10 @@ def spot(root: Node, offset: int) -> Spot:
                 break
         else:
             return Spot(tuple(path), tuple(nodes), entry, False)
+
+
+def _start(entry: Entry) -> int:
+    return entry.start
 
 
 def walk(root: Node) -> Iterator[tuple[Path, Entry]]:

@@ -94,12 +94,12 @@ class _Reader(Scanner):
 
     def key_below(self, column: int) -> bool:
         """Whether what stands here is a key without its colon, by the key that stands below it."""
-        start = self.at
+        start, place = self.at, self.place()
         if not self.text[start : start + 1].isalnum() and self.text[start : start + 1] != CURSOR:
             return False
         self.next_line()
         below = self.at < len(self.text) and self.column() == column and self.key_here()
-        self.at = start
+        self.back(place)
         return below
 
     def list(self, column: int, depth: int) -> Node:

@@ -71,13 +71,18 @@ class Scanner:
         return match.end()
 
     def _settle(self) -> None:
-        """Find the line that the cursor is in; it mostly goes forward."""
-        if self.at < self._line:
-            self._line = max(self.text.rfind("\n", 0, self.at), self.text.rfind("\r", 0, self.at)) + 1
-            self._next = self._end_of(self._line)
+        """Find the line that the cursor is in. It goes forward only: see `back`."""
         while self.at >= self._next and self._next < len(self.text):
             self._line = self._next
             self._next = self._end_of(self._line)
+
+    def place(self) -> tuple[int, int, int]:
+        """Where the cursor is, for `back`."""
+        return self.at, self._line, self._next
+
+    def back(self, place: tuple[int, int, int]) -> None:
+        """Return to an earlier *place*; its line is not looked for, which would take as long as the text before it."""
+        self.at, self._line, self._next = place
 
     def column(self) -> int:
         """How many characters of the line stand before the cursor."""

@@ -4,58 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator
+import threading
+from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import BinaryIO, TypeVar, cast
 
-from lsprotocol import types
-from pygls.exceptions import JsonRpcException
+from pygls.exceptions import JsonRpcException, JsonRpcInternalError
 from pygls.lsp.server import LanguageServer
-from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
+from pygls.protocol import default_converter
 from pygls.uris import to_fs_path
 
 from workflow_engine.editing.checking import Checking
 from workflow_engine.editing.diagnosing import Diagnosing
 from workflow_engine.editing.opened import Opened, Snapshot
+from workflow_engine.editing.protocol import Protocol
+from workflow_engine.editing.streams import Incoming, Outgoing
 
 T = TypeVar("T")
 
+_ANSWERING = ("completion", "colours", "elsewhere", "fixes", "hovers", "outline", "renaming")
+_importing = threading.Lock()
 _log = logging.getLogger(__name__)
-
-
-class _Protocol(LanguageServerProtocol):
-    """Keeps the texts of documents by lines as the protocol defines them; pygls takes those of `str.splitlines`."""
-
-    _server: Server
-
-    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
-    def lsp_text_document__did_open(
-        self, params: types.DidOpenTextDocumentParams
-    ) -> Generator[Any, Any, None]:
-        self._server.opened.open(params.text_document)
-        self._server.diagnosing.changed(params.text_document.uri, 0.0)
-        yield from ()
-
-    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
-    def lsp_text_document__did_change(
-        self, params: types.DidChangeTextDocumentParams
-    ) -> Generator[Any, Any, None]:
-        self._server.opened.change(params)
-        self._server.diagnosing.changed(params.text_document.uri)
-        yield from ()
-
-    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
-    def lsp_text_document__did_close(
-        self, params: types.DidCloseTextDocumentParams
-    ) -> Generator[Any, Any, None]:
-        self._server.opened.close(params.text_document.uri)
-        self._server.diagnosing.closed(params.text_document.uri)
-        yield from ()
 
 
 class Server(LanguageServer):
     """One client's server."""
+
+    protocol: Protocol
 
     def __init__(self) -> None:
         self.opened = Opened()
@@ -64,8 +41,12 @@ class Server(LanguageServer):
         self.snippets = False
         self.asked_to_end = False
         super().__init__(
-            "wfe", _version(), protocol_cls=_Protocol, converter_factory=default_converter, max_workers=2
+            "wfe", _version(), protocol_cls=Protocol, converter_factory=default_converter, max_workers=2
         )
+
+    def serve(self, stream: BinaryIO, send: Callable[[bytes], object]) -> None:
+        """Answer what comes in *stream* until the client is done or gone."""
+        self.start_io(cast("BinaryIO", Incoming(stream)), cast("BinaryIO", Outgoing(send)))
 
     async def of(self, uri: str, work: Callable[[Snapshot], T], otherwise: T) -> T:
         """What *work* finds in the document, in a thread; *otherwise* where it is not open, or *work* fails."""
@@ -73,7 +54,8 @@ class Server(LanguageServer):
         if document is None:
             return otherwise
         try:
-            return await asyncio.to_thread(work, await document.snapshot())
+            state = await document.snapshot()
+            return await asyncio.to_thread(_answer, work, state)
         except JsonRpcException:
             raise
         except Exception:  # noqa: BLE001 - a bug of ours with this document is no reason to trouble who types
@@ -88,7 +70,22 @@ class Server(LanguageServer):
 
     def report_server_error(self, error: Exception, source: object) -> None:
         """What goes wrong here is for the log; the editor of a person who types is no place for it."""
-        _log.error("%s: %s", type(error).__name__, error)
+        if isinstance(error, (ValueError, RecursionError)) and source is JsonRpcException:
+            self.protocol.not_json()
+        if not isinstance(error, JsonRpcException) or isinstance(error, JsonRpcInternalError):
+            _log.error("%s: %s", type(error).__name__, error)
+
+
+def prepare() -> None:
+    """Import what answers. One thread at a time: two of them would get halves of modules that import each other."""
+    with _importing:
+        for name in _ANSWERING:
+            import_module(f"workflow_engine.editing.{name}")
+
+
+def _answer(work: Callable[[Snapshot], T], state: Snapshot) -> T:
+    prepare()
+    return work(state)
 
 
 def _version() -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import accumulate
 
 from lsprotocol import types
 
@@ -18,15 +19,16 @@ _YAML_ONLY = re.compile("[\x85\u2028\u2029]")
 _Units = Callable[[str], int]
 
 
-def _utf16(text: str) -> int:
-    return len(text) if text.isascii() else len(text) + sum(char > "\uffff" for char in text)
+def _utf16(char: str) -> int:
+    return 1 + (char > "\uffff")
 
 
-def _utf8(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+def _utf8(char: str) -> int:
+    return 1 + (char > "\x7f") + (char > "\u07ff") + (char > "\uffff")
 
 
-_UNITS: dict[str, _Units] = {"utf-8": _utf8, "utf-16": _utf16, "utf-32": len}
+_UNITS: dict[str, _Units | None] = {"utf-8": _utf8, "utf-16": _utf16, "utf-32": None}
+"""How many units a character has; None where each has one."""
 
 
 class Text:
@@ -39,7 +41,8 @@ class Text:
         self.source = source
         self.version = version
         self.encoding = encoding
-        self._units = _UNITS.get(encoding, _utf16)
+        self._units = None if source.isascii() else _UNITS.get(encoding, _utf16)
+        self._before: dict[int, Sequence[int] | None] = {}
 
     @cached_property
     def starts(self) -> list[int]:
@@ -61,22 +64,32 @@ class Text:
         """The offset of *position*; one behind the end of its line is that end."""
         if position.line >= len(self.starts):
             return len(self.source)
-        line = self.line(position.line)
-        start = self.starts[position.line]
-        if line.isascii():
-            return start + min(position.character, len(line))
-        units = 0
-        for index, char in enumerate(line):
-            if units >= position.character:
-                return start + index
-            units += self._units(char)
-        return start + len(line)
+        start, length = self.starts[position.line], len(self.line(position.line))
+        before = self._units_before(position.line)
+        if before is None:
+            return start + min(position.character, length)
+        return start + min(bisect_left(before, position.character), length)
+
+    def _units_before(self, line: int) -> Sequence[int] | None:
+        """How many units stand before each character of *line*; None where each is one unit.
+
+        They are counted once for each line: a document of JSON may be one line, with thousands of places in it.
+        """
+        if self._units is None:
+            return None
+        if line not in self._before:
+            end = self.starts[line + 1] if line + 1 < len(self.starts) else len(self.source)
+            text = self.source[self.starts[line] : end]
+            known = None if text.isascii() else list(accumulate(map(self._units, text), initial=0))
+            self._before[line] = known
+        return self._before[line]
 
     def position(self, offset: int) -> types.Position:
         """Where *offset* is, in the client's units."""
         line = self.line_at(offset)
-        start = self.starts[line]
-        return types.Position(line, self._units(self.source[start:offset]))
+        character = offset - self.starts[line]
+        before = self._units_before(line)
+        return types.Position(line, character if before is None else before[min(character, len(before) - 1)])
 
     def range(self, start: int, end: int) -> types.Range:
         """From offset *start* up to *end*."""
