@@ -63,15 +63,15 @@ def nats_server(folder: Path, *arguments: str, port: int = 0) -> Iterator[int]:
 
 @contextmanager
 def mosquitto(
-    folder: Path, *, password: tuple[str, str] | None = None, tls: tuple[Path, Path] | None = None
+    folder: Path, *more: str, password: tuple[str, str] | None = None, tls: tuple[Path, Path] | None = None
 ) -> Iterator[int]:
-    """Debian's MQTT broker, for versions 3.1.1 and 5; its port."""
+    """Debian's MQTT broker, for versions 3.1.1 and 5, with *more* lines of configuration; its port."""
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         pytest.skip("mosquitto, a broker for MQTT, is not installed: apt-get install mosquitto")
     port = free_port()
     lines = [f"listener {port} 127.0.0.1", f"allow_anonymous {'false' if password else 'true'}", "user root"]
-    lines += [f"log_dest file {folder / 'log'}", "log_type subscribe"]
+    lines += [f"log_dest file {folder / 'log'}", "log_type subscribe", *more]
     if password is not None:
         users = folder / "users"
         subprocess.run(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.brokers.bridge import received, sent
 from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
@@ -21,7 +22,9 @@ from tests.brokers.hearer import notes as numbers
 from tests.brokers.sender import event, sending
 from tests.brokers.servers import kafka
 from tests.calls.faults import fault_of
+from tests.events.conftest import eventually
 from tests.semantics.v1.documents import kind
+from workflow_engine.events.targets import Drop
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +219,53 @@ async def test_an_event_is_sent_as_a_record_with_its_key_in_each_mode(port: int,
     assert (headers["ce_id"], headers["ce_shop"].decode()) == (b"e-1", "50% café")
     assert headers["idempotency-key"] == b"i-1"
     assert (structured.key, json.loads(structured.value)) == (b"e-1", sent)
+
+
+async def test_an_event_without_data_is_a_record_without_a_value_and_comes_back_as_it_was(
+    port: int, topic: str
+) -> None:
+    """Binding of Kafka, 3.2.2: where a topic is compacted, that is what deletes."""
+    gone = {"specversion": "1.0", "id": "e-1", "source": "/shop", "type": "noted", "partitionkey": "k"}
+    document = asyncapi("kafka", f"127.0.0.1:{port}", address=topic, message={"payload": {}})
+    async with sending(document, mode="binary") as deliver:
+        await deliver("i-1", gone)
+    record = await first(port, topic)
+    assert (record.key, record.value, dict(record.headers).get("content-type")) == (b"k", None, None)
+    more = json.dumps({"message": {"payload": {}}})
+    async with hearing("memory:", "kafka", port, topic, more, start="earliest") as router:
+        (event,) = await heard(router, 1)
+        assert event == gone
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_records_are_read_however_they_are_compressed(port: int, topic: str, codec: str) -> None:
+    compressed = AIOKafkaProducer(bootstrap_servers=f"127.0.0.1:{port}", compression_type=codec)
+    await compressed.start()
+    await compressed.send_and_wait(topic, b'{"n": 1}')
+    await compressed.stop()
+    async with hearing("memory:", "kafka", port, topic, start="earliest") as router:
+        assert [event["data"] for event in await heard(router, 1)] == [{"n": 1}]
+
+
+async def test_a_record_that_the_broker_finds_too_large_is_given_up_at_once(port: int, topic: str) -> None:
+    async with sending(asyncapi("kafka", f"127.0.0.1:{port}", address=topic)) as deliver:
+        with pytest.raises(Drop, match="larger than the broker takes"):
+            await deliver("i-1", event("x" * 1_100_000))
+
+
+async def test_a_topic_that_is_deleted_is_told_of(port: int, topic: str, producer: Any) -> None:
+    """The client would wait for one for ever."""
+    await put(producer, topic, 0)
+    administrator = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}")
+    await administrator.start()
+    try:
+        async with hearing("memory:", "kafka", port, topic, start="earliest") as router:
+            await heard(router, 1)
+            await administrator.delete_topics([topic])
+
+            async def is_told() -> bool:
+                return "no such topic" in str((await router.source_note("notes")).get("last_error"))
+
+            await eventually(is_told)
+    finally:
+        await administrator.close()

@@ -23,8 +23,10 @@ from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscrib
 from tests.brokers.hearer import heard, hearing
 from tests.brokers.sender import event, sending
 from tests.brokers.servers import mosquitto
+from tests.events.conftest import eventually
 from tests.semantics.v1.documents import kind
-from workflow_engine.errors import Rejected
+from workflow_engine.errors import Rejected, Unavailable
+from workflow_engine.events.targets import Drop
 
 VERSIONS = ["3.1.1", "5"]
 
@@ -253,3 +255,82 @@ async def test_an_event_is_sent_with_properties_or_before_mqtt_5_whole(
     with pytest.raises(Rejected, match="from version 5 on"):
         async with sending(old, mode="binary"):
             pass
+
+
+def quick_to_end(router: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the store be away, and who hears not wait for it when it is to end."""
+
+    async def away(channel: str, events: Any) -> Any:
+        raise Unavailable("the disk is full")
+
+    monkeypatch.setattr("workflow_engine.calls.brokers.ear.SETTLING", 0.1)
+    monkeypatch.setattr(router, "publish", away)
+
+
+async def told(router: Any, wanted: Any) -> Any:
+    """How the source is, once that is as *wanted*."""
+    found: dict[str, Any] = {}
+
+    async def is_so() -> Any:
+        found.update(await router.source_note("notes"))
+        return wanted(found)
+
+    await eventually(is_so)
+    return found
+
+
+async def test_what_is_sent_exactly_once_is_not_lost_that_came_and_could_not_be_stored(
+    port: int, peer: Peer, topic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a quality of service of 2 the broker would let it go when the library has it, in memory."""
+    store = f"sqlite:///{tmp_path / 'events.db'}"
+    more = json.dumps({"protocolVersion": "5", "operation": {"bindings": {"mqtt": {"qos": 2}}}})
+    async with hearing(store, "mqtt", port, topic, more) as router:
+        quick_to_end(router, monkeypatch)
+        peer.client.publish(topic, b'{"n": 1}', 2).wait_for_publish(20)
+        await told(router, lambda found: found.get("state") == "held")
+    async with hearing(store, "mqtt", port, topic, more) as router:
+        assert [each["data"] for each in await heard(router, 1)] == [{"n": 1}]
+
+
+@pytest.mark.parametrize("quality", [0, 1])
+async def test_what_comes_is_bounded_while_the_store_is_away_and_only_what_no_broker_keeps_is_lost(
+    port: int, peer: Peer, topic: str, monkeypatch: pytest.MonkeyPatch, quality: int
+) -> None:
+    monkeypatch.setattr("workflow_engine.calls.brokers.mqtt._PENDING", 5)
+    monkeypatch.setattr("workflow_engine.calls.brokers.hearing.TELLING", 0.2)
+    more = {"protocolVersion": "5", "operation": {"bindings": {"mqtt": {"qos": quality}}}}
+    async with hearing("memory:", "mqtt", port, topic, json.dumps(more)) as router:
+        with monkeypatch.context() as patched:
+            quick_to_end(router, patched)
+            peer.send(topic, 0, "i-0")
+            await told(router, lambda found: found.get("state") == "held")
+            for n in range(1, 16):
+                message = json.dumps({"n": n}).encode()
+                peer.client.publish(topic, message, quality).wait_for_publish(20)
+            if quality == 0:
+                await told(router, lambda found: found.get("dropped") == 10)
+        events = await heard(router, 16 if quality else 6)
+        assert [each["data"]["n"] for each in events] == list(range(16 if quality else 6))
+
+
+async def test_what_an_old_broker_retains_is_one_event_however_often_it_is_connected_to(
+    port: int, peer: Peer, topic: str, tmp_path: Path
+) -> None:
+    peer.client.publish(topic, b'{"n": 1}', 1, retain=True).wait_for_publish(20)
+    store = f"sqlite:///{tmp_path / 'events.db'}"
+    more = json.dumps({"protocolVersion": "3.1.1"})
+    async with hearing(store, "mqtt", port, topic, more) as router:
+        await heard(router, 1)
+    async with hearing(store, "mqtt", port, topic, more) as router:
+        peer.send(topic, 2)
+        assert [each["data"]["n"] for each in await heard(router, 2)] == [1, 2]
+
+
+async def test_a_message_that_the_broker_finds_too_large_is_given_up_at_once(tmp_path: Path) -> None:
+    with mosquitto(tmp_path, "max_packet_size 2000") as port:
+        document = asyncapi("mqtt", f"127.0.0.1:{port}", address="a", protocolVersion="5")
+        async with sending(document) as deliver:
+            with pytest.raises(Drop, match="larger than the broker takes"):
+                await deliver("i-1", event("x" * 3000))
+            await deliver("i-2", event("x" * 1000))

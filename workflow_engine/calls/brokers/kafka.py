@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -47,6 +48,7 @@ ID = "idempotency-key"
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _CONTENT_TYPE = "content-type"
 _WAIT_MS = 5000
+_ASKED_SECONDS = 15.0
 _MOST = 64 * 1024 * 1024
 """What the client lets pass, in bytes: how large a record may be is for the broker to say."""
 _MECHANISMS = {"scramSha256": "SCRAM-SHA-256", "scramSha512": "SCRAM-SHA-512"}
@@ -149,6 +151,21 @@ async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], N
                 ends = {place: records[-1].offset + 1 for place, records in found.items() if records}
                 batch[-1] = replace(batch[-1], settle=partial(consumer.commit, ends))
                 yield batch
+            else:
+                await _reached(link, consumer, hearing)
+
+
+async def _reached(link: Link, consumer: Any, hearing: Hearing) -> None:
+    """Raise what is wrong where the topic or its servers are gone: the client waits for ever, and says nothing."""
+    partitions = list(consumer.assignment())
+    topic = _topic(link, link.address)
+    if not partitions and (hearing.is_own or not consumer.partitions_for_topic(topic)):
+        raise _fault(link, UnknownTopicOrPartitionError())
+    try:
+        async with asyncio.timeout(_ASKED_SECONDS):
+            await consumer.end_offsets(partitions)
+    except TimeoutError:
+        raise lost(link, f"no answer within {_ASKED_SECONDS:g} seconds") from None
 
 
 async def forget(link: Link, hearing: Hearing) -> None:

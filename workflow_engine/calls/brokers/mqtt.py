@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -24,12 +24,15 @@ from workflow_engine.calls.brokers.link import (
     gathered,
     lost,
     refused,
+    too_large,
 )
 from workflow_engine.calls.context import Reception
 from workflow_engine.errors import fault
 from workflow_engine.telemetry.spans import active
 from workflow_engine.values import Json, JsonObject
 
+_HEARD = "topic"
+"""By what it is remembered of which topic messages were heard."""
 ID = "idempotency-key"
 """The user property that tells a message from others; MQTT 3.1.1 has none."""
 _SECONDS = 10.0
@@ -37,6 +40,8 @@ _KEEPALIVE = 30
 _KEPT_SECONDS = 3600
 """How long the broker keeps messages for a subscriber whose workers are all gone (MQTT 5; before, it decides)."""
 _FOR_EVER = 0xFFFFFFFF
+_PENDING, _PENDING_BYTES = 10_000, 64 * 1024 * 1024
+"""What is kept of messages that no broker keeps, while the router's store is away."""
 _NOT_LET_IN = ("not authorized", "bad user name or password", "banned", "bad authentication method")
 
 
@@ -86,12 +91,11 @@ async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming |
     """What is published to the topic, which the broker keeps for this subscriber while it is away."""
     name = f"wfe{link.client[:20]}"
     async with _connected(link, name, kept=True) as session:
-        await session.subscribe(link.address, _quality(link))
+        await session.subscribe(link.address, _heard_with(link), reception.progress)
         yield None
         try:
-            while True:
-                message = await session.next()
-                yield _incoming(session, message)
+            while found := await session.gathered(1):
+                yield _incoming(session, found[0])
         finally:
             if not reception.leaving:
                 session.forget = True
@@ -102,11 +106,16 @@ async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], N
     """Messages for a source, which the broker keeps for it while it is away, as long as it does."""
     name = f"wfe{hearing.client}"
     async with _connected(link, name, kept=True, seconds=_FOR_EVER, most=hearing.most) as session:
-        quality = _quality(link)
+        quality = _heard_with(link)
         hearing.promise = "at-least-once" if quality else "at-most-once"
-        await session.subscribe(link.address, quality)
+
+        def drop() -> None:
+            hearing.dropped += 1
+
+        session.drop = drop
+        await session.subscribe(link.address, quality, hearing.at)
         yield []
-        while found := await gathered(session.messages, hearing.most):
+        while found := await session.gathered(hearing.most):
             yield [_incoming(session, message) for message in found]
     raise lost(link, "the connection is closed")
 
@@ -140,8 +149,17 @@ def _incoming(session: _Session, message: MQTTMessage) -> Incoming:
         id if isinstance(id, str) else None,
         correlation,
         settle,
+        at={_HEARD: session.link.address},
         address=message.topic,
     )
+
+
+def _heard_with(link: Link) -> int:
+    """The quality of service to hear with: 1 instead of 2, with which the broker lets a message go before it is stored.
+
+    The library tells it that it has the message, and keeps it in memory alone; with 1 it tells when we do.
+    """
+    return min(_quality(link), 1)
 
 
 def _five(link: Link) -> bool:
@@ -181,11 +199,18 @@ class _Session:
         self.forget = False
         self._loop = asyncio.get_running_loop()
         self._answers: dict[tuple[str, int], asyncio.Future[Any]] = {}
-        self.messages: asyncio.Queue[MQTTMessage | None] = asyncio.Queue()
-        client.on_connect = lambda c, u, flags, reason, p: self._tell("connect", 0, [reason])
+        self.drop: Callable[[], None] = lambda: None
+        """Called for each message that there is no room for, and that the broker does not keep."""
+        self.present = False
+        """Whether the broker remembers what this client has subscribed to."""
+        self.most: int | None = None
+        """How large a packet the broker takes, if it says so."""
+        self._messages: asyncio.Queue[MQTTMessage | None] = asyncio.Queue()
+        self._bytes = 0
+        client.on_connect = lambda c, u, flags, reason, p: self._soon(self._connected, flags, reason, p)
         client.on_publish = lambda c, u, mid, reason, p: self._tell("publish", mid, [reason])
         client.on_subscribe = lambda c, u, mid, reasons, p: self._tell("subscribe", mid, reasons)
-        client.on_message = lambda c, u, message: self._soon(self.messages.put_nowait, message)
+        client.on_message = lambda c, u, message: self._soon(self._arrived, message)
         client.on_disconnect = lambda c, u, flags, reason, p: self._soon(self._gone, str(reason))
 
     def _soon(self, act: Any, *given: Any) -> None:
@@ -200,8 +225,29 @@ class _Session:
         if not waiting.done():
             waiting.set_result(reasons)
 
+    def _connected(self, flags: Any, reason: Any, properties: Any) -> None:
+        self.present = bool(flags.session_present)
+        self.most = getattr(properties, "MaximumPacketSize", None)
+        self._answer("connect", 0, [reason])
+
+    def _arrived(self, message: MQTTMessage) -> None:
+        """Keep a message. Of those that the broker keeps too it sends a bounded number (`ReceiveMaximum`)."""
+        size = len(message.payload)
+        waiting = self._messages.qsize()
+        if not message.qos and waiting and (waiting >= _PENDING or self._bytes + size > _PENDING_BYTES):
+            self.drop()
+            return
+        self._bytes += size
+        self._messages.put_nowait(message)
+
+    async def gathered(self, most: int) -> list[MQTTMessage]:
+        """What has come, at most so much, once there is anything; nothing once the connection is closed."""
+        found = await gathered(self._messages, most)
+        self._bytes -= sum(len(message.payload) for message in found)
+        return found
+
     def _gone(self, reason: str) -> None:
-        self.messages.put_nowait(None)
+        self._messages.put_nowait(None)
         for waiting in self._answers.values():
             if not waiting.done():
                 waiting.set_exception(lost(self.link, f"the connection is closed: {reason}"))
@@ -227,13 +273,20 @@ class _Session:
     async def publish(
         self, topic: str, body: bytes, quality: int, properties: Properties | None, *, retain: bool
     ) -> None:
+        if self.most is not None and _size(topic, body, properties) > self.most:
+            raise too_large(self.link, f"{len(body)} bytes, of packets of {self.most}")
         try:
             sent = self.client.publish(topic, body, quality, retain, properties)
         except ValueError as error:
             raise fault("configuration", f"{self.link.shown}: {error}") from None
         await self.answered("publish", sent.mid)
 
-    async def subscribe(self, topic: str, quality: int) -> None:
+    async def subscribe(self, topic: str, quality: int, heard: JsonObject) -> None:
+        """Subscribe, unless the broker remembers that: it would send what it retains again, of which MQTT 3.1.1 cannot
+        tell it not to. *heard* says of which topic there were messages.
+        """
+        if self.present and not _five(self.link) and heard.get(_HEARD) == topic:
+            return
         try:
             # Of MQTT 5, not again what the broker retains and has sent to this session already.
             wanted = SubscribeOptions(quality, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
@@ -245,11 +298,11 @@ class _Session:
             raise fault("configuration", f"{self.link.shown}: {error}") from None
         await self.answered("subscribe", number or 0)
 
-    async def next(self) -> MQTTMessage:
-        message = await self.messages.get()
-        if message is None:
-            raise lost(self.link, "the connection is closed")
-        return message
+
+def _size(topic: str, body: bytes, properties: Properties | None) -> int:
+    """How large the packet is of a message, and a few bytes more."""
+    packed = b"" if properties is None else properties.pack()  # type: ignore[no-untyped-call]
+    return len(topic.encode()) + len(body) + len(packed) + 9
 
 
 @asynccontextmanager
