@@ -21,6 +21,7 @@ from tests.standins.issuer import APP_SECRET
 from workflow_engine import dsl, filters
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.context import ProcessBounds
+from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.calls.secrets import EnvironmentSecrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
@@ -95,11 +96,11 @@ class Ended:
 class LocalRunner:
     name = "local"
 
-    def __init__(self, egress: Egress) -> None:
+    def __init__(self, egress: Egress, reach: Reaches = UNLIMITED) -> None:
         self.egress = egress
         secrets = EnvironmentSecrets(PLANTED)
-        self._perform = real_calls(egress, CALLERS, secrets, PROCESSES, BOUNDS, LOCAL)
-        self._evaluate = real_evaluations(egress, EnvironmentSecrets(PLANTED))
+        self._perform = real_calls(egress, CALLERS, secrets, PROCESSES, BOUNDS, LOCAL, reach)
+        self._evaluate = real_evaluations(egress, EnvironmentSecrets(PLANTED), reach)
 
     async def __call__(
         self,
@@ -274,6 +275,7 @@ async def temporal_runner(
     build: Any = None,
     find: Any = None,
     payloads: Payloads | None = None,
+    reach: Reaches = UNLIMITED,
 ) -> AsyncIterator[TemporalRunner]:
     """A worker with a router of its own, which the worker reaches through *wrap*; *payloads* says how values travel."""
     from workflow_engine.engine.targets import RunTarget
@@ -303,6 +305,7 @@ async def temporal_runner(
             BOUNDS,
             express_seconds,
             keep,
+            reach,
         )
         await stack.enter_async_context(worker(client, queue, activities, build=build))
         yield runner
@@ -311,12 +314,13 @@ async def temporal_runner(
 @pytest.fixture(params=["local", pytest.param("temporal", marks=pytest.mark.temporal)])
 async def run(request: pytest.FixtureRequest, internet: Internet) -> AsyncIterator[Any]:
     """Run a document to its end, on each runtime in turn."""
+    reach = getattr(request.module, "REACH", UNLIMITED)
     if request.param == "local":
         async with Egress(**internet.egress) as egress:
-            yield LocalRunner(egress)
+            yield LocalRunner(egress, reach)
         return
     address = request.getfixturevalue("temporal_address")
-    async with temporal_runner(address, internet) as runner:
+    async with temporal_runner(address, internet, reach=reach) as runner:
         yield runner
 
 

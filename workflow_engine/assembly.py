@@ -22,6 +22,8 @@ from workflow_engine.calls.brokers.target import OperationTarget
 from workflow_engine.calls.container_sweeping import sweeping
 from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.calls.egress import MAX_RESPONSE
+from workflow_engine.calls.reach import open_reach
+from workflow_engine.calls.reaching import bounds_of
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import open_secrets
 from workflow_engine.calls.webhook import WebhookTarget
@@ -156,7 +158,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             limits=limits,
             eager=settings.api_worker,
         )
-        resolution = open_resolution(settings, specs, egress)
+        resolution, reach = open_resolution(settings, specs, egress), open_reach(settings.reach)
         engine = Engine(
             definitions,
             runtime,
@@ -164,9 +166,11 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             processes=settings.allowed_processes,
             queues=Queues(settings.allowed_queues, settings.task_queue),
             express=settings.express,
+            bounds=bounds_of(reach, resolution),
         )
-        webhook = WebhookTarget(egress, open_secrets(settings.secrets))
-        operations = OperationTarget(egress, open_secrets(settings.secrets), resolution)
+        secrets = open_secrets(settings.secrets)
+        webhook = WebhookTarget(egress, secrets, reach=reach)
+        operations = OperationTarget(egress, secrets, resolution, reach)
         stack.push_async_callback(operations.close)
         targets: dict[str, Target] = {
             "run": RunTarget(runtime),
@@ -181,7 +185,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         await router.start()
         stack.push_async_callback(router.stop)
         await engine.restore_triggers()
-        hearings = Hearings(router, egress, open_secrets(settings.secrets), resolution)
+        hearings = Hearings(router, egress, secrets, resolution, reach)
         await hearings.start()
         stack.push_async_callback(hearings.stop)
         engine.batches = TemporalBatches(client, settings.task_queue, runtime)
@@ -240,7 +244,8 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             codec_origins=settings.shown_to,
             largest_input=settings.largest_input,
             folder=settings.data,
-            secrets=open_secrets(settings.secrets),
+            secrets=secrets,
+            reach=reach,
             hearings=hearings,
             restoring=restoring,
             loopback_only=settings.host in LOOPBACK and not settings.api_token,
@@ -390,4 +395,5 @@ def activities_of(
 ) -> Activities:
     secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
     express = settings.express_seconds
-    return Activities(CALLERS, events, find, egress, secrets, processes, bounds, express, keep)
+    reach = open_reach(settings.reach)
+    return Activities(CALLERS, events, find, egress, secrets, processes, bounds, express, keep, reach)

@@ -107,6 +107,11 @@ class Settings:
         "env:",
         "where secrets are: env: for variables WFE_SECRET_NAME (env:OTHER_ for OTHER_NAME), or file:///FOLDER",
     )
+    reach: Path | None = _setting(
+        None,
+        "a file that says which secrets, hosts, processes and queues the workflows of each namespace may use, and the "
+        "subscriptions and sources of each channel; the same for API and workers; default: all may use all",
+    )
     default_catalog: str | None = _setting(
         None,
         "catalog of functions that workflows call `default` (name:version@default): a URL, or a folder",

@@ -23,6 +23,8 @@ from workflow_engine.assembly import (
     process_bounds,
 )
 from workflow_engine.calls import CALLERS, Egress
+from workflow_engine.calls.reach import open_reach
+from workflow_engine.calls.reaching import bounds_of
 from workflow_engine.calls.secrets import GivenSecrets, open_secrets
 from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.engine import Engine
@@ -91,7 +93,14 @@ async def run_embedded(
         processes = settings.own_processes
         resolution = open_resolution(settings, specs, egress)
         queues = Queues(settings.activity_queues and settings.allowed_queues, settings.task_queue)
-        engine = Engine(MemoryDefinitions(), runtime, resolve=resolution, processes=processes, queues=queues)
+        engine = Engine(
+            MemoryDefinitions(),
+            runtime,
+            resolve=resolution,
+            processes=processes,
+            queues=queues,
+            bounds=bounds_of(open_reach(settings.reach), resolution),
+        )
         targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
         router = Router(open_store("memory:"), targets=targets)
         engine.triggers = Triggers(router)
@@ -144,11 +153,12 @@ async def run_local(
     async with open_egress(settings) as egress:
         graph, graphs = await _compiled(text, name, settings, egress, resources, others)
         secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
+        reach = open_reach(settings.reach)
         local = LocalRun(
             graph,
             run_id=f"local-{uuid.uuid4()}",
-            perform=watch(real_calls(egress, CALLERS, secrets, settings.own_processes, bounds)),
-            evaluate=real_evaluations(egress, secrets),
+            perform=watch(real_calls(egress, CALLERS, secrets, settings.own_processes, bounds, reach=reach)),
+            evaluate=real_evaluations(egress, secrets, reach),
             find=_finding(graphs),
             audience=audience_of(settings),
         )
@@ -186,6 +196,8 @@ async def _compiled(
         compiled = dsl.compile(other, await pin(other, resolution, resources))
         graphs[compiled.name.name] = compiled
     problems = refused(document, graph, settings.own_processes)
+    bounds = bounds_of(open_reach(settings.reach), resolution)
+    problems += bounds.refused(document, graph) if bounds is not None else []
     if problems:
         raise InvalidDocument(problems, name=name)
     return graph, graphs

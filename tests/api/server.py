@@ -20,6 +20,7 @@ from workflow_engine.api.app import create_app
 from workflow_engine.calls import Egress
 from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.calls.brokers.target import OperationTarget
+from workflow_engine.calls.reach import UNLIMITED
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import EnvironmentSecrets
 from workflow_engine.calls.webhook import WebhookTarget
@@ -113,8 +114,9 @@ async def api(*, store: str = "memory:", wrap: Callable | None = None, **options
         runtime = LocalRuntime()
         engine = Engine(MemoryDefinitions(), runtime, resolve=Resolution(specs, egress))
         engine = Engine(MemoryDefinitions(), runtime, resolve=Resolution(specs, egress))
-        webhook = WebhookTarget(egress, SECRETS)
-        operations = OperationTarget(egress, SECRETS, Resolution(specs, egress))
+        reach = options.get("reach", UNLIMITED)
+        webhook = WebhookTarget(egress, SECRETS, reach=reach)
+        operations = OperationTarget(egress, SECRETS, Resolution(specs, egress), reach)
         stack.push_async_callback(operations.close)
         targets = {
             "run": RunTarget(runtime), "workflow": WorkflowTarget(engine), "webhook": webhook, "asyncapi": operations
@@ -126,7 +128,7 @@ async def api(*, store: str = "memory:", wrap: Callable | None = None, **options
         await router.start()
         stack.push_async_callback(router.stop)
         stack.push_async_callback(runtime.close)
-        hearings = Hearings(router, egress, SECRETS, Resolution(specs, egress))
+        hearings = Hearings(router, egress, SECRETS, Resolution(specs, egress), reach)
         await hearings.start()
         stack.push_async_callback(hearings.stop)
         options.setdefault("secrets", SECRETS)

@@ -22,6 +22,8 @@ MADE_BY_TESTS = {
     "too-many-problems": "tests/dsl/test_document.py",
     # What is found when a workflow is deployed.
     "activity-not-allowed": "tests/engine/test_queues.py",
+    "host-not-allowed": "tests/engine/test_reach.py",
+    "secret-not-allowed": "tests/engine/test_reach.py",
     "invalid-function": "tests/semantics/v1/test_catalogs.py",
     "process-not-allowed": "tests/engine/test_processes.py",
     "unresolved": "tests/semantics/v1/test_schemas.py",

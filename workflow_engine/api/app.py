@@ -39,6 +39,7 @@ from workflow_engine.api.rights import deciding
 from workflow_engine.api.spans import Spans
 from workflow_engine.api.wire import ProblemAnswerModel
 from workflow_engine.calls.brokers.hearing import Hearings
+from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.restoring import Restoring
@@ -83,6 +84,7 @@ def create_app(
     secrets: Secrets = NO_SECRETS,
     hearings: Hearings | None = None,
     restoring: Restoring | None = None,
+    reach: Reaches = UNLIMITED,
 ) -> FastAPI:
     """The API over *engine* and *router*, which stay the caller's to start and stop.
 
@@ -90,7 +92,7 @@ def create_app(
     refuses requests that are not addressed to this machine by a loopback name, and writes from pages of other sites:
     right without a token.
     *secrets* are those that sources sign with; *hearings*, the caller's to start and stop, hear those of brokers.
-    *restoring* has the router know what runs listen for.
+    *restoring* has the router know what runs listen for. *reach* is what each channel may use.
     *ready* says which parts work, and the metrics how full the disk of *folder* is. The *codec* reads payloads for
     pages of *codec_origins*.
     ``app.state.engine`` is *engine*. Set ``app.state.closing``, an `asyncio.Event`, when the server begins to shut
@@ -126,8 +128,8 @@ def create_app(
         runs.create_routes(engine, largest_input),
         schedules.create_routes(engine),
         events.create_routes(engine, router, metrics),
-        subscriptions.create_routes(engine, router),
-        sources.create_routes(router, secrets, guarded=access is not None, hearings=hearings),
+        subscriptions.create_routes(engine, router, reach),
+        sources.create_routes(router, secrets, guarded=access is not None, hearings=hearings, reach=reach),
         internal.create_routes(engine, router, restoring),
     ):
         app.include_router(routes, dependencies=guarded, responses=_PROBLEM)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_engine.dsl.source import load
+from workflow_engine.engine.deployed import Allowed, anything
 from workflow_engine.errors import InvalidDocument, Rejected
 from workflow_engine.events.letters import DEAD_LETTERS
 from workflow_engine.graph.model import (
@@ -122,6 +123,11 @@ class Grant:
                     self.check_namespace(namespace, state.id)
                 case _:
                     pass
+
+    @property
+    def allowed(self) -> Allowed:
+        """`check_workflow`, where there is something to check."""
+        return self.check_workflow if self.limited else anything
 
     def _check_sent(self, call: Operation, resources: Mapping[str, Json], pointer: str) -> None:
         """`Rejected` unless *call* sends to a channel of its own; to a broker it may send as every call may."""

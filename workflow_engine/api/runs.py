@@ -104,7 +104,7 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
             resources=resources_of(body),
             express=express,
             awaited=wait or 0.0,
-            allowed=granted().check_workflow,
+            allowed=granted().allowed,
         )
         return await _started(request, engine, id, wait)
 

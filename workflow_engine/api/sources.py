@@ -17,6 +17,7 @@ from workflow_engine.api.grants import granted
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_events import AcceptedModel
 from workflow_engine.calls.brokers.hearing import Hearings
+from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.calls.signatures import verified
 from workflow_engine.errors import NotFound, Rejected, Unavailable
@@ -99,7 +100,12 @@ _CALLED = frozenset({"id", "verify", "channel", "event"})
 
 
 def create_routes(
-    router: Router, secrets: Secrets, *, guarded: bool, hearings: Hearings | None = None
+    router: Router,
+    secrets: Secrets,
+    *,
+    guarded: bool,
+    hearings: Hearings | None = None,
+    reach: Reaches = UNLIMITED,
 ) -> APIRouter:
     """The routes under ``/v1/sources``. *guarded*: there are tokens, so that a source without a secret is closed.
     *hearings* hear the sources of brokers, of which there are none without.
@@ -142,6 +148,7 @@ def create_routes(
         if body.get("operation") is None:
             given = {name: value for name, value in body.items() if value is not None or name in _CALLED}
             made = Source.from_json({**given, "id": id})
+            reach.check_source(made.channel, made.to_json())
             await router.put_source(made)
             return JsonAnswer(made.to_json())
         if hearings is None:
@@ -236,7 +243,8 @@ def create_routes(
                 )
             return
         try:
-            secret = await secrets.get(str(found.verify["secret"]))
+            own = reach.of_channel(found.channel).keeping(secrets)
+            secret = await own.get(str(found.verify["secret"]))
         except NotFound as error:
             _log.warning("requests to the source %s are put off: %s", found.id, error)
             raise Unavailable("this source cannot tell now who sends this; send it again later") from None

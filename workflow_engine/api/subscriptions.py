@@ -24,6 +24,7 @@ from workflow_engine.api.wire_events import (
     SubscriptionModel,
     SubscriptionsModel,
 )
+from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.engine.engine import Engine
 from workflow_engine.errors import Conflict, NotFound, Rejected
 from workflow_engine.events.pulling import LONGEST, MAX_WAIT, MOST, verdicts_of
@@ -46,12 +47,13 @@ def _body(model: Mapping[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": model}}}}
 
 
-def create_routes(engine: Engine, router: Router) -> APIRouter:
-    """The routes under ``/v1/subscriptions``."""
+def create_routes(engine: Engine, router: Router, reach: Reaches = UNLIMITED) -> APIRouter:
+    """The routes under ``/v1/subscriptions``, which may use what *reach* has of their channels."""
     routes = APIRouter(prefix="/v1/subscriptions", tags=["events"], route_class=StrictRoute)
 
     async def store(wanted: Subscription, *, known: bool) -> Response:
         await _check_target(engine, wanted.target)
+        reach.check_target(wanted.channel, wanted.target)
         await router.put_subscription(wanted)
         headers = {} if known else {"Location": f"/v1/subscriptions/{quote(wanted.id, safe=':@+~')}"}
         return JsonAnswer(wanted.to_json(), 200 if known else 201, headers=headers)

@@ -102,7 +102,7 @@ def create_routes(engine: Engine) -> APIRouter:
             name=package.name,
             resources=package.resources,
             express=express,
-            allowed=granted().check_workflow,
+            allowed=granted().allowed,
         )
         location = {"Location": _address(deployed.definition)}
         return JsonAnswer(deployed.to_json(), 201 if deployed.created else 200, headers=location)
@@ -137,7 +137,7 @@ def create_routes(engine: Engine) -> APIRouter:
                 resources=package.resources,
                 limit=limit,
                 names=names_of(map or ()),
-                allowed=granted().check_workflow,
+                allowed=granted().allowed,
             )
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -96,12 +97,17 @@ class AddressPolicy:
     allowed_hosts: tuple[str, ...] | None = None
     allow_link_local: bool = False
     allow_private: bool = True
+    besides: Callable[[str], str | None] | None = None
+    """Why a host may not be called by whom this policy is for; None where it may."""
 
     def check_host(self, host: str) -> None:
         """Refuse *host*, a name or a literal, by what it says; what a name resolves to is checked later."""
         key = host_key(host)
         if self.allowed_hosts is not None and not any(covers(rule, key) for rule in self.allowed_hosts):
             raise _refused(f"host {key!r} is not in the setting WFE_ALLOWED_HOSTS")
+        why = None if self.besides is None else self.besides(key)
+        if why is not None:
+            raise _refused(why)
         if key in _METADATA_HOSTS and not self.allow_link_local:
             raise _refused(
                 f"host {key!r} is a cloud metadata service; the setting WFE_ALLOW_LINK_LOCAL allows it"

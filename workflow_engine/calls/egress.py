@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from socket import AF_UNSPEC, AddressFamily
@@ -26,6 +27,8 @@ MIB = 1024 * 1024
 MAX_RESPONSE = 8 * MIB
 MAX_HEADERS = 128
 MAX_HEADER_BYTES = 16 * 1024
+MAX_NARROWED = 1000
+"""For how many a narrowed egress is kept at hand."""
 
 
 class Refused(OSError):
@@ -105,7 +108,20 @@ class Egress:
         self._services = dict(services or {})
         self._trust_env = trust_env
         self._session: aiohttp.ClientSession | None = None
+        self._narrowed: dict[str, Egress] = {}
         self._tls: ssl.SSLContext | None = None
+
+    def narrowed(self, whose: str, why_not: Callable[[str], str | None]) -> Egress:
+        """This egress for *whose* calls: with the same client, but for hosts that *why_not* gives a reason against.
+
+        What it has fetched is not shared with others, who may not call those hosts.
+        """
+        made = self._narrowed.get(whose)
+        if made is None:
+            if len(self._narrowed) >= MAX_NARROWED:
+                self._narrowed.clear()
+            made = self._narrowed[whose] = _Narrowed(self, why_not)
+        return made
 
     async def tls(self) -> ssl.SSLContext:
         """What connections that are not HTTP verify the other side with."""
@@ -197,6 +213,23 @@ class Egress:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+class _Narrowed(Egress):
+    """Another one's egress, within closer bounds."""
+
+    def __init__(self, whole: Egress, why_not: Callable[[str], str | None]) -> None:
+        self.__dict__.update(whole.__dict__)
+        self._whole = whole
+        self.policy = replace(whole.policy, besides=why_not)
+        self.texts = TextCache(characters=MIB)
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        return self._whole.session
+
+    async def tls(self) -> ssl.SSLContext:
+        return await self._whole.tls()
 
 
 class _PolicyResolver(AbstractResolver):

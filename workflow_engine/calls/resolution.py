@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -12,6 +13,7 @@ import catalog
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.openapi_pruning import MAX_DOCUMENTS, Elsewhere, prune
 from workflow_engine.calls.proto import describe_method
+from workflow_engine.calls.reach import Reach
 from workflow_engine.calls.schemas import gather_schema, same_origin
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.calls.sources import Sources
@@ -60,6 +62,16 @@ class Resolution:
             default_catalog = folder.as_uri()
         self._default_catalog = default_catalog
         self._sources = Sources(egress, texts, secrets, folder)
+        self._egress, self._secrets = egress, secrets
+
+    def within(self, reach: Reach) -> Resolution:
+        """The same for those who may use what *reach* has, and call what it lets them."""
+        egress, secrets = reach.egress(self._egress), reach.keeping(self._secrets)
+        if egress is self._egress and secrets is self._secrets:
+            return self
+        made = copy(self)
+        made._sources = self._sources.through(egress, secrets)
+        return made
 
     async def __call__(self, need: Need) -> Json:
         """What *need* asks for; `NotFound` or `Rejected` say why it cannot be had.

@@ -35,6 +35,10 @@ class Sources:
         self._secrets = secrets
         self._folder = None if folder is None else folder.absolute()
 
+    def through(self, egress: Egress, secrets: Secrets) -> Sources:
+        """The same texts, and others by way of *egress* with *secrets*."""
+        return Sources(egress, self._texts, secrets, self._folder)
+
     async def text(self, uri: str, kind: str, policy: Json = None) -> tuple[str, str]:
         """The final address and the text of the *kind* of document at *uri*.
 

@@ -25,6 +25,7 @@ from workflow_engine.calls.credentials import NOBODY
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.exchange import Request, Response, excerpt, opened, read_answer
 from workflow_engine.calls.http import merge_headers
+from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.calls.url import bounded, parse_url, shown_url
 from workflow_engine.errors import Fault, NotFound, Rejected
@@ -64,8 +65,15 @@ class WebhookTarget:
     subscription; all else is a dead letter. Redirects are not followed.
     """
 
-    def __init__(self, egress: Egress, secrets: Secrets, *, clock: Callable[[], float] = time.time) -> None:
-        self._egress, self._secrets, self._clock = egress, secrets, clock
+    def __init__(
+        self,
+        egress: Egress,
+        secrets: Secrets,
+        *,
+        reach: Reaches = UNLIMITED,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._egress, self._secrets, self._reach, self._clock = egress, secrets, reach, clock
         self.publish: Publish | None = None
         """Where replies go: the router, which there is after its targets."""
 
@@ -77,7 +85,7 @@ class WebhookTarget:
         if target.get("mode", MODES[0]) not in MODES:
             raise _invalid(f"expected one of {', '.join(MODES)}", *path, "mode")
         try:
-            self._url(target)
+            self._url(target, self._egress)
             merge_headers({}, target.get("headers"), self._egress)
         except Fault as refused:
             place = "headers" if "header" in str(refused.error.detail) else "url"
@@ -98,7 +106,7 @@ class WebhookTarget:
         if "replies" in target:
             check_channel(str(target["replies"]), *path, "replies")
 
-    def _url(self, target: JsonObject) -> URL:
+    def _url(self, target: JsonObject, egress: Egress) -> URL:
         try:
             url = parse_url(str(target.get("url", "")))
         except ValueError as error:
@@ -108,12 +116,13 @@ class WebhookTarget:
         if url.user or url.password:
             message = "no user information: name a secret in `authentication`"
             raise Rejected("target-invalid", message, pointer="/target/url")
-        return self._egress.admit(url)
+        return egress.admit(url)
 
     async def deliver(self, delivery: Delivery) -> Delivered:
         try:
-            request = await self._request(delivery)
-            response = await self._sent(request, whole="replies" in delivery.target)
+            egress = self._reach.of_channel(delivery.channel).egress(self._egress)
+            request = await self._request(delivery, egress)
+            response = await self._sent(request, egress, whole="replies" in delivery.target)
         except NotTransformed as error:
             raise Drop(str(error), code="not-transformed") from None
         except NotFound as error:
@@ -127,11 +136,11 @@ class WebhookTarget:
             raise Drop(detail, code="refused") from None
         return await self._outcome(delivery, response)
 
-    async def _sent(self, request: Request, *, whole: bool) -> Response:
+    async def _sent(self, request: Request, egress: Egress, *, whole: bool) -> Response:
         """The answer. Where it says that the delivery is made, only *whole* makes its body of account: one that is too
         large or broken is no reason to send it again.
         """
-        async with opened(request, self._egress, redirect=False) as (answer, asked):
+        async with opened(request, egress, redirect=False) as (answer, asked):
             body = b""
             if whole or answer.status >= HTTPStatus.MULTIPLE_CHOICES:
                 body = await read_answer(answer, f"POST {shown_url(asked.url)}", MAX_ANSWER)
@@ -141,26 +150,27 @@ class WebhookTarget:
             sent = CIMultiDict(answer.request_info.headers)
             return Response(answer.status, answer.headers, body, replace(asked, headers=sent))
 
-    async def _request(self, delivery: Delivery) -> Request:
+    async def _request(self, delivery: Delivery, egress: Egress) -> Request:
         target = delivery.target
-        url = self._url(target)
+        secrets = self._reach.of_channel(delivery.channel).keeping(self._secrets)
+        url = self._url(target, egress)
         body, framing = _message(target, delivery.events)
         credentials = NOBODY
         if target.get("authentication") is not None:
             credentials = await authenticate(
-                await with_secret(target["authentication"], self._secrets), self._egress, url
+                await with_secret(target["authentication"], secrets), egress, url
             )
-        headers: CIMultiDict[str] = merge_headers(credentials.headers, target.get("headers"), self._egress)
+        headers: CIMultiDict[str] = merge_headers(credentials.headers, target.get("headers"), egress)
         headers.update(framing)
         headers["Idempotency-Key"] = delivery.identity
         headers["Router-Delivery-Id"], headers["Router-Attempt"] = delivery.identity, str(delivery.attempt)
         if isinstance(signing := target.get("signing"), dict):
-            headers.update(await self._signature(str(signing["secret"]), delivery.identity, body))
+            headers.update(await self._signature(secrets, str(signing["secret"]), delivery.identity, body))
         return Request("POST", url, headers, body, credentials)
 
-    async def _signature(self, secret: str, id: str, body: bytes) -> dict[str, str]:
+    async def _signature(self, secrets: Secrets, secret: str, id: str, body: bytes) -> dict[str, str]:
         """The headers of Standard Webhooks: HMAC-SHA256 over the id, the time and the body."""
-        value = await self._secrets.get(secret)
+        value = await secrets.get(secret)
         text = (
             value if isinstance(value, str) else str(value.get("key", "")) if isinstance(value, dict) else ""
         )

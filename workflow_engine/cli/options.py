@@ -45,6 +45,7 @@ EGRESS = (
     "grpc_plaintext_hosts",
     "ca_file",
     "processes",
+    "reach",
 )
 """What workflows may reach and start."""
 PROCESS = (

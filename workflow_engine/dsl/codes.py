@@ -77,6 +77,10 @@ _SHAPE = {
 }
 
 _COMPILE = {
+    "host-not-allowed": "The workflow calls a host that the operator has not given to its namespace: the file that the "
+    "setting `WFE_REACH` names says which hosts the workflows of a namespace may call.",
+    "secret-not-allowed": "The workflow declares a secret that the operator has not given to its namespace: the file "
+    "that the setting `WFE_REACH` names says which secrets the workflows of a namespace may use.",
     "activity-not-allowed": "The workflow calls an activity of another worker of Temporal (`call: activity`), and the "
     "operator does not let workflows call those of its task queue: the setting `WFE_ACTIVITY_QUEUES` says which.",
     "days-after-t": "ISO 8601 has days and weeks before the `T`: `P30D`, not `PT30D`. It is understood as days; "

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle, says_express
 from workflow_engine.dsl.document import Document
-from workflow_engine.dsl.needs import Need
 from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.batches import Batches
-from workflow_engine.engine.deployed import Allowed, Deployed, anything
+from workflow_engine.engine.deployed import Allowed, Bounds, Deployed, Resolve, anything
 from workflow_engine.engine.processes import refused
 from workflow_engine.engine.queues import Queues
 from workflow_engine.engine.runtime import Retry, RunDescription, RunPage, RunQuery, Runtime
@@ -31,9 +30,6 @@ from workflow_engine.interpreter.listening import triggering
 from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish
 from workflow_engine.values import Json, JsonObject
 
-Resolve = Callable[[Need], Awaitable[Json]]
-"""Finds an external thing; `NotFound` when it is not there, with a hint where it should be."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -49,11 +45,13 @@ class Engine:
         processes: Collection[str] | None = None,
         queues: Queues | None = None,
         express: bool = False,
+        bounds: Bounds | None = None,
     ) -> None:
         """*processes* are the kinds of processes that workflows may start (None: all), *queues* those whose activities
         they may call; a workflow that starts or calls another is refused. *express*: runs are, where neither the
-        document nor who deploys or starts it says whether they are.
+        document nor who deploys or starts it says whether they are. *bounds* are those of each namespace.
         """
+        self._bounds = bounds
         self._express = express
         self._processes = processes
         self._queues = queues
@@ -155,14 +153,36 @@ class Engine:
         """Resolve every need; those that fail are problems of the document, all at once."""
         if express is None and self._express and not says_express(document):
             express = True
-        bundle = Bundle.of(document, await pin(document, self._resolve, given), express=express)
+        resolve = self._resolve
+        if allowed is not anything or self._bounds is not None:
+            # Before anything is fetched for it, with the secrets of its namespace.
+            graph = await asyncio.to_thread(dsl.compile, document)
+            allowed(graph)
+            if self._bounds is not None:
+                self._check_bounds(document, graph)
+                resolve = self._bounds.resolving(graph.name.namespace)
+        bundle = Bundle.of(document, await pin(document, resolve, given), express=express)
         graph = await asyncio.to_thread(bundle.graph)
         allowed(graph)  # also with what its functions from elsewhere do
         problems = refused(document, graph, self._processes)
         problems += self._queues.refused(document, graph) if self._queues is not None else []
         if problems:
             raise InvalidDocument(problems, name=document.name)
+        self._check_bounds(document, graph)
         return bundle
+
+    def _check_bounds(self, document: Document, graph: StateGraph) -> None:
+        """`InvalidDocument` with what *graph* does and its namespace may not."""
+        if self._bounds is None:
+            return
+        found, namespace = self._bounds, graph.name.namespace
+        problems = found.refused(document, graph)
+        problems += refused(document, graph, found.processes(namespace), "WFE_REACH")
+        if self._queues is not None:
+            queues = Queues(found.queues(namespace), self._queues.own, "WFE_REACH")
+            problems += queues.refused(document, graph)
+        if problems:
+            raise InvalidDocument(problems, name=document.name)
 
     async def _trigger(self, namespace: str, name: str) -> None:
         if self.triggers is None:

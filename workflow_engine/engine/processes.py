@@ -10,14 +10,18 @@ from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.graph.model import Operation, State, StateGraph, states_of
 
 
-def refused(document: Document, graph: StateGraph, allowed: Collection[str] | None) -> list[Problem]:
-    """A problem for each state of *graph* that starts a process of a kind that is not *allowed* (None: all are)."""
+def refused(
+    document: Document, graph: StateGraph, allowed: Collection[str] | None, setting: str = "WFE_PROCESSES"
+) -> list[Problem]:
+    """A problem for each state of *graph* that starts a process of a kind that is not *allowed* (None: all are) by a
+    *setting*.
+    """
     if allowed is None:
         return []
     return [
         document.problem(
             "process-not-allowed",
-            f"workflows may not start a {kind} process here: the setting WFE_PROCESSES does not allow it",
+            f"workflows may not start a {kind} process here: the setting {setting} does not allow it",
             state.id,
         )
         for state, kind in processes(graph)

@@ -12,10 +12,13 @@ from workflow_engine.graph.model import Operation, StateGraph, states_of
 
 @dataclass(frozen=True, slots=True)
 class Queues:
-    """Task queues whose activities workflows may call: those *allowed* (None: all), but never the engine's *own*."""
+    """Task queues whose activities workflows may call: those *allowed* (None: all), but never the engine's *own*;
+    a *setting* says it.
+    """
 
     allowed: Collection[str] | None
     own: str
+    setting: str = "WFE_ACTIVITY_QUEUES"
 
     def refused(self, document: Document, graph: StateGraph) -> list[Problem]:
         """A problem for each state of *graph* that calls an activity of another task queue."""
@@ -24,7 +27,7 @@ class Queues:
             queue = _queue(state.action) if isinstance(state.action, Operation) else None
             if queue is None or (queue != self.own and (self.allowed is None or queue in self.allowed)):
                 continue
-            why = "the setting WFE_ACTIVITY_QUEUES does not allow it"
+            why = f"the setting {self.setting} does not allow it"
             if queue == self.own:
                 why = "that is the engine's own, whose activities are calls of another kind"
             message = f"workflows may not call activities of the task queue {queue!r} here: {why}"

@@ -87,7 +87,8 @@ class Evaluation:
     *how*: as a ``value``, with references of *nonce* in the place of the values (`interpreter.references`); or as a
     condition, to true or false: ``truth`` as jq sees it, or ``strict``. *input* is its ``.``, *variables* are the
     others. *authorization* is the ``policy`` of the state's call as a template, with the ``input`` and ``variables`` of
-    its own: what it gives is `$authorization`. *at* is where in the document it stands.
+    its own: what it gives is `$authorization`. *at* is where in the document it stands. *namespace* is that of the
+    workflow, by which it is judged which secrets there are.
     """
 
     source: Json
@@ -99,6 +100,7 @@ class Evaluation:
     nonce: str
     authorization: JsonObject | None = None
     at: str = ""
+    namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

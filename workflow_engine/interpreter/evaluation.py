@@ -122,6 +122,7 @@ async def _elsewhere(what: Expression | Template, value: Json, scope: Scope, how
         nonce=references.nonce,
         authorization=authorization,
         at=what.at,
+        namespace=run.graph.name.namespace,
     )
     return await run.effects.evaluate(evaluation, run.aside(scope.state, "secrets"))
 

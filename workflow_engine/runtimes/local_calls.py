@@ -11,6 +11,7 @@ from workflow_engine.calls import CallContext, Caller, Egress
 from workflow_engine.calls.activity import KIND
 from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds, Reception
 from workflow_engine.calls.evaluations import call_with_secrets, evaluate_with_secrets
+from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.errors import fault
 from workflow_engine.events.ports import Published
@@ -28,11 +29,12 @@ def real_calls(
     processes: frozenset[str] = frozenset(),
     bounds: ProcessBounds = DEFAULT_BOUNDS,
     activities: Mapping[str, LocalActivity] = NO_ACTIVITIES,
+    reach: Reaches = UNLIMITED,
 ) -> PerformCall:
     """Perform calls with *callers*, through *egress*; what they publish goes to the run's own channels.
 
     *processes* are the kinds of processes that they may start, each within *bounds*. *activities* are what
-    ``call: activity`` calls here, by their types.
+    ``call: activity`` calls here, by their types. *reach* is what each namespace may use.
     """
 
     async def perform(local: LocalRun, call: Call, place: Place) -> Json:
@@ -41,6 +43,7 @@ def real_calls(
         if call.kind not in callers:
             raise fault("configuration", f"there is no caller for {call.kind!r}")
         name = local.graph.name
+        own = reach.of_namespace(name.namespace)
         longest = math.inf if call.kind in PROCESSES else egress.seconds
         context = CallContext(
             idempotency_key=f"{local.run_id}{place.id}",
@@ -49,27 +52,30 @@ def real_calls(
             source=f"/{name.namespace}/{name.name}/{name.version}",
             resources=call.resources,  # type: ignore[arg-type]
             events=_Channels(local),
-            egress=egress,
+            egress=own.egress(egress),
             now=local.now(),
             # The run itself keeps the time that the document sets: the call is only not to stay behind.
             timeout=longest if call.timeout is None else call.timeout + 1.0,
-            processes=processes,
+            processes=own.started(processes),
             bounds=bounds,
             reception=None if call.reception is None else Reception(**call.reception),  # type: ignore[arg-type]
         )
         caller = callers[call.kind]
         if call.deferred is not None:
-            return await call_with_secrets(caller, call.arguments, call.deferred, context, secrets)
+            return await call_with_secrets(
+                caller, call.arguments, call.deferred, context, own.keeping(secrets)
+            )
         return await caller(call.arguments, context)
 
     return perform
 
 
-def real_evaluations(egress: Egress, secrets: Secrets) -> PerformEvaluation:
-    """Evaluate what uses *secrets*; what credentials need is fetched through *egress*."""
+def real_evaluations(egress: Egress, secrets: Secrets, reach: Reaches = UNLIMITED) -> PerformEvaluation:
+    """Evaluate what uses *secrets*; what credentials need is fetched through *egress*. *reach* as for calls."""
 
     async def evaluate(evaluation: Evaluation) -> Json:
-        return await evaluate_with_secrets(asdict(evaluation), secrets, egress)
+        own = reach.of_namespace(evaluation.namespace)
+        return await evaluate_with_secrets(asdict(evaluation), own.keeping(secrets), own.egress(egress))
 
     return evaluate
 

@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable, Iterator
 
 from workflow_engine.calls.authentication import with_secret
-from workflow_engine.calls.brokers.admission import Resolve, admitted, around
+from workflow_engine.calls.brokers.admission import Resolve, admitted, around, server_of
 from workflow_engine.calls.brokers.direct import link_to, protocol_of
 from workflow_engine.calls.brokers.ear import Ear
 from workflow_engine.calls.brokers.link import OURS, Hearing
 from workflow_engine.calls.brokers.server import choose
 from workflow_engine.calls.connections import guarded
 from workflow_engine.calls.egress import Egress
+from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.errors import NotFound, Rejected, Unavailable
 from workflow_engine.events.broker_sources import BrokerSource
@@ -35,8 +36,16 @@ class Hearings:
     ends, another goes on within seconds.
     """
 
-    def __init__(self, router: Router, egress: Egress, secrets: Secrets, resolve: Resolve) -> None:
+    def __init__(
+        self,
+        router: Router,
+        egress: Egress,
+        secrets: Secrets,
+        resolve: Resolve,
+        reach: Reaches = UNLIMITED,
+    ) -> None:
         self._router, self._egress, self._secrets, self._resolve = router, egress, secrets, resolve
+        self._reach = reach
         self._ears: dict[str, Ear] = {}
         self._known: dict[str, BrokerSource] = {}
         self._woken, self._changed = asyncio.Event(), asyncio.Event()
@@ -71,6 +80,8 @@ class Hearings:
             before = None
         earlier = before if isinstance(before, BrokerSource) else None
         made = await admitted(source, earlier, self._resolve, self._egress)
+        self._reach.check_source(made.channel, made.to_json())
+        server_of(made.pinned, made.server, made.protocol, self._given(made)[0], "server")
         await self._router.put_source(made)
         return made
 
@@ -136,9 +147,14 @@ class Hearings:
         for id, source in mine.items():
             if source.enabled and id not in self._ears:
                 noted = await self._router.source_note(id)
-                ear = self._ears[id] = Ear(source, self._router, self._egress, self._secrets, noted)
+                ear = self._ears[id] = Ear(source, self._router, *self._given(source), noted)
                 ear.changed = self._changed.set
                 ear.start()
+
+    def _given(self, source: BrokerSource) -> tuple[Egress, Secrets]:
+        """What a source may call and use, by its channel."""
+        own = self._reach.of_channel(source.channel)
+        return own.egress(self._egress), own.keeping(self._secrets)
 
     def _is_mine(self, id: str) -> bool:
         return self._router.is_mine(f"source {id}")
@@ -162,13 +178,11 @@ class Hearings:
             )
 
     async def _forgotten(self, source: BrokerSource) -> None:
-        policy = source.authentication
-        given: JsonObject = (
-            {} if policy is None else {"authentication": await with_secret(policy, self._secrets)}
-        )
-        with guarded(self._egress):
+        policy, (egress, secrets) = source.authentication, self._given(source)
+        given: JsonObject = {} if policy is None else {"authentication": await with_secret(policy, secrets)}
+        with guarded(egress):
             server = choose(source.pinned, source.server, source.protocol)
-            context = around(self._egress, source.group, f"/sources/{source.id}")
+            context = around(egress, source.group, f"/sources/{source.id}")
             link = await link_to(source.pinned, server, source.address, given, context)
             await protocol_of(server).forget(link, Hearing(source.group))
 

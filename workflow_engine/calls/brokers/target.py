@@ -21,6 +21,7 @@ from workflow_engine.calls.brokers.link import Link, Outgoing
 from workflow_engine.calls.brokers.server import Server
 from workflow_engine.calls.content import JSON, encode
 from workflow_engine.calls.egress import Egress
+from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.errors import Fault, NotFound, Rejected
 from workflow_engine.events.http import body_of
@@ -60,8 +61,10 @@ class OperationTarget:
     latest version of the document is meant, unless the reference names one.
     """
 
-    def __init__(self, egress: Egress, secrets: Secrets, resolve: Resolve) -> None:
-        self._egress, self._secrets, self._resolve = egress, secrets, resolve
+    def __init__(
+        self, egress: Egress, secrets: Secrets, resolve: Resolve, reach: Reaches = UNLIMITED
+    ) -> None:
+        self._egress, self._secrets, self._resolve, self._reach = egress, secrets, resolve, reach
         self._lines = Lines(egress)
         self._known: dict[str, tuple[float, JsonObject]] = {}
 
@@ -87,7 +90,7 @@ class OperationTarget:
                 check_template(target[name], *path, name)
         check_login(target.get("authentication"), *path, "authentication")
         operation = await operation_of(self._resolve, str(target["operation"]), "publish", *path, "operation")
-        server = self._server(target, operation, *path)
+        server = self._server(target, operation, self._egress, *path)
         if "key" in target and server.protocol != "kafka":
             raise Rejected(
                 "target-invalid", "only records of Kafka have a key", pointer=pointer(*path, "key")
@@ -98,16 +101,16 @@ class OperationTarget:
                     message = "MQTT has headers from version 5 on (`protocolVersion: 5`)"
                     raise Rejected("target-invalid", message, pointer=pointer(*path, name))
 
-    def _server(self, target: JsonObject, operation: JsonObject, *path: str) -> Server:
-        return server_of(
-            operation, target.get("server"), target.get("protocol"), self._egress, *path, "server"
-        )
+    def _server(self, target: JsonObject, operation: JsonObject, egress: Egress, *path: str) -> Server:
+        return server_of(operation, target.get("server"), target.get("protocol"), egress, *path, "server")
 
     async def deliver(self, delivery: Delivery) -> Delivered:
         target = delivery.target
         operation = await self._operation(str(target.get("operation")))
+        egress = self._reach.of_channel(delivery.channel).egress(self._egress)
         try:
-            server = self._server(target, operation, "target")
+            self._reach.check_target(delivery.channel, target)  # others have connections with the same secret
+            server = self._server(target, operation, egress, "target")
         except Rejected as error:
             raise Drop(str(error), code="refused") from None
         made = []
@@ -118,7 +121,7 @@ class OperationTarget:
         key = orjson.dumps([known_by, operation.get("digest")]).decode()
 
         async def connect() -> Link:
-            return await self._link(target, operation, server)
+            return await self._link(target, operation, server, egress)
 
         try:
             async with self._lines.line(key, connect) as send:
@@ -146,11 +149,11 @@ class OperationTarget:
             self._known[reference] = (now, operation)
         return operation
 
-    async def _link(self, target: JsonObject, operation: JsonObject, server: Server) -> Link:
+    async def _link(self, target: JsonObject, operation: JsonObject, server: Server, egress: Egress) -> Link:
         given: JsonObject = {}
         if target.get("authentication") is not None:
             given["authentication"] = await with_secret(target["authentication"], self._secrets)
-        context = around(self._egress, uuid4().hex, "/subscriptions")
+        context = around(egress, uuid4().hex, "/subscriptions")
         declared = declared_of(operation)
         channel = str(operation.get("channel"))
         return await link_to(operation, server, channel, given, context, declared[0] if declared else None)

@@ -25,6 +25,7 @@ from workflow_engine.calls import CallContext, Caller, Egress
 from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds, Reception
 from workflow_engine.calls.evaluations import call_with_secrets, evaluate_with_secrets
 from workflow_engine.calls.flow import ROOM, Flow, Room
+from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.calls.secrets import NO_SECRETS, Secrets
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import Fault, NotFound, Rejected, fault
@@ -91,6 +92,8 @@ class Activities:
     express_seconds: float = 2.0
     keep: Keep | None = None
     """What the result of a call is given to before its activity ends: it puts a large one into the store."""
+    reach: Reaches = UNLIMITED
+    """What the workflows of each namespace may use of all this."""
     sent: Flow = field(default_factory=Flow)
     received: Flow = field(default_factory=Flow)
     under_way: Counter[str] = field(default_factory=Counter)
@@ -169,7 +172,7 @@ class Activities:
 
     def _context(self, kind: str, about: dict[str, Any], info: activity.Info) -> CallContext:
         run_id = about.get("run_id") or info.workflow_id
-        reception = about.get("reception")
+        reception, reach = about.get("reception"), self.reach.of_source(about["source"])
         return CallContext(
             idempotency_key=f"{about.get('identity') or run_id}{about['place']}",
             run_id=str(run_id),
@@ -177,10 +180,10 @@ class Activities:
             source=about["source"],
             resources=about["resources"],
             events=self.events,
-            egress=self.egress,
+            egress=reach.egress(self.egress),
             now=datetime.now(UTC),
             timeout=self._seconds(kind) if about["timeout"] is None else about["timeout"],
-            processes=self.processes,
+            processes=reach.started(self.processes),
             bounds=self.bounds,
             reception=None if reception is None else _reception(reception, info),
         )
@@ -191,7 +194,8 @@ class Activities:
         deferred = about.get("deferred")
         if deferred is None:
             return caller(arguments, context)
-        return call_with_secrets(caller, arguments, deferred, context, self.secrets)
+        secrets = self.reach.of_source(context.source).keeping(self.secrets)
+        return call_with_secrets(caller, arguments, deferred, context, secrets)
 
     def _seconds(self, kind: str) -> float:
         """How long a call may take that its document does not bound; processes have a bound of their own."""
@@ -202,7 +206,9 @@ class Activities:
         """Evaluate an expression that uses secrets; no value of one is in what comes of it."""
         async with contextlib.AsyncExitStack() as held:
             given = await self._given(evaluation.payload, {}, activity.info(), held)
-            return await _faults(evaluate_with_secrets(given, self.secrets, self.egress))
+            reach = self.reach.of_namespace(given.get("namespace", ""))
+            secrets, egress = reach.keeping(self.secrets), reach.egress(self.egress)
+            return await _faults(evaluate_with_secrets(given, secrets, egress))
 
     @activity.defn(name="event.publish")
     async def publish(self, event: RawValue, where: Any) -> None:
