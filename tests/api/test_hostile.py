@@ -326,6 +326,13 @@ async def test_a_parameter_that_there_is_not_is_refused_with_the_one_that_may_be
     assert refused.json["detail"] == "there is no parameter 'wiat' here; did you mean 'wait'?"
     assert (await server.get("/v1/runs")).json["runs"] == []
     refused = await server.post("/v1/workflows/tests/greet/latest/runs?run_id=mine")
-    assert refused.json["detail"] == "there is no parameter 'run_id' here; there are express, id, wait"
-    assert (await server.get("/v1/channels?all=1")).json["detail"].endswith("there is none")
+    assert (
+        refused.json["detail"]
+        == "there is no parameter 'run_id' here; those that there are: express, id, wait"
+    )
+    assert (
+        (await server.get("/v1/channels?all=1"))
+        .json["detail"]
+        .endswith("nothing can be asked here by parameters")
+    )
     assert (await server.get("/livez?from=a-probe")).status == 200

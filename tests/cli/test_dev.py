@@ -272,6 +272,10 @@ def test_workflows_are_listed_shown_and_drawn(deployed):
     assert deployed.wfe("workflows", "show", "store-order").out == (ORDER / "workflow.yaml").read_text()
     assert deployed.wfe("workflows", "show", "store-order", "--graph", "dot").out.startswith("digraph")
     assert "1.0" in deployed.wfe("workflows", "show", "store-order", "--versions").out
+    assert (
+        '"asyncapi": "3.0.0"'
+        in deployed.wfe("workflows", "show", "store-order", "--contract", "asyncapi").out
+    )
     missing = deployed.wfe("start", "nothing-of-the-kind")
     assert (missing.code, missing.out) == (1, "")
     assert "wfe workflows list" in missing.err

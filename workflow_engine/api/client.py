@@ -96,8 +96,10 @@ class HttpApi(SubscriptionsOfApi):
         self, namespace: str, name: str, version: str = "latest", *, format: str = "mermaid"
     ) -> str:
         """The graph as ``mermaid``, ``dot`` or ``json`` text, or the contract: ``openapi`` or ``asyncapi``."""
-        path = _path("workflows", namespace, name, version, format if format.endswith("api") else "graph")
-        return (await self._connection.request("GET", path, query={"format": format})).text()
+        contract = format.endswith("api")
+        path = _path("workflows", namespace, name, version, format if contract else "graph")
+        query = {} if contract else {"format": format}
+        return (await self._connection.request("GET", path, query=query)).text()
 
     async def bundle(self, namespace: str | None, name: str, version: str | None) -> Bundle:
         """What a run of that workflow is pinned to; without a *namespace* the name alone must be unique."""

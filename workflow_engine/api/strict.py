@@ -41,5 +41,7 @@ def _unknown(name: str, known: list[str]) -> str:
     close = get_close_matches(name, known, n=1)
     if close:
         return f"there is no parameter {name!r} here; did you mean {close[0]!r}?"
-    there = f"are {', '.join(known)}" if known else "is none"
-    return f"there is no parameter {name!r} here; there {there}"
+    there = (
+        f"those that there are: {', '.join(known)}" if known else "nothing can be asked here by parameters"
+    )
+    return f"there is no parameter {name!r} here; {there}"

@@ -23,8 +23,9 @@ class Parser(argparse.ArgumentParser):
     def _meant(self, unknown: Iterable[str]) -> str:
         for argument in unknown:
             if argument.startswith("-"):
-                close = get_close_matches(argument.partition("=")[0], self._option_string_actions, n=1)
-                return f"; did you mean {close[0]}?" if close else ""
+                options = {option.lstrip("-"): option for option in self._option_string_actions}
+                close = get_close_matches(argument.partition("=")[0].lstrip("-"), options, n=1)
+                return f"; did you mean {options[close[0]]}?" if close else ""
         return ""
 
     def error(self, message: str) -> NoReturn:

@@ -87,8 +87,8 @@ def _of_file(arguments: argparse.Namespace, file: Path) -> int:
         say(f"{file}: {error.strerror}")
     except json.JSONDecodeError as error:
         say(
-            f"{file}:{error.lineno}:{error.colno}: {error.msg}: a history is JSON, as `GET /v1/runs/ID/history` or "
-            "`temporal workflow show --output json` give it"
+            f"{file}:{error.lineno}:{error.colno}: this is no history, which is JSON, as `GET /v1/runs/ID/history` or "
+            f"`temporal workflow show --output json` give it: {error.msg}"
         )
     except ValueError as error:
         say(f"{file}: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -185,7 +186,11 @@ def _show(arguments: argparse.Namespace) -> int:
         if arguments.versions:
             _print_workflows(await api.versions(namespace, name), as_json=arguments.json)
         elif form := arguments.contract or arguments.graph:
-            sys.stdout.write(await api.graph(namespace, name, version or "latest", format=form))
+            drawn = await api.graph(namespace, name, version or "latest", format=form)
+            if form in ("mermaid", "dot"):
+                sys.stdout.write(drawn)
+            else:
+                print_json(json.loads(drawn))
         else:
             found = await api.workflow(namespace, name, version or "latest")
             if arguments.json:

@@ -7,6 +7,7 @@ on stdout, everything else on stderr. What every exit code means is in `PAGE_END
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -16,17 +17,39 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from workflow_engine.cli.arguments import Parser
-from workflow_engine.cli.terminal import FAILED, FINE, INTERRUPTED, UNREACHABLE, USAGE, print_error_json, say
+from workflow_engine.cli.terminal import (
+    FAILED,
+    FINE,
+    INTERRUPTED,
+    UNREACHABLE,
+    USAGE,
+    open_streams,
+    print_error_json,
+    say,
+    silence,
+)
 
 BROKEN_PIPE = 141
 BUG = 70
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What writing to a file fails with that was opened before, such as the one that stdout is."""
 PAGE_END = """\
 `wfe COMMAND --help` tells more about one. Settings are options or variables of the environment, such as
 --api-url or WFE_API_URL; an option wins.
 
 Exit codes: 0 fine; 1 the document is invalid, the run did not complete, or what was asked for is not there;
-2 wrong usage; 3 a server could not be reached; 70 a bug in wfe.
+2 wrong usage, or a file that cannot be read or written; 3 a server could not be reached; 70 a bug in wfe;
+130 interrupted by Ctrl-C.
 """
+LISTS = {
+    "dead letter": "wfe dead-letters list",
+    "event": "wfe events list",
+    "run": "wfe runs list",
+    "source": "wfe sources list",
+    "subscription": "wfe subscriptions list",
+    "workflow": "wfe workflows list",
+}
+"""Which command shows what there is of a kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +201,17 @@ COMMANDS = {command.name: command for _, commands in GROUPS for command in comma
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what *arguments* ask for; the exit code. Without them, those of the process, which it may end."""
+    open_streams()
     try:
         code = _main(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has had enough; nor may the interpreter complain as it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has had enough
+        silence(sys.stdout)
         code = BROKEN_PIPE
+    except OSError as error:
+        silence(sys.stdout)
+        say(f"wfe: error: the output cannot be written: {error.strerror}")
+        code = USAGE
     if arguments is None and "temporalio" in sys.modules:
         # Threads of the Temporal SDK may call into an interpreter that is being taken down, which aborts.
         sys.stderr.flush()
@@ -230,8 +257,10 @@ def _guarded(command: Command, given: Sequence[str], *, debug: bool) -> int:
         code = work(parsed)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        raise
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or (error.filename is None and error.errno in UNWRITABLE):
+            raise  # stdout
+        return _complain(command, error, debug=debug)
     except Exception as error:  # noqa: BLE001 - the last resort of a program
         return _complain(command, error, debug=debug)
     return code
@@ -262,10 +291,11 @@ def _complain(command: Command, error: Exception, *, debug: bool) -> int:
         case Fault():
             print_error_json(error.error.to_json())
             return FAILED
+        case NotFound(kind=kind, hint="") if kind in LISTS:
+            say(f"wfe {command.name}: {error}; `{LISTS[kind]}` shows what there is")
+            return FAILED
         case NotFound() | Conflict():
             say(f"wfe {command.name}: {error}")
-            if isinstance(error, NotFound) and error.kind == "workflow" and not error.hint:
-                say("`wfe workflows list` shows what is deployed.")
             return FAILED
         case Rejected(status=409):
             say(f"wfe {command.name}: {error}")
@@ -280,6 +310,9 @@ def _complain(command: Command, error: Exception, *, debug: bool) -> int:
             if "the API at" in str(error):
                 say("Start one with `wfe dev`, or name another with --api-url or WFE_API_URL.")
             return UNREACHABLE
+        case OSError(filename=str() | os.PathLike() as file):
+            say(f"wfe {command.name}: error: {os.fspath(file)}: {error.strerror}")
+            return USAGE
         case _:
             if debug:
                 traceback.print_exception(error)

@@ -63,6 +63,7 @@ def _api(arguments: argparse.Namespace) -> int:
         return USAGE
 
     from workflow_engine.assembly import serve_api
+    from workflow_engine.errors import Conflict
 
     log_to_stderr(arguments.log_level)
     answering = asyncio.Event()
@@ -80,7 +81,11 @@ def _api(arguments: argparse.Namespace) -> int:
             )
             tell()
 
-        asyncio.run(serving())
+        try:
+            asyncio.run(serving())
+        except Conflict as error:  # another process has a store
+            say(f"wfe api: error: {error}")
+            return USAGE
     return FINE
 
 

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
 FINE, FAILED, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes. FAILED: the document is invalid, the run did not complete, what was asked for is not there."""
 
 
+def open_streams() -> None:
+    """Let stdout and stderr take all that there is to say, whatever their encoding, and though they may be closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # `>&-`
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - it lasts as long as we
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def silence(stream: TextIO) -> None:
+    """Drop what *stream* could not write, and the rest, so that nothing complains of it as the process ends."""
+    void = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(void, stream.fileno())
+    os.close(void)
+
+
 def say(text: str) -> None:
-    """A remark for the person at the terminal."""
-    print(printable(text, keep="\n\t"), file=sys.stderr, flush=True)
+    """A remark for the person at the terminal; where nothing can be said, the work goes on."""
+    try:
+        print(printable(text, keep="\n\t"), file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        silence(sys.stderr)
 
 
 def result(text: str) -> None:

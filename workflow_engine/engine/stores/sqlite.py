@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -60,7 +61,9 @@ class SqliteDefinitions:
         try:
             return cls(await asyncio.to_thread(connect), path)
         except (sqlite3.Error, OSError) as error:
-            raise Unavailable(f"{path} cannot be opened as a definition store: {error}") from None
+            folder = Path(path).parent
+            why = error if os.access(folder, os.W_OK) else f"the folder {folder} cannot be written"
+            raise Unavailable(f"{path} cannot be opened as a definition store: {why}") from None
 
     async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         async with self._lock:
