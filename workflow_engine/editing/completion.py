@@ -51,7 +51,19 @@ class Place:
         """Whether the scalar that is typed is in quotes."""
         return self.spot.node.style in ("single", "double")
 
+    def unquoted(self, text: str) -> types.TextEdit:
+        """*text* instead of what is typed and its quotes, which would make a string of it."""
+        return types.TextEdit(self.of.text.range(self.start - 1, self.end + (not self.spot.node.open)), text)
+
     def edit(self, text: str) -> types.TextEdit:
+        """*text* instead of what is typed.
+
+        An editor indents further lines as the line is, and not as the place is: behind a dash that is further left.
+        """
+        if "\n" in text:
+            source, begins = self.of.text.source, self.of.text.starts[self.of.text.line_at(self.start)]
+            before = source[begins : self.start]
+            text = text.replace("\n", "\n" + " " * len(before.lstrip(" \t")))
         return types.TextEdit(self.of.text.range(self.start, self.end), text)
 
 
@@ -76,7 +88,9 @@ def complete(
     entry = found.entry
     key = entry.key if entry is not None and found.on_key else None
     node = found.node if key is None else key
-    if CURSOR not in node.text or node.style in ("block", "alias"):
+    if CURSOR in node.text and node.style == "alias":
+        return list(_anchors(of, node, offset))
+    if CURSOR not in node.text or node.style == "block":
         return []
     start, end = node.inner if not of.json else (node.start, node.end)
     line = of.text.line_at(offset)
@@ -88,6 +102,15 @@ def complete(
         inner = found.nodes[-2]
         return list(_properties(known, place, found.path[:-1], inner, colon=entry.colon))
     return [*_fresh(known, place, found), *_values(known, place, neighbours)]
+
+
+def _anchors(of: Snapshot, node: Node, offset: int) -> Iterator[types.CompletionItem]:
+    """The anchors before an alias that is typed."""
+    place = of.text.range(node.start + 1, node.end - 1)
+    for name in {each.text: each for each in of.names if each.sort == "anchor" and each.defines}.values():
+        if name.start < offset:
+            edit = types.TextEdit(place, name.text)
+            yield types.CompletionItem(name.text, kind=_ITEM.Reference, detail="an anchor", text_edit=edit)
 
 
 def _beginnings(of: Snapshot, offset: int) -> Iterator[types.CompletionItem]:
@@ -196,13 +219,18 @@ def _values(known: Language, place: Place, neighbours: Found) -> Iterator[types.
         there.add(text)
         label = next((part.label for part in parts), "")
         written = _quoted(place, text, literal=kind == _ITEM.Constant)
+        literal = kind == _ITEM.Constant and place.quoted and not place.of.json
         yield types.CompletionItem(
             text,
             kind=kind,
             detail=detail,
             documentation=_markdown(_described(place.of, f"{label}={text}")),
-            filter_text=json.dumps(text) if place.of.json else text,
-            text_edit=place.edit(written),
+            filter_text=json.dumps(text)
+            if place.of.json
+            else place.of.text.source[place.start - 1] + text
+            if literal
+            else text,
+            text_edit=place.unquoted(written) if literal else place.edit(written),
         )
     if {part.label for part in parts} & {"expression", "condition"} and place.snippets and not place.of.json:
         yield types.CompletionItem(

@@ -57,7 +57,7 @@ def _life(server: Server) -> None:
 
 
 def _writing(server: Server, known: Neighbours) -> None:
-    triggers = [":", " ", "-", "$", "{", "|", "@", "/", "#", '"']
+    triggers = [":", " ", "-", "$", "{", "|", "@", "/", "#", '"', "*"]
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=triggers))
     async def completion(params: types.CompletionParams) -> types.CompletionList:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from lsprotocol import types
@@ -16,6 +17,9 @@ from workflow_engine.editing.nodes import Node, Spot, spot
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.snippets import KEYWORDS as TASKS
 from workflow_engine.expressions.purity import REFUSED
+
+_LINES = 12
+"""Lines that are shown of what an alias stands for."""
 
 
 def hover(of: Snapshot, offset: int, found: Sequence[types.Diagnostic]) -> types.Hover | None:
@@ -117,6 +121,8 @@ def _of_name(of: Snapshot, name: Name) -> str:
     """Where a name is defined, and how often it is used."""
     if name.sort in ("channel", "component"):
         return ""
+    if name.sort == "anchor":
+        return _of_anchor(of, name)
     uses = sum(1 for each in of.names if not each.defines and same(each, name))
     definition = next((each for each in of.names if each.defines and same(each, name)), None)
     if definition is None:
@@ -125,6 +131,25 @@ def _of_name(of: Snapshot, name: Name) -> str:
     what = _kind_of_task(of, definition)
     told = f"{what}, used {uses} times" if uses != 1 else f"{what}, used once"
     return f"the {name.sort} **{name.text}**{told}" + ("" if name.defines else f"; defined in line {line}")
+
+
+def _of_anchor(of: Snapshot, name: Name) -> str:
+    """What an alias stands for, as it is written."""
+    uses = sum(1 for each in of.names if not each.defines and same(each, name))
+    if name.defines:
+        return (
+            f"the anchor **{name.text}**, used {uses} times"
+            if uses != 1
+            else f"the anchor **{name.text}**, used once"
+        )
+    definition = next((each for each in of.names if each.defines and same(each, name)), None)
+    node = None if definition is None else of.root.at(definition.path)
+    if definition is None or node is None:
+        return ""
+    line = of.text.line_at(definition.start)
+    last = min(of.text.line_at(max(node.end - 1, node.start)), line + _LINES - 1)
+    written = textwrap.dedent("\n".join(of.text.line(number) for number in range(line, last + 1)))
+    return f"what the anchor **{name.text}** in line {line + 1} names\n\n```yaml\n{written}\n```"
 
 
 def _kind_of_task(of: Snapshot, definition: Name) -> str:

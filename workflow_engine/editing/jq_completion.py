@@ -42,7 +42,8 @@ def in_expression(
             yield item(f"${name}", _ITEM.Variable, "a variable", text)
     if word.startswith("$"):
         return
-    for name, text in FORMATS.items():
+    first = here.node.style == "plain" and offset - len(word) == here.node.start
+    for name, text in FORMATS.items() if not first else ():  # no plain scalar begins with @
         yield item(name, _ITEM.Unit, "a format", text)
     if word.startswith("@"):
         return

@@ -65,6 +65,7 @@ class Language:
     def below(self, parts: Iterable[Part], key: str | int, node: Node | None) -> list[Part]:
         """What is said of the value of *key*, which is *node* (None if it is missing), in a value with *parts*."""
         found: list[Part] = []
+        node = None if node is None else node.resolved
         for part in parts:
             for sub, label in _steps(part, key):
                 self._expand(sub, label, node, found, 0)
@@ -83,7 +84,8 @@ class Language:
     def properties(self, parts: Sequence[Part], node: Node | None) -> list[Property]:
         """The properties that the object *node* with *parts* may still have, those that it needs first."""
         there = set() if node is None else {each.name for each in node.entries if CURSOR not in each.name}
-        excluded, wanted, refused = _choices(parts, there)
+        had = there if node is None or not node.merged else there | node.merged.keys()
+        excluded, wanted, refused = _choices(parts, had)
         required = {name for part in parts for name in part.schema.get("required", ())}
         found: dict[str, list[tuple[Schema | bool, str]]] = {}
         for part in parts:
@@ -94,7 +96,7 @@ class Language:
                     refused.add(name)
                 found.setdefault(name, []).append((sub, _joined(part.label, name)))
             for name, needs in part.schema.get("dependentRequired", {}).items():
-                if not there.issuperset(needs):
+                if not had.issuperset(needs):
                     refused.add(name)
         made = []
         for name, ways in found.items():
@@ -104,7 +106,7 @@ class Language:
             for sub, label in ways:
                 self._expand(sub, label, None, below, 0)
             label = ways[0][1] if ways else name
-            rank = 0 if name in required else 1 if name in wanted else 2
+            rank = 2 if name in had else 0 if name in required else 1 if name in wanted else 2
             made.append(Property(name, tuple(below), label, rank))
         return sorted(made, key=lambda each: each.rank)
 
@@ -202,6 +204,7 @@ def _holds(test: Schema, node: Node | None) -> bool:
 def _accepts(sub: Schema, node: Node | None) -> bool:
     if node is None:
         return True
+    node = node.resolved
     if "pattern" in sub:
         return node.kind != "scalar" or re.search(sub["pattern"], node.text) is not None
     values: list[Json] = sub.get("enum") or ([sub["const"]] if "const" in sub else [])

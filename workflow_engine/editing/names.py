@@ -13,7 +13,7 @@ from workflow_engine.editing.nodes import Node, Path
 
 Sort: TypeAlias = Literal[
     "task", "state", "function", "event", "error", "retry", "timeout", "authentication", "secret", "catalog", "channel",
-    "component",
+    "component", "anchor",
 ]  # fmt: skip
 DIRECTIVES = ("continue", "exit", "end")
 """Of DSL 1.0: where `then` can go that is no task."""
@@ -70,6 +70,8 @@ _USED_0_8: dict[str, Sort] = {
 }
 _FUNCTION = re.compile(r"\bfn:([^\s}'\"]+)")
 """An expression function of DSL 0.8 in an expression."""
+_CATALOG = re.compile(r"[^@\s]+@([\w-]+)")
+"""A function of a catalog that is called."""
 _SECRET = {
     "1.0": re.compile(r"\$secrets\.([A-Za-z_][\w-]*)"),
     "0.8": re.compile(r"\$SECRETS?\.([A-Za-z_][\w-]*)"),
@@ -81,7 +83,8 @@ class Name:
     """A *text* that names something, from offset *start* up to *end*: its definition, or a use of it.
 
     Tasks have a *scope*, the list that they are in; other names count in the whole document. *quoted* is whether it is
-    written in quotes; *whole* says that it is all of a scalar, and not a part of an expression.
+    written in quotes; *whole* says that it is all of a scalar, and not a part of an expression. *by* is where the text
+    stands if it is named by an alias. Anchors of YAML are names too; their scope is where each stands.
     """
 
     sort: Sort
@@ -93,6 +96,7 @@ class Name:
     scope: Path = ()
     quoted: str = ""
     whole: bool = True
+    by: int | None = None
 
 
 def sort_of(labels: Sequence[Part], path: Path, kind: Kind) -> Sort | None:
@@ -127,19 +131,26 @@ def _of_workflow(known: Language, kind: Kind, root: Node) -> Iterator[Name]:
     secret = _SECRET[kind]
     while stack:
         path, node, parts, scope = stack.pop()
-        if node.kind == "scalar" and node.style == "alias":
-            continue
-        if node.kind == "scalar":
+        yield from _anchored(node, path)
+        if node.style == "alias":
+            stands = node.resolved
             sort = sort_of(parts, path, kind)
             if (
                 sort is not None
-                and not (sort == "task" and node.text in DIRECTIVES)
-                and "${" not in node.text
+                and stands.kind == "scalar"
+                and stands is not node
+                and _means(sort, stands.text)
             ):
-                if not (
-                    sort == "function" and (node.text in BUILT_IN or "@" in node.text or ":" in node.text)
-                ):
+                of = scope if sort == "task" else ()
+                yield Name(sort, stands.text, node.start, node.end, False, path, of, by=stands.inner[0])
+            continue
+        if node.kind == "scalar":
+            sort = sort_of(parts, path, kind)
+            if sort is not None:
+                if _means(sort, node.text):
                     yield _name(sort, node, False, path, scope)
+                elif sort == "function" and (catalog := _CATALOG.fullmatch(node.text)):
+                    yield from _inside("catalog", node, catalog, path)
             else:
                 yield from _defined(parts, node, path)
             if "$" in node.text:
@@ -158,9 +169,29 @@ def _of_workflow(known: Language, kind: Kind, root: Node) -> Iterator[Name]:
             below = (*path, key)
             inner = known.below(parts, key, entry.value)
             if entry.key is not None:
+                yield from _anchored(entry.key, below)
                 yield from _keyed(labels, entry.key, below, scope)
             following.append((below, entry.value, inner, (below if branches else path) if tasks else scope))
+        for name, merged in (node.merged or {}).items():
+            if merged.key is not None:
+                yield from _keyed(labels, merged.key, (*path, name), scope)
         stack.extend(reversed(following))
+
+
+def _anchored(node: Node, path: Path) -> Iterator[Name]:
+    """The anchor that *node* has, and the one that it stands for as an alias."""
+    if node.anchor is not None:
+        text, start, end = node.anchor
+        yield Name("anchor", text, start, end, True, path, (start,))
+    if node.names is not None:
+        yield Name("anchor", node.names.text, node.start + 1, node.end, False, path, (node.names.start,))
+
+
+def _means(sort: Sort, text: str) -> bool:
+    """Whether *text* names something of its document, where it could."""
+    if "${" in text or (sort == "task" and text in DIRECTIVES):
+        return False
+    return sort != "function" or not (text in BUILT_IN or "@" in text or ":" in text)
 
 
 def _keyed(labels: set[str], key: Node, path: Path, scope: Path) -> Iterator[Name]:
@@ -204,6 +235,7 @@ def _of_asyncapi(root: Node) -> Iterator[Name]:
     while stack:
         path, node = stack.pop()
         for entry in node.entries:
+            yield from _anchored(entry.value, (*path, entry.name))
             if entry.key is not None and _referred(path):
                 sort: Sort = "channel" if path == ("channels",) else "component"
                 yield _name(sort, entry.key, True, (*path, entry.name), ())

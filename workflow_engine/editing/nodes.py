@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from workflow_engine.values import Json
 
@@ -18,13 +18,22 @@ CURSOR = "\ue000"
 _WORDS: dict[str, Json] = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
+class Anchor(NamedTuple):
+    """The *text* of a name that aliases have for a value, from offset *start* up to *end*, without its ``&``."""
+
+    text: str
+    start: int
+    end: int
+
+
 @dataclass(slots=True, eq=False)
 class Node:
     """A value from offset *start* up to *end* of the text.
 
     *column* is how far a block is indented. *text* is a scalar's, without quotes and escapes. *flow* says that a
     container is written with braces or brackets. *nothing* is where a value could be and is none. *open* says that the
-    last quote is missing.
+    last quote is missing. *anchor* is the name that aliases have for it. An alias has the anchor that it *names*, and
+    its *target*, what it stands for, never an alias itself. *merged* are the entries that a mapping has by ``<<`` only.
     """
 
     kind: Kind
@@ -36,6 +45,15 @@ class Node:
     flow: bool = False
     open: bool = False
     entries: list[Entry] = field(default_factory=list)
+    anchor: Anchor | None = None
+    names: Anchor | None = None
+    target: Node | None = None
+    merged: dict[str, Entry] | None = None
+
+    @property
+    def resolved(self) -> Node:
+        """The node, or what it stands for if it is an alias."""
+        return self if self.target is None else self.target
 
     @property
     def inner(self) -> tuple[int, int]:
@@ -50,11 +68,14 @@ class Node:
         return source[start:end]
 
     def child(self, key: str | int) -> Node | None:
-        """The value of *key*, or the item of that index; the first, where a key stands twice."""
-        if self.kind == "list" and isinstance(key, int):
-            return self.entries[key].value if 0 <= key < len(self.entries) else None
-        if self.kind == "mapping":
-            return next((each.value for each in self.entries if each.name == key), None)
+        """The value of *key*, also of one that is merged, or the item of that index; the first of two of one key."""
+        node = self.resolved
+        if node.kind == "list" and isinstance(key, int):
+            return node.entries[key].value if 0 <= key < len(node.entries) else None
+        if node.kind == "mapping" and isinstance(key, str):
+            found = next((each for each in node.entries if each.name == key), None)
+            found = found or (None if node.merged is None else node.merged.get(key))
+            return None if found is None else found.value
         return None
 
     def at(self, path: Path) -> Node | None:
@@ -67,7 +88,7 @@ class Node:
         return found
 
     def value(self) -> Json:
-        """The node as data; plain scalars as what they most likely are."""
+        """The node as data, aliases in it as they are written; plain scalars as what they most likely are."""
         if self.kind == "mapping":
             return {each.name: each.value.value() for each in self.entries if each.key is not None}
         if self.kind == "list":

@@ -3,20 +3,24 @@
 The parser of documents stops at the first mistake of syntax, and while somebody types there is nearly always one. Here
 a line that fits nowhere is left out, a key without its colon is a key, and what is not closed ends with its block. For
 text without mistakes the tree is that of the parser (a test compares them), but for what editing does not ask for:
-merged keys, keys that are not scalars, more than one document. It takes time linear in the text.
+keys that are not scalars, more than one document. Aliases have beside them what they stand for. It takes time linear in
+the text.
 """
 
 from __future__ import annotations
 
 import re
 
-from workflow_engine.editing.nodes import CURSOR, Entry, Node
+from workflow_engine.editing.nodes import CURSOR, Anchor, Entry, Node
 from workflow_engine.editing.scalars import Scanner, unescaped
 
 DEEPEST = 100
 """As deep as the parser of documents goes; what is deeper is not looked at."""
 MOST = 2**20
 """As long as a document may be; of a longer one there is no tree."""
+
+MOST_MERGED = 100_000
+"""Keys that mappings have by ``<<``, in all; more are not looked at."""
 
 _LINE = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?:\r\n?|\n|$)")
 _INDENT = re.compile(" *")
@@ -25,7 +29,7 @@ _PLAIN_KEY = re.compile(
     r"(?![-?:](?:\s|$))[^\s#&*!|>'\"%@`{}\[\],](?:[^:#\r\n]|:(?=[^\s])|(?<=\S)#)*+:(?=[ \t\r\n]|$)"
 )
 _QUOTED_KEY = re.compile(r"(\"(?:[^\"\\\r\n]|\\[^\r\n])*+\"|'(?:[^'\r\n]|'')*+')[ \t]*:(?=[ \t\r\n]|$)")
-_PROPERTY = re.compile(r"[&!][^\s,\[\]{}]*[ \t]*")
+_PROPERTY = re.compile(r"([&!])([^\s,\[\]{}]*)[ \t]*")
 _MARKER = re.compile(r"(?:---|\.\.\.)(?=[ \t\r\n]|$)|%[^\r\n]*")
 _SPACE = re.compile(r"[ \t]*")
 
@@ -38,6 +42,11 @@ def read(text: str) -> Node:
 
 
 class _Reader(Scanner):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._anchors: dict[str, tuple[Anchor, Node]] = {}
+        self._merged = 0
+
     def document(self) -> Node:
         self.at = 1 if self.text.startswith("\ufeff") else 0
         while True:
@@ -138,11 +147,48 @@ class _Reader(Scanner):
             node.entries.append(entry)
             assert entry.key is not None
             node.end = max(entry.key.end + entry.colon, entry.value.end)
+        self.merge(node)
+        return node
+
+    def merge(self, node: Node) -> None:
+        """Find the keys that a mapping has by ``<<``: its own win, and an earlier merged mapping over a later one."""
+        sources = [each.value.resolved for each in node.entries if each.name == "<<"]
+        if not sources:
+            return
+        own = {each.name for each in node.entries}
+        found: dict[str, Entry] = {}
+        for source in sources:
+            for each in source.entries if source.kind == "list" else [Entry(None, source)]:
+                mapping = each.value.resolved
+                self._merged += len(mapping.entries) + len(mapping.merged or ())
+                if self._merged > MOST_MERGED:
+                    return
+                for entry in (*mapping.entries, *(mapping.merged or {}).values()):
+                    if entry.key is not None and entry.name not in own and entry.name != "<<":
+                        found.setdefault(entry.name, entry)
+        node.merged = found
+
+    def named(self, node: Node, properties: re.Match[str] | None) -> Node:
+        """*node*, by the name of the anchor in the *properties* before it."""
+        if properties is not None and properties[2] and node.anchor is None:
+            node.anchor = Anchor(properties[2], *properties.span(2))
+            self._anchors[properties[2]] = node.anchor, node.resolved
+        return node
+
+    def alias(self) -> Node:
+        """What stands for a value that was read before."""
+        end = self.word_end()
+        text = self.text[self.at : end]
+        names, target = self._anchors.get(text[1:], (None, None))
+        node = Node("scalar", self.at, end, text=text, style="alias", names=names, target=target)
+        self.at = end
         return node
 
     def entry(self, column: int, depth: int) -> Entry | None:
         """A key and its value; a key alone where there is no colon."""
+        anchor: re.Match[str] | None = None
         while (properties := _PROPERTY.match(self.text, self.at)) and properties.end() > self.at:
+            anchor = properties if properties[1] == "&" else anchor
             self.at = properties.end()
         start = self.at
         plain = _PLAIN_KEY.match(self.text, start)
@@ -163,10 +209,11 @@ class _Reader(Scanner):
             key = Node("scalar", start, start + len(written), column, written.strip("'\""))
             self.next_line()
             return Entry(key, Node("nothing", key.end, key.end), colon=False)
-        return Entry(key, self.after(column, depth, self.at, dashed=False))
+        return Entry(self.named(key, anchor), self.after(column, depth, self.at, dashed=False))
 
     def after(self, column: int, depth: int, behind: int, *, dashed: bool) -> Node:
         """The value behind a dash or a colon of a block that is indented by *column*."""
+        anchor: re.Match[str] | None = None
         while True:
             found = _SPACE.match(self.text, self.at)
             assert found is not None
@@ -174,7 +221,17 @@ class _Reader(Scanner):
             properties = _PROPERTY.match(self.text, self.at)
             if properties is None:
                 break
+            anchor = properties if properties[1] == "&" else anchor
             self.at = properties.end()
+        start = self.at
+        node = self.behind(column, depth, behind, dashed=dashed)
+        if anchor is not None and node.entries and node.entries[0].start == start and not node.flow:
+            self.named(node.entries[0].key or node, anchor)  # `- &a key: value`: it names the key
+            return node
+        return self.named(node, anchor)
+
+    def behind(self, column: int, depth: int, behind: int, *, dashed: bool) -> Node:
+        """As `after`, behind the anchor and the tag of the value."""
         if not _LINE.match(self.text, self.at) or (
             self.text[self.at : self.at + 1] == "#" and self.at == behind
         ):
@@ -198,9 +255,7 @@ class _Reader(Scanner):
         elif char in ("|", ">"):
             return self.literal(around)
         elif char == "*":
-            end = self.word_end()
-            node = Node("scalar", self.at, end, text=self.text[self.at : end], style="alias")
-            self.at = end
+            node = self.alias()
         else:
             return self.plain(around)
         self.next_line()  # nothing can follow
@@ -230,8 +285,7 @@ class _Reader(Scanner):
             char = self.text[self.at]
             if char in "]}":
                 self.at += 1
-                node.end = self.at
-                return node
+                break
             if char == ",":
                 self.at += 1
                 continue
@@ -244,6 +298,7 @@ class _Reader(Scanner):
             if self.at == before:
                 self.at += 1
         node.end = self.at
+        self.merge(node)
         return node
 
     def flow_entry(self, around: int, depth: int) -> Entry:
@@ -257,13 +312,23 @@ class _Reader(Scanner):
         return Entry(key, self.flow_value(around, depth + 1))
 
     def flow_value(self, around: int, depth: int) -> Node:
+        anchor: re.Match[str] | None = None
+        while (properties := _PROPERTY.match(self.text, self.at)) and properties[2]:
+            anchor = properties if properties[1] == "&" else anchor
+            self.at = properties.end()
+        if self.at == len(self.text) or self.text[self.at] in ",]}\r\n":
+            return self.named(Node("nothing", self.at, self.at), anchor)
+        return self.named(self.flow_behind(around, depth), anchor)
+
+    def flow_behind(self, around: int, depth: int) -> Node:
+        """As `flow_value`, behind the anchor and the tag of the value."""
         if self.text[self.at] in "{[":
             if depth <= DEEPEST:
                 return self.flow(around, depth)
             start = self.at
             self.at += 1
             return Node("scalar", start, self.at)
-        node = self.flow_scalar(around)
+        node = self.alias() if self.text[self.at] == "*" else self.flow_scalar(around)
         if (
             self.flow_blank(around)
             and self.text[self.at] == ":"

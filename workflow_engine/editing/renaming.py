@@ -12,6 +12,7 @@ from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.outline import name_at, places
 
 _SAFE = re.compile(r"[A-Za-z_][\w./-]*(?: [\w./-]+)*")
+_ANCHOR = re.compile(r"[\w.-]+")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _NOT_STRINGS = re.compile(r"(?i)true|false|null")
 _ELSEWHERE = ("secret", "catalog", "channel", "component")
@@ -35,8 +36,8 @@ def edits(of: Snapshot, offset: int, text: str) -> list[types.TextEdit]:
     name = renamable(of, offset)
     if name is None:
         raise NotRenamed("this cannot be renamed: it is defined elsewhere, or others know it by its name")
-    if not text.strip() or text != text.strip() or "\n" in text:
-        raise NotRenamed("a name is text without blanks around it")
+    if not text.strip() or text != text.strip() or not text.isprintable():
+        raise NotRenamed("a name is text in one line, without blanks around it")
     if name.sort == "task" and text in DIRECTIVES:
         raise NotRenamed(f"`{text}` is a flow directive, so `then` could never go to the task")
     if name.sort == "function" and of.kind == "1.0" and (text in BUILT_IN or set(text) & set("@:/")):
@@ -47,13 +48,19 @@ def edits(of: Snapshot, offset: int, text: str) -> list[types.TextEdit]:
     if text != name.text and any(each.text == text for each in others):
         raise NotRenamed(f"there is a {name.sort} {text!r} already")
     found = places(of, name, definitions=True, uses=True)
+    written = {each.start for each in found if each.by is None}
+    if not written.issuperset(each.by for each in found if each.by is not None):
+        raise NotRenamed("an alias names it, whose anchor stands where it means something else too")
+    found = [each for each in found if each.by is None]
+    if name.sort == "anchor" and not _ANCHOR.fullmatch(text):
+        raise NotRenamed("an anchor has letters, digits, `_`, `.` and `-`")
     if not all(each.whole or _WORD.fullmatch(text) for each in found):
         raise NotRenamed("an expression names it, so it can have letters, digits and underscores only")
     return [types.TextEdit(of.text.range(each.start, each.end), _written(each, text)) for each in found]
 
 
 def _written(place: Name, text: str) -> str:
-    if not place.whole:
+    if not place.whole or place.sort == "anchor":
         return text
     if place.quoted == '"':
         return json.dumps(text, ensure_ascii=False)[1:-1]

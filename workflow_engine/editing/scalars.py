@@ -184,8 +184,7 @@ class Scanner:
         assert match is not None
         written = match[0].rstrip()
         self.at = start + len(written)
-        style = "alias" if written[:1] == "*" else "plain"
-        return Node("scalar", start, self.at, text=written, style=style)  # type: ignore[arg-type]
+        return Node("scalar", start, self.at, text=written)
 
 
 def _leaves(text: str, start: int, end: int, around: int) -> bool:
