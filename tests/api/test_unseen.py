@@ -152,3 +152,37 @@ def test_a_call_publishes_only_to_the_channels_of_its_deployer() -> None:
     text = HEADER.format("tests") + f"do: [{{a: {{call: asyncapi, with: {given}}}}}]"
     with pytest.raises(Rejected, match="known only when it is made"):
         Grant.of("admin", ["tests"], ["default"]).check_workflow(dsl.compile(dsl.parse(text)))
+
+
+async def test_pages_of_a_limited_token_are_full(server: Any) -> None:
+    """Whatever is between its runs and events that is not for it; this server cannot ask by namespace."""
+    headers = {"Content-Type": "application/cloudevents+json"}
+    text = HEADER.format("elsewhere") + "do: [{a: {set: {x: 1}}}]"
+    assert (await ask(server, "whole", "POST", "/v1/workflows", data=text.encode())).status == 201
+    for number in range(6):
+        for path in ("elsewhere/made", "tests/greet"):
+            start = f"/v1/workflows/{path}/1.0.0/runs?id=page-{path[0]}{number}"
+            assert (await ask(server, "whole", "POST", start, json={})).status == 201
+    for number in range(6):
+        for channel in ("elsewhere", "orders", "third"):
+            body = event(f"page-{channel[0]}{number}", "nothing")
+            sent = await ask(
+                server, "whole", "POST", f"/v1/events?channel={channel}", json=body, headers=headers
+            )
+            assert sent.status == 202
+    listed = {
+        "/v1/runs": ("runs", [f"page-e{number}" for number in reversed(range(6))]),
+        "/v1/events": ("events", [f"page-e{number}" for number in reversed(range(6))]),
+    }
+    for path, (member, expected) in listed.items():
+        cursor, found, pages = "", [], []
+        while cursor is not None:
+            more = f"&cursor={cursor}" if cursor else ""
+            page = (await ask(server, "theirs", "GET", f"{path}?limit=2{more}")).json
+            found += [each["id"] if member == "runs" else each["event"]["id"] for each in page[member]]
+            pages.append(len(page[member]))
+            cursor = page["cursor"]
+        assert found == expected, path
+        assert pages in ([2, 2, 2], [2, 2, 2, 0]), path
+    everything = (await ask(server, "listener", "GET", "/v1/runs?limit=100")).json
+    assert {run["id"] for run in everything["runs"]} == set(listed["/v1/runs"][1])

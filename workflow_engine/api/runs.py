@@ -18,14 +18,14 @@ from workflow_engine.api.bodies import (
     read_json,
     read_object,
 )
-from workflow_engine.api.grants import granted
+from workflow_engine.api.grants import Grant, granted
 from workflow_engine.api.listing import attributes_of, keys_of
 from workflow_engine.api.parameters import Express, Name, Namespace, NewRunId, RunId, Version, Wait
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatus
 from workflow_engine.api.workflows import EXAMPLE, document_of, resources_of
 from workflow_engine.engine.engine import Engine
-from workflow_engine.engine.runtime import RunDescription, RunQuery
+from workflow_engine.engine.runtime import RunDescription, RunPage, RunQuery
 
 _FINISHED: dict[int | str, dict[str, Any]] = {
     200: {"model": RunModel, "description": "It was waited for, and the run has ended"}
@@ -45,6 +45,9 @@ _INPUT: dict[str, Any] = {
         "content": {"application/json": {"schema": {}, "example": {"order": 4711}}},
     }
 }
+_PAGES = 50
+"""How often runs are asked for, for one page of those that a token sees."""
+_LOOKED_AT = frozenset({"pending", "waiting", "suspended"})
 _STATUS = (
     "If absent, a run that goes on is told to be `running`, also while it waits; workers need not be asked"
 )
@@ -133,8 +136,7 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         """Runs, newest first, without input and output.
 
         Temporal tells all that have not ended as `running`. For `pending`, `waiting` and `suspended` each of those is
-        looked at, so such a page may have fewer runs than *limit*, even none, and yet a *cursor*. So may one for a
-        token that is limited to several namespaces.
+        looked at, so such a page may have fewer runs than *limit*, even none, and yet a *cursor*.
         """
         grant = granted()
         query = RunQuery(
@@ -148,9 +150,14 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
             started_after,
             started_before,
         )
-        page = await engine.runs(replace(query, attributes=attributes_of(attribute), keys=keys_of(key)))
-        seen = [run.to_json() for run in page.runs if grant.sees(run.workflow)]
-        return JsonAnswer({"runs": seen, "cursor": page.cursor})
+        query = replace(query, attributes=attributes_of(attribute), keys=keys_of(key))
+        if grant.namespaces is None:
+            page = await engine.runs(query)
+        elif grant.namespaces:
+            page = await _seen(engine, replace(query, within=sorted(grant.namespaces)), grant)
+        else:
+            page = RunPage((), None)
+        return JsonAnswer({"runs": [run.to_json() for run in page.runs], "cursor": page.cursor})
 
     @routes.get("/runs/{run_id:path}/output", responses=_OUTPUT)
     async def output(request: Request, run_id: RunId, wait: Wait = None) -> Response:
@@ -184,6 +191,20 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         return JsonAnswer((await _described(request, engine, run_id, wait)).to_json())
 
     return routes
+
+
+async def _seen(engine: Engine, query: RunQuery, grant: Grant) -> RunPage:
+    """A page of the runs that *grant* sees: a full one, also where the server has no search attributes to ask by,
+    unless `_PAGES` of all runs have not so many.
+    """
+    kept: list[RunDescription] = []
+    for _ in range(_PAGES):
+        page = await engine.runs(replace(query, limit=query.limit - len(kept)))
+        kept += [run for run in page.runs if grant.sees(run.workflow)]
+        query = replace(query, cursor=page.cursor)
+        if page.cursor is None or len(kept) >= query.limit or query.parked or query.status in _LOOKED_AT:
+            break
+    return RunPage(kept, query.cursor)
 
 
 async def _started(request: Request, engine: Engine, id: str, wait: float | None) -> Response:

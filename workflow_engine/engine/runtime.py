@@ -172,7 +172,8 @@ class RunQuery:
     """Which runs to list; *cursor* continues an earlier list. *limit* is from 1 to 200. *parked*: only such.
 
     *after* and *before*: begun then or later, and before then. *attributes*: search attributes that have these values.
-    *keys*: found by each of these, ``name=value``. *error*, the type of the error, is for `Batch` alone.
+    *keys*: found by each of these, ``name=value``. *error*, the type of the error, is for `Batch` alone. *within*: of
+    workflows in one of these namespaces; one that ends in ``*`` is all that begin so.
     """
 
     namespace: str | None = None
@@ -187,6 +188,7 @@ class RunQuery:
     attributes: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     keys: Sequence[str] = ()
+    within: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 
 from workflow_engine.errors import NotFound
@@ -37,9 +38,11 @@ class Looking(Sharing):
         to: datetime | None = None,
         limit: int = 100,
         cursor: str | None = None,
+        hears: Callable[[str], bool] | None = None,
     ) -> tracing.Page:
         """The newest events that fit, newest first; times are when they were received, *to* outside. `NotFound` for an
-        unknown channel, but that of dead letters, which is made by the first.
+        unknown channel, but that of dead letters, which is made by the first. Of all channels, those that somebody
+        *hears*.
         """
         try:
             return await tracing.search(
@@ -53,6 +56,7 @@ class Looking(Sharing):
                 to=to,
                 limit=limit,
                 cursor=cursor,
+                hears=hears,
             )
         except NotFound:
             if channel == DEAD_LETTERS:

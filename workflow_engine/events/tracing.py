@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import unquote
 
@@ -19,6 +19,8 @@ from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 MAX_PAGE = 1000
+LEAST_PAGE, MOST_PAGES = 100, 50
+"""How many events are looked at together for those of some channels, at least; and how often, for one page of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +48,40 @@ async def search(
     to: datetime | None,
     limit: int,
     cursor: str | None,
+    hears: Callable[[str], bool] | None = None,
 ) -> Page:
-    """The newest events that fit, newest first."""
+    """The newest events that fit, newest first; those alone of channels that somebody *hears*.
+
+    A page is full, or the last one, unless `MOST_PAGES` of all that fit do not have enough of theirs.
+    """
     if not 1 <= limit <= MAX_PAGE:
         raise Rejected("limit", f"from 1 to {MAX_PAGE}", pointer="/limit")
     if cursor is not None and not (cursor.isdecimal() and len(cursor) < 20):
         raise Rejected("cursor", "expected the cursor of a page before", pointer="/cursor")
-    hits = await store.search(
-        Query(
-            channel=channel,
-            type=type,
-            source=source,
-            subject=subject,
-            id=id,
-            from_us=None if from_ is None else microseconds(from_),
-            to_us=None if to is None else microseconds(to),
-            limit=limit,
-            cursor=cursor,
-        )
+    query = Query(
+        channel=channel,
+        type=type,
+        source=source,
+        subject=subject,
+        id=id,
+        from_us=None if from_ is None else microseconds(from_),
+        to_us=None if to is None else microseconds(to),
+        limit=limit,
+        cursor=cursor,
     )
-    return Page([_found(hit) for hit in hits], hits[-1].cursor if len(hits) == limit else None)
+    if hears is None or channel is not None:
+        hits = await store.search(query)
+        return Page([_found(hit) for hit in hits], hits[-1].cursor if len(hits) == limit else None)
+    query, kept = replace(query, limit=max(limit, LEAST_PAGE)), list[Hit]()
+    for _ in range(MOST_PAGES):
+        hits = await store.search(query)
+        kept += [hit for hit in hits if hears(hit.channel)]
+        if len(kept) >= limit:
+            return Page([_found(hit) for hit in kept[:limit]], kept[limit - 1].cursor)
+        if len(hits) < query.limit:
+            return Page([_found(hit) for hit in kept], None)
+        query = replace(query, cursor=hits[-1].cursor)
+    return Page([_found(hit) for hit in kept], query.cursor)
 
 
 def _found(hit: Hit) -> JsonObject:

@@ -263,6 +263,8 @@ class TemporalRuntime(Retrying):
         parts.append("ExecutionStatus != 'ContinuedAsNew'")  # its last history stands for a run
         if query.namespace is not None and self._search:
             parts.append(f"WfeNamespace = {_quoted(query.namespace)}")
+        if query.within is not None and self._search:
+            parts.append(_within(query.within))
         if query.name is not None:
             parts.append(f"WorkflowType = {_quoted(query.name)}")
         if query.version is not None and self._search:
@@ -390,6 +392,15 @@ def _started(memo: Mapping[str, Any], began: datetime) -> datetime:
     """When a run started whose present history *began* then."""
     first = memo.get(STARTED)
     return began if first is None else datetime.fromisoformat(str(first))
+
+
+def _within(namespaces: Sequence[str]) -> str:
+    """The condition that a run is of a workflow in one of *namespaces*."""
+    begin = [name for name in namespaces if name.endswith("*")]
+    whole = [_quoted(name) for name in namespaces if not name.endswith("*")]
+    ways = [f"WfeNamespace STARTS_WITH {_quoted(name[:-1])}" for name in begin]
+    ways += [f"WfeNamespace IN ({', '.join(whole)})"] if whole else []
+    return f"({' OR '.join(ways)})"
 
 
 def _quoted(text: str) -> str:
