@@ -74,7 +74,9 @@ class Tools:
             self._tools.pop("deploy_workflow", None)
 
     async def listed(self) -> list[JsonObject]:
-        """Every tool, as the protocol describes them; without a server those that need none."""
+        """Every tool, as the protocol describes them; without a server those that need none, and with a token that it
+        does not take, those that are always there, which tell so.
+        """
         found: list[JsonObject] = []
         try:
             for name, workflow in (await self._workflows()).items():
@@ -82,6 +84,8 @@ class Tools:
                     found.append(_described(name, await self._text(workflow))[0])
         except Unavailable:
             return [tool.to_json() for tool in self._tools.values() if not tool.server]
+        except Rejected:
+            found = []
         return [*found, *(tool.to_json() for tool in self._tools.values())]
 
     async def call(self, name: str, arguments: JsonObject) -> JsonObject:
