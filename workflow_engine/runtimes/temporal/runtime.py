@@ -29,7 +29,6 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import (
-    STATUSES,
     Load,
     Parked,
     RunDescription,
@@ -48,23 +47,20 @@ from workflow_engine.runtimes.temporal.carrying import STARTED, before
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE
 from workflow_engine.runtimes.temporal.endings import ENDINGS, UNKNOWN
+from workflow_engine.runtimes.temporal.listing import condition
 from workflow_engine.runtimes.temporal.load import load
 from workflow_engine.runtimes.temporal.naming import (
-    BATCH,
     GENERATION,
-    KEYS,
     attributes_of,
     keys_in,
     memo_of,
-    written,
 )
-from workflow_engine.runtimes.temporal.parked import FAILING, count, parked, reported
-from workflow_engine.runtimes.temporal.repeater import REPEATER
+from workflow_engine.runtimes.temporal.parked import count, parked, reported
 from workflow_engine.runtimes.temporal.resting import Limits, remembered
 from workflow_engine.runtimes.temporal.retrying import Retrying, attempts_of
 from workflow_engine.runtimes.temporal.traces import memo_of_trace
 from workflow_engine.runtimes.temporal.whereabouts import whereabouts
-from workflow_engine.values import Json, JsonObject, rfc3339
+from workflow_engine.values import Json, JsonObject
 
 _STATUS = {
     WorkflowExecutionStatus.RUNNING: "running",
@@ -74,12 +70,6 @@ _STATUS = {
     WorkflowExecutionStatus.TIMED_OUT: "faulted",
     WorkflowExecutionStatus.CANCELED: "cancelled",
     WorkflowExecutionStatus.TERMINATED: "cancelled",
-}
-_VISIBLE = {
-    "completed": "ExecutionStatus = 'Completed'",
-    "faulted": "ExecutionStatus IN ('Failed', 'TimedOut')",
-    "cancelled": "ExecutionStatus IN ('Canceled', 'Terminated')",
-    **dict.fromkeys(("running", "pending", "waiting", "suspended"), "ExecutionStatus = 'Running'"),
 }
 _LOOKED_AT = frozenset({"pending", "waiting", "suspended"})
 """What Temporal does not tell apart: all of it is running."""
@@ -234,9 +224,9 @@ class TemporalRuntime(Retrying):
             raise Rejected("invalid-cursor", f"{query.cursor!r} is no cursor of an earlier list") from None
         with translated():
             try:
-                found = self._client.list_workflows(
-                    self._condition(query), page_size=max(1, min(query.limit, 200)), next_page_token=token
-                )
+                wanted = condition(query, self._queue, search_attributes=self._search)
+                size = max(1, min(query.limit, 200))
+                found = self._client.list_workflows(wanted, page_size=size, next_page_token=token)
                 await found.fetch_next_page()
             except RPCError as error:
                 if error.status == RPCStatusCode.INVALID_ARGUMENT:
@@ -256,32 +246,6 @@ class TemporalRuntime(Retrying):
                 runs = [await self._brief(execution) for execution in kept]
         following = found.next_page_token
         return RunPage(runs, base64.urlsafe_b64encode(following).decode() if following else None)
-
-    def _condition(self, query: RunQuery) -> str:
-        parts = [f"TaskQueue = {_quoted(self._queue)}"]
-        parts += [f"WorkflowType != {_quoted(type)}" for type in (REPEATER, BATCH)]
-        parts.append("ExecutionStatus != 'ContinuedAsNew'")  # its last history stands for a run
-        if query.namespace is not None and self._search:
-            parts.append(f"WfeNamespace = {_quoted(query.namespace)}")
-        if query.within is not None and self._search:
-            parts.append(_within(query.within))
-        if query.name is not None:
-            parts.append(f"WorkflowType = {_quoted(query.name)}")
-        if query.version is not None and self._search:
-            parts.append(f"WfeVersion = {_quoted(query.version)}")
-        if query.status is not None:
-            if query.status not in STATUSES:
-                known = ", ".join(STATUSES)
-                raise Rejected("invalid-status", f"{query.status!r} is no status; use one of {known}")
-            parts.append(_VISIBLE[query.status])
-        if query.parked:
-            parts.append(FAILING)
-        for comparison, moment in ((">=", query.after), ("<", query.before)):
-            if moment is not None:
-                parts.append(f"StartTime {comparison} '{rfc3339(moment)}'")
-        for name, value in (*query.attributes.items(), *((KEYS.name, key) for key in query.keys)):
-            parts.append(f"`{name}` = {_quoted(written(value) if name == KEYS.name else value)}")
-        return " AND ".join(parts)
 
     async def _looked_at(
         self, executions: Sequence[WorkflowExecution], status: str
@@ -392,17 +356,3 @@ def _started(memo: Mapping[str, Any], began: datetime) -> datetime:
     """When a run started whose present history *began* then."""
     first = memo.get(STARTED)
     return began if first is None else datetime.fromisoformat(str(first))
-
-
-def _within(namespaces: Sequence[str]) -> str:
-    """The condition that a run is of a workflow in one of *namespaces*."""
-    begin = [name for name in namespaces if name.endswith("*")]
-    whole = [_quoted(name) for name in namespaces if not name.endswith("*")]
-    ways = [f"WfeNamespace STARTS_WITH {_quoted(name[:-1])}" for name in begin]
-    ways += [f"WfeNamespace IN ({', '.join(whole)})"] if whole else []
-    return f"({' OR '.join(ways)})"
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
