@@ -10,11 +10,11 @@ import sys
 
 import pytest
 
-from workflow_engine.errors import Conflict, Rejected, Unavailable
-from workflow_engine.events.spi import ChannelSpec, Store
+from workflow_engine.errors import Conflict, NotFound, Rejected, Unavailable
+from workflow_engine.events.spi import Attempt, ChannelSpec, Position, Query, Store
 from workflow_engine.events.stores import open_store
 from workflow_engine.testing.event_store import EventStoreContract
-from workflow_engine.testing.event_store_fixtures import bodies, record
+from workflow_engine.testing.event_store_fixtures import NOW, bodies, delivery, record
 
 
 class TestMemory(EventStoreContract):
@@ -100,6 +100,63 @@ async def test_a_write_that_fails_leaves_those_of_its_group_alone(tmp_path):
     assert isinstance(results[1], Conflict)
     assert await bodies(store) == ["1"]
     assert await store.get("a") is not None
+    await store.close()
+
+
+async def test_who_writes_while_a_channel_is_dropped_is_told_and_leaves_nothing_behind(url):
+    """An orphan would be in the way of every delivery."""
+    store = open_store(url)
+    await store.open()
+    for _ in range(5):
+        await store.ensure_channel(ChannelSpec("c"))
+        await store.ensure_channel(ChannelSpec("d"))
+        dropped, *others = await asyncio.gather(
+            store.drop_channel("c"),
+            store.park([delivery("1"), delivery("2", channel="d")]),
+            store.append("c", [record("1")]),
+            store.log_attempts([Attempt("c", Position(0, 0), "g", "1", "x", NOW)]),
+            store.parked(),
+            return_exceptions=True,
+        )
+        assert dropped is None
+        assert all(isinstance(each, NotFound | None | list) for each in others)
+    async with asyncio.timeout(20):
+        assert {item.channel for item in await store.parked()} <= {"d"}
+        assert {item.channel for item in await store.due("me", NOW, limit=9, lease_us=1, per_group=9)} <= {
+            "d"
+        }
+        assert await store.search(Query()) == []
+    await store.close()
+
+
+async def test_a_write_that_goes_wrong_in_an_unknown_way_ends_nothing_but_itself(tmp_path):
+    store = await opened(tmp_path / "e.db")
+
+    def stops(_db):
+        raise StopIteration
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            await store._db.write(stops)
+    committing, store._db._commit = store._db._commit, None
+    with pytest.raises(Unavailable, match="cannot be written"):
+        await store.put("a", b"1")
+    store._db._commit = committing
+    await store.put("a", b"2")
+    await store.close()
+
+
+async def test_a_file_that_is_damaged_is_said_to_be(tmp_path):
+    store = await opened(tmp_path / "e.db")
+    await store.ensure_channel(ChannelSpec("c"))
+    await store.append("c", [record(str(n), body=bytes(5000)) for n in range(200)])
+    await store.close()
+    with (tmp_path / "e.db").open("r+b") as file:
+        file.seek(4096 * 30)
+        file.write(b"\xff" * 4096 * 60)
+    store = await opened(tmp_path / "e.db")
+    with pytest.raises(Unavailable, match=r"cannot be read: database disk image is malformed"):
+        await store.read("c", 0, 0, limit=1000)
     await store.close()
 
 

@@ -72,6 +72,7 @@ class Looking(Sharing):
         catching_up, listeners}``: *lag* is how many events are not dispatched yet, *catching_up* how many
         subscriptions still read older ones.
         """
+        self._require_store()
         return [
             await tracing.describe(self._store, self._dispatchers[name])
             if name in self._dispatchers

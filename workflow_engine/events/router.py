@@ -26,9 +26,11 @@ from workflow_engine.events.pulling import Pulling, PullTarget
 from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import ChannelSpec, microseconds
 from workflow_engine.events.retention import trim
+from workflow_engine.events.shared_store import LosableStore
 from workflow_engine.events.sharing import SUBSCRIPTION
 from workflow_engine.events.spans import carrying
 from workflow_engine.events.spi import Store
+from workflow_engine.events.standing_by import StandBy
 from workflow_engine.events.subscriptions import Subscription, check_channel, check_strategy, start_us
 from workflow_engine.events.targets import AdmittingTarget, CheckedTarget, Delivery, Target
 from workflow_engine.telemetry.spans import active
@@ -82,9 +84,9 @@ class Router(Looking, Pulling):
 
     async def start(self) -> None:
         """Open the store and go on with everything that is in it."""
-        await self._store.open()
-        await self._take_up()
-        self._deliverer.start()
+        await self._begin_with_store()
+        if isinstance(self._store, LosableStore):
+            self._stand_by = StandBy(self._store, let_go=self._end_with_store, take_up=self._begin_with_store)
         if self._retention is not None:
             self._retaining = asyncio.create_task(self._retain(self._retention), name="retention")
 
@@ -93,6 +95,18 @@ class Router(Looking, Pulling):
         if self._retaining is not None:
             self._retaining.cancel()
             await asyncio.gather(self._retaining, return_exceptions=True)
+        if self._stand_by is not None:
+            await self._stand_by.stop()
+            self._stand_by = None
+        await self._end_with_store(grace)
+
+    async def _begin_with_store(self) -> None:
+        await self._store.open()
+        await self._take_up()
+        self._deliverer.start()
+        self.sources_changed()
+
+    async def _end_with_store(self, grace: float = 0.0) -> None:
         await self._deliverer.stop(grace)
         await self._let_go()
         await self._store.close()
@@ -261,6 +275,7 @@ class Router(Looking, Pulling):
 
     def get_subscription(self, id: str) -> Subscription:
         """The subscription, or `NotFound`."""
+        self._require_store()
         try:
             return self._subscriptions[id]
         except KeyError:
@@ -268,6 +283,7 @@ class Router(Looking, Pulling):
 
     def subscriptions(self) -> list[Subscription]:
         """All of them, by id."""
+        self._require_store()
         return [self._subscriptions[id] for id in sorted(self._subscriptions)]
 
     # Runs that listen
@@ -309,6 +325,7 @@ class Router(Looking, Pulling):
         Events that were accepted and not delivered are free for later listeners of the run. With *used*, so are
         those delivered with ``seq >= used``: an open strategy learns only afterwards which was the last.
         """
+        self._require_store()
         channel = await self._listening_at(run_id, listen_id)
         if channel is not None:
             await self._at(channel, "unlisten", {"run_id": run_id, "listen_id": listen_id, "used": used})

@@ -1,4 +1,6 @@
-"""What the router asks of some stores besides what `spi` says: of those that its processes share, and of fast ones."""
+"""What the router asks of some stores besides what `spi` says: of those that its processes share, that another process
+can take, and of fast ones.
+"""
 
 from __future__ import annotations
 
@@ -74,3 +76,11 @@ class TellingStore(Protocol):
 
     def when_due(self, wake: Callable[[], None]) -> None:
         """Call *wake* whenever there may be something."""
+
+
+@runtime_checkable
+class LosableStore(Protocol):
+    """A store of one process at a time, which another one can take where the first is thought to be dead."""
+
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """Call *tell* when another process has it. It can then be closed, and opened again once that one lets go."""

@@ -23,6 +23,7 @@ from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.shared_store import SharedStore
 from workflow_engine.events.sources import SOURCE, Sources
 from workflow_engine.events.spi import Caps, Change, ChannelSpec, Fenced, Store, Versioned
+from workflow_engine.events.standing_by import StandBy
 from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.values import Json, JsonObject
 
@@ -54,6 +55,12 @@ class Sharing(Sources):
         self._rearrange = asyncio.Event()
         self._arranger: asyncio.Task[None] | None = None
         self._adopting: set[asyncio.Task[None]] = set()
+        self._stand_by: StandBy | None = None
+
+    def _require_store(self) -> None:
+        """`Unavailable` while another process has the store: nothing is known here then."""
+        if self._stand_by is not None:
+            self._stand_by.require()
 
     def _now_us(self) -> int:
         raise NotImplementedError
@@ -251,6 +258,7 @@ class Sharing(Sources):
 
     async def find_subscription(self, id: str) -> Subscription | None:
         """The subscription, which another process may have made just now."""
+        self._require_store()
         if id not in self._subscriptions and self._peers is not None:
             entry = await self._store.get(SUBSCRIPTION + id)
             if entry is not None:
@@ -305,6 +313,7 @@ class Sharing(Sources):
 
     async def every_listener(self) -> list[JsonObject]:
         """As `listeners`, of all channels."""
+        self._require_store()
         found = self.listeners()
         for channel in [name for name in self._channels if name not in self._dispatchers]:
             waited = await self._store.states(channel, GROUP, "waited/")

@@ -70,8 +70,10 @@ class Journal(Protocol):
 
     shown: str
     """Where it is, for messages: without passwords."""
-    largest: int
-    """How many bytes a message may have."""
+
+    @property
+    def largest(self) -> int:
+        """How many bytes a message may have."""
 
     async def open(self) -> None:
         """Connect, and create it where there is none."""
@@ -101,10 +103,13 @@ class Journal(Protocol):
     async def load_snapshot(self, sequence: int, file: Path) -> None:
         """Write that snapshot to *file*; `Unavailable` where it is damaged."""
 
-    async def forget(self, sequence: int, *, later: bool = False) -> None:
-        """Remove the messages and the snapshots before *sequence*, but not what is at it; with *later*, also the
-        snapshots after it.
+    async def forget(self, sequence: int) -> None:
+        """Remove the messages and the snapshots before *sequence*, but not what is at it, nor the newest snapshot
+        before it.
         """
+
+    async def forget_later(self, sequence: int) -> None:
+        """Remove the snapshots after *sequence*: they are of something else."""
 
     async def holder(self) -> str | None:
         """Who answers that it has the journal; ``None`` where nobody does."""

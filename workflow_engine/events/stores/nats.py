@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import logging
 import os
 import secrets
@@ -18,9 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workflow_engine.errors import Conflict, Unavailable
-from workflow_engine.events.stores.journal import Bounds, Journal, digest
+from workflow_engine.events.stores.journal import Bounds, Journal, Snapshot, digest
 from workflow_engine.events.stores.nats_address import Address, address
 from workflow_engine.events.stores.nats_journal import NatsJournal
+from workflow_engine.events.stores.nats_snapshots import pack, stand, unpack
 from workflow_engine.events.stores.replica import ReplicaConnection, standing
 from workflow_engine.events.stores.sqlite import SqliteStore
 from workflow_engine.events.stores.sqlite_log import read_channels
@@ -57,18 +57,31 @@ class NatsStore(SqliteStore):
         self._snapshotting: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._replica: ReplicaConnection | None = None
+        self._opening: ReplicaConnection | None = None
+        self._on_lost: Callable[[], None] = lambda: None
         self._who = f"process {os.getpid()} on {socket.gethostname()}"
+
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """As `LosableStore`."""
+        self._on_lost = tell
+        if self._replica is not None and self._replica.fenced:
+            tell()
+
+    def _lose(self) -> None:
+        self._on_lost()
 
     async def open(self) -> None:
         if self._connection is not None:
             return
         me = secrets.token_bytes(16)
-        await self._journal.open()
         try:
+            await self._journal.open()
             await self._begin(me)
-        except BaseException:
+        except BaseException as error:
             await self._let_go()
+            self._why = f": {error}" if isinstance(error, Conflict | Unavailable) else ""
             raise
+        self._why = ""
 
     async def _alone(self) -> None:
         who = await self._journal.holder()
@@ -97,8 +110,9 @@ class NatsStore(SqliteStore):
             on_caught_up=self._caught_up,
             on_entry=self._entered,
             on_full=self._make_room,
+            on_fenced=self._lose,
         )
-        self._connection = connection
+        self._opening = connection  # and nobody else writes until it is this process's
         await connection.catch_up()
         while connection.at != bounds.last:
             bounds = await self._journal.bounds()
@@ -113,6 +127,7 @@ class NatsStore(SqliteStore):
             )
             db.execute("INSERT OR REPLACE INTO writer VALUES (1, ?, ?)", (me, self._who))
 
+        stood = connection.at
         connection.lead()
         try:
             await connection.write(begin)
@@ -121,10 +136,14 @@ class NatsStore(SqliteStore):
             await self._alone()  # another one was faster
             raise
         await self._journal.announce()
-        self._replica = connection
         self._channels = await connection.read(read_channels)
+        self._replica = self._connection = connection
+        self._opening = None
         self._grown = (await self._journal.bounds()).size
-        self._largest = next((each.size for each in await self._journal.snapshots()), 0)
+        snapshots = await self._journal.snapshots()
+        if any(each.sequence > stood for each in snapshots):  # a stream was restored that had not got there
+            await self._journal.forget_later(stood)
+        self._largest = next((each.size for each in snapshots), 0)
         self._entered(0)
 
     async def _fitting(self, bounds: Bounds) -> None:
@@ -144,23 +163,34 @@ class NatsStore(SqliteStore):
                 return
         await asyncio.to_thread(_remove, self._path)
         snapshots = await self._journal.snapshots()
-        if not snapshots:
-            if bounds.first > 1:
-                raise Conflict(
-                    f"the event store {self._shown} begins at {bounds.first} and has no snapshot of what was before: "
-                    "what was removed from it has to be restored"
-                )
-            return
-        at = snapshots[0].sequence
-        if not bounds.first - 1 <= at <= bounds.last:
+        for snapshot in snapshots:
+            if bounds.first - 1 <= snapshot.sequence <= bounds.last and await self._take(snapshot, bounds):
+                return
+        if snapshots:
             raise Conflict(
-                f"the event store {self._shown} has {bounds.first} to {bounds.last}, to which its snapshot of {at} "
-                "does not fit: restore stream and snapshots together"
+                f"the event store {self._shown} has {bounds.first} to {bounds.last}, to which its snapshot of "
+                f"{snapshots[0].sequence} does not fit: restore stream and snapshots together"
             )
-        packed = self._path.with_name(self._path.name + ".snapshot")
+        if bounds.first > 1:
+            raise Conflict(
+                f"the event store {self._shown} begins at {bounds.first} and has no snapshot of what was before: "
+                "what was removed from it has to be restored"
+            )
+
+    async def _take(self, snapshot: Snapshot, bounds: Bounds) -> bool:
+        """Make the copy of a snapshot, if that is of this journal: streams may have been restored one by one."""
+        at, packed, made = snapshot.sequence, self._beside("snapshot"), self._beside("new")
         try:
             await self._journal.load_snapshot(at, packed)
-            await asyncio.to_thread(_unpack, packed, self._path, bounds.identity)
+            its = await asyncio.to_thread(unpack, packed, made, bounds.identity)
+            if at >= bounds.first:
+                ((_, message), *_) = await self._journal.read(at - 1)
+                if digest(message) != its:
+                    _log.warning(
+                        "the event store %s: the snapshot of %s is of something else", self._shown, at
+                    )
+                    return False
+            await asyncio.to_thread(made.replace, self._path)
         except (OSError, EOFError, zlib.error, sqlite3.Error) as error:
             if isinstance(error, Unavailable):
                 raise
@@ -169,6 +199,11 @@ class NatsStore(SqliteStore):
             ) from error
         finally:
             packed.unlink(missing_ok=True)
+            await asyncio.to_thread(_remove, made)
+        return True
+
+    def _beside(self, ending: str) -> Path:
+        return self._path.with_name(f"{self._path.name}.{ending}")
 
     def _differs(self, at: int, how: str) -> Conflict:
         return Conflict(
@@ -186,17 +221,19 @@ class NatsStore(SqliteStore):
                 "the server has"
             )
         last = await self._journal.read(bounds.last - 1) if bounds.last >= bounds.first else []
-        message = last[0][1] if last else b""
-        await asyncio.to_thread(_place, self._path, bounds.identity, bounds.last, digest(message))
-        await self._keep(self._path)
-        await self._journal.forget(bounds.last, later=True)
+        place = (bounds.identity, bounds.last, digest(last[0][1] if last else b""))
+        # The snapshot first: whoever goes on from the journal, should this end here, has to have what the copy has.
+        await self._keep(self._path, place)
+        await self._journal.forget_later(bounds.last)
+        await self._journal.forget(bounds.last)
+        await asyncio.to_thread(stand, self._path, *place)
         _log.warning("the event store %s was put back from %s", self._shown, self._path)
 
-    async def _keep(self, path: Path) -> tuple[int, int]:
-        """Store a snapshot of the copy; what it is of, and its size."""
-        packed = path.with_name(path.name + ".snapshot")
+    async def _keep(self, path: Path, place: tuple[str, int, bytes] | None = None) -> tuple[int, int]:
+        """Store a snapshot of the copy, as if it were at another *place*; what it is of, and its size."""
+        packed = self._beside("snapshot")
         try:
-            at = await asyncio.to_thread(_pack, path, packed)
+            at = await asyncio.to_thread(pack, path, packed, place)
             await self._journal.keep_snapshot(at, packed)
             return at, packed.stat().st_size
         finally:
@@ -209,11 +246,14 @@ class NatsStore(SqliteStore):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        if self._replica is not None and self._replica.fenced:
+            self._why = f": {self._replica.fenced}"
         await self._let_go()
         self._wakeups.notify_all()
 
     async def _let_go(self) -> None:
-        connection, self._connection, self._replica = self._connection, None, None
+        connection = self._connection or self._opening
+        self._connection = self._replica = self._opening = None
         if connection is not None:
             await connection.close()
         await self._journal.close()
@@ -292,35 +332,3 @@ def _standing(path: Path) -> tuple[str, int, bytes] | None:
 def _remove(path: Path) -> None:
     for ending in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
-
-
-def _pack(path: Path, packed: Path) -> int:
-    """Write a copy of the database as it is now, compressed; which message it is at."""
-    copy = packed.with_name(packed.name + ".db")
-    copy.unlink(missing_ok=True)
-    try:
-        with contextlib.closing(sqlite3.connect(path)) as db:
-            db.execute("VACUUM INTO ?", (str(copy),))
-        with contextlib.closing(sqlite3.connect(copy)) as db:
-            has = standing(db)
-        if has is None:
-            raise Unavailable(f"{path} is no copy of a journal")
-        with copy.open("rb") as content, gzip.open(packed, "wb", compresslevel=1) as made:
-            shutil.copyfileobj(content, made, 1024 * 1024)
-    finally:
-        copy.unlink(missing_ok=True)
-    return has[1]
-
-
-def _unpack(packed: Path, path: Path, identity: str) -> None:
-    """Make the copy of a snapshot, which may have been taken before the streams were moved elsewhere."""
-    with gzip.open(packed, "rb") as content, path.open("wb") as made:
-        shutil.copyfileobj(content, made, 1024 * 1024)
-    with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.execute("UPDATE replica SET identity = ?", (identity,))
-
-
-def _place(path: Path, identity: str, at: int, digest: bytes) -> None:
-    """Have the copy stand at another message."""
-    with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.execute("UPDATE replica SET identity = ?, applied = ?, digest = ?", (identity, at, digest))

@@ -30,7 +30,7 @@ PING = 10
 """Seconds after which a connection that says nothing is asked for a sign of life; two that are missed end it."""
 LARGEST = 512 * 1024
 """Bytes of a message, if the server allows as many: a few dozen are read together."""
-_HEADERS = 1024
+HEADERS = 1024
 """Bytes that headers have at most, which count as part of a message."""
 ERRORS = (nats.errors.Error, APIError, OSError, TimeoutError, ValueError)
 """What the client raises where something is wrong with a server."""
@@ -67,7 +67,13 @@ class NatsConnection:
         self._returning: asyncio.Task[None] | None = None
         self._discovered: list[str] = []
         self.shown = address.shown
-        self.largest = LARGEST
+        self.most = self._allowed = LARGEST
+        """Bytes that a message may have by the stream, and by the server."""
+
+    @property
+    def largest(self) -> int:
+        """How many bytes a message may have."""
+        return min(self.most, self._allowed)
 
     async def open(self) -> None:
         """Connect; `Unavailable` where no server takes it."""
@@ -106,9 +112,12 @@ class NatsConnection:
                 await _closed(client)
                 failed = error
                 continue
+            except BaseException:  # whoever wanted it wants it no more
+                await _closed(client)
+                raise
             client.connects = False
             self._discovered = [each.geturl() for each in client.discovered_servers]
-            self.largest = min(LARGEST, client.max_payload - _HEADERS)
+            self._allowed = client.max_payload - HEADERS
             return client
         raise self._unavailable(failed) from None
 

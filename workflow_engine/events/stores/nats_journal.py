@@ -16,6 +16,7 @@ from nats.js.api import (
     DeliverPolicy,
     DiscardPolicy,
     ObjectStoreConfig,
+    PersistMode,
     RetentionPolicy,
     StorageType,
     StreamConfig,
@@ -26,7 +27,7 @@ from nats.js.object_store import ObjectStore
 from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.events.stores.journal import Bounds, Full, Moved, Snapshot
 from workflow_engine.events.stores.nats_address import Address
-from workflow_engine.events.stores.nats_connection import ANSWER, ERRORS, NatsConnection
+from workflow_engine.events.stores.nats_connection import ANSWER, ERRORS, HEADERS, NatsConnection
 
 FEW = 64
 """How many messages are read together."""
@@ -34,6 +35,8 @@ TOGETHER = 32
 """How many are under way at most: a server bounds what it has not stored yet."""
 SLOW = 250_000
 """Bytes a second, of a connection so slow that it is taken for broken."""
+LEAST = 1024
+"""How many bytes a message has to have room for."""
 ABANDONED = timedelta(hours=6)
 """After which what is left of a snapshot is not worked on by anybody."""
 _WRONG_LAST = 10071
@@ -86,10 +89,38 @@ class NatsJournal(NatsConnection):
             raise Conflict(
                 f"{self.shown}: the stream {chosen.name} is there and is no event store; give another name"
             )
+        self._require_lasting(config)
+        room = config.max_msg_size or 0
+        if room > 0:
+            self.most = room - HEADERS
+            if self.most < LEAST:
+                raise Conflict(
+                    f"{self.shown}: the stream {chosen.name} takes messages of {room} bytes at most"
+                )
         wanted = {"num_replicas": chosen.replicas, "max_bytes": chosen.max_bytes}
         changed = {name: each for name, each in wanted.items() if each and each != getattr(config, name)}
         if changed:
             await jetstream.update_stream(config.evolve(**changed))
+        with contextlib.suppress(NotFoundError):
+            self._require_lasting((await jetstream.stream_info(self._chunks)).config)
+
+    def _require_lasting(self, config: StreamConfig) -> None:
+        """`Conflict` for a stream that whoever made or changed it has told to forget what was acknowledged."""
+        bounded = any((each or 0) > 0 for each in (config.max_bytes, config.max_msgs))
+        reasons = {
+            f"retention={config.retention}": config.retention not in (None, RetentionPolicy.LIMITS),
+            f"max_age={config.max_age} s": (config.max_age or 0) > 0,
+            f"max_msgs_per_subject={config.max_msgs_per_subject}": (config.max_msgs_per_subject or 0) > 0,
+            "discard=old with a limit": config.discard != DiscardPolicy.NEW and bounded,
+            "no_ack": bool(config.no_ack),
+            "persist_mode=async": config.persist_mode == PersistMode.ASYNC,
+        }
+        found = [reason for reason, holds in reasons.items() if holds]
+        if found:
+            raise Conflict(
+                f"{self.shown}: the stream {config.name} has {', '.join(found)}, and would lose what was acknowledged; "
+                "change that, or give another name"
+            )
 
     # The journal
 
@@ -165,20 +196,29 @@ class NatsJournal(NatsConnection):
                 await reader[2].unsubscribe()
                 await jetstream.delete_consumer(self._address.name, info.name)
 
-    async def forget(self, sequence: int, *, later: bool = False) -> None:
+    async def forget(self, sequence: int) -> None:
         async with self.asking() as jetstream:
             if sequence > 1:  # none would mean all of them
                 await jetstream.purge_stream(self._address.name, seq=sequence)
-            store = await self._snapshots(jetstream)
-            if store is None:
-                return
-            for older in await self.snapshots():
-                if older.sequence < sequence or (later and older.sequence > sequence):
-                    name = _snapshot(older.sequence)
-                    await store.delete(name)
-                    # which leaves a note that it was there
-                    await jetstream.purge_stream(self._chunks, subject=self._note_of(name))
-            await self._sweep(jetstream, store)
+            earlier = [each for each in await self.snapshots() if each.sequence < sequence]
+            # The newest before it stays: it fits a copy of the stream that was made just before this.
+            await self._remove(jetstream, earlier[1:])
+
+    async def forget_later(self, sequence: int) -> None:
+        async with self.asking() as jetstream:
+            later = [each for each in await self.snapshots() if each.sequence > sequence]
+            await self._remove(jetstream, later)
+
+    async def _remove(self, jetstream: JetStreamContext, snapshots: Sequence[Snapshot]) -> None:
+        store = await self._snapshots(jetstream)
+        if store is None:
+            return
+        for each in snapshots:
+            name = _snapshot(each.sequence)
+            await store.delete(name)
+            # which leaves a note that it was there
+            await jetstream.purge_stream(self._chunks, subject=self._note_of(name))
+        await self._sweep(jetstream, store)
 
     async def _sweep(self, jetstream: JetStreamContext, store: ObjectStore) -> None:
         """Remove what is left of snapshots that did not become whole, once nobody can be at them any more."""

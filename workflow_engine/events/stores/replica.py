@@ -12,6 +12,8 @@ import concurrent.futures
 import logging
 import queue
 import sqlite3
+import struct
+import zlib
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -123,8 +125,8 @@ class ReplicaConnection(Connection):
     *identity* is the journal's. `catch_up` is to be called before anything is written, and `lead` after it.
     *on_caught_up* reads the file where something came from the journal that was not known to have been written, and
     answers with what is then to be done in the event loop; writes that were asked for before that are refused, for they
-    may have been asked for in ignorance of it. *on_entry* is told in the event loop how many bytes the journal got, and
-    *on_full* that there was no room in it.
+    may have been asked for in ignorance of it. *on_entry* is told in the event loop how many bytes the journal got,
+    *on_full* that there was no room in it, and *on_fenced* that it is another's now.
     """
 
     def __init__(
@@ -137,9 +139,11 @@ class ReplicaConnection(Connection):
         on_caught_up: Callable[[sqlite3.Connection], Callable[[], None]],
         on_entry: Callable[[int], None],
         on_full: Callable[[], None],
+        on_fenced: Callable[[], None],
     ) -> None:
         self._journal, self._me, self._identity = journal, writer, identity
         self._on_caught_up, self._on_entry, self._on_full = on_caught_up, on_entry, on_full
+        self._on_fenced = on_fenced
         self._entry = 0
         self._leads = self._doubt = self._asked = False
         self._joining = Joining()
@@ -154,6 +158,8 @@ class ReplicaConnection(Connection):
         return self._recorder
 
     async def write(self, work: Callable[[sqlite3.Connection], T], *, sync: bool = True) -> T:
+        if not self._leads:
+            raise Unavailable(f"{self._called} is being opened")
         self._require()
         return await super().write(work, sync=sync)
 
@@ -168,9 +174,9 @@ class ReplicaConnection(Connection):
     def _fence(self, who: str | None) -> None:
         """Somebody else has the journal now: neither write nor read any more."""
         self._fenced = (
-            f"{self._called} was taken over by {who or 'another process'}; this process no longer writes it: "
-            "end one of them and start this one again"
+            f"{self._called} was taken over by {who or 'another process'}; this process no longer writes it"
         )
+        self._loop.call_soon_threadsafe(self._on_fenced)
         self._require()
 
     async def settle(self) -> None:
@@ -184,12 +190,19 @@ class ReplicaConnection(Connection):
         return self._tail
 
     @property
-    def fenced(self) -> bool:
-        """Whether another process has taken the journal over."""
-        return bool(self._fenced)
+    def fenced(self) -> str:
+        """That another process has taken the journal over, if it has."""
+        return self._fenced
 
     def _commit(self, writes: list[Write[Any]]) -> None:
         db = self._recorder
+        if not self._leads:  # then it is `catch_up` that asks, and nobody else
+            try:
+                self._catch_up()
+            except Exception as error:  # noqa: BLE001  it is for who waits
+                for write in writes:
+                    write.error = error
+            return
         try:
             self._require()
             asked, self._asked = self._asked, False
@@ -204,9 +217,11 @@ class ReplicaConnection(Connection):
                 self._append(noted)
             db.execute("COMMIT")
             self._doubt = False
-        except (sqlite3.Error, Unavailable, Conflict) as error:
+        except BaseException as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
+            if not isinstance(error, sqlite3.Error | Unavailable | Conflict):
+                raise
             text = f"{self._called} cannot be written: {error}" if isinstance(error, sqlite3.Error) else error
             for write in writes:
                 write.error = Unavailable(str(text))
@@ -247,19 +262,7 @@ class ReplicaConnection(Connection):
 
     async def catch_up(self) -> None:
         """Apply what the journal has and the file does not; before the first write."""
-        done: asyncio.Future[int] = self._loop.create_future()
-
-        def work() -> None:
-            try:
-                result, error = self._catch_up(), None
-            except BaseException as raised:  # noqa: BLE001  it is for who waits
-                result, error = 0, raised
-            self._loop.call_soon_threadsafe(
-                lambda: done.set_exception(error) if error is not None else done.set_result(result)
-            )
-
-        await asyncio.to_thread(work)
-        await done
+        await super().write(lambda _: None)
 
     def lead(self) -> None:
         """From now on entries of others in the journal mean that this one was taken over."""
@@ -277,6 +280,8 @@ class ReplicaConnection(Connection):
                 f"{self._path} still has it"
             )
         while messages := self._wait(self._journal.read(self._tail)):
+            if self._closing:
+                raise Unavailable(f"{self._called} is closed")
             for sequence, message in messages:
                 taken += self._take(sequence, message)
         self._doubt = False
@@ -293,7 +298,10 @@ class ReplicaConnection(Connection):
         if self._leads and read.writer != self._me:
             self._wait(self._journal.resign())
             self._fence(self._wait(self._journal.holder()))
-        statements = self._joining.take(read)
+        try:
+            statements = self._joining.take(read)
+        except (zlib.error, struct.error, ValueError, TypeError, LookupError) as error:
+            raise Unavailable(f"{self._called}: entry {sequence} is damaged: {error}") from error
         if statements is not None:
             db = self._recorder
             db.execute("BEGIN IMMEDIATE")

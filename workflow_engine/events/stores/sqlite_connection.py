@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import queue
 import sqlite3
@@ -21,6 +22,7 @@ C = TypeVar("C", bound=sqlite3.Connection)
 GROUP = 256
 """How many writes share one commit at most."""
 READERS = 2
+_log = logging.getLogger(__name__)
 
 
 class FileLock:
@@ -70,7 +72,9 @@ class Write(Generic[T]):
     def resolve(self) -> None:
         if self.done.done():
             return
-        if self.error is not None:
+        if isinstance(self.error, StopIteration):  # which a future does not take
+            self.done.set_exception(RuntimeError(repr(self.error)))
+        elif self.error is not None:
             self.done.set_exception(self.error)
         else:
             self.done.set_result(cast("T", self.result))
@@ -133,8 +137,10 @@ class Connection:
             self._opened.append(connection)
         try:
             return work(connection)
-        except sqlite3.OperationalError as error:
-            raise Unavailable(f"{self._called} cannot be read: {error}") from error
+        except sqlite3.DatabaseError as error:
+            if is_of_the_file(error):
+                raise Unavailable(f"{self._called} cannot be read: {error}") from error
+            raise
 
     async def close(self) -> None:
         """Finish the writes that were asked for, then let go of the file."""
@@ -157,7 +163,12 @@ class Connection:
             writes = [write for write in group if write is not None]
             last = len(writes) < len(group)
             if writes:
-                self._commit(writes)
+                try:
+                    self._commit(writes)
+                except BaseException as error:  # noqa: BLE001  whatever it is: without this thread all wait for ever
+                    _log.exception("%s cannot be written", self._called)
+                    for write in writes:
+                        write.error = Unavailable(f"{self._called} cannot be written: {error!r}")
                 self._loop.call_soon_threadsafe(resolve, writes)
 
     def _commit(self, writes: list[Write[Any]]) -> None:
@@ -168,11 +179,22 @@ class Connection:
             connection.execute("BEGIN IMMEDIATE")
             run_each(connection, writes)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            if not isinstance(error, sqlite3.Error):
+                raise
             for write in writes:
                 write.error = Unavailable(f"{self._called} cannot be written: {error}")
+
+
+def is_of_the_file(error: Exception) -> bool:
+    """Whether it says something of the file or its disk, and not of what was asked for."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, sqlite3.OperationalError) or code in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    )
 
 
 def run_each(connection: sqlite3.Connection, writes: Sequence[Write[Any]]) -> None:
@@ -181,9 +203,9 @@ def run_each(connection: sqlite3.Connection, writes: Sequence[Write[Any]]) -> No
         connection.execute("SAVEPOINT one")
         try:
             write.result = write.work(connection)
-        except sqlite3.OperationalError:
-            raise
-        except Exception as error:  # noqa: BLE001  whatever it is, it belongs to who asked
+        except Exception as error:
+            if is_of_the_file(error):
+                raise
             write.error = error
             connection.execute("ROLLBACK TO one")
         connection.execute("RELEASE one")

@@ -12,7 +12,7 @@ from typing import Any
 
 from workflow_engine.events.spi import Again, Attempt, Backlog, Done, Hit, Parked, Position, Query, Settled
 from workflow_engine.events.stores.indices import by_partition
-from workflow_engine.events.stores.sqlite_log import RECORD, SqliteLog, first_since, stored
+from workflow_engine.events.stores.sqlite_log import RECORD, SqliteLog, first_since, require, stored
 
 _PARKED = "id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, owner"
 _HALVES = ("grp = ? AND NOT blocked", "grp = ? AND key IS NOT NULL AND blocked")
@@ -31,6 +31,8 @@ class SqliteDeliveries(SqliteLog):
         await self._db.write(lambda db: self._park(db, items))
 
     def _park(self, db: sqlite3.Connection, items: Sequence[Parked]) -> None:
+        for name in {item.channel for item in items}:
+            require(db, name, self._channel(name))
         for item in items:
             db.execute(
                 f"INSERT INTO parked ({_PARKED}, blocked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL,"
@@ -52,12 +54,14 @@ class SqliteDeliveries(SqliteLog):
                 ),
             )
 
-    def _item(self, row: Sequence[Any]) -> Parked:
-        id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, owner = row
-        name = next(name for name, (number, _) in self._channels.items() if number == channel)
-        return Parked(
-            id, name, grp, Position(part, off), due_us, payload, key, attempt, first_us, reason, owner
-        )
+    def _items(self, rows: Iterable[Sequence[Any]]) -> list[Parked]:
+        """The deliveries of *rows*, but of those whose channel is dropped meanwhile."""
+        names = {number: name for name, (number, _) in self._channels.items()}
+        return [
+            Parked(row[0], names[row[1]], row[2], Position(row[3], row[4]), *row[5:])
+            for row in rows
+            if row[1] in names
+        ]
 
     async def due(
         self,
@@ -93,7 +97,7 @@ class SqliteDeliveries(SqliteLog):
                 " ORDER BY due_us, seq LIMIT ?",
                 (group, now_us, max(0, most)),
             )
-            leased += [replace(self._item(row), owner=owner, due_us=until_us) for row in rows]
+            leased += [replace(item, owner=owner, due_us=until_us) for item in self._items(rows)]
         db.executemany(
             "UPDATE parked SET owner = ?, due_us = ? WHERE id = ?",
             [(owner, until_us, item.id) for item in leased],
@@ -163,9 +167,8 @@ class SqliteDeliveries(SqliteLog):
                 "UPDATE parked SET blocked = 0, owner = ?, due_us = ? WHERE seq = ?",
                 (item.owner, next_until_us, row[0]),
             )
-            return Settled(
-                held=True, next=replace(self._item(row[1:]), owner=item.owner, due_us=next_until_us)
-            )
+            (following,) = self._items([row[1:]])
+            return Settled(held=True, next=replace(following, owner=item.owner, due_us=next_until_us))
 
         return await self._db.write(work, sync=False)
 
@@ -181,7 +184,7 @@ class SqliteDeliveries(SqliteLog):
             ]
             for where in wheres:
                 db.execute(f"DELETE FROM parked WHERE {where}", values)
-            return [self._item(row[1:]) for row in sorted(rows)]
+            return self._items(row[1:] for row in sorted(rows))
 
         return await self._db.write(work)
 
@@ -202,7 +205,7 @@ class SqliteDeliveries(SqliteLog):
                 for where in wheres
                 for row in db.execute(f"SELECT seq, {_PARKED} FROM parked WHERE {where}", values)
             ]
-            return [self._item(row[1:]) for row in sorted(rows)]
+            return self._items(row[1:] for row in sorted(rows))
 
         return await self._db.read(work)
 
@@ -221,6 +224,8 @@ class SqliteDeliveries(SqliteLog):
         await self._db.write(lambda db: self._log(db, rows), sync=False)
 
     def _log(self, db: sqlite3.Connection, rows: Sequence[Attempt]) -> None:
+        for name in {row.channel for row in rows}:
+            require(db, name, self._channel(name))
         db.executemany(
             "INSERT INTO attempt (channel, part, off, grp, delivery, status, at_us, n, ms, code, detail, reference)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -47,6 +47,7 @@ class SqliteLog:
     def __init__(self, path: Path, *, synchronous: str = "full") -> None:
         self._path = path
         self._shown = str(path)
+        self._why = ""
         self._synchronous = synchronous
         self._lock = FileLock(path)
         self._connection: Connection | None = None
@@ -55,7 +56,7 @@ class SqliteLog:
 
     def _require_open(self) -> Connection:
         if self._connection is None:
-            raise Unavailable(f"the event store {self._shown} is not open")
+            raise Unavailable(f"the event store {self._shown} is not open{self._why}")
         return self._connection
 
     @property
@@ -160,6 +161,7 @@ class SqliteLog:
         spec = self._channels[name][1]
 
         def work(db: sqlite3.Connection) -> list[Appended]:
+            require(db, name, channel)
             tails: dict[int, tuple[int, int]] = {}
             answers = []
             for record in batch:
@@ -269,6 +271,12 @@ class SqliteLog:
 def read_channels(db: sqlite3.Connection) -> dict[str, tuple[int, ChannelSpec]]:
     rows = db.execute("SELECT id, name, partitions, dedupe_us FROM channel").fetchall()
     return {name: (id, ChannelSpec(name, partitions, dedupe_us)) for id, name, partitions, dedupe_us in rows}
+
+
+def require(db: sqlite3.Connection, name: str, channel: int) -> None:
+    """`NotFound` where the channel was dropped before this write had its turn."""
+    if db.execute("SELECT 1 FROM channel WHERE id = ?", (channel,)).fetchone() is None:
+        raise NotFound("channel", name)
 
 
 def _next(db: sqlite3.Connection, channel: int, part: int) -> tuple[int, int]:

@@ -1,0 +1,59 @@
+"""The files of snapshots: a copy of a journal, compressed."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+from workflow_engine.errors import Unavailable
+from workflow_engine.events.stores.replica import standing
+
+_BLOCK = 1024 * 1024
+
+
+def pack(path: Path, packed: Path, place: tuple[str, int, bytes] | None = None) -> int:
+    """Write a copy of the database as it is now, compressed, at another *place* of the journal if one is given; which
+    message it is at.
+    """
+    copy = packed.with_name(packed.name + ".db")
+    copy.unlink(missing_ok=True)
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            db.execute("VACUUM INTO ?", (str(copy),))
+        if place is not None:
+            stand(copy, *place)
+        with contextlib.closing(sqlite3.connect(copy)) as db:
+            has = standing(db)
+        if has is None:
+            raise Unavailable(f"{path} is no copy of a journal")
+        with copy.open("rb") as content, gzip.open(packed, "wb", compresslevel=1) as made:
+            shutil.copyfileobj(content, made, _BLOCK)
+    finally:
+        copy.unlink(missing_ok=True)
+    return has[1]
+
+
+def unpack(packed: Path, path: Path, identity: str) -> bytes:
+    """Make the copy of a snapshot, which may have been taken before the streams were moved elsewhere; the digest of the
+    message that it is at.
+    """
+    with gzip.open(packed, "rb") as content, path.open("wb") as made:
+        shutil.copyfileobj(content, made, _BLOCK)
+        made.flush()
+        os.fsync(made.fileno())
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE replica SET identity = ?", (identity,))
+        has = standing(db)
+    if has is None:
+        raise Unavailable(f"{packed} is no copy of a journal")
+    return has[2]
+
+
+def stand(path: Path, identity: str, at: int, digest: bytes) -> None:
+    """Have the copy stand at another message."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE replica SET identity = ?, applied = ?, digest = ?", (identity, at, digest))
