@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Annotated, Any
@@ -228,7 +229,7 @@ def create_routes(
                 return JsonAnswer({"challenge": body["challenge"]})  # Slack asks whether this is ours
             kept = {name: value for name, value in headers.items() if name not in _KEPT_BACK}
             try:
-                events = [found.made(body, raw, kept, dict(request.query_params))]
+                events = [await asyncio.to_thread(found.made, body, raw, kept, dict(request.query_params))]
             except NotTransformed as error:
                 raise Rejected("event-not-made", str(error)) from None
         accepted = await router.publish(found.channel, events)

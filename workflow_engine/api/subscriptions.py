@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -94,7 +95,8 @@ def create_routes(engine: Engine, router: Router, reach: Reaches = UNLIMITED) ->
         if "event" not in body:
             raise Rejected("event-missing", "give the event to test", pointer="/event")
         strategy, dialects = _filters(body)
-        return JsonAnswer(router.test(strategy, body["event"], body.get("transform"), dialects))
+        transform = body.get("transform")
+        return JsonAnswer(await asyncio.to_thread(router.test, strategy, body["event"], transform, dialects))
 
     @routes.post(
         "/{id:path}/seek",

@@ -154,7 +154,10 @@ class WebhookTarget:
         target = delivery.target
         secrets = self._reach.of_channel(delivery.channel).keeping(self._secrets)
         url = self._url(target, egress)
-        body, framing = _message(target, delivery.events)
+        if "body" in target:
+            body, framing = await asyncio.to_thread(_message, target, delivery.events)
+        else:
+            body, framing = _message(target, delivery.events)
         credentials = NOBODY
         if target.get("authentication") is not None:
             credentials = await authenticate(

@@ -22,7 +22,7 @@ from workflow_engine.events.spans import delivered
 from workflow_engine.events.spi import Again, Attempt, Done, Parked, Settled, Store
 from workflow_engine.events.subscriptions import FOREVER, RetryPolicy, Subscription
 from workflow_engine.events.targets import Delivered, Delivery, Drop, Gone, Retry, Target
-from workflow_engine.events.transforms import NotTransformed, transformed
+from workflow_engine.events.transforms import NotTransformed, all_transformed
 from workflow_engine.telemetry.spans import tracer
 from workflow_engine.values import JsonObject
 
@@ -179,7 +179,7 @@ class Deliverer(HandingOut):
         events = delivery.events
         try:
             if transform is not None:
-                made = tuple(transformed(transform, event) for event in delivery.events)
+                made = await asyncio.to_thread(all_transformed, transform, delivery.events)
                 delivery = replace(delivery, events=made)
             async with asyncio.timeout(policy.timeout):
                 answer: Delivered

@@ -19,6 +19,7 @@ from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.spi import Assignment, ChannelSpec, Fenced, Store, StoredRecord
 from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.events.waiting import Waiters
+from workflow_engine.filters import Impatient, patience
 from workflow_engine.values import JsonObject
 
 GROUP = "router"
@@ -45,6 +46,11 @@ class _Decoded:
         if self._event is None:
             self._event = decode(self._body)
         return self._event
+
+
+def _slowly(listener: Listener, event: JsonObject, stored: StoredRecord, step: Step) -> None:
+    with patience(quick=False):
+        listener.offer(event, stored, step)
 
 
 class Dispatcher:
@@ -163,7 +169,11 @@ class Dispatcher:
                 case Waiter() if self.waiters.has_consumed(listener.run_id, stored.position, step):
                     continue
             try:
-                listener.offer(event, stored, step)
+                try:
+                    with patience(quick=True):
+                        listener.offer(event, stored, step)
+                except Impatient:  # so that the other channels, and the API, have their turns meanwhile
+                    await asyncio.to_thread(_slowly, listener, event, stored, step)
             except Exception as error:  # noqa: BLE001  one bad listener must not stop the channel
                 _log.exception("%s cannot judge %s of channel %s", listener.group, stored.position, self.name)
                 step.wrong(stored.position, listener.group, [f"{type(error).__name__}: {error}"])

@@ -6,8 +6,9 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from workflow_engine.expressions import EvaluationError
+from workflow_engine.expressions import EvaluationError, Purse
 from workflow_engine.filters.interest import Interest, Probe
+from workflow_engine.filters.patience import QUICK
 from workflow_engine.values import JsonObject
 
 T = TypeVar("T")
@@ -99,6 +100,6 @@ _FAILED = object()
 
 def _asked(probe: Probe, event: JsonObject) -> Hashable:
     try:
-        return probe.look(event)
+        return probe.look(event, Purse(QUICK))
     except EvaluationError:
         return _FAILED

@@ -21,7 +21,7 @@ from workflow_engine.events.redriving import Redriving
 from workflow_engine.events.spi import Again, Attempt, Done, Parked
 from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.events.targets import Delivered, Delivery, Retry
-from workflow_engine.events.transforms import NotTransformed, transformed
+from workflow_engine.events.transforms import NotTransformed, all_transformed
 from workflow_engine.values import Json, JsonObject, pointer, rfc3339
 
 KIND = "pull"
@@ -126,7 +126,7 @@ class Pulling(Redriving):
                 code, why = "trimmed", "the event is not in the log any more"
             elif subscription.transform is not None:
                 try:
-                    events = tuple(transformed(subscription.transform, event) for event in events)
+                    events = await asyncio.to_thread(all_transformed, subscription.transform, events)
                 except NotTransformed as error:
                     code, why = "not-transformed", str(error)
             if code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -72,3 +73,8 @@ def transformed(spec: Transform, event: JsonObject) -> JsonObject:
         return normalize({**kept, **made})
     except Rejected as error:
         raise NotTransformed(f"what `event` gives is no CloudEvent: {error.pointer}: {error}") from None
+
+
+def all_transformed(spec: Transform, events: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
+    """Each of *events*, `transformed`: for a thread, where the templates may take their time."""
+    return tuple(transformed(spec, event) for event in events)

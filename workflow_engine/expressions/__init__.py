@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from workflow_engine.expressions.equalities import equality
-from workflow_engine.expressions.errors import EvaluationError, ExpressionError
+from workflow_engine.expressions.errors import EvaluationError, ExpressionError, LimitExceeded
 from workflow_engine.expressions.expression import Expression, compile
 from workflow_engine.expressions.inputs import reads_input
+from workflow_engine.expressions.limits import Purse
 from workflow_engine.expressions.members import members
 from workflow_engine.expressions.paths import assignment_path
 from workflow_engine.expressions.schemas import Schema, check_schema, missing_references
@@ -15,6 +16,8 @@ __all__ = [
     "EvaluationError",
     "Expression",
     "ExpressionError",
+    "LimitExceeded",
+    "Purse",
     "Schema",
     "Template",
     "assignment_path",

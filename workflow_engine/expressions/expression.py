@@ -10,7 +10,7 @@ from typing import Any
 from workflow_engine.expressions.code import GROWN
 from workflow_engine.expressions.compiler import Program, compile_program
 from workflow_engine.expressions.errors import LimitExceeded
-from workflow_engine.expressions.limits import LIMITS, Machine, check_result, finite, too_long
+from workflow_engine.expressions.limits import LIMITS, Machine, Purse, check_result, finite, too_long
 from workflow_engine.values import Json
 
 
@@ -71,11 +71,16 @@ class Expression:
                 machine.tell(scope.get("__spent"))
         return finite(result) if machine.nonfinite else result  # type: ignore[no-any-return]
 
-    def first(self, value: Json, scope: Mapping[str, Json]) -> Json:
-        """The first output, or null where there is none; what comes after it is not computed."""
+    def first(self, value: Json, scope: Mapping[str, Json], purse: Purse | None = None) -> Json:
+        """The first output, or null where there is none; what comes after it is not computed. With a *purse*, its steps
+        are taken out of that, and no more than there are.
+        """
         program = self._program
         code = program.code or program.compiled()
         machine = Machine(scope)
+        given = machine.fuel
+        if purse is not None and purse.steps < given:
+            given = machine.fuel = purse.steps
         env = (machine, 0, *[scope.get(name) for name in program.names])
         result: Any = None
         try:
@@ -85,7 +90,9 @@ class Expression:
         except RecursionError:
             raise LimitExceeded("the expression is nested too deeply") from None
         finally:
-            if machine.fuel < machine.few:
+            if purse is not None:
+                purse.steps = max(0, purse.steps - given + machine.fuel)
+            elif machine.fuel < machine.few:
                 machine.tell(scope.get("__spent"))
         return finite(result) if machine.nonfinite else result  # type: ignore[no-any-return]
 

@@ -82,6 +82,13 @@ FEW = 10_000
 """Steps of one evaluation that nobody needs to hear of."""
 
 
+@dataclass(slots=True)
+class Purse:
+    """Steps that several evaluations have together."""
+
+    steps: int
+
+
 _NOTHING: Mapping[str, Any] = {}
 
 

@@ -33,6 +33,7 @@ from workflow_engine.filters.attributes import MAX_PATTERN, MAX_SUBJECT, attribu
 from workflow_engine.filters.collected import READS, read
 from workflow_engine.filters.dialects import Filters, filters
 from workflow_engine.filters.machine import MAX_FILTERS, Accepted, Machine, State, machine
+from workflow_engine.filters.patience import Impatient, patience
 
 __all__ = [
     "MAX_FILTERS",
@@ -41,10 +42,12 @@ __all__ = [
     "READS",
     "Accepted",
     "Filters",
+    "Impatient",
     "Machine",
     "State",
     "attribute_test",
     "filters",
     "machine",
+    "patience",
     "read",
 ]

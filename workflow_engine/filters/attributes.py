@@ -8,6 +8,7 @@ from typing import TypeAlias
 import re2
 
 from workflow_engine import expressions
+from workflow_engine.filters.patience import asked
 from workflow_engine.values import Json, JsonObject, deep_equal, pointer
 
 AttributeTest: TypeAlias = Callable[[Json, bool, JsonObject], bool]
@@ -154,7 +155,7 @@ def _expression_test(expression: expressions.Expression, scope: JsonObject, name
     """Decision A39: `.` is the attribute; a boolean is the verdict, anything else is what it must equal."""
 
     def match(value: Json, present: bool, event: JsonObject) -> bool:
-        result = expression.first(value, {**scope, "event": event})
+        result = asked(expression, value, {**scope, "event": event})
         return result if isinstance(result, bool) else present and _same(value, result, name)
 
     return match

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from workflow_engine import expressions
 from workflow_engine.filters.attributes import BadSpec, expression_at, members_of
+from workflow_engine.filters.patience import asked
 from workflow_engine.values import Json, JsonObject
 
 READS = ("data", "envelope", "raw")
@@ -46,7 +47,7 @@ class Condition:
     def holds(self, seen: list[Json], errors: list[str]) -> bool:
         """Whether it is enough; what cannot be evaluated is not, and is added to *errors*."""
         try:
-            return self.expression.first(seen, self.scope) not in (None, False)
+            return asked(self.expression, seen, self.scope) not in (None, False)
         except expressions.EvaluationError as error:
             errors.append(f"until: {error}")
             return False

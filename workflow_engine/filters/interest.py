@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from workflow_engine.expressions import Expression
+from workflow_engine.expressions import Expression, Purse
 from workflow_engine.filters.attributes import canonical_text
 from workflow_engine.values import Json, JsonObject, identity
 
@@ -20,11 +20,11 @@ class Probe:
     attribute: str = ""
     expression: Expression | None = None
 
-    def look(self, event: JsonObject) -> Hashable:
-        """The answer, as something to look up by; an `EvaluationError` where there is none."""
+    def look(self, event: JsonObject, purse: Purse | None = None) -> Hashable:
+        """The answer, as something to look up by; an `EvaluationError` where there is none, or not for the *purse*."""
         if self.expression is None:
             return answer_to_attribute(event.get(self.attribute))
-        return identity(self.expression.first(event, {"event": event}))
+        return identity(self.expression.first(event, {"event": event}, purse))
 
 
 class Interest(NamedTuple):

@@ -19,6 +19,7 @@ from workflow_engine.filters.attributes import (
 )
 from workflow_engine.filters.collected import Condition, condition
 from workflow_engine.filters.interest import Interest, Probe, answer_to_attribute
+from workflow_engine.filters.patience import asked
 from workflow_engine.values import Json, JsonObject, deep_equal, identity
 
 State: TypeAlias = JsonObject
@@ -163,7 +164,7 @@ class _Filter:
         found: JsonObject = {}
         for key in self.correlate:
             try:
-                value = key.extract.first(event, {**self.scope, "event": event})
+                value = asked(key.extract, event, {**self.scope, "event": event})
             except expressions.EvaluationError as error:
                 errors.append(f"correlation {key.name!r}: {error}")
                 return None

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from workflow_engine.errors import Fault
-from workflow_engine.expressions import EvaluationError, Expression, Template
+from workflow_engine.expressions import EvaluationError, Expression, Purse, Template
 from workflow_engine.graph.model import End, Exit, GoTo, Operation, State, StateGraph, Transition
 from workflow_engine.interpreter.effects import Effects, Place
 from workflow_engine.interpreter.position import Frame
@@ -133,9 +133,9 @@ class _TracedExpression(Expression):
         evaluate = super().evaluate
         return self.trace.evaluated(self.at, self.source, lambda: evaluate(value, scope))
 
-    def first(self, value: Json, scope: Mapping[str, Json]) -> Json:
+    def first(self, value: Json, scope: Mapping[str, Json], purse: Purse | None = None) -> Json:
         first = super().first
-        return self.trace.evaluated(self.at, self.source, lambda: first(value, scope))
+        return self.trace.evaluated(self.at, self.source, lambda: first(value, scope, purse))
 
 
 class _TracedTemplate(Template):
