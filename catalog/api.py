@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Coroutine, Iterable
-from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -212,7 +212,8 @@ def create_app(catalog: Catalog, *, token: str | None = None) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def no_route(request: Request, error: HTTPException) -> Response:
-        return _problem_response(error.status_code, str(error.detail), headers=error.headers)
+        code = {404: "unknown-route", 405: "method-not-allowed"}.get(error.status_code, "invalid-request")
+        return _problem_response(request, error.status_code, code, str(error.detail), headers=error.headers)
 
     return app
 
@@ -222,29 +223,40 @@ class _ProblemRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
+        known = sorted(_parameters(self.dependant))
 
         async def handle(request: Request) -> Response:
+            if unknown := next((name for name in request.query_params if name not in known), None):
+                there = (
+                    f"those that there are: {', '.join(known)}"
+                    if known
+                    else "nothing can be asked by parameters"
+                )
+                detail = f"there is no parameter {unknown[:100]!r} here; {there}"
+                return _problem_response(request, 400, "unknown-parameter", detail)
             try:
                 return await handler(request)
             except RequestValidationError as error:
                 wrong = (f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors())
-                return _problem_response(400, "; ".join(wrong))
+                return _problem_response(request, 400, "invalid-request", "; ".join(wrong))
             except InvalidSpec as error:
                 too_large = any(problem.code == "too-large" for problem in error.problems)
                 count = sum(problem.severity == "error" for problem in error.problems)
                 first = next(problem for problem in error.problems if problem.severity == "error")
                 detail = first.message if count == 1 else f"{count} problems, first: {first.message}"
-                return _problem_response(413 if too_large else 400, detail, problems=error.problems)
+                status, code = (413, "too-large") if too_large else (400, "invalid-document")
+                return _problem_response(request, status, code, detail, problems=error.problems)
             except InvalidReference as error:
-                return _problem_response(400, str(error))
+                return _problem_response(request, 400, "invalid-reference", str(error))
             except NotFound as error:
-                return _problem_response(404, str(error))
+                return _problem_response(request, 404, "not-found", str(error))
             except Conflict as error:
-                return _problem_response(409, str(error))
+                return _problem_response(request, 409, "conflict", str(error))
             except Denied as error:
-                return _problem_response(401, str(error), headers={"WWW-Authenticate": "Bearer"})
+                headers = {"WWW-Authenticate": "Bearer"}
+                return _problem_response(request, 401, "unauthorized", str(error), headers=headers)
             except Unavailable as error:
-                return _problem_response(503, str(error))
+                return _problem_response(request, 503, "unavailable", str(error))
 
         return handle
 
@@ -282,14 +294,27 @@ def _problems(problems: Iterable[Problem]) -> list[Any]:
     return [problem.to_json() for problem in problems]
 
 
+def _parameters(dependant: Dependant) -> set[str]:
+    """What may be asked of a route in its address, with what it depends on."""
+    return {field.alias for field in dependant.query_params}.union(*map(_parameters, dependant.dependencies))
+
+
 def _problem_response(
-    status: int, detail: str, *, problems: Iterable[Problem] = (), headers: Any = None
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    problems: Iterable[Problem] = (),
+    headers: Any = None,
 ) -> JSONResponse:
+    """A problem in the form of the engine's own: its type is a *code*, its title the code in words."""
     body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "type": f"urn:wfe:problem:{code}",
+        "title": code.replace("-", " ").capitalize(),
         "status": status,
         "detail": detail,
+        "instance": request.url.path,
         "problems": _problems(problems),
     }
     return JSONResponse(body, status, media_type="application/problem+json", headers=headers)

@@ -21,10 +21,11 @@ class ProblemModel(BaseModel):
 class ProblemDetails(BaseModel):
     """RFC 9457 problem details: the body of every answer of status 400 and above."""
 
-    type: str = Field(examples=["about:blank"])
-    title: str
-    status: int
-    detail: str
+    type: str = Field(description="`urn:wfe:problem:` and a code", examples=["urn:wfe:problem:not-found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["no service 'orders'"])
+    instance: str = Field(description="The path of the request", examples=["/v1/catalog/specs/orders"])
     problems: list[ProblemModel] = []
 
 

@@ -60,6 +60,14 @@ async def test_every_operation_has_an_id_a_description_and_says_how_it_fails(doc
         assert named == set(re.findall(r"{(\w+)}", path))
 
 
+async def test_every_answer_has_a_schema_of_its_own(document):
+    for path, method, operation in operations(document):
+        for status, response in operation["responses"].items():
+            schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+            assert schema.get("type", "object") == "object", (method, path, status)
+    assert not any("__" in name for name in document["components"]["schemas"]), "two models of one name"
+
+
 async def test_every_failure_that_is_to_be_expected_is_listed_with_an_example(document):
     for path, method, operation in operations(document):
         if path.startswith("/v1/"):

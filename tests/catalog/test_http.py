@@ -83,7 +83,8 @@ async def test_a_bad_document_is_answered_with_lines_and_pointers_and_not_stored
         body = await response.json(content_type=None)
         assert (response.status, response.content_type) == (400, "application/problem+json")
     wire.ProblemDetails.model_validate(body)
-    assert (body["title"], body["status"]) == ("Bad Request", 400)
+    assert (body["title"], body["status"]) == ("Invalid document", 400)
+    assert (body["type"], body["instance"]) == ("urn:wfe:problem:invalid-document", "/v1/catalog/specs/t")
     assert [(problem["code"], problem["pointer"], problem["line"]) for problem in body["problems"]] == [
         ("missing-property", "/info", 2),
         ("missing-operation-id", "/channels/c/publish", 3),

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
@@ -32,7 +33,7 @@ PIECE = 256 * 1024
 STALLED = 60.0
 
 
-class JsonAnswer(Response):
+class JsonAnswer(JSONResponse):
     """A JSON value, keys in their order; NaN and infinity become null, as jq prints them."""
 
     media_type = "application/json"

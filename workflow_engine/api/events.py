@@ -16,9 +16,9 @@ from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_backlog import BacklogModel
 from workflow_engine.api.wire_events import (
     AcceptedModel,
-    ChannelModel,
     ChannelsModel,
     EventsModel,
+    NewChannelModel,
     RedrivenModel,
     TracesModel,
 )
@@ -128,9 +128,9 @@ def create_routes(engine: Engine, router: Router, metrics: Metrics) -> APIRouter
 
     @routes.put(
         "/channels/{name:path}",
-        response_model=ChannelModel,
+        response_model=NewChannelModel,
         openapi_extra={
-            "requestBody": {"content": {"application/json": {"schema": ChannelModel.model_json_schema()}}}
+            "requestBody": {"content": {"application/json": {"schema": NewChannelModel.model_json_schema()}}}
         },
     )
     async def create(request: Request, name: Annotated[str, Path(max_length=200)]) -> Response:

@@ -226,7 +226,7 @@ class RedrivenModel(BaseModel):
     redriven: int
 
 
-class ChannelModel(BaseModel):
+class NewChannelModel(BaseModel):
     """How a new channel is made."""
 
     partitions: int = Field(
