@@ -16,6 +16,10 @@ from workflow_engine.runtimes.temporal.attributes import advice
 from workflow_engine.runtimes.temporal.inside import check
 from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
 
+NEVER_OR_NO_MORE = (
+    "it was never started, or Temporal does not keep it any more: it ended longer ago than the retention of its "
+    "namespace, or the server has lost its data"
+)
 _CAUSE = re.compile(r'message: "([^"]+)"')
 
 
@@ -93,7 +97,7 @@ def translated(run_id: str | None = None, *, address: str = "") -> Iterator[None
             what = f"Temporal does not know the search attribute {unknown[2]} yet; {advice(unknown[1])}"
             raise Unavailable(what) from None
         if error.status == RPCStatusCode.NOT_FOUND and run_id is not None:
-            raise NotFound("run", run_id) from None
+            raise NotFound("run", run_id, NEVER_OR_NO_MORE) from None
         # A connection that breaks while an answer is awaited has no status of its own.
         broken = error.status == RPCStatusCode.UNKNOWN and "transport error" in str(error)
         if broken or error.status in {

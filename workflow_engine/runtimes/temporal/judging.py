@@ -15,7 +15,7 @@ from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.verdicts import Verdict, cannot
 from workflow_engine.interpreter.moving import moved
 from workflow_engine.interpreter.position import Frame
-from workflow_engine.runtimes.temporal import histories
+from workflow_engine.runtimes.temporal import histories, outcomes
 from workflow_engine.runtimes.temporal.backoff import taken_back
 from workflow_engine.runtimes.temporal.pending import pending
 from workflow_engine.runtimes.temporal.replaying import replay
@@ -56,7 +56,8 @@ async def move(
         return verdict
     handle = client.get_workflow_handle(run_id)
     before = (await handle.describe()).run_id
-    await handle.signal("migrate", args=[bundle, dict(names)])
+    with outcomes.unless_ended():
+        await handle.signal("migrate", args=[bundle, dict(names)])
     deadline = asyncio.get_running_loop().time() + seconds
     taken: set[tuple[str, float]] = set()
 
@@ -69,13 +70,16 @@ async def move(
             memo = await description.memo()
             if memo.get("version") == bundle.graph().name.version:
                 return told("moved", [])
+        if description.status not in outcomes.GOES_ON:
+            return told("cannot", [{"state": "", "why": "it has ended meanwhile"}])
         if refused := await _refused(client, run_id):
             return told("cannot", refused)
         waiting = taken_back(await pending(client, description), time.time())
         new = {place: call for place, call in waiting.items() if (place, call["due"]) not in taken}
         if new:
             taken |= {(place, call["due"]) for place, call in new.items()}
-            await handle.signal("give_back", new)
+            with outcomes.unless_ended():
+                await handle.signal("give_back", new)
         if asyncio.get_running_loop().time() >= deadline:
             held = await _under_way(client, run_id)
             return replace(told("moving", []), remarks=[*verdict.remarks, *held])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from temporalio import activity
@@ -32,12 +32,12 @@ GOES_ON = frozenset({WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CO
 @activity.defn(name="run.outcome")
 async def outcome(id: str) -> Any:
     """The output of the run *id*, or its fault; while it goes on this fails, to be asked again later."""
-    handle = activity.client().get_workflow_handle(id)
+    client = activity.client()
     try:
-        description = await handle.describe()
+        description = await client.get_workflow_handle(id).describe()
         if description.status in GOES_ON:
             raise ApplicationError(f"{id} goes on", type="NotYet", category=ApplicationErrorCategory.BENIGN)
-        return await handle.result()
+        return await client.get_workflow_handle(id, run_id=description.run_id).result()
     except WorkflowFailureError as failure:
         if isinstance(failure.cause, CancelledError):
             raise ApplicationError(f"{id} was cancelled", type=CANCELLED, non_retryable=True) from None
@@ -77,6 +77,16 @@ async def result(handle: WorkflowHandle[Any, Any]) -> tuple[Json, JsonObject | N
         return None, Error(ERRORS + "runtime", 500, title, str(cause)).to_json()
 
 
+@contextlib.contextmanager
+def unless_ended() -> Iterator[None]:
+    """Do something to a run that was just there: nothing when it has ended since."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+
+
 async def goes_on(id: str) -> bool:
     """Whether the run *id* is under way, in whichever history; what cannot be asked is taken to be."""
     try:
@@ -102,11 +112,8 @@ async def terminate(client: Client, id: str, reason: str) -> None:
     children = await bound(client, id)
     with contextlib.suppress(RPCError):
         children |= await _known(client, id)
-    try:
+    with unless_ended():
         await client.get_workflow_handle(id).terminate(reason=reason)
-    except RPCError as error:
-        if error.status != RPCStatusCode.NOT_FOUND:
-            raise
     children |= await bound(client, id)  # what it began meanwhile
     for child in sorted(children):
         await terminate(client, child, reason)

@@ -245,13 +245,19 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
 
     async def finish(self, *, over: bool) -> None:
         """Do what is to be done at the end of the run, *over* unless it goes on as one of another workflow. It is too
-        late now to cancel it, which would leave that half done.
+        late now to cancel it, which would leave that half done; but then it does not go on.
         """
         work = asyncio.create_task(self._finish(over))
         while not work.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await workflow.wait([work])
         work.result()
+        task = asyncio.current_task()
+        if not over and task is not None and task.cancelling():
+            await self.sub_flows.followers.tell()
+            self.ends(cancelled := asyncio.CancelledError())
+            self.closes()
+            raise cancelled
 
     async def _finish(self, over: bool) -> None:
         await self.ended()

@@ -142,6 +142,11 @@ class Retrying:
                 "no-failed-state", "the run had not begun a state: there is none to edit or skip", status=409
             )
         with translated(run_id):
+            last = await self._client.get_workflow_handle(run_id).describe()
+            if (
+                last.run_id != stood.description.run_id
+            ):  # and from there it would be behind what that has done
+                raise Conflict(f"the run {run_id!r} has been retried meanwhile")
             try:
                 await self._client.start_workflow(
                     graph.name.name,
@@ -253,9 +258,11 @@ class Retrying:
         async def superseded(execution: WorkflowExecution) -> bool:
             if execution.status not in _ENDINGS:
                 return False
+            last = None
             async with room:
-                last = await self._client.get_workflow_handle(execution.id).describe()
-            if last.run_id == execution.run_id:
+                with outcomes.unless_ended():  # and was deleted
+                    last = await self._client.get_workflow_handle(execution.id).describe()
+            if last is None or last.run_id == execution.run_id:
                 return False
             return any(
                 each["execution"] == execution.run_id for each in attempts_of(await outcomes.readable(last))

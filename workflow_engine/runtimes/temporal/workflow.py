@@ -145,7 +145,7 @@ class ServerlessWorkflow(Hearing):
             counts=before.get("counts"),
             position=None if position is None else unpack(position),
         )
-        if self._suspended and not was:
+        if self._suspended and (not was or position is None):
             run.suspend()
         if was and not self._suspended:
             run.resume()
@@ -214,7 +214,8 @@ class ServerlessWorkflow(Hearing):
         if generation := workflow.memo_value(GENERATION, ""):
             memo[GENERATION] = generation
         memo |= {STARTED: started(), **kept_trace()}
-        before = {"counts": self._run.counts, "followers": self._followers.to_json()}
+        before: dict[str, Any] = {"counts": self._run.counts, "followers": self._followers.to_json()}
+        before["suspended"] = self._suspended
         workflow.continue_as_new(
             args=[continued.input, bundle, [], before],
             workflow=name.name,
