@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 from jsonschema.exceptions import ValidationError
@@ -54,6 +55,12 @@ def _unique(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator
             yield ValidationError("has the same element twice")
 
 
+def _multiple(validator: Any, unit: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (unit, instance))
+    if numbers and unit and (Fraction(repr(instance)) / Fraction(repr(unit))).denominator != 1:
+        yield ValidationError(f"is not a multiple of {unit!r}")
+
+
 def _canonical(value: Json) -> Json:
     """Equal JSON, equal text: 1.0 is 1."""
     if isinstance(value, float) and value.is_integer():
@@ -68,5 +75,6 @@ LINEAR: Mapping[str, Callable[..., Any]] = {
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional,
     "uniqueItems": _unique,
+    "multipleOf": _multiple,
 }
-"""By name, with RE2 for patterns and a set for uniqueness."""
+"""By name, with RE2 for patterns, a set for uniqueness, and multiples by decimal digits: 19.99 is one of 0.01."""

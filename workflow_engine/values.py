@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -245,6 +246,16 @@ def unicode(value: Json) -> Json:
     if isinstance(value, dict):
         return {_HALVES.sub("\ufffd", key): unicode(item) for key, item in value.items()}
     return value
+
+
+def shown(value: Json, most: int = 200) -> str:
+    """*value* as JSON, for a message: no more of it than *most* characters."""
+    text = ""
+    for part in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+        text += part
+        if len(text) > most:
+            return text[: most - 1] + "…"
+    return text
 
 
 def rfc3339(moment: datetime) -> str:

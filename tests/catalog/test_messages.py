@@ -124,6 +124,11 @@ def test_a_schema_that_needs_another_document_is_told_and_nothing_is_fetched():
     assert problem.code == "unchecked-message"
 
 
+@pytest.mark.parametrize(("price", "valid"), [(19.99, True), (1.15, True), (19.995, False), (3, True)])
+def test_a_price_is_a_multiple_of_a_cent_by_its_decimal_digits(price, valid):
+    assert validate(operation({"multipleOf": 0.01}), price).valid is valid
+
+
 def test_large_arrays_are_unique_or_not_without_comparing_all_pairs():
     schema = {"uniqueItems": True}
     assert validate(operation(schema), [{"n": n} for n in range(20_000)]).valid

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from workflow_engine.expressions import Schema, check_schema, missing_references
+from workflow_engine.values import Json
 
 
 def test_problems_name_their_place():
@@ -129,3 +130,32 @@ def test_documents_beside_a_schema_have_dialects_of_their_own():
         )
         == []
     )
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "fits"),
+    [
+        (0.01, 19.99, True),
+        (0.01, 1.15, True),
+        (0.1, 0.3, True),
+        (0.01, 1.155, False),
+        (1e-9, 12345678.123, True),
+        (0.3, 1, False),
+        (2, 10.0, True),
+        (2, 2**63 + 1, False),
+        (0.5, 1e300, True),
+        (1e-300, 1e300, True),
+        (2, True, True),
+        (2, "text", True),
+    ],
+)
+def test_a_number_is_a_multiple_of_another_by_their_decimal_digits(
+    unit: float, value: Json, fits: bool
+) -> None:
+    assert bool(Schema({"multipleOf": unit}).problems(value)) is not fits
+    assert bool(Schema({"not": {"multipleOf": unit}}).problems(value)) is fits
+
+
+def test_of_a_run_that_began_before_it_goes_by_binary_fractions() -> None:
+    assert Schema({"multipleOf": 0.01}).problems(19.99, decimal=False)
+    assert not Schema({"multipleOf": 0.25}).problems(19.75, decimal=False)

@@ -84,14 +84,14 @@ def _retrying(retry: JsonObject, now: datetime) -> Retrying:
     )
     final = retry.get("nonRetryableErrorTypes", [])
     assert isinstance(coefficient, int | float)
-    assert isinstance(attempts, int)
+    assert isinstance(attempts, int | float)
     assert isinstance(final, list)
     first = _seconds(retry, "initialInterval", now)
     longest = _seconds(retry, "maximumInterval", now)
     if longest is not None and longest < (first or 1.0):
         raise fault("validation", "the maximumInterval of an activity is shorter than its initialInterval")
     names = tuple(str(name) for name in final)
-    return Retrying(1.0 if first is None else first, float(coefficient), longest, attempts, names)
+    return Retrying(1.0 if first is None else first, float(coefficient), longest, int(attempts), names)
 
 
 def _seconds(given: JsonObject | None, name: str, now: datetime) -> float | None:

@@ -103,9 +103,9 @@ def _address(arguments: JsonObject, context: CallContext) -> tuple[str, int, boo
         tls = not context.egress.plaintext(host)
     if port is None:
         port = 443 if tls else 80
-    if not isinstance(port, int) or not 0 < port <= 65535:
+    if not isinstance(port, int | float) or not 0 < port <= 65535:
         raise fault("configuration", "service.port must be a number from 1 to 65535")
-    return host, port, tls
+    return host, int(port), tls
 
 
 def _messages(method: Method, given: Json) -> list[bytes]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from functools import cache, lru_cache
+from fractions import Fraction
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import jsonschema
@@ -39,12 +40,15 @@ class _TooMuch(Exception):
 
 
 class _Check:
-    """One check under way: how many steps it may still take, and the class for the dialect of each document."""
+    """One check under way: how many steps it may still take, and the class for the dialect of each document.
 
-    __slots__ = ("dialects", "left")
+    *decimal*: whether numbers are multiples of others by their decimal digits.
+    """
 
-    def __init__(self, dialects: Mapping[str, Any]) -> None:
-        self.dialects = dialects
+    __slots__ = ("decimal", "dialects", "left")
+
+    def __init__(self, dialects: Mapping[str, Any], decimal: bool = True) -> None:
+        self.dialects, self.decimal = dialects, decimal
         self.left = MAX_STEPS
 
 
@@ -103,10 +107,13 @@ class Schema:
         found: Json = self._validator.schema  # type: ignore[assignment]
         return found
 
-    def problems(self, value: Json, limit: int = 10) -> list[str]:
-        """At most *limit* reasons why *value* does not match, each ``/pointer: message``."""
+    def problems(self, value: Json, limit: int = 10, *, decimal: bool = True) -> list[str]:
+        """At most *limit* reasons why *value* does not match, each ``/pointer: message``.
+
+        *decimal*: 19.99 is a multiple of 0.01. Not so, as once: what a division of binary fractions gives.
+        """
         found: list[str] = []
-        token = _check.set(_Check(self._dialects))
+        token = _check.set(_Check(self._dialects, decimal))
         try:
             if self._quick is not None and 0 <= self._quick(value) <= MAX_STEPS:
                 return []
@@ -192,6 +199,7 @@ def _bounded(cls: Any) -> Any:
             "pattern": _pattern,
             "patternProperties": _pattern_properties,
             "additionalProperties": _additional_properties,
+            "multipleOf": partial(_multiple_of, cls.VALIDATORS.get("multipleOf")),
             "uniqueItems": _unique_items,
         },
     )
@@ -314,6 +322,18 @@ def _additional_properties(
             yield jsonschema.ValidationError(f"additional property {key!r} is not allowed")
         else:
             yield from validator.descend(item, additional, path=key)
+
+
+def _multiple_of(
+    binary: Any, validator: Any, unit: Any, value: Any, schema: Any
+) -> Iterator[jsonschema.ValidationError]:
+    """By the decimal digits that both are written with: 19.99 / 0.01 is less than 1999 in binary fractions."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if not _check.get().decimal:
+        yield from binary(validator, unit, value, schema)
+    elif (Fraction(repr(value)) / Fraction(repr(unit))).denominator != 1:
+        yield jsonschema.ValidationError(f"{value!r} is not a multiple of {unit!r}")
 
 
 def _unique_items(

@@ -30,7 +30,7 @@ from workflow_engine.graph.model import (
 from workflow_engine.interpreter.evaluation import CONFIDENTIAL, pure, test
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope, state_scope
-from workflow_engine.values import Duration, Json, JsonObject, deep_equal, weighs
+from workflow_engine.values import Duration, Json, JsonObject, deep_equal, shown, weighs
 
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
@@ -337,7 +337,7 @@ def _power(factor: float, exponent: int) -> float:
 def whole(limit: Json) -> int:
     """A number of retries that an expression has yielded."""
     if isinstance(limit, bool) or not isinstance(limit, int | float) or limit != int(limit):
-        raise fault("expression", f"a number of retries must be a whole number, not {limit!r}")
+        raise fault("expression", f"a number of retries must be a whole number, not {shown(limit)}")
     return int(limit)
 
 

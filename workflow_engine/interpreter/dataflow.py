@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
 
 
+_DECIMAL = 6
+"""From which semantics on (`dsl.bundle.SEMANTICS`) ``multipleOf`` of a schema goes by decimal digits."""
 FILTERED = "filtered"
 """What a frame remembers of a call: how many of the steps that its output goes through are done."""
 
@@ -87,7 +89,10 @@ async def apply(step: DataStep, data: Json, frame: Frame, scope: Scope) -> Json:
     """Do one data *step*; the frame's raw data is what `Merge` and `Restore` go back to."""
     match step:
         case Validate(schema, what):
-            problems = schema.problems(frame.owner.context if what == "context" else data)
+            seen = frame.owner.context if what == "context" else data
+            problems = schema.problems(
+                seen, decimal=scope.run is None or scope.run.effects.semantics >= _DECIMAL
+            )
             if problems:
                 raise fault("validation", f"the {what} does not match its schema: {'; '.join(problems)}")
             return data

@@ -15,7 +15,7 @@ from workflow_engine.graph.model import Operation, Timing
 from workflow_engine.interpreter import growth
 from workflow_engine.interpreter.effects import Evaluation
 from workflow_engine.interpreter.scope import Scope
-from workflow_engine.values import Duration, Json, JsonObject
+from workflow_engine.values import Duration, Json, JsonObject, shown
 
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
@@ -62,15 +62,17 @@ def test(condition: Expression, value: Json, scope: Mapping[str, Json], *, stric
         raise _expression_fault(condition, error) from None
     if isinstance(outcome, bool):
         return outcome
-    raise fault("expression", f"the condition {condition.source!r} must yield true or false, not {outcome!r}")
+    raise fault(
+        "expression", f"the condition {condition.source!r} must yield true or false, not {shown(outcome)}"
+    )
 
 
 def _expression_fault(what: Expression | Template, error: EvaluationError) -> Fault:
     """What failed, the expression, and where in the document that stands."""
     source = what.source if isinstance(what, Expression) else error.source
     place = what.at + error.pointer
-    shown = source if len(source) <= LONGEST else source[: LONGEST - 1] + "…"
-    return fault("expression", f"{error}, in {shown!r}" + (f" at {place}" if place else ""))
+    text = source if len(source) <= LONGEST else source[: LONGEST - 1] + "…"
+    return fault("expression", f"{error}, in {text!r}" + (f" at {place}" if place else ""))
 
 
 async def seconds(timing: Timing, value: Json, scope: Scope, run: Run) -> float:
@@ -80,7 +82,7 @@ async def seconds(timing: Timing, value: Json, scope: Scope, run: Run) -> float:
     text = await evaluate(timing, value, scope)
     try:
         if not isinstance(text, str):
-            raise TypeError(f"{text!r} is not an ISO 8601 duration such as PT1H30M or P2D")
+            raise TypeError(f"{shown(text)} is not an ISO 8601 duration such as PT1H30M or P2D")
         return Duration.parse(text).seconds_from(run.effects.now())
     except (TypeError, ValueError) as error:
         raise fault("expression", f"{error}, from {timing.source!r}") from None

@@ -15,7 +15,7 @@ from workflow_engine.interpreter.evaluation import evaluate, holds, seconds
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import Scope, state_scope
 from workflow_engine.interpreter.showing import remember_failure
-from workflow_engine.values import Json, JsonObject
+from workflow_engine.values import Json, JsonObject, shown
 
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
@@ -27,12 +27,16 @@ __all__ = ["accepts", "attempt", "matches", "raised", "rescued"]
 def raised(error: Json) -> Fault:
     """The fault of a ``raise``: *error* is the evaluated definition; the author's instance is kept (A30)."""
     if not isinstance(error, dict):
-        return fault("expression", f"an error must be an object, not {error!r}")
+        return fault("expression", f"an error must be an object, not {shown(error)}")
     type, status = error.get("type"), error.get("status")
-    if not isinstance(type, str) or isinstance(status, bool) or not isinstance(status, int):
-        return fault("expression", f"an error needs a type (text) and a status (whole number), not {error!r}")
+    whole = isinstance(status, int | float) and not isinstance(status, bool) and status == int(status)
+    if not isinstance(type, str) or not whole:
+        return fault(
+            "expression", f"an error needs a type (text) and a status (whole number), not {shown(error)}"
+        )
+    assert isinstance(status, int | float)
     title, detail, instance = (_text(error.get(name)) for name in ("title", "detail", "instance"))
-    return Fault(Error(type, status, title, detail, instance))
+    return Fault(Error(type, int(status), title, detail, instance))
 
 
 def _text(value: Json) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from temporalio.api.common.v1 import Payload
 
-from tests.semantics.v1.documents import error, event, kind, output, workflow
+from tests.semantics.v1.documents import error, event, kind, output, refused, workflow
 from tests.semantics.v1.test_run_processes import js, needs_node, python
 from workflow_engine import dsl
 from workflow_engine.runtimes.local import LocalRun
@@ -119,3 +119,43 @@ async def test_data_that_is_nested_ever_deeper_can_be_read_when_it_is_done(run: 
     while data:
         depth, data = depth + 1, data["z"]
     assert depth == 1500
+
+
+RAISED = "[{b: {raise: {error: {type: 'https://e.example', status: STATUS}}}}]"
+
+
+@pytest.mark.parametrize("status", ["503.0", "5.03e2"])
+async def test_a_whole_number_may_be_written_with_a_point(run: Any, status: str) -> None:
+    body = f"do: [{{a: {{try: {RAISED.replace('STATUS', status)}, catch: {{errors: {{with: {{status: 503}}}}}}}}}}]"
+    assert await output(run, body, {"n": 1}) == {"n": 1}
+
+
+async def test_a_limit_of_retries_that_is_written_with_a_point_is_one(run: Any) -> None:
+    retry = "retry: {limit: {attempt: {count: 2.0}}}"
+    body = f"do: [{{a: {{try: {RAISED.replace('STATUS', '503')}, catch: {{{retry}}}}}}}]"
+    ended = await run(workflow(body))
+    assert (ended.status, ended.order) == ("faulted", ["a", "b", "b", "b"])
+
+
+async def test_what_is_no_error_is_told_as_json_and_not_at_length(run: Any) -> None:
+    body = "do: [{a: {raise: {error: {type: '${ .none }', status: 400, title: '${ .long }'}}}}]"
+    fault = await error(run, body, {"long": "x" * 9000})
+    assert kind(fault) == "expression"
+    assert 'not {"type": null, "status": 400, "title": "xxx' in fault["detail"]
+    assert len(fault["detail"]) < 400
+
+
+async def test_a_duration_that_is_none_is_told_as_json(run: Any) -> None:
+    fault = await error(run, "do: [{a: {wait: '${ .none }'}}]")
+    assert fault["detail"].startswith("null is not an ISO 8601 duration")
+
+
+@pytest.mark.parametrize("of", ["do: [{a: {listen: {to: {all: []}}}}]", "schedule: {on: {all: []}}\ndo: []"])
+def test_all_of_no_events_is_refused(of: str) -> None:
+    assert refused(of).code == "invalid-value"
+
+
+@pytest.mark.parametrize(("price", "fits"), [(19.99, True), (1.15, True), (19.999, False)])
+async def test_a_price_is_a_multiple_of_a_cent(run: Any, price: float, fits: bool) -> None:
+    ended = await run(workflow("input: {schema: {document: {multipleOf: 0.01}}}\ndo: []"), price)
+    assert ended.status == ("completed" if fits else "faulted")

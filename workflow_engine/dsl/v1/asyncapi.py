@@ -86,7 +86,7 @@ def _subscribe(lowering: WorkflowLowering, task: Task, key: str, direct: JsonObj
     messages = Messages(
         resource=key,
         filter=condition("filter"),
-        amount=amount if isinstance(amount, int) else None,
+        amount=int(amount) if isinstance(amount, int | float) else None,  # 2.0 is a whole number too
         keep=condition("consume", "while"),
         until=condition("consume", "until"),
         lasts=lowering.optional_timing(consume.get("for"), task.variables, task.at(*at, "consume", "for")),

@@ -79,6 +79,8 @@ def strategy(
         wanted.append(_filter(lowering, item, place, variables, used))
     if len(wanted) > filters.MAX_FILTERS:
         lowering.problem("too-large", f"at most {filters.MAX_FILTERS} filters can be listened for", at)
+    if mode == "all" and not wanted:
+        lowering.problem("invalid-value", "`all` of no events never comes; name one or more", f"{at}/all")
     if mode == "any" and not wanted:
         wanted.append(EventFilter({}))  # an empty `any` takes every event
     until_value = value.get("until")

@@ -211,7 +211,7 @@ def _retry(lowering: WorkflowLowering, task: Task, policy: Json, variables: froz
         increment=lowering.optional_timing(extra.get("increment"), variables, f"{grows}/increment"),
         max_delay=lowering.optional_timing(extra.get("maxDelay"), variables, f"{grows}/maxDelay"),
         jitter=edges,
-        limit=count if isinstance(count, int) else None,
+        limit=int(count) if isinstance(count, int | float) else None,  # 2.0 is a whole number too
         attempt_timeout=lowering.optional_timing(
             attempts.get("duration"), variables, f"{at}/limit/attempt/duration"
         ),
