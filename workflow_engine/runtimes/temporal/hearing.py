@@ -14,12 +14,12 @@ from workflow_engine.engine.restoring import Heard
 from workflow_engine.errors import Unavailable
 from workflow_engine.interpreter.ears import ears
 from workflow_engine.interpreter.run import Run
+from workflow_engine.runtimes.temporal.asking import NOBODY, ask
 from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.effects import DETACHED
 from workflow_engine.runtimes.temporal.naming import BATCH
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.runtimes.temporal.resting import RestingEffects
-from workflow_engine.runtimes.temporal.retrying import NOBODY
 
 ASKED_FOR = timedelta(seconds=20)
 """How long a worker may take to replay a run and tell."""
@@ -70,9 +70,7 @@ async def heard(client: Client, run_id: str) -> list[Heard] | None:
     """The listeners of an open run; None where no worker can tell them."""
     try:
         with translated():
-            told: list[dict[str, Any]] = await client.get_workflow_handle(run_id).query(
-                "ears", rpc_timeout=ASKED_FOR
-            )
+            told: list[dict[str, Any]] = await ask(client.get_workflow_handle(run_id), "ears", ASKED_FOR)
     except (WorkflowQueryFailedError, Unavailable):
         return None
     except RPCError as error:

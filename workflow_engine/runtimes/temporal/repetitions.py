@@ -14,11 +14,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflow_engine.engine.schedules import Plan, ScheduledRun, ScheduleState
 from workflow_engine.errors import Conflict, NotFound
 from workflow_engine.graph.schedule import After
+from workflow_engine.runtimes.temporal.asking import NOBODY
 from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.naming import attributes_of
 from workflow_engine.runtimes.temporal.planned import about, mark, memo, run_prefix, schedule_id, what
 from workflow_engine.runtimes.temporal.repeater import LARGE_HISTORY, LONG_HISTORY, REPEATER, Repeater
-from workflow_engine.runtimes.temporal.retrying import NOBODY
 from workflow_engine.runtimes.temporal.whereabouts import QUERY_TIMEOUT
 
 RPC = timedelta(seconds=5)

@@ -44,6 +44,7 @@ from workflow_engine.interpreter.redeployed import gone_on_with
 from workflow_engine.interpreter.references import References
 from workflow_engine.interpreter.retrying import ABSENT, Standing, Wish, gone_on, standing, sub_flows
 from workflow_engine.runtimes.temporal import orphans, outcomes
+from workflow_engine.runtimes.temporal.asking import NOBODY, ask
 from workflow_engine.runtimes.temporal.calling import summary
 from workflow_engine.runtimes.temporal.carrying import STARTED
 from workflow_engine.runtimes.temporal.connection import translated
@@ -61,10 +62,6 @@ UNDER_WAY: JsonObject = {"under_way": True}
 LONGEST_DETAIL = 500
 _CLOSING_LOOKS, _CLOSING_SECONDS = 50, 0.1
 """How often, and after how many seconds, a run is looked at again that was just about to end."""
-NOBODY = frozenset(
-    {RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.FAILED_PRECONDITION}
-)
-"""How the server says that no worker has answered a query."""
 _ENDINGS = {
     WorkflowExecutionStatus.FAILED: "faulted",
     WorkflowExecutionStatus.TIMED_OUT: "faulted",
@@ -290,7 +287,7 @@ class Retrying:
 
     async def _asked(self, handle: WorkflowHandle[Any, Any], query: str) -> Any:
         try:
-            return await handle.query(query, rpc_timeout=REPLAY_TIMEOUT)
+            return await ask(handle, query, REPLAY_TIMEOUT)
         except WorkflowQueryFailedError as error:
             message = f"a worker cannot tell where the run {handle.id!r} stood: {error}"
             raise Rejected("no-position", message, status=409) from None

@@ -11,9 +11,9 @@ from temporalio.client import Client, WorkflowExecutionDescription, WorkflowQuer
 from temporalio.service import RPCError
 
 from workflow_engine.engine.runtime import StateDescription
+from workflow_engine.runtimes.temporal.asking import NOBODY
 from workflow_engine.runtimes.temporal.leaving import ROOM
 from workflow_engine.runtimes.temporal.pending import Pending, pending, refused
-from workflow_engine.runtimes.temporal.retrying import NOBODY
 
 QUERY_TIMEOUT = timedelta(seconds=3)
 
