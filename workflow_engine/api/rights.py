@@ -224,6 +224,7 @@ DECISIONS: dict[str, Decision] = {
     "DELETE /v1/sources/{id}": source,
     "POST /v1/sources/{id}/pause": source,
     "POST /v1/sources/{id}/resume": source,
+    "OPTIONS /v1/sources/{id}/events": everybody,
     "POST /v1/sources/{id}/events": everybody,  # who sends is known by a signature, and needs no token
     "GET /v1/listeners": unlimited,
     "PUT /v1/listeners": unlimited,

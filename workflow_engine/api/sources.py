@@ -33,6 +33,8 @@ from workflow_engine.values import Json, JsonObject
 _log = logging.getLogger(__name__)
 
 MAX_FIELDS = 1000
+_SENT = ("application/json", "application/x-www-form-urlencoded", "application/cloudevents+json")
+"""What services send, as a rule."""
 _KEPT_BACK = frozenset({"authorization", "cookie", "x-gitlab-token"})
 """Headers that no template sees: what shows who sends it, which is not for those who read events."""
 SourceId = Annotated[str, Path(max_length=100, description="1 to 100 of A-Z a-z 0-9 . _ ~ -")]
@@ -112,7 +114,9 @@ def create_routes(
     *hearings* hear the sources of brokers, of which there are none without.
     """
     routes = APIRouter(prefix="/v1/sources", tags=["events"], route_class=StrictRoute)
-    theirs = APIRouter()  # with whatever parameters the service has: templates may read them
+    theirs = APIRouter(
+        prefix="/v1/sources", tags=["events"]
+    )  # with whatever parameters the service has: templates may read them
 
     async def told(found: Source | BrokerSource) -> JsonObject:
         if isinstance(found, Source):
@@ -209,6 +213,7 @@ def create_routes(
                 "model": dict[str, Any],
             },
         },
+        openapi_extra={"requestBody": {"content": {kind: {"schema": {}} for kind in _SENT}}},
     )
     async def receive(request: Request, id: SourceId) -> Response:
         """What the service sends, let in by its signature, and no token. When this answers, the event is durable."""
@@ -252,8 +257,10 @@ def create_routes(
         if not verified(found.verify, secret, headers, raw, time.time()):
             raise Rejected("signature", f"this is not signed as {scheme} does with its secret", status=401)
 
-    routes.include_router(theirs)
-    return routes
+    both = APIRouter()
+    both.include_router(routes)
+    both.include_router(theirs)
+    return both
 
 
 def _body(raw: bytes, content_type: str) -> Json:
