@@ -68,6 +68,29 @@ async def test_every_answer_has_a_schema_of_its_own(document):
     assert not any("__" in name for name in document["components"]["schemas"]), "two models of one name"
 
 
+async def test_every_answer_and_every_request_has_an_example_that_fits_its_schema(document):
+    def fits(content: dict, where: tuple) -> None:
+        assert "example" in content, where
+        schema = {**content.get("schema", {}), "components": document["components"]}
+        assert [
+            error.message for error in Draft202012Validator(schema).iter_errors(content["example"])
+        ] == [], where
+
+    unseen = {"internal", "codec"}
+    named = {"GET /v1/runs/{run_id}/history"}
+    for path, method, operation in operations(document):
+        where = f"{method.upper()} {path}"
+        if unseen & set(operation["tags"]) or where in named:
+            continue
+        for status, response in operation["responses"].items():
+            content = response.get("content", {}).get("application/json")
+            if status.startswith("2") and content:
+                fits(content, (where, status))
+        sent = operation.get("requestBody", {}).get("content", {})
+        if "application/yaml" not in sent and "application/json" in sent:
+            fits(sent["application/json"], (where, "request"))
+
+
 async def test_every_failure_that_is_to_be_expected_is_listed_with_an_example(document):
     for path, method, operation in operations(document):
         if path.startswith("/v1/"):

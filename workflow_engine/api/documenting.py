@@ -1,9 +1,15 @@
-"""The OpenAPI document: what FastAPI makes of the routes, and with which statuses and examples they fail."""
+"""The OpenAPI document: what FastAPI makes of the routes, with examples, and with which statuses they fail.
+
+The examples in ``examples.json`` are what a server was sent and answered, by method and path of the route; where an
+answer looks otherwise with another status, that one is by its status.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI
@@ -159,10 +165,12 @@ def document(app: FastAPI) -> dict[str, Any]:
             tags=app.openapi_tags,
             routes=app.routes,
         )
+        examples = json.loads(files("workflow_engine.api").joinpath("examples.json").read_text())
         made["components"]["responses"] = {each.name: each.response() for each in FAILURES.values()}
         for path, operations in made["paths"].items():
             for method, operation in operations.items():
                 responses = operation["responses"]
+                _exemplify(operation, examples.get(f"{method.upper()} {path}", {}))
                 content = responses.get("default", {}).get("content", {})
                 if "application/json" in content:
                     content[MEDIA_TYPE] = content.pop("application/json")
@@ -171,3 +179,15 @@ def document(app: FastAPI) -> dict[str, Any]:
                     responses.setdefault(str(status), reference)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _exemplify(operation: dict[str, Any], example: dict[str, Any]) -> None:
+    """Add the *example* of a request and of what it is answered with, where nothing shows one already."""
+    sent = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if sent is not None and "request" in example:
+        sent.setdefault("example", example["request"])
+    for status, response in operation["responses"].items():
+        got = response.get("content", {}).get("application/json")
+        shown = example.get(status, example.get("response"))
+        if status.startswith("2") and got is not None and shown is not None:
+            got.setdefault("example", shown)
