@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import catalog
 from workflow_engine.api.access import Access, Either, Tokens
+from workflow_engine.api.certificates import served, shown
 from workflow_engine.api.client import HttpApi
 from workflow_engine.api.grants import tokens_in
 from workflow_engine.api.issuer import Issuer
@@ -116,7 +117,7 @@ def open_traces(settings: Settings) -> AbstractAsyncContextManager[None]:
 
 def open_client(settings: Settings) -> HttpApi:
     """A client of the API at ``api_url``; use it in ``async with``."""
-    return HttpApi(settings.api_url, settings.api_token)
+    return HttpApi(settings.api_url, settings.api_token, certificates=shown(*settings.shown_files))
 
 
 # --- the API process ------------------------------------------------------------------------------------------
@@ -309,9 +310,9 @@ async def serve_api(settings: Settings, *, ready: Callable[[], None] | None = No
     from workflow_engine.api.serving import listen, serve
 
     settings.checked()
-    listening = listen(settings.host, settings.port)
+    certificates, listening = served(*settings.served_files), listen(settings.host, settings.port)
     async with open_app(settings) as app:
-        await serve(app, listening, ready)
+        await serve(app, listening, ready, certificates)
 
 
 # --- the worker process ---------------------------------------------------------------------------------------

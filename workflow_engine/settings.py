@@ -60,6 +60,22 @@ class Settings:
         24,
         "how long its tokens count, checked with the keys that it had, while that provider cannot be asked",
     )
+    tls_cert: Path | None = _setting(
+        None, "certificate (PEM, with its chain) that the API serves TLS with; read again when it is renewed"
+    )
+    tls_key: Path | None = _setting(None, "its key, if that is not in the same file")
+    client_ca: Path | None = _setting(
+        None,
+        "authorities (PEM) one of which must have issued the certificate that a client of the API shows; default: none",
+    )
+    api_ca: Path | None = _setting(
+        None, "certificates by which workers and the command line know the API, besides those of the system"
+    )
+    api_cert: Path | None = _setting(
+        None,
+        "certificate (PEM) that workers and the command line show the API; read again when it is renewed",
+    )
+    api_cert_key: Path | None = _setting(None, "its key, if that is not in the same file")
     api_url: str = _setting("http://127.0.0.1:8080", "where workers and the command line find the API")
     temporal_address: str = _setting("127.0.0.1:7233", "host:port of the Temporal server")
     temporal_namespace: str = _setting("default", "Temporal namespace")
@@ -255,6 +271,16 @@ class Settings:
             ("https://", "http://127.0.0.1", "http://localhost")
         ):
             raise Rejected("invalid-setting", f"WFE_API_ISSUER: {self.api_issuer!r} is no https URL")
+        for given, without in (
+            ("tls_key", "tls_cert"),
+            ("client_ca", "tls_cert"),
+            ("api_cert_key", "api_cert"),
+        ):
+            if getattr(self, given) is not None and getattr(self, without) is None:
+                raise Rejected(
+                    "invalid-setting",
+                    f"WFE_{given.upper()} goes with WFE_{without.upper()}, which is not set",
+                )
         if not _can_be_listened_on(self.host):
             raise Rejected(
                 "invalid-setting",
@@ -333,6 +359,16 @@ class Settings:
         if self.activity_queues is None:
             return None if {self.host, urlsplit(self.api_url).hostname or ""} <= LOOPBACK else frozenset()
         return None if self.activity_queues == ("all",) else frozenset(self.activity_queues) - {"none"}
+
+    @property
+    def served_files(self) -> tuple[Path | None, Path | None, Path | None]:
+        """The certificate that the API shows, its key, and the authorities of its clients."""
+        return self.tls_cert, self.tls_key, self.client_ca
+
+    @property
+    def shown_files(self) -> tuple[Path | None, Path | None, Path | None]:
+        """The authorities by which the API is known, the certificate that it is shown, and its key."""
+        return self.api_ca, self.api_cert, self.api_cert_key
 
     @property
     def payload_options(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
+from workflow_engine.api.certificates import Shown
 from workflow_engine.api.client_subscriptions import SubscriptionsOfApi
 from workflow_engine.api.connection import Connection
 from workflow_engine.api.listing import path_of
@@ -35,8 +36,15 @@ class HttpApi(SubscriptionsOfApi):
     `Unavailable`, naming the URL, when nothing answers there in time or what answers fails.
     """
 
-    def __init__(self, base_url: str, token: str | None = None, *, timeout: float = 30.0) -> None:
-        self._connection = Connection(base_url, token, timeout=timeout)
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 30.0,
+        certificates: Shown | None = None,
+    ) -> None:
+        self._connection = Connection(base_url, token, timeout=timeout, certificates=certificates)
 
     @property
     def base_url(self) -> str:

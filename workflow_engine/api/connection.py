@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from workflow_engine.api.certificates import Shown
 from workflow_engine.api.problems import restore
 from workflow_engine.errors import InvalidDocument, Rejected, Unavailable
 from workflow_engine.telemetry.spans import active
@@ -49,7 +50,9 @@ class Answer:
 class Connection:
     """Requests to the server at *base_url*, an http or https URL; *timeout* is in seconds, for one answer."""
 
-    def __init__(self, base_url: str, token: str | None, *, timeout: float) -> None:
+    def __init__(
+        self, base_url: str, token: str | None, *, timeout: float, certificates: Shown | None = None
+    ) -> None:
         if not _is_base(base_url):
             raise Rejected(
                 "api-url", f"{base_url!r} is not an http or https URL such as http://127.0.0.1:8080"
@@ -59,6 +62,7 @@ class Connection:
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
         self._timeout = timeout
+        self._certificates = certificates
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -68,7 +72,8 @@ class Connection:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(keepalive_timeout=KEPT_SECONDS)
+            tls = True if self._certificates is None else self._certificates.context
+            connector = aiohttp.TCPConnector(keepalive_timeout=KEPT_SECONDS, ssl=tls)
             self._session = aiohttp.ClientSession(
                 connector=connector, headers=self._headers, cookie_jar=aiohttp.DummyCookieJar()
             )
@@ -96,6 +101,8 @@ class Connection:
         if (span := active()) is not None:
             span.inject(headers)
         data = None if body is None else BytesIO(body)  # which is sent in pieces
+        if self._certificates is not None:
+            self._certificates.refresh()
         timeout = aiohttp.ClientTimeout(total=self._timeout + seconds, sock_connect=CONNECT_SECONDS)
         try:
             async with self._open().request(

@@ -8,21 +8,79 @@ from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from workflow_engine.api.certificates import Served
 from workflow_engine.errors import Unavailable
 
+HEAD_SECONDS = 30.0
+"""How long the head of a request may take to come."""
 
-async def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None] | None) -> None:
-    """Serve *app* on what `listen` gave; *ready* is told when it answers."""
+
+async def serve(
+    app: FastAPI,
+    listening: socket.socket,
+    ready: Callable[[], None] | None,
+    certificates: Served | None = None,
+) -> None:
+    """Serve *app* on what `listen` gave; *ready* is told when it answers. With *certificates* it speaks TLS."""
+    tls = None if certificates is None else certificates.context
     config = uvicorn.Config(
         app,
+        http=Patient,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=10,
         h11_max_incomplete_event_size=64 * 1024,
         limit_concurrency=1000,
     )
-    await _Server(config, ready, app.state.closing).serve(sockets=[listening])
+    server = _Server(config, ready, app.state.closing)
+    if certificates is None:
+        await server.serve(sockets=[listening])
+        return
+    keeping = asyncio.create_task(certificates.keep(), name="certificates")
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        keeping.cancel()
+
+
+class Patient(H11Protocol):
+    """HTTP of a client that has `HEAD_SECONDS` for the head of each request, however little of it comes at a time.
+
+    uvicorn waits for ever for it, and takes so many connections: a few idle clients would keep all others out.
+    """
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._no_more()  # there is a request: its body is waited for by who reads it
+        elif self._late is None:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._no_more()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._late = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _no_more(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _give_up(self) -> None:
+        self._late = None
+        if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from workflow_engine.cli.terminal import say
 from workflow_engine.settings import Settings
 
-CLIENT = ("api_url", "api_token")
+CLIENT = ("api_url", "api_token", "api_ca", "api_cert", "api_cert_key")
 SERVER = (
     "data",
     "host",
@@ -21,6 +21,9 @@ SERVER = (
     "api_audience",
     "api_tokens",
     "api_issuer_hours",
+    "tls_cert",
+    "tls_key",
+    "client_ca",
     "events_store",
     "events_days",
     "definitions_store",
@@ -100,6 +103,13 @@ _METAVAR = {
     "codec_origins": "ORIGIN,…",
     "grpc_plaintext_hosts": "HOST,…",
     "ca_file": "FILE",
+    "reach": "FILE",
+    "tls_cert": "FILE",
+    "tls_key": "FILE",
+    "client_ca": "FILE",
+    "api_ca": "FILE",
+    "api_cert": "FILE",
+    "api_cert_key": "FILE",
     "processes": "KIND,…",
     "expression_limits": "NAME=NUMBER,…",
     "default_catalog": "URL",

@@ -25,12 +25,14 @@ def add_connection(parser: argparse.ArgumentParser, *, json: bool = True) -> Non
 
 def with_api(arguments: argparse.Namespace, work: Callable[[HttpApi], Awaitable[int]]) -> int:
     """Run *work* on the API that *arguments* name; its exit code."""
+    from workflow_engine.api.certificates import shown
     from workflow_engine.api.client import HttpApi
 
     chosen = settings(arguments)
+    certificates = shown(*chosen.shown_files)
 
     async def connected() -> int:
-        async with HttpApi(chosen.api_url, chosen.api_token) as api:
+        async with HttpApi(chosen.api_url, chosen.api_token, certificates=certificates) as api:
             return await work(api)
 
     return asyncio.run(connected())

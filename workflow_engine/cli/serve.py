@@ -120,7 +120,8 @@ def url_of(chosen: Settings) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(chosen.host, chosen.host)  # noqa: S104 - only compared
     if host in LOOPBACK and host != "::1":
         host = "127.0.0.1"
-    return f"http://[{host}]:{chosen.port}" if ":" in host else f"http://{host}:{chosen.port}"
+    scheme = "http" if chosen.tls_cert is None else "https"
+    return f"{scheme}://[{host}]:{chosen.port}" if ":" in host else f"{scheme}://{host}:{chosen.port}"
 
 
 @contextlib.contextmanager

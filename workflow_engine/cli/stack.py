@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import workflow_engine
+from workflow_engine.api.certificates import shown
 from workflow_engine.api.client import HttpApi
 from workflow_engine.cli.options import variable
 from workflow_engine.cli.serve import url_of
@@ -163,6 +164,9 @@ def _python_path() -> str:
     return f"{root}{os.pathsep}{before}" if before else root
 
 
+_FILES = ("reach", "tls_cert", "tls_key", "client_ca", "api_ca", "api_cert", "api_cert_key")
+
+
 def _environment(chosen: Settings) -> dict[str, str]:
     """The variables that make a child have the settings *chosen*; a token must not be seen on a command line."""
     queues = chosen.allowed_queues
@@ -177,6 +181,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "api_audience": chosen.api_audience,
         "api_tokens": str(chosen.api_tokens or ""),
         "api_issuer_hours": str(chosen.api_issuer_hours),
+        **{name: str(getattr(chosen, name) or "") for name in _FILES},
         "api_url": chosen.api_url,
         "temporal_address": chosen.temporal_address,
         "temporal_namespace": chosen.temporal_namespace,
@@ -225,7 +230,10 @@ def _environment(chosen: Settings) -> dict[str, str]:
 
 async def _api_ready(chosen: Settings) -> None:
     """Until every part of the API works; it wants its token for that."""
-    async with HttpApi(chosen.api_url, chosen.api_token, timeout=_PROBE_SECONDS) as api:
+    certificates = shown(*chosen.shown_files)
+    async with HttpApi(
+        chosen.api_url, chosen.api_token, timeout=_PROBE_SECONDS, certificates=certificates
+    ) as api:
         while True:
             with contextlib.suppress(Unavailable):
                 await api.ready()
