@@ -239,6 +239,20 @@ async def test_what_is_closed_before_the_process_has_begun_leaves_the_next_one_a
     code.close(uri)
 
 
+async def test_what_is_closed_while_it_is_checked_costs_no_process(code: Editor):
+    uri = code.open(VALID)
+    assert await code.problems(uri) == []
+    before = children(server_of(code))
+    for _ in range(2):
+        long = code.open(HEAD + "do:\n" + "".join(f"  - t{n}: {{wiat: PT1S}}\n" for n in range(2_000)))
+        await asyncio.sleep(0.3)  # it is being checked
+        code.close(long)
+        code.change(uri, 2, VALID + "# fine\n")
+        assert await code.problems(uri) == []
+    assert children(server_of(code)) == before
+    code.close(uri)
+
+
 async def test_what_checks_may_die_and_is_begun_again(code: Editor):
     uri = code.open(VALID)
     assert await code.problems(uri) == []

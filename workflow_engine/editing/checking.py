@@ -16,6 +16,8 @@ from workflow_engine.values import JsonObject
 
 LONGEST = 15.0
 """Seconds that one document may take."""
+UNWANTED = 1.0
+"""Seconds that one may still take whose answer nobody wants any more."""
 BEGINNING = 60.0
 """Seconds that the process may take to begin, on a machine that has other things to do."""
 MOST = LARGEST + 1
@@ -35,11 +37,13 @@ class Checking:
         self._turn = asyncio.Lock()
         self._process: Process | None = None
         self._beginning: asyncio.Task[Process] | None = None
+        self._unwanted: asyncio.Task[JsonObject] | None = None
 
     async def ask(self, task: str, text: str, name: str) -> JsonObject:
         """What the process answers: see `checker`; ``failed`` says why there is no answer.
 
-        Where the caller is cancelled while the process is at work, it is ended, and the next one gets another.
+        Where the caller is cancelled while the process is at work, the next one waits a little for the end of that,
+        and gets another process if there is none: most of what is no longer wanted ends sooner than a process begins.
         """
         message = orjson.dumps({"task": task, "text": _encodable(text[:MOST]), "name": name})
         async with self._turn:
@@ -51,13 +55,16 @@ class Checking:
     async def _attempt(self, message: bytes) -> JsonObject | None:
         """The answer to *message*; None if the process ended before it gave one."""
         try:
+            await self._finish()
             process = await self._begun()
         except (OSError, EOFError, TimeoutError) as error:
             self._end()
             return {"failed": f"what checks documents does not begin: {type(error).__name__}"}
+        work = asyncio.get_running_loop().create_task(_exchange(process, message))
+        work.add_done_callback(_seen)
         try:
             async with asyncio.timeout(self._longest):
-                return await _exchange(process, message)
+                return await asyncio.shield(work)
         except TimeoutError:
             self._end()
             return {"failed": f"it took longer than {self._longest:g} seconds"}
@@ -65,8 +72,21 @@ class Checking:
             self._end()
             return None
         except asyncio.CancelledError:
-            self._end()
+            self._unwanted = work
             raise
+
+    async def _finish(self) -> None:
+        """Wait for the end of what nobody wants any more, or end the process."""
+        work, self._unwanted = self._unwanted, None
+        if work is not None:
+            try:
+                async with asyncio.timeout(UNWANTED):
+                    await asyncio.shield(work)
+            except (OSError, EOFError, ValueError, TimeoutError):
+                self._end()
+            except asyncio.CancelledError:
+                self._unwanted = work
+                raise
 
     async def _begun(self) -> Process:
         """The process, ready to be asked. It goes on to begin though the caller is cancelled."""
@@ -107,6 +127,12 @@ class Checking:
         self._end()
         if process is not None:
             await process.wait()
+
+
+def _seen(work: asyncio.Task[JsonObject]) -> None:
+    """How *work* ended is known, though nobody may wait for it."""
+    if not work.cancelled():
+        work.exception()
 
 
 async def _exchange(process: Process, message: bytes) -> JsonObject:

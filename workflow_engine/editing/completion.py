@@ -19,15 +19,16 @@ from workflow_engine.editing.jq_completion import in_expression
 from workflow_engine.editing.kinds import likely
 from workflow_engine.editing.language import Language, Part, Property, language
 from workflow_engine.editing.names import BUILT_IN, DIRECTIVES, scope_of, sort_of
-from workflow_engine.editing.neighbours import Found
+from workflow_engine.editing.neighbours import Beside, Found
 from workflow_engine.editing.nodes import CURSOR, Node, Path, Spot, spot
 from workflow_engine.editing.opened import Snapshot
-from workflow_engine.editing.reading import read
 from workflow_engine.errors import ERRORS, STANDARD_STATUS
 
 _PLAIN = re.compile(r"(?![-?:] )[A-Za-z_/.$~+-][\w./#:@$~+ -]*(?<! )")
 _NOT_STRINGS = re.compile(r"(?i)(?:true|false|null|~|[-+]?\.?(?:inf|nan|\d[\d.e+_-]*))")
 _ITEM = types.CompletionItemKind
+_OF_MANIFESTS = {"id", "key", "name", "version", "specVersion"}
+"""What a manifest says of the workflow in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Place:
 
 
 def complete(
-    of: Snapshot, offset: int, neighbours: Found, *, with_snippets: bool
+    of: Snapshot, offset: int, neighbours: Found | Beside, *, with_snippets: bool
 ) -> list[types.CompletionItem]:
     """What can stand at *offset* of the document."""
     kind = of.kind or likely(of.root)
@@ -83,7 +84,9 @@ def complete(
     if inside is not None and kind != "asyncapi":
         return list(in_expression(of, here, inside, offset))
     source = of.text.source
-    root = read(source[:offset] + CURSOR + source[offset:])
+    root = of.typed(source[:offset] + CURSOR + source[offset:])
+    if root is None:
+        return []
     found = spot(root, offset)
     entry = found.entry
     key = entry.key if entry is not None and found.on_key else None
@@ -139,7 +142,10 @@ def _properties(
     known: Language, place: Place, path: Path, node: Node | None, *, colon: bool
 ) -> Iterator[types.CompletionItem]:
     parts = known.at(place.root, path, open=node is None)
+    around = _OF_MANIFESTS if place.of.manifest and not path else set[str]()
     for each in known.properties(parts, node):
+        if each.name in around:
+            continue
         text = _described(place.of, each.label)
         yield types.CompletionItem(
             each.name,
@@ -205,7 +211,7 @@ def _written(place: Place, each: Property, colon: bool) -> str:
     return f"{name}:\n  - $0" if kinds >= {"array"} and "object" not in kinds else f"{name}:\n  $0"
 
 
-def _values(known: Language, place: Place, neighbours: Found) -> Iterator[types.CompletionItem]:
+def _values(known: Language, place: Place, neighbours: Found | Beside) -> Iterator[types.CompletionItem]:
     path = place.spot.path
     parts = known.at(place.root, path, open=True)
     there: set[str] = set()
@@ -300,7 +306,7 @@ def scope_path(path: Path, place: Place) -> Path:
     return max(around, key=len) if around else ()
 
 
-def _of_neighbours(place: Place, parts: Sequence[Part], neighbours: Found) -> Iterator[_Value]:
+def _of_neighbours(place: Place, parts: Sequence[Part], neighbours: Found | Beside) -> Iterator[_Value]:
     labels = {part.label for part in parts}
     if "asyncapi.channel" in labels:
         for each in neighbours.asyncapi:
@@ -321,7 +327,7 @@ def _of_neighbours(place: Place, parts: Sequence[Part], neighbours: Found) -> It
                     yield f"file://{each.file.name}#{id}", _ITEM.Event, what
 
 
-def _of_workflows(place: Place, labels: set[str], neighbours: Found) -> Iterator[_Value]:
+def _of_workflows(place: Place, labels: set[str], neighbours: Found | Beside) -> Iterator[_Value]:
     """The workflows that can be run by another."""
     run = place.root.at(place.spot.path[:-1])
     for part in ("namespace", "name", "version") if run is not None else ():

@@ -45,11 +45,12 @@ class Diagnosing:
         self.on_first: Callable[[], None] = lambda: None
         """Called when one of the documents turns out to be one of ours."""
         self._watched: dict[str, _Watch] = {}
-        self._found: dict[str, list[types.Diagnostic]] = {}
+        self._found: dict[str, tuple[int | None, list[types.Diagnostic]]] = {}
 
-    def found(self, uri: str) -> list[types.Diagnostic]:
-        """What was published of the document last."""
-        return self._found.get(uri, [])
+    def found(self, uri: str, version: int | None = None) -> list[types.Diagnostic]:
+        """What was published of the document last; only if that was this *version*, where one is given."""
+        known, found = self._found.get(uri, (None, []))
+        return found if version is None or version == known else []
 
     def changed(self, uri: str, pause: float = PAUSE) -> None:
         """The document was opened or changed."""
@@ -70,7 +71,7 @@ class Diagnosing:
         watch = self._watched.pop(uri, None)
         if watch is not None:
             watch.task.cancel()
-        if self._found.pop(uri, None):
+        if self._found.pop(uri, (None, []))[1]:
             self._publish(types.PublishDiagnosticsParams(uri, []))
 
     def stop(self) -> None:
@@ -113,5 +114,5 @@ class Diagnosing:
     def _tell(self, state: Snapshot, found: list[types.Diagnostic]) -> None:
         if state.kind is None and state.uri not in self._found:
             return
-        self._found[state.uri] = found
+        self._found[state.uri] = state.text.version, found
         self._publish(types.PublishDiagnosticsParams(state.uri, found, version=state.text.version))

@@ -1,14 +1,17 @@
-"""Definitions in other files: operations of AsyncAPI documents, and workflows that are run by others."""
+"""What is in other files: operations of AsyncAPI and OpenAPI documents, functions of DSL 0.8, other workflows."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lsprotocol import types
+from pygls.uris import to_fs_path
 
+from workflow_engine.editing.kinds import flow_of
 from workflow_engine.editing.language import language
-from workflow_engine.editing.neighbours import Neighbour, Workflow
+from workflow_engine.editing.neighbours import Found, Neighbour, Workflow
 from workflow_engine.editing.nodes import Node, Spot, spot, walk
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.reading import read
@@ -23,6 +26,13 @@ _SUB_FLOW = {
     "end.continueAs.workflowId",
 }
 
+_FILE = re.compile(r"(?!/)[\w./ -]{1,300}\.(?:json|ya?ml|proto|graphql|js|py)")
+_ADDRESS = re.compile(r"https?://[^\s{}\"'<>]+")
+_MOST = 500
+_GROUPS = {
+    "function": "functions", "event": "events", "retry": "retries", "error": "errors", "authentication": "auth",
+}  # fmt: skip
+
 
 def definition(
     of: Snapshot, offset: int, asyncapi: Sequence[Neighbour], workflows: Sequence[Workflow]
@@ -32,14 +42,20 @@ def definition(
     if of.kind not in ("1.0", "0.8") or here.on_key or here.node.kind != "scalar":
         return []
     text = here.node.text
+    name, _, operation = text.removeprefix(FILE).partition("#")
+    beside = file_of(of, text)
+    if beside is not None:
+        return list(_in(beside, of, operation))
     if text.startswith(FILE):
-        name, _, operation = text.removeprefix(FILE).partition("#")
         files = [each.file for each in asyncapi if each.file.name == name.rpartition("/")[2]]
         return [found for file in files for found in _in(file, of, operation)]
     known = language(of.kind, of.root)
     labels = set() if known is None else {part.label for part in known.at(of.root, here.path)}
     wanted = _wanted(labels, here, of.root)
-    return [found for each in workflows if wanted == (each.namespace, each.name) for found in _head(each, of)]
+    those = [each for each in workflows if wanted == (each.namespace, each.name)]
+    version = _version_of(here, of.root)
+    those = [each for each in those if each.version == version] or those
+    return [found for each in those for found in _head(each, of)] or list(_in_group(of, offset))
 
 
 def _wanted(labels: set[str], here: Spot, root: Node) -> tuple[str, str] | None:
@@ -51,25 +67,87 @@ def _wanted(labels: set[str], here: Spot, root: Node) -> tuple[str, str] | None:
     return ("", here.node.text) if labels & _SUB_FLOW else None
 
 
+def _version_of(here: Spot, root: Node) -> str:
+    """The version that is named beside the workflow at *here*."""
+    holder = root.at(here.path[:-1])
+    node = None if holder is None else holder.child("version")
+    return "" if node is None else node.text
+
+
+def file_of(of: Snapshot, text: str) -> Path | None:
+    """The file beside the document that *text* names, as the engine finds it; None where there is none."""
+    name = text.removeprefix(FILE).partition("#")[0]
+    here = to_fs_path(of.uri) if of.uri.startswith("file:") else None
+    if here is None or _FILE.fullmatch(name) is None:
+        return None
+    path = Path(here).parent / name
+    try:
+        return path if path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def links(of: Snapshot) -> list[types.DocumentLink]:
+    """The values that are addresses, or name files beside the document."""
+    found: list[types.DocumentLink] = []
+    for _, entry in walk(of.root if of.kind is not None else Node("nothing", 0, 0)):
+        node = entry.value
+        if node.kind != "scalar" or node.style in ("block", "alias"):
+            continue
+        if _ADDRESS.fullmatch(node.text):
+            target: str | None = node.text
+        else:
+            file = file_of(of, node.text)
+            target = None if file is None else file.as_uri()
+        if target is not None:
+            found.append(types.DocumentLink(of.text.range(*node.inner), target=target))
+        if len(found) >= _MOST:
+            break
+    return found
+
+
+def _in_group(of: Snapshot, offset: int) -> Iterator[types.Location]:
+    """Where the name at *offset* is defined in the file that has the functions, events and so on of DSL 0.8."""
+    name = next((each for each in of.names if each.start <= offset <= each.end and not each.defines), None)
+    group = None if name is None else _GROUPS.get(name.sort)
+    holder = None if group is None else of.root.child(group)
+    file = None if holder is None or holder.kind != "scalar" else file_of(of, holder.text)
+    text = None if file is None else _text(file, of)
+    if name is None or group is None or file is None or text is None:
+        return
+    root = read(text.source)
+    for each in (root if root.kind == "list" else root.child(group) or root).entries:
+        named = each.value.child("name")
+        if named is not None and named.text == name.text:
+            yield types.Location(file.as_uri(), text.range(named.start, named.end))
+
+
 def _in(file: Path, of: Snapshot, operation: str) -> Iterator[types.Location]:
+    """The operation in the *file*; its beginning where there is none of that name."""
     text = _text(file, of)
     if text is None:
         return
-    if not operation:
-        yield types.Location(file.as_uri(), text.range(0, 0))
+    found = False
     for path, entry in walk(read(text.source)) if operation else ():
-        if path == ("operations", operation) and entry.key is not None:
-            yield types.Location(file.as_uri(), text.range(entry.key.start, entry.key.end))
+        node = None
+        if path == ("operations", operation):
+            node = entry.key
         elif entry.name == "operationId" and entry.value.text == operation:
-            yield types.Location(file.as_uri(), text.range(entry.value.start, entry.value.end))
+            node = entry.value
+        if node is not None:
+            found = True
+            yield types.Location(file.as_uri(), text.range(node.start, node.end))
+    if not found:
+        yield types.Location(file.as_uri(), text.range(0, 0))
 
 
 def _head(workflow: Workflow, of: Snapshot) -> Iterator[types.Location]:
     text = _text(workflow.file, of)
     if text is None:
         return
-    path = ("document", "name") if workflow.namespace else ("id",)
-    node = read(text.source).at(path)
+    root = read(text.source)
+    path = ("document", "name") if workflow.namespace else ("metadata", "name") if flow_of(root) else ("id",)
+    node = root.at(path)
     if node is not None:
         yield types.Location(workflow.file.as_uri(), text.range(node.start, node.end))
 
@@ -79,3 +157,23 @@ def _text(file: Path, of: Snapshot) -> Text | None:
         return Text(file.read_bytes().decode(), encoding=of.text.encoding)
     except (OSError, ValueError):
         return None
+
+
+def in_folders(found: Found, query: str) -> list[types.SymbolInformation]:
+    """The workflows of the folders and the operations of their AsyncAPI documents that have *query* in their names."""
+    top = types.Range(types.Position(0, 0), types.Position(0, 0))
+    named = [
+        *((each.name, types.SymbolKind.Module, each.file, each.namespace) for each in found.workflows),
+        *(
+            (id, types.SymbolKind.Method, each.file, "")
+            for each in found.asyncapi
+            for id, _ in each.operations
+        ),
+    ]
+    return [
+        types.SymbolInformation(
+            types.Location(file.as_uri(), top), name, kind, container_name=holder or file.name
+        )
+        for name, kind, file, holder in named
+        if name.strip() and query.lower() in name.lower()
+    ][:_MOST]

@@ -7,17 +7,20 @@ editor at once, and takes little where there are only files of others.
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcInvalidParams
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
 from workflow_engine.editing.legend import LEGEND
-from workflow_engine.editing.neighbours import Neighbours
+from workflow_engine.editing.neighbours import Beside, Neighbours
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.server import Server, prepare
 from workflow_engine.values import JsonObject
 
+REQUEST_FAILED = -32803
+"""The code of a request that is as it should be, and cannot be done; its message is for people."""
 GRAPH = "wfe/graph"
 """A request of ours: `{uri}` → `{mermaid}`, the document as a diagram, or `{problems}`."""
 GRAPH_COMMAND = "wfe.graph"
@@ -30,6 +33,7 @@ def create() -> Server:
     _life(server)
     known = Neighbours()
     _writing(server, known)
+    _reading(server, known)
     _names(server, known)
     _graphs(server)
     return server
@@ -66,7 +70,7 @@ def _writing(server: Server, known: Neighbours) -> None:
         def work(of: Snapshot) -> list[types.CompletionItem]:
             from workflow_engine.editing.completion import complete
 
-            neighbours = known.find(folders)
+            neighbours = Beside(known, folders)
             offset = of.text.offset(params.position)
             return complete(of, offset, neighbours, with_snippets=server.snippets)
 
@@ -84,14 +88,20 @@ def _writing(server: Server, known: Neighbours) -> None:
 
         return await server.of(uri, work, None)
 
-    kinds = [types.CodeActionKind.QuickFix]
+    kinds = [types.CodeActionKind.QuickFix, types.CodeActionKind.SourceFixAll]
 
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, types.CodeActionOptions(code_action_kinds=kinds))
     async def actions(params: types.CodeActionParams) -> list[types.CodeAction]:
         def work(of: Snapshot) -> list[types.CodeAction]:
-            from workflow_engine.editing.fixes import fixes
+            from workflow_engine.editing.fixes import FIX_ALL, fix_all, fixes
 
-            return fixes(of, params.context.diagnostics)
+            only = params.context.only or [types.CodeActionKind.QuickFix]
+            found: list[types.CodeAction] = []
+            if any(_in_kind(types.CodeActionKind.QuickFix, each) for each in only):
+                found += fixes(of, params.context.diagnostics)
+            if any(_in_kind(FIX_ALL, each) for each in only):
+                found += fix_all(of, server.diagnosing.found(of.uri, of.text.version))
+            return found
 
         return await server.of(params.text_document.uri, work, [])
 
@@ -103,6 +113,15 @@ def _writing(server: Server, known: Neighbours) -> None:
             return symbols(of)
 
         return await server.of(params.text_document.uri, work, [])
+
+    @server.feature(types.TEXT_DOCUMENT_SIGNATURE_HELP, types.SignatureHelpOptions(["(", ";"]))
+    async def signature(params: types.SignatureHelpParams) -> types.SignatureHelp | None:
+        def work(of: Snapshot) -> types.SignatureHelp | None:
+            from workflow_engine.editing.jq_completion import signature
+
+            return signature(of, of.text.offset(params.position))
+
+        return await server.of(params.text_document.uri, work, None)
 
     legend = types.SemanticTokensLegend(list(LEGEND), [])
 
@@ -123,6 +142,42 @@ def _writing(server: Server, known: Neighbours) -> None:
             return folds(of)
 
         return await server.of(params.text_document.uri, work, [])
+
+
+def _in_kind(kind: str, wanted: str) -> bool:
+    """Whether an action of *kind* is one of those that are *wanted*: kinds are parted by dots."""
+    return kind == wanted or kind.startswith(f"{wanted}.") or wanted == ""
+
+
+def _reading(server: Server, known: Neighbours) -> None:
+    @server.feature(types.TEXT_DOCUMENT_SELECTION_RANGE)
+    async def selections(params: types.SelectionRangeParams) -> list[types.SelectionRange]:
+        def work(of: Snapshot) -> list[types.SelectionRange]:
+            from workflow_engine.editing.outline import selection
+
+            return [selection(of, of.text.offset(position)) for position in params.positions]
+
+        return await server.of(params.text_document.uri, work, [])
+
+    @server.feature(types.TEXT_DOCUMENT_DOCUMENT_LINK)
+    async def linked(params: types.DocumentLinkParams) -> list[types.DocumentLink]:
+        def work(of: Snapshot) -> list[types.DocumentLink]:
+            from workflow_engine.editing.elsewhere import links
+
+            return links(of)
+
+        return await server.of(params.text_document.uri, work, [])
+
+    @server.feature(types.WORKSPACE_SYMBOL)
+    async def symbols(params: types.WorkspaceSymbolParams) -> list[types.SymbolInformation]:
+        return await asyncio.to_thread(_of_folders, known, server.folders(), params.query)
+
+
+def _of_folders(known: Neighbours, folders: list[Path], query: str) -> list[types.SymbolInformation]:
+    from workflow_engine.editing.elsewhere import in_folders
+
+    prepare()
+    return in_folders(known.find(folders), query)
 
 
 def _names(server: Server, known: Neighbours) -> None:
@@ -176,7 +231,7 @@ def _names(server: Server, known: Neighbours) -> None:
             try:
                 found = edits(of, of.text.offset(params.position), params.new_name)
             except NotRenamed as error:
-                raise JsonRpcInvalidParams(str(error)) from None
+                raise JsonRpcException(str(error), REQUEST_FAILED) from None
             return types.WorkspaceEdit(changes={uri: found})
 
         return await server.of(uri, work, None)

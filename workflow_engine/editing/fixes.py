@@ -12,6 +12,7 @@ from workflow_engine.editing.nodes import Node, spot
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.problems import SOURCE
 
+FIX_ALL = "source.fixAll.wfe"
 _MEANT = re.compile(r"did you mean (?:`([^`]+)`|'([^']+)'|\"([^\"]+)\"|(\$\w+))\?")
 _SAID = (
     re.compile(r"; use ([A-Za-z0-9-]+)\Z"),
@@ -32,6 +33,24 @@ def fixes(of: Snapshot, problems: Iterable[types.Diagnostic]) -> list[types.Code
     if len(found) == 1:
         found[0].is_preferred = True
     return found
+
+
+def fix_all(of: Snapshot, problems: Iterable[types.Diagnostic]) -> list[types.CodeAction]:
+    """One action for all of the *problems* that have one obvious answer; none if there are no such problems."""
+    edits: list[types.TextEdit] = []
+    for problem in problems:
+        found = list(_fixes(of, problem)) if problem.source == SOURCE else []
+        changes = found[0].edit.changes if len(found) == 1 and found[0].edit is not None else None
+        edits += changes[of.uri] if changes is not None else []
+    edits.sort(key=lambda each: (each.range.start, each.range.end))
+    kept: list[types.TextEdit] = []
+    for edit in edits:
+        if not kept or kept[-1].range.end <= edit.range.start:
+            kept.append(edit)
+    if not kept:
+        return []
+    changed = types.WorkspaceEdit(changes={of.uri: kept})
+    return [types.CodeAction("Correct what has one obvious answer", kind=FIX_ALL, edit=changed)]
 
 
 def _fixes(of: Snapshot, problem: types.Diagnostic) -> Iterator[types.CodeAction]:
@@ -68,7 +87,7 @@ def _written(of: Snapshot, node: Node, problem: types.Diagnostic) -> str | None:
         case "quoted-boolean" if node.text in ("true", "false"):
             return node.text
         case "literal-expression" if node.style != "block":
-            flow = any(each.flow for each in spot(of.root, node.start).nodes)
+            flow = any(each.flow for each in spot(of.whole, node.start).nodes)
             quote = quote or ("'" if flow or ("'" not in source and re.search(": | #", source)) else "")
             return f"{quote}${{ {node.inner_text(of.text.source)} }}{quote}"
         case "invalid-duration" | "days-after-t":
@@ -97,7 +116,7 @@ def _standard(text: str) -> str | None:
 def _node(of: Snapshot, problem: types.Diagnostic) -> Node | None:
     """The key or the value that *problem* is about; a problem of a value may stand at its key."""
     start = of.text.offset(problem.range.start)
-    here = spot(of.root, start)
+    here = spot(of.whole, start)
     key = here.entry.key if here.entry is not None and here.on_key else None
     if key is None or (here.node.kind == "scalar" and problem.code != "not-a-string-key"):
         return here.node
@@ -106,7 +125,7 @@ def _node(of: Snapshot, problem: types.Diagnostic) -> Node | None:
 
 def _action(of: Snapshot, problem: types.Diagnostic, text: str) -> types.CodeAction:
     start, end = of.text.offset(problem.range.start), of.text.offset(problem.range.end)
-    here = spot(of.root, start)
+    here = spot(of.whole, start)
     key = here.entry.key if here.entry is not None and here.on_key else None
     node = here.node if key is None else key
     if key is not None and here.node.kind == "scalar" and _cited(here.node.text, problem.message):

@@ -1,17 +1,22 @@
-"""What can be written in an expression: variables of its place, builtins of our jq, its own functions, words."""
+"""What can be written in an expression: variables of its place and what they have, builtins of our jq, words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from lsprotocol import types
 
 from workflow_engine.editing import jq
-from workflow_engine.editing.jq_words import FORMATS, KEYWORDS, VARIABLES, functions
-from workflow_engine.editing.nodes import Spot
+from workflow_engine.editing.jq_words import FORMATS, KEYWORDS, MEMBERS, VARIABLES, functions
+from workflow_engine.editing.language import language
+from workflow_engine.editing.nodes import Spot, spot
 from workflow_engine.editing.opened import Snapshot
 
 _ITEM = types.CompletionItemKind
+_VARIABLE = re.compile(r"(\$[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\.\Z")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_CALLS = re.compile(r'"(?:[^"\\]|\\.)*+"?|([A-Za-z_]\w*\s*\()|[()\[\]{};]', re.DOTALL)
 
 
 def in_expression(
@@ -20,7 +25,10 @@ def in_expression(
     """What can stand at *offset* of the expression in the text *here*; *inside* is where it begins and ends."""
     source, (start, end) = of.text.source, inside
     word, before = jq.typed(source, start, offset)
-    if (before == "." and not word.startswith(("$", "@"))) or source[start:offset].count('"') % 2:
+    if before == "." and not word.startswith(("$", "@")):
+        yield from _members(of, source[start : offset - len(word)], of.text.range(offset - len(word), offset))
+        return
+    if source[start:offset].count('"') % 2:
         return
     own_variables, own_functions = jq.own(source[start:end])
     tasks = [name.path for name in of.names if name.sort == "task" and name.defines]
@@ -53,3 +61,55 @@ def in_expression(
         yield item(name, _ITEM.Function, called, text)
     for name, text in KEYWORDS.items():
         yield item(name, _ITEM.Keyword, "a word of jq", text)
+
+
+def _members(of: Snapshot, before: str, place: types.Range) -> Iterator[types.CompletionItem]:
+    """What the variable has that stands *before* a dot, where that is known."""
+    match = _VARIABLE.search(before)
+    if match is None:
+        return
+    holder = match[1]
+    names: Sequence[str] = MEMBERS.get(holder, ())
+    if holder in ("$secrets", "$SECRETS", "$SECRET"):
+        names = [each.text for each in of.names if each.sort == "secret" and each.defines]
+    elif holder == "$CONST":
+        constants = of.root.child("constants")
+        names = [] if constants is None else [each.name for each in constants.resolved.entries]
+    for name in dict.fromkeys(names):
+        written = name if _NAME.fullmatch(name) else f'"{name}"'
+        edit = types.TextEdit(place, written)
+        yield types.CompletionItem(
+            name, kind=_ITEM.Field, detail=f"of {holder}", filter_text=written, text_edit=edit
+        )
+
+
+def signature(of: Snapshot, offset: int) -> types.SignatureHelp | None:
+    """The function of jq between whose parentheses *offset* is, and which argument it is in."""
+    known = None if of.kind is None else language(of.kind, of.root)
+    if known is None or of.kind == "asyncapi":
+        return None
+    here = spot(of.root, offset)
+    inside = jq.around(of.text.source, here, known.at(of.root, here.path), offset)
+    if inside is None:
+        return None
+    calls: list[list[int | str]] = []
+    for match in _CALLS.finditer(of.text.source, inside[0], offset):
+        if match[1]:
+            calls.append([match[1][:-1].rstrip(), 0])
+        elif match[0] in ("(", "[", "{"):
+            calls.append(["", 0])
+        elif match[0] in (")", "]", "}"):
+            calls = calls[:-1]
+        elif match[0] == ";" and calls:
+            calls[-1][1] = int(calls[-1][1]) + 1
+    name, index = next(((str(name), int(index)) for name, index in reversed(calls) if name), ("", 0))
+    if name not in functions():
+        return None
+    called, text, _ = functions()[name]
+    parameters = [each.strip() for each in called.partition("(")[2].rstrip(")").split(";") if each.strip()]
+    told = types.SignatureInformation(
+        called,
+        documentation=types.MarkupContent(types.MarkupKind.Markdown, text),
+        parameters=[types.ParameterInformation(each) for each in parameters],
+    )
+    return types.SignatureHelp([told], active_signature=0, active_parameter=index)

@@ -193,6 +193,23 @@ VARIABLES = {
     "WORKFLOW": "the run: its id and instanceId, as SonataFlow tells them",
 }
 
+_MOMENT = ("iso8601", "epoch")
+_CLOUD_EVENT = "id source type subject time data datacontenttype dataschema specversion"
+MEMBERS: dict[str, tuple[str, ...]] = {
+    "$task": ("name", "reference", "definition", "input", "output", "startedAt"),
+    "$task.startedAt": _MOMENT,
+    "$task.startedAt.epoch": ("seconds", "milliseconds"),
+    "$workflow": ("id", "definition", "input", "startedAt"),
+    "$workflow.startedAt": _MOMENT,
+    "$workflow.startedAt.epoch": ("seconds", "milliseconds"),
+    "$runtime": ("name", "version", "metadata"),
+    "$authorization": ("scheme", "parameter"),
+    "$error": ("type", "status", "title", "detail", "instance"),
+    "$event": tuple(_CLOUD_EVENT.split()),
+    "$WORKFLOW": ("instanceId", "id", "name", "version", "input", "prevActionResult", "statusCode"),
+}
+"""What variables have, by the path to it."""
+
 
 @cache
 def functions() -> Mapping[str, tuple[str, str, tuple[int, ...]]]:

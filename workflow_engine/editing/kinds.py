@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from workflow_engine.editing.nodes import CURSOR, Node
 
 Kind: TypeAlias = Literal["1.0", "0.8", "asyncapi", "workflow"]
-"""``workflow`` is one that does not say which DSL it is in, or a manifest around one: it is only checked."""
+"""``workflow`` is one that does not say which DSL it is in: it is only checked."""
 
 LANGUAGE = "serverless-workflow"
 """What an editor may call the language of a file, to say that it is a workflow whatever stands in it."""
@@ -31,11 +31,22 @@ def kind_of(root: Node, uri: str, language: str | None) -> Kind | None:
         return "0.8"
     if "asyncapi" in there:
         return "asyncapi"
-    manifest = root.child("apiVersion")
-    sonataflow = manifest is not None and manifest.text.startswith("sonataflow.org/")
+    sonataflow = _text(root, "apiVersion").startswith("sonataflow.org/")
     both = document is not None and older
     named = PurePosixPath(unquote(urlsplit(uri).path)).name.endswith(_ENDINGS)
     return "workflow" if sonataflow or both or named or language == LANGUAGE else None
+
+
+def flow_of(root: Node) -> Node | None:
+    """The workflow, in DSL 0.8, in the manifest *root* of SonataFlow; None where it is no such manifest."""
+    if _text(root, "kind") != "SonataFlow" or not _text(root, "apiVersion").startswith("sonataflow.org/"):
+        return None
+    return root.at(("spec", "flow"))
+
+
+def _text(root: Node, name: str) -> str:
+    node = root.child(name)
+    return "" if node is None else node.text
 
 
 def likely(root: Node) -> Kind | None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_engine.editing.kinds import kind_of
+from workflow_engine.editing.kinds import flow_of, kind_of
 from workflow_engine.editing.reading import MOST, read
 
 ENDINGS = (".yaml", ".yml", ".json")
 MOST_FILES = 2_000
+"""Files and folders that are looked at."""
 MOST_DOCUMENTS = 500
 _LEFT_OUT = {"node_modules", "__pycache__", "target", "build", "dist"}
 _HEAD = 4_000
@@ -48,15 +50,36 @@ class Found:
     workflows: list[Workflow]
 
 
+class Beside:
+    """As `Found`, looked for when it is first asked for: most of what is typed names nothing of other files."""
+
+    def __init__(self, known: Neighbours, folders: Sequence[Path]) -> None:
+        self._known = known
+        self._folders = folders
+
+    @property
+    def asyncapi(self) -> list[Neighbour]:
+        return self._known.find(self._folders).asyncapi
+
+    @property
+    def workflows(self) -> list[Workflow]:
+        return self._known.find(self._folders).workflows
+
+
 class Neighbours:
     """Looks through folders, and remembers each file until it changes."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[int, Neighbour | Workflow | None]] = {}
         self._listed: tuple[float, tuple[Path, ...], Found] | None = None
+        self._looking = threading.Lock()
 
     def find(self, folders: Sequence[Path]) -> Found:
-        """What is below *folders*; it reads files, so it is for a thread."""
+        """What is below *folders*; it reads files, so it is for a thread. Others that ask wait for what one finds."""
+        with self._looking:
+            return self._find(folders)
+
+    def _find(self, folders: Sequence[Path]) -> Found:
         now, key = time.monotonic(), tuple(folders)
         if self._listed is not None and self._listed[1] == key and now - self._listed[0] < _AGAIN:
             return self._listed[2]
@@ -69,7 +92,7 @@ class Neighbours:
                 found.workflows.append(known)
             if len(found.asyncapi) + len(found.workflows) >= MOST_DOCUMENTS:
                 break
-        self._listed = now, key, found
+        self._listed = time.monotonic(), key, found
         return found
 
     def _of(self, file: Path) -> Neighbour | Workflow | None:
@@ -92,9 +115,15 @@ def _read(file: Path) -> Neighbour | Workflow | None:
         head = stream.read(_HEAD).decode(errors="replace")
     if "asyncapi" in head:
         return _asyncapi(file)
-    if "document" not in head and "specVersion" not in head:
+    if not any(word in head for word in ("document", "specVersion", "sonataflow.org")):
         return None
     root = read(head)
+    named = root.at(("metadata", "name"))
+    if flow_of(root) is not None:
+        version = root.at(("metadata", "annotations", "sonataflow.org/version"))
+        return (
+            None if named is None else Workflow(file, "", named.text, "" if version is None else version.text)
+        )
     kind = kind_of(root, file.as_uri(), None)
     if kind == "1.0":
         parts = (root.at(("document", name)) for name in ("namespace", "name", "version"))
@@ -121,6 +150,7 @@ def _files(folders: Sequence[Path]) -> Iterator[Path]:
     count = 0
     for folder in folders:
         for home, inner, files in os.walk(folder):
+            count += 1
             inner[:] = sorted(name for name in inner if name not in _LEFT_OUT and not name.startswith("."))
             for name in sorted(files):
                 count += 1

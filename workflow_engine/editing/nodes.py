@@ -141,20 +141,25 @@ def spot(root: Node, offset: int) -> Spot:
     path: list[str | int] = []
     nodes = [root]
     entry: Entry | None = None
-    while True:
-        entries = nodes[-1].entries
-        last = bisect_right(entries, offset, key=_start)
-        for index in range(max(last - 2, 0), last):
-            each = entries[index]
-            if each.key is not None and each.key.start <= offset <= each.key.end:
-                return Spot((*path, each.name), (*nodes, each.value), each, True)
-            if each.value.kind != "nothing" and each.value.start <= offset <= each.value.end:
-                path.append(index if each.key is None else each.name)
-                nodes.append(each.value)
-                entry = each
-                break
-        else:
-            return Spot(tuple(path), tuple(nodes), entry, False)
+    while (found := entry_at(nodes[-1], offset)) is not None:
+        index, entry, on_key = found
+        path.append(index if entry.key is None else entry.name)
+        nodes.append(entry.value)
+        if on_key:
+            return Spot(tuple(path), tuple(nodes), entry, True)
+    return Spot(tuple(path), tuple(nodes), entry, False)
+
+
+def entry_at(node: Node, offset: int) -> tuple[int, Entry, bool] | None:
+    """The entry of *node* that *offset* is in or at the end of, with its index, and whether its key is meant."""
+    last = bisect_right(node.entries, offset, key=_start)
+    for index in range(max(last - 2, 0), last):
+        each = node.entries[index]
+        if each.key is not None and each.key.start <= offset <= each.key.end:
+            return index, each, True
+        if each.value.kind != "nothing" and each.value.start <= offset <= each.value.end:
+            return index, each, False
+    return None
 
 
 def _start(entry: Entry) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
-from workflow_engine.editing.kinds import Kind, kind_of
+from workflow_engine.editing.kinds import Kind, flow_of, kind_of
 from workflow_engine.editing.nodes import Node
 from workflow_engine.editing.reading import MOST, read
 from workflow_engine.editing.text import Text
@@ -21,15 +21,21 @@ _BEGINNING = 10_000
 
 
 class Snapshot:
-    """One state of a document: its *text*, its tree and its *kind*."""
+    """One state of a document: its *text*, its tree and its *kind*.
+
+    *whole* is the tree of the text, *root* that of the workflow in it, which is another in a manifest only.
+    """
 
     def __init__(self, uri: str, text: Text, language: str | None) -> None:
         self.uri = uri
         self.text = text
-        self.root: Node = read(text.source)
+        self.whole: Node = read(text.source)
+        flow = flow_of(self.whole)
+        self.manifest = flow is not None
+        self.root = self.whole if flow is None else flow
         # Of a text that is longer than a document may be, the beginning says what it is; it is only checked.
-        beginning = self.root if len(text.source) <= MOST else read(text.source[:_BEGINNING])
-        self.kind: Kind | None = kind_of(beginning, uri, language)
+        beginning = self.whole if len(text.source) <= MOST else read(text.source[:_BEGINNING])
+        self.kind: Kind | None = "0.8" if self.manifest else kind_of(beginning, uri, language)
 
     @cached_property
     def names(self) -> list[Name]:
@@ -47,7 +53,12 @@ class Snapshot:
     @property
     def json(self) -> bool:
         """Whether it is written as JSON, where keys are quoted."""
-        return self.root.flow
+        return self.whole.flow
+
+    def typed(self, text: str) -> Node | None:
+        """The tree of the workflow if the document had this *text*; None if it had none."""
+        root = read(text)
+        return flow_of(root) if self.manifest else root
 
 
 class Document:

@@ -9,7 +9,7 @@ from lsprotocol import types
 from workflow_engine.dsl.functions import TASK_LISTS
 from workflow_engine.editing.hovers import word_of
 from workflow_engine.editing.names import Name, same
-from workflow_engine.editing.nodes import Entry, Node
+from workflow_engine.editing.nodes import Entry, Node, entry_at
 from workflow_engine.editing.opened import Snapshot
 
 _SYMBOL = types.SymbolKind
@@ -20,6 +20,8 @@ _GROUPS = {
     "operations": _SYMBOL.Method, "messages": _SYMBOL.Struct, "schemas": _SYMBOL.Class,
 }  # fmt: skip
 _MOST = 20_000
+_NAMELESS = "(no name)"
+"""An editor shows no outline at all if one of its names is empty."""
 
 
 def symbols(of: Snapshot) -> list[types.DocumentSymbol]:
@@ -115,7 +117,7 @@ def _symbol(
     assert entry.key is not None
     end = max(entry.key.end, entry.value.end)
     return types.DocumentSymbol(
-        entry.name or "(no name)",
+        entry.name.strip() or _NAMELESS,
         kind,
         of.text.range(entry.key.start, end),
         of.text.range(entry.key.start, entry.key.end),
@@ -133,7 +135,7 @@ def _of_node(
     inner: list[types.DocumentSymbol] | None = None,
 ) -> types.DocumentSymbol:
     return types.DocumentSymbol(
-        named.text,
+        named.text.strip() or _NAMELESS,
         kind,
         of.text.range(whole.start, max(whole.end, named.end)),
         of.text.range(named.start, named.end),
@@ -145,7 +147,7 @@ def _of_node(
 def folds(of: Snapshot) -> list[types.FoldingRange]:
     """Each block of more than one line."""
     found: list[types.FoldingRange] = []
-    stack = [of.root]
+    stack = [of.whole]
     while stack and len(found) < _MOST:
         node = stack.pop()
         for entry in node.entries:
@@ -156,6 +158,26 @@ def folds(of: Snapshot) -> list[types.FoldingRange]:
             if entry.value.entries:
                 stack.append(entry.value)
     return found
+
+
+def selection(of: Snapshot, offset: int) -> types.SelectionRange:
+    """What is around *offset*, the innermost first: a text, its quotes, the entry, its block, and so on."""
+    spans = [(0, len(of.text.source))]
+    node, found = of.whole, entry_at(of.whole, offset)
+    while found is not None:
+        _, entry, on_key = found
+        spans += [(node.start, node.end), (entry.start, max(entry.value.end, entry.start))]
+        node = entry.key if on_key and entry.key is not None else entry.value
+        found = None if on_key else entry_at(node, offset)
+    spans += [(node.start, node.end), node.inner]
+    chosen: types.SelectionRange | None = None
+    last = (-1, len(of.text.source) + 1)
+    for start, end in spans:
+        if (start, end) != last and last[0] <= start <= offset <= end <= last[1]:
+            chosen = types.SelectionRange(of.text.range(start, end), chosen)
+            last = start, end
+    assert chosen is not None  # the whole text is one
+    return chosen
 
 
 def name_at(of: Snapshot, offset: int) -> Name | None:

@@ -59,7 +59,7 @@ def _end(of: Snapshot, start: int, code: str) -> int:
     text = of.text
     line = text.line_at(start)
     line_end = text.starts[line] + len(text.line(line))
-    found = spot(of.root, start)
+    found = spot(of.whole, start)
     key = found.entry.key if found.entry is not None and found.on_key else None
     whole = found.node if key is None else key
     if whole.start == start and whole.end > start and whole.kind == "scalar":
