@@ -110,6 +110,39 @@ async def test_a_dead_letter_is_delivered_though_its_event_is_forgotten(url, wor
     assert {each.identity for each in others} == {first.identity}
 
 
+async def test_what_waits_is_looked_at_in_pages_and_what_is_old_removed_in_pieces(url, monkeypatch):
+    monkeypatch.setattr("workflow_engine.events.retention.PAGE", 2)
+    monkeypatch.setattr("workflow_engine.events.retention.PIECE", 3)
+    now = [1000.0]
+    async with running(url, {}, clock=lambda: now[0]) as router:
+        await router.put_subscription(subscription("s", target={"kind": "pull"}))
+        await router.put_subscription(subscription("other", target={"kind": "pull"}, channel="d"))
+        asked = []
+        pages = router._store.parked_page
+
+        async def page(after, limit):
+            asked.append(found := await pages(after, limit))
+            return found
+
+        monkeypatch.setattr(router._store, "parked_page", page)
+        for channel in "dc":
+            await router.publish(channel, [event(str(number)) for number in range(20)])
+        lent = []
+        while len(lent) < 20:
+            lent += await router.pull("s", most=20, wait=10)
+        await router.settle(
+            "s", [(each.receipt, "done", None) for each in lent if each.events[0]["id"] != "13"]
+        )
+        now[0] += 100
+        assert await router.trim("c", datetime.fromtimestamp(now[0], UTC)) == 13
+        assert max(map(len, asked)) == 2
+        asked.clear()
+        assert await router.trim("c", datetime.fromtimestamp(now[0], UTC)) == 0
+        [waiting] = await router._store.parked("sub:s")
+        assert [each["id"] for each in (await router.pull("s", most=1) or [lent[13]])[0].events] == ["13"]
+        assert waiting.position.offset == 13
+
+
 async def test_old_events_are_forgotten_though_it_failed_once(url, monkeypatch):
     failed = []
 

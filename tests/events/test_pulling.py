@@ -54,7 +54,7 @@ async def test_what_nobody_settles_is_lent_again_and_its_first_receipt_is_worth_
         assert await router.pull("s") == []
         now[0] += 2
         [second] = await router.pull("s", lease=30)
-        assert second.events == first.events
+        assert (second.events, second.attempt) == (first.events, 2)
         assert await router.settle("s", [(first.receipt, "done", None)]) == [False]
         assert await router.settle("s", [(second.receipt, "done", None)]) == [True]
 
@@ -160,18 +160,46 @@ async def test_where_one_receipt_is_none_no_other_is_settled(url):
         assert await router.settle("s", [(lent.receipt, "done", None)]) == [True]
 
 
+async def test_what_nobody_settles_is_a_dead_letter_in_the_end(url):
+    """An event that ends every program that has it would be lent for ever."""
+    now, policy = [1000.0], RetryPolicy(max_attempts=3, initial=0.0, jitter=False)
+    async with running(url, {}, clock=lambda: now[0]) as router:
+        await router.put_subscription(subscription("s", target=PULL, retry=policy, in_order=True))
+        await router.publish("c", [event("1"), event("2")])
+        for attempt in (1, 2):
+            [lent] = await router.pull("s", lease=30, wait=10)
+            assert (ids([lent]), lent.attempt) == (["1"], attempt)
+            now[0] += 31
+        [lent] = await router.pull("s", lease=30)
+        await router.settle("s", [(lent.receipt, "again", 5.0)])
+        [letter] = (await router.events("dead-letters")).to_json()["events"]
+        assert letter["event"]["dlqattempts"] == 3
+        [lent] = await router.pull("s", lease=30, wait=10)
+        assert (ids([lent]), lent.attempt) == (["2"], 1)
+        for _ in range(3):
+            assert ids([lent]) == ["2"]
+            now[0] += 31
+            [lent] = await router.pull("s", lease=30) or [lent]
+        assert await router.pull("s") == []
+        [newest, _] = (await router.events("dead-letters")).to_json()["events"]
+        assert (newest["event"]["dlqcode"], newest["event"]["dlqattempts"]) == ("expired", 3)
+        [trace] = await router.trace("2", "c")
+        made = [(each["n"], each["status"], each["code"]) for each in trace["recipients"][0]["attempts"]]
+        assert made == [(1, "retry", "expired"), (2, "retry", "expired"), (3, "dead", "expired")]
+        await quiet(router)
+
+
 async def test_what_was_lent_is_there_after_a_restart_and_receipts_are_kept(disk):
     async with running(disk, {}) as router:
         await router.put_subscription(subscription("s", target=PULL))
         await router.publish("c", [event("1"), event("2")])
         lent = await router.pull("s", most=1, wait=10)
     async with running(disk, {}) as router:
-        again = []
-        while len(again) < 2:
-            again += await router.pull("s", wait=10)
-        assert sorted(ids(again)) == ["1", "2"]
-        assert await router.settle("s", [(lent[0].receipt, "done", None)]) == [False]
-        assert await router.settle("s", [(each.receipt, "done", None) for each in again]) == [True, True]
+        again = await router.pull("s", wait=10)
+        assert sorted(ids(lent + again)) == ["1", "2"]
+        both = [(each.receipt, "done", None) for each in lent + again]
+        assert await router.settle("s", both) == [True, True]
+        assert await router.settle("s", both) == [False, False]
 
 
 async def test_a_subscription_that_is_not_fetched_from_is_refused_and_so_is_what_is_no_receipt(

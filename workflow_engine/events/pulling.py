@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -18,15 +18,13 @@ from workflow_engine.errors import Conflict, NotFound, Rejected
 from workflow_engine.events.attempts import delivery_of
 from workflow_engine.events.records import Position, moment
 from workflow_engine.events.redriving import Redriving
-from workflow_engine.events.spi import Again, Attempt, Done, Parked
+from workflow_engine.events.spi import LENT, RAN_OUT, Again, Attempt, Done, Parked
 from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.events.targets import Delivered, Delivery, Retry
 from workflow_engine.events.transforms import NotTransformed, all_transformed
 from workflow_engine.values import Json, JsonObject, pointer, rfc3339
 
 KIND = "pull"
-OWNER = "pull"
-"""Who has what is lent, whichever process lent it: it stays so if that process dies."""
 MOST = 100
 """How many deliveries are lent at a time at most."""
 LONGEST = 3600.0
@@ -80,7 +78,8 @@ class Pulling(Redriving):
 
     async def pull(self, id: str, *, most: int = 10, lease: float = 60.0, wait: float = 0.0) -> list[Lent]:
         """Up to *most* deliveries of a subscription whose target is ``pull``, for *lease* seconds each; where there are
-        none, those that come within *wait* seconds. What is not settled in time is lent again.
+        none, those that come within *wait* seconds. What is not settled in time was an attempt: it is lent again, or
+        a dead letter after as many as the subscription permits.
 
         `NotFound` where there is no such subscription, `Conflict` where it has another target or is paused.
         """
@@ -116,10 +115,12 @@ class Pulling(Redriving):
     async def _lend(self, subscription: Subscription, most: int, lease: float) -> list[Lent]:
         group, now_us = f"sub:{subscription.id}", self._now_us()
         items = await self._store.due(
-            OWNER, now_us, limit=most, lease_us=int(lease * 1e6), per_group=0, room={group: most}
+            LENT, now_us, limit=most, lease_us=int(lease * 1e6), per_group=0, room={group: most}
         )
         lent = []
         for item in items:
+            if item.reason == RAN_OUT and await self._ran_out(subscription, item):
+                continue
             positions, events = await self._events(item)
             code, why = "", ""
             if len(events) < len(positions):
@@ -135,6 +136,22 @@ class Pulling(Redriving):
             receipt = await self._receipt(item)
             lent.append(Lent(receipt, events, tuple(map(str, positions)), item.attempt + 1, item.due_us))
         return lent
+
+    async def _ran_out(self, subscription: Subscription, item: Parked) -> bool:
+        """Whether it is given up now that its loan ended by itself, which was an attempt."""
+        then = replace(item, attempt=item.attempt - 1)  # as it was lent
+        if self._is_spent(subscription, then):
+            why = "it was lent as often, or for as long, as its subscription permits, and nobody settled it"
+            await self._give_up(then, "expired", why)
+            return True
+        await self._store.log_attempts(self._rows(then, "retry", "expired", ""))
+        return False
+
+    def _is_spent(self, subscription: Subscription, item: Parked) -> bool:
+        policy = subscription.retry
+        spent = policy.max_attempts is not None and item.attempt + 1 >= policy.max_attempts
+        aged = policy.max_age is not None and self._now_us() - item.first_us >= policy.max_age * 1e6
+        return spent or aged
 
     async def settle(self, id: str, verdicts: list[tuple[str, str, Any]]) -> list[bool]:
         """Say how deliveries went: each with its receipt, ``done``, ``again`` (after how many seconds, or None for what
@@ -155,9 +172,7 @@ class Pulling(Redriving):
         if how == "done":
             return await self._close(item, "delivered", "ack", "")
         if how == "again":
-            spent = policy.max_attempts is not None and item.attempt + 1 >= policy.max_attempts
-            aged = policy.max_age is not None and self._now_us() - item.first_us >= policy.max_age * 1e6
-            if not spent and not aged:
+            if not self._is_spent(subscription, item):
                 wait = policy.delay(item.attempt + 1) if more is None else float(more)
                 due_us = self._now_us() + int(wait * 1e6)
                 rows = self._rows(item, "retry", "nack", "")
@@ -178,6 +193,7 @@ class Pulling(Redriving):
         held = next((each for each in lent if _loan(each) == _loan(item)), None)
         if held is None:
             return False
+        held = replace(held, attempt=item.attempt)
         _, events = await self._events(held)  # a receipt has none that are in the log no more
         delivery = delivery_of(held, orjson.loads(held.payload), {"kind": KIND}, events)
         # First, for it must not be lost; done twice it is done once.

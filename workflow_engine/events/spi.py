@@ -33,11 +33,17 @@ from workflow_engine.events.records import (
 )
 
 __all__ = [
-    "Again", "Appended", "Assignment", "Attempt", "Backlog", "Caps", "Change", "ChannelSpec", "DeliveryStore",
-    "Done", "EventStore", "Fenced", "GroupStore", "Hit", "Lease", "MetaStore", "Parked",
+    "LENT", "RAN_OUT", "Again", "Appended", "Assignment", "Attempt", "Backlog", "Caps", "Change", "ChannelSpec",
+    "DeliveryStore", "Done", "EventStore", "Fenced", "GroupStore", "Hit", "Lease", "MetaStore", "Parked",
     "PartitionStats", "Position", "Query", "Record", "Settled", "Start", "Store", "StoredRecord",
     "Versioned", "partition_of",
 ]  # fmt: skip
+
+
+RAN_OUT = "the lease ran out"
+"""The reason of a delivery that somebody had, and said nothing of."""
+LENT = "pull"
+"""The owner of what programs have that are no process of the router: opening a store does not end their leases."""
 
 
 class Caps(enum.Flag):
@@ -63,10 +69,8 @@ class EventStore(Protocol):
     caps: Caps
 
     async def open(self) -> None:
-        """Connect, create or upgrade what is stored, and end leases and memberships that nobody alive can
-        have: without `Caps.SHARED`, all of them.
-
-        `Conflict` where another process has it and the backend allows one; the message names who.
+        """Connect, create or upgrade what is stored, and end leases and memberships that nobody alive can have:
+        without `Caps.SHARED`, all but those of `LENT`. `Conflict`, naming who, where one other process is too many.
         """
 
     async def close(self) -> None:
@@ -85,10 +89,8 @@ class EventStore(Protocol):
         """One row for each partition, in order."""
 
     async def append(self, name: str, batch: Sequence[Record], *, sync: bool = True) -> list[Appended]:
-        """Store *batch*, all or nothing, in order; the answers are in its order.
-
-        A record whose identity is there already, or earlier in the batch, is a duplicate: the first one wins,
-        whatever the body.
+        """Store *batch*, all or nothing, in order; the answers are in its order. A record whose identity is there
+        already, or earlier in the batch, is a duplicate: the first one wins, whatever the body.
         """
 
     async def read(
@@ -101,10 +103,9 @@ class EventStore(Protocol):
         wait: float = 0,
         types: Collection[str] | None = None,
     ) -> list[StoredRecord]:
-        """Up to *limit* records from *offset* on, in order, of *types* only if given.
-
-        Where there are none yet, wait up to *wait* seconds for the first; then an empty list. Waiting costs
-        no polling in a backend without `Caps.SHARED`. Offsets that were trimmed are skipped.
+        """Up to *limit* records from *offset* on, in order, of *types* only if given. Where there are none yet, wait
+        up to *wait* seconds for the first; then an empty list. Waiting costs no polling in a backend without
+        `Caps.SHARED`. Offsets that were trimmed are skipped.
         """
 
     async def fetch(self, name: str, positions: Sequence[Position]) -> list[StoredRecord | None]:
@@ -182,9 +183,8 @@ class GroupStore(Protocol):
         ledger: Sequence[Attempt] = (),
         sync: bool = True,
     ) -> None:
-        """Move the cursor, park *outbox*, write *state* (``None`` deletes) and *ledger*: all in one.
-
-        `Fenced` where *held* is of an older epoch, or does not have a partition of *offsets*.
+        """Move the cursor, park *outbox*, write *state* (``None`` deletes) and *ledger*: all in one. `Fenced` where
+        *held* is of an older epoch, or does not have a partition of *offsets*.
         """
 
     async def states(self, name: str, group: str, prefix: str = "") -> dict[str, bytes]:
@@ -293,7 +293,7 @@ class DeliveryStore(Protocol):
     ) -> list[Parked]:
         """Lease what is due to *owner* until ``now_us + lease_us``: at most *per_group* of each group, or what
         *room* says for it. Groups take turns where *limit* is too small for all. What was leased and not
-        settled in time is due again.
+        settled in time is due again: that attempt is counted, and the reason is `RAN_OUT`.
         """
 
     async def next_due(self, exclude: Collection[str] = ()) -> int | None:
@@ -307,10 +307,8 @@ class DeliveryStore(Protocol):
         ledger: Sequence[Attempt] = (),
         next_until_us: int | None = None,
     ) -> Settled:
-        """Say how a leased delivery went, and add to the ledger; the ledger also where the lease is lost.
-
-        When it is done and has a key, the next delivery of the key is leased at once to the same owner until
-        *next_until_us*, if that is given.
+        """Say how a leased delivery went, and add to the ledger; the ledger also where the lease is lost. When it is
+        done and has a key, the next one of the key is leased at once to the same owner until *next_until_us*, if given.
         """
 
     async def discard(self, group: str, key: str | None = None) -> list[Parked]:
@@ -320,6 +318,9 @@ class DeliveryStore(Protocol):
         self, group: str | None = None, *, at: tuple[str, Position] | None = None
     ) -> list[Parked]:
         """Deliveries of a group, or of the event *at* a position of a channel, in the order of parking."""
+
+    async def parked_page(self, after: int, limit: int) -> list[tuple[int, Parked]]:
+        """The next deliveries of all groups in the order of parking, each with its place, behind the place *after*."""
 
     async def backlog(self) -> dict[str, int]:
         """How many deliveries each group has."""

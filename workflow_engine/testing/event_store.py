@@ -16,15 +16,17 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    "workflow_engine.testing.event_store_deliveries", "workflow_engine.testing.event_store_log"
+    "workflow_engine.testing.event_store_deliveries",
+    "workflow_engine.testing.event_store_log",
+    "workflow_engine.testing.event_store_settings",
 )
 
 from workflow_engine.testing.event_store_deliveries import (  # noqa: E402  after asking for its assertions
     DeliveryContract,
     GroupContract,
-    MetaContract,
 )
 from workflow_engine.testing.event_store_log import LogContract  # noqa: E402
+from workflow_engine.testing.event_store_settings import MetaContract  # noqa: E402
 
 __all__ = ["DeliveryContract", "EventStoreContract", "GroupContract", "LogContract", "MetaContract"]
 

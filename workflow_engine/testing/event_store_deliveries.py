@@ -1,16 +1,14 @@
-"""The contracts of a `GroupStore`, a `DeliveryStore` and a `MetaStore`."""
+"""The contracts of a `GroupStore` and a `DeliveryStore`."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
 
-from workflow_engine.errors import Conflict
 from workflow_engine.events.shared_store import Claim, ClaimingStore
 from workflow_engine.events.spi import (
+    RAN_OUT,
     Again,
     Assignment,
     Attempt,
@@ -181,6 +179,8 @@ class DeliveryContract(StoreFixtures):
         await store.park([delivery("a")])
         (first,) = await store.due("me", NOW, limit=1, lease_us=SECOND, per_group=1)
         (second,) = await store.due("me", NOW + SECOND, limit=1, lease_us=SECOND, per_group=1)
+        assert (first.attempt, second.attempt, second.reason) == (0, 1, RAN_OUT)
+        assert await store.parked() == [second]
         assert not (await store.settle(first, Done())).held
         assert (await store.settle(second, Done())).held
         assert not (await store.settle(second, Done())).held
@@ -245,6 +245,15 @@ class DeliveryContract(StoreFixtures):
         assert [item.id for item in await store.discard("g")] == ["2", "4", "5"]
         assert await store.discard("missing") == []
 
+    async def test_deliveries_of_all_groups_come_in_pages(self, store: Store) -> None:
+        await store.park([delivery(str(n), group="gh"[n % 2], key="k" if n % 3 else None) for n in range(7)])
+        seen, after = list[str](), 0
+        while page := await store.parked_page(after, 3):
+            assert len(page) <= 3
+            seen += [item.id for _, item in page]
+            after = page[-1][0]
+        assert seen == [str(n) for n in range(7)]
+
     async def test_the_backlog_counts_by_group(self, store: Store) -> None:
         await store.park([delivery("1"), delivery("2"), delivery("3", group="h")])
         assert await store.backlog() == {"g": 2, "h": 1}
@@ -307,10 +316,21 @@ class DeliveryContract(StoreFixtures):
             return found
 
         newest = list(reversed(range(24)))
+        await store.append("c", [record("c", source="/few", time_us=NOW + 99)])
+        few = [record(str(n), source="/few", key=str(n), time_us=NOW + n) for n in range(24, 36)]
+        await store.append("p", few)
+        assert await pages(channel="p", source="/few") == list(reversed(range(24, 36)))
+        assert await pages(channel="p", source="/few", to_us=NOW + 27) == [26, 25, 24]
+        assert [hit.stored.record.id for hit in await store.search(Query(source="/few", limit=2))] == [
+            "35",
+            "34",
+        ]
+        newest = [*reversed(range(36))]
         assert await pages(channel="p") == newest
+        newest = newest[12:]
         assert await pages(channel="p", type="odd") == await pages(type="odd") == newest[0::2]
         assert await pages(channel="p", from_us=NOW + 3, to_us=NOW + 20) == newest[4:21]
-        assert await pages(channel="p", to_us=NOW) == await pages(channel="p", from_us=NOW + 24) == []
+        assert await pages(channel="p", to_us=NOW) == await pages(channel="p", from_us=NOW + 36) == []
 
     async def test_search_goes_on_after_a_page(self, store: Store) -> None:
         if Caps.QUERY not in store.caps:
@@ -322,60 +342,3 @@ class DeliveryContract(StoreFixtures):
             seen += [hit.stored.record.id for hit in hits]
             cursor = hits[-1].cursor
         assert seen == ["4", "3", "2", "1", "0"]
-
-
-class MetaContract(StoreFixtures):
-    """Settings."""
-
-    async def test_settings_are_written_over_and_deleted(self, store: Store) -> None:
-        first = await store.put("a", b"1")
-        second = await store.put("a", b"2")
-        assert second > first
-        found = await store.get("a")
-        assert found is not None
-        assert (found.value, found.rev) == (b"2", second)
-        assert await store.delete("a") is True
-        assert await store.delete("a") is False
-        assert await store.get("a") is None
-
-    async def test_a_revision_guards_a_setting(self, store: Store) -> None:
-        rev = await store.put("a", b"1", if_rev=0)
-        for bad in (0, rev + 1):
-            with pytest.raises(Conflict):
-                await store.put("a", b"2", if_rev=bad)
-        await store.put("a", b"2", if_rev=rev)
-        with pytest.raises(Conflict):
-            await store.delete("a", if_rev=rev)
-        await store.delete("a")
-        await store.put("a", b"3", if_rev=0)
-
-    async def test_entries_are_found_by_prefix_in_order(self, store: Store) -> None:
-        for key in ("p/b", "p/a", "q", "p%", "P/c"):
-            await store.put(key, key.encode())
-        assert [entry.key for entry in await store.entries("p/")] == ["p/a", "p/b"]
-
-    async def test_a_watch_sees_what_was_and_what_comes(self, store: Store) -> None:
-        before = await store.put("w/a", b"1")
-        await store.put("w/b", b"2")
-        async with aclosing(store.watch("w/", before)) as changes:  # type: ignore[type-var]
-            assert [(c.key, c.value) for c in [await anext(changes)]] == [("w/b", b"2")]
-            following = asyncio.ensure_future(anext(changes))
-            await asyncio.sleep(0)
-            await store.put("other", b"")
-            await store.delete("w/a")
-            change = await following
-            assert (change.key, change.value) == ("w/a", None)
-
-    async def test_a_lease_is_held_by_one(self, store: Store) -> None:
-        mine = await store.lease("l", "me", NOW, 10 * SECOND)
-        with pytest.raises(Conflict):
-            await store.lease("l", "you", NOW + 9 * SECOND, SECOND)
-        renewed = await store.lease("l", "me", NOW + 9 * SECOND, 10 * SECOND)
-        assert renewed.epoch == mine.epoch
-        yours = await store.lease("l", "you", NOW + 19 * SECOND, 10 * SECOND)
-        assert yours.epoch > mine.epoch
-        await store.release(mine)
-        with pytest.raises(Conflict):
-            await store.lease("l", "me", NOW + 20 * SECOND, SECOND)
-        await store.release(yours)
-        await store.lease("l", "me", NOW + 20 * SECOND, SECOND)

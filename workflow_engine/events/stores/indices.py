@@ -7,10 +7,10 @@ from workflow_engine.events.spi import Query
 
 def by_partition(query: Query) -> bool:
     """Whether the newest of each partition are found sooner than the newest of all: records of a partition are in the
-    order of their times, and what is looked for by id or subject is not many.
+    order of their times, as are those of a type or a source, and what is looked for by id or subject is not many.
     """
-    where = (query.channel, query.type, query.from_us, query.to_us)
-    return query.id is None and query.subject is None and where != (None,) * 4
+    where = (query.channel, query.type, query.source, query.from_us, query.to_us)
+    return query.id is None and query.subject is None and where != (None,) * 5
 
 
 def between(column: str, prefix: str, first: str, second: str) -> tuple[str, list[str]]:

@@ -7,7 +7,18 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from workflow_engine.events.spi import Again, Attempt, Backlog, Done, Hit, Parked, Position, Query, Settled
+from workflow_engine.events.spi import (
+    RAN_OUT,
+    Again,
+    Attempt,
+    Backlog,
+    Done,
+    Hit,
+    Parked,
+    Position,
+    Query,
+    Settled,
+)
 from workflow_engine.events.stores.memory_log import MemoryLog
 
 
@@ -107,6 +118,8 @@ class MemoryDeliveries(MemoryLog):
                 if head is None or head.due_us > now_us or len(leased) == limit:
                     break
                 item = replace(head, owner=owner, due_us=now_us + lease_us)
+                if head.owner is not None:
+                    item = replace(item, attempt=head.attempt + 1, reason=RAN_OUT)
                 queue.move(item)
                 leased.append(item)
                 self._last_group = group
@@ -180,6 +193,13 @@ class MemoryDeliveries(MemoryLog):
             (entry for queue in queues for entry in queue.items.values()), key=lambda entry: entry[0]
         )
         return [item for _, item in found if at is None or (item.channel, item.position) == at]
+
+    async def parked_page(self, after: int, limit: int) -> list[tuple[int, Parked]]:
+        self._use()
+        items = (entry for queue in self._queues.values() for entry in queue.items.values())
+        return heapq.nsmallest(
+            limit, (entry for entry in items if entry[0] > after), key=lambda entry: entry[0]
+        )
 
     async def backlog(self) -> dict[str, int]:
         self._use()

@@ -225,6 +225,11 @@ class PostgresDeliveries(PostgresLog):
         query += f" SELECT {PARKED} FROM found ORDER BY seq"
         return await self._items(await self._db.read(lambda db: db.fetch(query, *values)))
 
+    async def parked_page(self, after: int, limit: int) -> list[tuple[int, Parked]]:
+        query = f"SELECT {PARKED}, seq FROM parked WHERE seq > $1 ORDER BY seq LIMIT $2"
+        rows = await self._db.read(lambda db: db.fetch(query, after, limit))
+        return [(row[12], item) for row in rows for item in await self._items([tuple(row)[:12]])]
+
     async def backlog(self) -> dict[str, int]:
         return {backlog.group: backlog.count for backlog in await self.backlogs()}
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 
+from workflow_engine.events.spi import RAN_OUT
 from workflow_engine.events.stores.postgresql_connection import Db
 
 PARKED = "id, channel, grp, part, off, due_us, payload, key, attempt, first_us, reason, owner"
@@ -245,7 +246,9 @@ BEGIN
             ORDER BY w.due_us, w.seq LIMIT g.n FOR UPDATE SKIP LOCKED) p
         ORDER BY g.turn LIMIT c_limit
     ), taken AS (
-        UPDATE parked q SET owner = c_owner, due_us = c_until FROM found f WHERE q.seq = f.seq
+        UPDATE parked q SET owner = c_owner, due_us = c_until, attempt = q.attempt + (q.owner IS NOT NULL)::int,
+            reason = CASE WHEN q.owner IS NULL THEN q.reason ELSE '{RAN_OUT}' END
+        FROM found f WHERE q.seq = f.seq
         RETURNING q.*, f.turn, f.was_us
     )
     SELECT {", ".join(f"t.{name}" for name in PARKED.split(", "))} FROM taken t ORDER BY t.turn, t.was_us, t.seq;

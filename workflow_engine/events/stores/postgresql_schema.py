@@ -101,4 +101,6 @@ async def upgrade(db: Db, schema: str) -> None:
     if await db.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{schema}".parked_owner'):
         await db.execute("CREATE INDEX parked_leased ON parked (grp, owner) WHERE owner IS NOT NULL")
         await db.execute("DROP INDEX parked_owner")
+    if await db.fetchval("SELECT to_regclass($1) IS NULL", f'"{schema}".record_source'):
+        await db.execute("CREATE INDEX record_source ON record (source, channel, part, off)")
     await make_functions(db)

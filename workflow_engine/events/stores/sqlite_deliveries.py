@@ -10,7 +10,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from workflow_engine.events.spi import Again, Attempt, Backlog, Done, Hit, Parked, Position, Query, Settled
+from workflow_engine.events.spi import (
+    RAN_OUT,
+    Again,
+    Attempt,
+    Backlog,
+    Done,
+    Hit,
+    Parked,
+    Position,
+    Query,
+    Settled,
+)
 from workflow_engine.events.stores.indices import by_partition
 from workflow_engine.events.stores.sqlite_log import RECORD, SqliteLog, first_since, require, stored
 
@@ -97,10 +108,10 @@ class SqliteDeliveries(SqliteLog):
                 " ORDER BY due_us, seq LIMIT ?",
                 (group, now_us, max(0, most)),
             )
-            leased += [replace(item, owner=owner, due_us=until_us) for item in self._items(rows)]
+            leased += [_leased(item, owner, until_us) for item in self._items(rows)]
         db.executemany(
-            "UPDATE parked SET owner = ?, due_us = ? WHERE id = ?",
-            [(owner, until_us, item.id) for item in leased],
+            "UPDATE parked SET owner = ?, due_us = ?, attempt = ?, reason = ? WHERE id = ?",
+            [(owner, until_us, item.attempt, item.reason, item.id) for item in leased],
         )
         return leased
 
@@ -209,6 +220,15 @@ class SqliteDeliveries(SqliteLog):
 
         return await self._db.read(work)
 
+    async def parked_page(self, after: int, limit: int) -> list[tuple[int, Parked]]:
+        query = f"SELECT seq, {_PARKED} FROM parked WHERE seq > ? ORDER BY seq LIMIT ?"
+
+        def work(db: sqlite3.Connection) -> list[tuple[int, Parked]]:
+            rows = db.execute(query, (after, limit)).fetchall()
+            return [(row[0], item) for row in rows for item in self._items([row[1:]])]
+
+        return await self._db.read(work)
+
     async def backlog(self) -> dict[str, int]:
         return await self._db.read(
             lambda db: dict(
@@ -304,6 +324,12 @@ class SqliteDeliveries(SqliteLog):
         rows = await self._db.read(work)
         names = {number: name for name, (number, _) in self._channels.items()}
         return [Hit(names[row[1]], stored(row[2:]), str(row[0])) for row in rows if row[1] in names]
+
+
+def _leased(item: Parked, owner: str, until_us: int) -> Parked:
+    if item.owner is not None:
+        item = replace(item, attempt=item.attempt + 1, reason=RAN_OUT)
+    return replace(item, owner=owner, due_us=until_us)
 
 
 def _groups_after(db: sqlite3.Connection, last: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from workflow_engine.errors import Conflict
+from workflow_engine.events.spi import LENT
 
 VERSION = 1
 
@@ -64,8 +65,8 @@ CREATE TABLE lease (key TEXT PRIMARY KEY, owner TEXT NOT NULL, epoch INTEGER NOT
 def upgrade(connection: sqlite3.Connection) -> None:
     """Create the tables in a new file; `Conflict` for a file that a newer version has written.
 
-    Runs inside a transaction. Ends the leases on deliveries and all memberships: whoever held them is dead,
-    for this process has the file alone.
+    Runs inside a transaction. Ends the leases on deliveries, but for what is lent, and all memberships: whoever
+    held them is dead, for this process has the file alone.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
@@ -74,7 +75,11 @@ def upgrade(connection: sqlite3.Connection) -> None:
         for statement in _TABLES.split(";\n"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("UPDATE parked SET owner = NULL, due_us = 0 WHERE owner IS NOT NULL")
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'record_source'").fetchone():
+        connection.execute("CREATE INDEX record_source ON record (source, channel, part, off)")
+    connection.execute(
+        "UPDATE parked SET owner = NULL, due_us = 0 WHERE owner IS NOT NULL AND owner <> ?", (LENT,)
+    )
     connection.execute(
         "UPDATE grp SET epoch = epoch + 1 WHERE (channel, name) IN (SELECT channel, grp FROM member)"
     )
