@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -10,13 +11,16 @@ import pytest
 from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 
-from tests.running import TemporalRunner
+from tests.running import TemporalRunner, temporal_runner
 from tests.semantics.v1.documents import workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
-from workflow_engine.engine.runtime import Start
-from workflow_engine.errors import Unavailable
+from workflow_engine.engine.runtime import Retry, Start
+from workflow_engine.errors import Rejected, Unavailable
+from workflow_engine.interpreter.retrying import Wish
 from workflow_engine.runtimes.temporal import asking, retrying
+from workflow_engine.runtimes.temporal.connection import connect
+from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 
 pytestmark = pytest.mark.temporal
 
@@ -55,3 +59,37 @@ async def test_a_question_that_is_lost_is_asked_again_with_more_patience(
     with pytest.raises(Unavailable, match="no worker of task queue"):
         await runner.runtime.standing(run_id)
     assert len(patience) == 1
+
+
+async def test_a_change_that_no_worker_answers_says_so(
+    temporal_address: str, internet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, queue = workflow("do: [{w: {wait: {hours: 1}}}]"), f"nobody-{uuid.uuid4()}"
+    async with temporal_runner(temporal_address, internet, queue=queue) as runner:
+        bundle, run_id = Bundle.of(dsl.parse(text), {}), f"asked-{uuid.uuid4()}"
+        await runner.runtime.start(Start(run_id, bundle.graph().name, bundle, {}))
+        while (await runner.runtime.describe(run_id)).status != "waiting":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    monkeypatch.setattr(retrying, "REPLAY_TIMEOUT", timedelta(seconds=0.5))
+    for work in (runner.runtime.skip(run_id, Wish(skip=True)), runner.runtime.edit(run_id, Wish(data={}))):
+        with pytest.raises(Unavailable, match=f"no worker of task queue {queue} answers"):
+            await work
+    await runner.runtime.terminate(run_id, "enough")
+
+
+async def test_a_run_that_was_ended_before_a_worker_took_it_up_is_retried_from_its_beginning(
+    temporal_address: str, internet: Any
+) -> None:
+    bundle, run_id = (
+        Bundle.of(dsl.parse(workflow("do: [{a: {set: {n: '${ .m }'}}}]")), {}),
+        f"asked-{uuid.uuid4()}",
+    )
+    runtime = TemporalRuntime(await connect(temporal_address, "default"), run_id, search_attributes=False)
+    await runtime.start(Start(run_id, bundle.graph().name, bundle, {"m": 7}))
+    await runtime.terminate(run_id, "too early")
+    async with temporal_runner(temporal_address, internet, queue=run_id) as runner:
+        assert await runtime.standing(run_id) == ()
+        with pytest.raises(Rejected, match="there is none to edit or skip"):
+            await runtime.retry(run_id, Retry(Wish(skip=True)))
+        await runtime.retry(run_id, Retry())
+        assert (await runner.runtime.wait(run_id, 20)).output == {"n": 7}

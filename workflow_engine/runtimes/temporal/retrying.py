@@ -26,6 +26,7 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import (
     TypedSearchAttributes,
@@ -62,6 +63,8 @@ UNDER_WAY: JsonObject = {"under_way": True}
 LONGEST_DETAIL = 500
 _CLOSING_LOOKS, _CLOSING_SECONDS = 50, 0.1
 """How often, and after how many seconds, a run is looked at again that was just about to end."""
+BEFORE_IT_BEGAN = "closed before WorkflowTaskStarted"
+"""What the server says of a run that was ended before a worker took it up: there is nothing to be asked of it."""
 _ENDINGS = {
     WorkflowExecutionStatus.FAILED: "faulted",
     WorkflowExecutionStatus.TIMED_OUT: "faulted",
@@ -234,6 +237,8 @@ class Retrying:
                     if isinstance(cause, ApplicationError) and cause.type:
                         raise Rejected(cause.type, cause.message, status=409) from None
                     raise Unavailable(f"{what} cannot be done to the run {run_id!r} now: {cause}") from None
+                except WorkflowUpdateRPCTimeoutOrCancelledError:
+                    raise Unavailable(f"no worker of task queue {self._queue} answers") from None
                 except RPCError as error:
                     if error.status in NOBODY:
                         raise Unavailable(f"no worker of task queue {self._queue} answers") from None
@@ -292,6 +297,8 @@ class Retrying:
             message = f"a worker cannot tell where the run {handle.id!r} stood: {error}"
             raise Rejected("no-position", message, status=409) from None
         except RPCError as error:
+            if BEFORE_IT_BEGAN in error.message:
+                return None
             if error.status in NOBODY:
                 message = (
                     f"no worker of task queue {self._queue} answers, which is to tell where the run stood"
