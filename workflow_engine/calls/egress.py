@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from ipaddress import IPv4Address
 from pathlib import Path
 from socket import AF_UNSPEC, AddressFamily
@@ -278,7 +279,16 @@ def _endpoint(text: str) -> tuple[str, int]:
 
 
 def _tls_context(ca_file: str | Path | None) -> ssl.SSLContext:
+    if ca_file is None:
+        return _trusting(None)
+    there = Path(ca_file).stat()
+    return _trusting(str(ca_file), there.st_ino, there.st_size, there.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _trusting(ca_file: str | None, *_stamp: int) -> ssl.SSLContext:
+    """One for all that trust the same authorities, for those of the machine take long to read."""
     context = ssl.create_default_context()
     if ca_file is not None:
-        context.load_verify_locations(cafile=str(ca_file))
+        context.load_verify_locations(cafile=ca_file)
     return context

@@ -10,6 +10,7 @@ import sys
 from functools import partial
 from importlib.util import find_spec
 
+from workflow_engine.cli.loading import loading
 from workflow_engine.cli.terminal import FAILED, FINE, say
 from workflow_engine.errors import Rejected
 
@@ -36,7 +37,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         )
     import logging
 
-    from workflow_engine.editing.features import create
+    with loading():
+        from workflow_engine.editing.features import create
 
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="wfe lsp: %(message)s")
     logging.getLogger("pygls").setLevel(logging.CRITICAL)  # what matters of it is told by the server

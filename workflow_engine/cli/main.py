@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from workflow_engine.cli.arguments import Parser
+from workflow_engine.cli.loading import loading
 from workflow_engine.cli.terminal import (
     FAILED,
     FINE,
@@ -64,9 +65,9 @@ class Command:
     def load(self) -> Callable[[argparse.ArgumentParser], None]:
         """Import what adds the arguments."""
         module, _, function = self.configure.partition(":")
-        loaded: Callable[[argparse.ArgumentParser], None] = getattr(
-            importlib.import_module(f"workflow_engine.cli.{module}"), function
-        )
+        with loading():
+            imported = importlib.import_module(f"workflow_engine.cli.{module}")
+        loaded: Callable[[argparse.ArgumentParser], None] = getattr(imported, function)
         return loaded
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workflow_engine.cli.inputs import STDIN, read_events, read_json
+from workflow_engine.cli.loading import loading
 from workflow_engine.cli.options import (
     DEPLOYING,
     EGRESS,
@@ -154,7 +155,8 @@ def _show_messages() -> None:
 
 
 async def _on_temporal(job: _Job) -> int:
-    from workflow_engine.standalone import run_embedded
+    with loading():
+        from workflow_engine.standalone import run_embedded
 
     # What the run says of itself comes out of it anyway; stderr is for its error.
     logging.getLogger("temporalio.workflow").addHandler(logging.NullHandler())
@@ -189,7 +191,8 @@ async def _on_temporal(job: _Job) -> int:
 
 
 async def _locally(job: _Job) -> int:
-    from workflow_engine.standalone import run_local
+    with loading():
+        from workflow_engine.standalone import run_local
 
     try:
         async with asyncio.timeout(job.timeout):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from workflow_engine.cli.loading import loading
 from workflow_engine.cli.logs import LEVELS, log_to_stderr
 from workflow_engine.cli.options import (
     BUILD,
@@ -62,7 +63,8 @@ def _api(arguments: argparse.Namespace) -> int:
         say(f"wfe api: error: port {chosen.port} is in use by {user}: stop it, or choose another with --port")
         return USAGE
 
-    from workflow_engine.assembly import serve_api
+    with loading():
+        from workflow_engine.assembly import serve_api
     from workflow_engine.errors import Conflict
 
     log_to_stderr(arguments.log_level)

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import sys
 
+from workflow_engine.cli.loading import loading
 from workflow_engine.cli.logs import log_to_stderr
 from workflow_engine.cli.options import (
     BUILD,
@@ -72,7 +73,8 @@ class _Processes(argparse.Action):
 
 
 def _worker(arguments: argparse.Namespace) -> int:
-    from workflow_engine.assembly import serve_worker
+    with loading():
+        from workflow_engine.assembly import serve_worker
 
     chosen = settings(arguments)
     if getattr(arguments, "workers", 1) > 1:

@@ -24,9 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
-from typing import assert_never
-
-import networkx as nx
+from typing import TYPE_CHECKING, assert_never
 
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import (
@@ -62,6 +60,9 @@ from workflow_engine.graph.model import (
 )
 from workflow_engine.graph.phrases import NAME, clip
 from workflow_engine.values import Duration
+
+if TYPE_CHECKING:
+    import networkx as nx  # which takes as long to import as all the rest of a command that analyses nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ class _Analysis:
     """
 
     def __init__(self, graph: StateGraph) -> None:
+        import networkx as nx
+
         self._graph = graph
         self._flow: nx.DiGraph[int] = nx.DiGraph()
         self._flow.add_nodes_from((_INSIDE, _OUTSIDE))
@@ -124,6 +127,8 @@ class _Analysis:
         self._extensions: dict[str, _Traits] = {}
 
     def findings(self) -> list[Finding]:
+        import networkx as nx
+
         for extension in self._graph.extensions:
             traits = [self._region(region, bounded=False) for region in extension.regions]
             self._extensions[extension.id] = reduce(or_, traits, _Traits())
@@ -270,6 +275,8 @@ class _Analysis:
     # --- loops --------------------------------------------------------------------------------------------
 
     def _loops(self, reached: set[int]) -> None:
+        import networkx as nx
+
         for component in nx.strongly_connected_components(self._flow):
             members = sorted(component)
             first = members[0]

@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
+from workflow_engine import __version__
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.admission import admit
 from workflow_engine.runtimes.temporal.batches import Batches, BatchWorkflow
@@ -97,6 +98,8 @@ def worker(
         **concurrency,
         max_heartbeat_throttle_interval=HEARD_WITHIN,
         deployment_config=None if build is None else build.config(),
+        # Otherwise the SDK makes one of the code of all modules, which it has to read for that.
+        build_id=f"wfe-{__version__}" if build is None else None,
     )
     tasks = Tasks(made)
     tasks.stuck_after(STUCK)
