@@ -264,6 +264,76 @@ def internet() -> Any:
         yield net
 
 
+class Now:
+    """Stands for what the test that is run has, to a worker that was there before."""
+
+    def __init__(self) -> None:
+        self.meant: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.meant, name)
+
+
+class Worked:
+    """A client and a worker that the tests of one file have in common, which takes most of the time of a short one.
+    What they could tell of each other is their own: the router, what is deployed, and the connections of calls.
+    """
+
+    def __init__(self, net: Internet) -> None:
+        self._net = net
+        self._stack = contextlib.AsyncExitStack()
+        self._client: Client | None = None
+        self._queue = f"test-{uuid.uuid4()}"
+        self._runner, self._router, self._egress = Now(), Now(), Now()
+
+    @contextlib.asynccontextmanager
+    async def runner(self, address: str) -> AsyncIterator[TemporalRunner]:
+        """For one test at a time; the first has the worker begin."""
+        if self._client is None:
+            self._client = await connect(address, "default")
+            activities = _activities(self._router, self._find, self._egress)
+            await self._stack.enter_async_context(worker(self._client, self._queue, activities))
+        async with _routed(self._client, self._queue, Egress(**self._net.egress)) as runner:
+            self._runner.meant, self._router.meant, self._egress.meant = runner, runner.router, runner.egress
+            yield runner
+
+    async def _find(self, namespace: str | None, name: str, version: str | None) -> Bundle:
+        found: Bundle = await self._runner.find(namespace, name, version)
+        return found
+
+    async def end(self) -> None:
+        await self._stack.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _routed(client: Client, queue: str, egress: Egress) -> AsyncIterator[TemporalRunner]:
+    """What asks the workers of *queue* for runs, with a router that has them go on."""
+    from workflow_engine.engine.targets import RunTarget
+    from workflow_engine.events.router import Router
+    from workflow_engine.events.stores import open_store
+
+    async with egress:
+        runtime = TemporalRuntime(client, queue, search_attributes=False)
+        router = Router(open_store("memory:"), targets={"run": RunTarget(runtime)})
+        await router.start()
+        try:
+            yield TemporalRunner(client, queue, router, egress)
+        finally:
+            await router.stop()
+
+
+def _activities(
+    router: Any,
+    find: Any,
+    egress: Any,
+    express_seconds: float = 5.0,
+    keep: Any = None,
+    reach: Reaches = UNLIMITED,
+) -> Activities:
+    secrets = EnvironmentSecrets(PLANTED)
+    return Activities(CALLERS, router, find, egress, secrets, PROCESSES, BOUNDS, express_seconds, keep, reach)
+
+
 @contextlib.asynccontextmanager
 async def temporal_runner(
     address: str,
@@ -278,37 +348,16 @@ async def temporal_runner(
     reach: Reaches = UNLIMITED,
 ) -> AsyncIterator[TemporalRunner]:
     """A worker with a router of its own, which the worker reaches through *wrap*; *payloads* says how values travel."""
-    from workflow_engine.engine.targets import RunTarget
-    from workflow_engine.events.router import Router
-    from workflow_engine.events.stores import open_store
-
     client = await connect(address, "default", payloads=payloads)
-    queue = queue or f"test-{uuid.uuid4()}"
-    store = open_store("memory:")
-    async with contextlib.AsyncExitStack() as stack:
-        bounds = {"max_response": payloads.largest} if payloads else {}
-        egress = await stack.enter_async_context(Egress(**net.egress, **bounds))
-        runtime = TemporalRuntime(client, queue, search_attributes=False)
-        router = Router(store, targets={"run": RunTarget(runtime)})
-        await router.start()
-        stack.push_async_callback(router.stop)
-        runner = TemporalRunner(client, queue, router, egress)
-        secrets = EnvironmentSecrets(PLANTED)
+    bounds = {"max_response": payloads.largest} if payloads else {}
+    egress = Egress(**net.egress, **bounds)
+    async with _routed(client, queue or f"test-{uuid.uuid4()}", egress) as runner:
         keep = payloads.keeper(client.data_converter) if payloads else None
-        activities = Activities(
-            CALLERS,
-            wrap(router),
-            find or runner.find,
-            egress,
-            secrets,
-            PROCESSES,
-            BOUNDS,
-            express_seconds,
-            keep,
-            reach,
+        activities = _activities(
+            wrap(runner.router), find or runner.find, egress, express_seconds, keep, reach
         )
-        await stack.enter_async_context(worker(client, queue, activities, build=build))
-        yield runner
+        async with worker(client, runner.queue, activities, build=build):
+            yield runner
 
 
 @pytest.fixture(params=["local", pytest.param("temporal", marks=pytest.mark.temporal)])

@@ -64,7 +64,7 @@ def until(what: Callable[[], Any], reason: str, seconds: float = PATIENCE) -> An
     deadline = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {reason}"
-        time.sleep(0.05)
+        time.sleep(0.1)
     return found
 
 

@@ -27,8 +27,9 @@ do: [{{call: {{call: http, with: {{method: post, endpoint: '{url}/anything', bod
 FOLLOW = """
 document: {{dsl: '1.0.3', namespace: test, name: follow, version: '1.0.0'}}
 schedule: {{after: PT0.2S}}
-do: [{{call: {{call: http, with: {{method: post, endpoint: '{url}/delay/1', body: {{run: follow}}}}}}}}]
+do: [{{call: {{call: http, with: {{method: post, endpoint: '{url}/delay/0.5', body: {{run: follow}}}}}}}}]
 """
+BOTH = ("tick", "follow")
 
 
 def runs(base: str, name: str) -> list[Any]:
@@ -49,10 +50,9 @@ def started(base: str, name: str) -> int:
 
 def more(base: str, count: int = 3) -> None:
     """Wait until both have started, and completed, some more runs."""
-    for name in ("tick", "follow"):
-        until(lambda name=name: started(base, name), f"{name} is known")
-        before = started(base, name)
-        until(lambda name=name, before=before: started(base, name) >= before + count, f"{name} goes on")
+    before = {name: until(lambda name=name: started(base, name), f"{name} is known") for name in BOTH}
+    for name in BOTH:
+        until(lambda name=name: started(base, name) >= before[name] + count, f"{name} goes on")
 
 
 def deploy(base: str, url: str) -> None:

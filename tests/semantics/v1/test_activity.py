@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.semantics.v1.documents import error, kind, output, problems, workflow
 from tests.standins.activities import QUEUE, cancelled, somebody_else, tries
@@ -20,7 +21,7 @@ from workflow_engine.runtimes.local import LocalRun
 from workflow_engine.runtimes.local_calls import real_calls
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def run(run: Any, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
     """The fixture of all, with the worker of somebody else beside it."""
     if run.name == "local":
@@ -198,7 +199,7 @@ def test_an_activity_is_drawn_by_its_type_and_task_queue() -> None:
 # --- on Temporal alone ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def durable(temporal_address: str, internet: Any) -> AsyncIterator[Any]:
     from tests.running import temporal_runner
 

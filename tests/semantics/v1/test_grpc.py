@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.running import KEY, PASSWORD
 from tests.semantics.v1.documents import error, kind, output, problems, refused, workflow
@@ -19,7 +20,7 @@ EXAMPLE = Path(__file__).parents[4] / "shared/spec/1.0/examples/call-grpc.yaml"
 SERVICE = "service: {name: GreeterApi.Greeter, host: localhost, port: %d%s}"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def server() -> AsyncIterator[Greeter]:
     async with greeter() as running:
         yield running
