@@ -11,7 +11,7 @@ from workflow_engine.editing.completion import complete
 from workflow_engine.editing.hovers import hover
 from workflow_engine.editing.neighbours import Found
 from workflow_engine.editing.opened import Snapshot
-from workflow_engine.editing.outline import name_at, places
+from workflow_engine.editing.outline import name_at, places, symbols
 from workflow_engine.editing.reading import read
 from workflow_engine.editing.renaming import NotRenamed, edits
 from workflow_engine.editing.text import Text
@@ -137,3 +137,16 @@ def test_aliases_of_aliases_and_merges_of_merges_take_no_time():
     assert root.at(("a30", "k7")) is not None
     wide = "a: &a {" + ", ".join(f"k{n}: 1" for n in range(2_000)) + "}\n" + "b: {<<: *a}\n" * 5_000
     assert read(wide).kind == "mapping"
+
+
+def test_an_outline_tells_what_an_alias_stands_for_only_where_it_is_written():
+    """Otherwise thirty lines would be a thousand million tasks, and editors refuse names that are elsewhere."""
+    text = "document: {dsl: 1.0.3}\ndo:\n  - t0: &t0 {do: [a: {wait: PT1S}]}\n"
+    for number in range(1, 30):
+        before = f"*t{number - 1}"
+        text += f"  - t{number}: &t{number} {{do: [x: {before}, y: {before}]}}\n"
+    found = symbols(Snapshot("file:///a.yaml", Text(text), None))
+    assert [[one.name for one in each.children or []] for each in found] == [["a"], *[["x", "y"]] * 29]
+    states = "specVersion: '0.8'\nid: a\nstates:\n  - &a {name: A, type: inject}\n  - {<<: *a, type: sleep}\n  - *a\n"
+    for each in symbols(Snapshot("file:///a.yaml", Text(states), None)):
+        assert each.range.start <= each.selection_range.start <= each.selection_range.end <= each.range.end

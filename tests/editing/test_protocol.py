@@ -75,6 +75,21 @@ def greeted(server: Raw) -> None:
     server.tell("initialized", {})
 
 
+def test_edits_are_of_the_version_that_was_looked_at_where_the_editor_knows_versions():
+    with raw() as server:
+        capabilities = {"workspace": {"workspaceEdit": {"documentChanges": True}}}
+        server.ask("hello", "initialize", {**INITIALIZE, "capabilities": capabilities})
+        assert "result" in server.answer()
+        server.tell("textDocument/didOpen", OPENED)
+        place = {"line": 2, "character": 6}
+        server.ask(1, "textDocument/rename", {**WHERE, "position": place, "newName": "begin"})
+        (changed,) = server.answer()["result"]["documentChanges"]
+        assert changed["textDocument"] == {"uri": "file:///a.yaml", "version": 1}
+        assert [each["newText"] for each in changed["edits"]] == ["begin"]
+        server.ask(2, "textDocument/rename", {**WHERE, "newName": "begin"})
+        assert error(server) == (2, -32803)
+
+
 def test_requests_that_are_cancelled_or_at_work_when_it_is_shut_down_have_an_answer():
     with raw() as server:
         greeted(server)

@@ -16,6 +16,7 @@ from workflow_engine.dsl.source import load
 from workflow_engine.dsl.tree import Limits, Place
 from workflow_engine.editing.colours import colours
 from workflow_engine.editing.kinds import kind_of
+from workflow_engine.editing.legend import LEGEND
 from workflow_engine.editing.names import names
 from workflow_engine.editing.nodes import Node, spot, walk
 from workflow_engine.editing.opened import Snapshot
@@ -187,6 +188,11 @@ def test_a_document_in_one_line_takes_time_in_proportion_to_its_length():
         position = of.text.position(entry.start)
         assert position.character == len(of.text.source[: entry.start].encode("utf-16-le")) // 2
         assert of.text.offset(position) == entry.start
+
+
+def test_the_sign_of_a_block_is_no_part_of_the_expression_in_it():
+    text = "document: {dsl: 1.0.3}\ndo:\n  - a:\n      if: |-\n        .a\n      set: {}\n"
+    assert colours(Snapshot("file:///a.yaml", Text(text), None)) == [4, 8, 2, LEGEND.index("property"), 0]
 
 
 def test_each_of_thousands_of_problems_has_its_place():

@@ -72,6 +72,16 @@ def test_a_selection_grows_from_a_word_to_the_whole_text():
     assert selection(empty, 0).parent is None
 
 
+@IN_LOOP
+async def test_a_selection_in_a_deep_document_is_told(code: Editor):
+    uri, position = code.at("document: {dsl: 1.0.3}\ndo: " + "[" * 95 + "a‸" + "]" * 95 + "\n")
+    document = types.TextDocumentIdentifier(uri)
+    found = await code.text_document_selection_range_async(types.SelectionRangeParams(document, [position]))
+    code.close(uri)
+    assert found is not None
+    assert (found[0].range.start.character, found[0].range.end.character) == (99, 100)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "pets.json").write_text('{"paths": {"/p": {"get": {"operationId": "getPet"}}}}')

@@ -46,6 +46,9 @@ def _life(server: Server) -> None:
         documents = params.capabilities.text_document
         completion = None if documents is None else documents.completion
         item = None if completion is None else completion.completion_item
+        workspace = params.capabilities.workspace
+        known = None if workspace is None else workspace.workspace_edit
+        server.by_version = known is not None and bool(known.document_changes)
         server.snippets = item is not None and bool(item.snippet_support)
 
     def first() -> None:
@@ -101,6 +104,9 @@ def _writing(server: Server, known: Neighbours) -> None:
                 found += fixes(of, params.context.diagnostics)
             if any(_in_kind(FIX_ALL, each) for each in only):
                 found += fix_all(of, server.diagnosing.found(of.uri, of.text.version))
+            for action in found:
+                if action.edit is not None and action.edit.changes is not None:
+                    action.edit = server.edit(of, action.edit.changes[of.uri])
             return found
 
         return await server.of(params.text_document.uri, work, [])
@@ -232,7 +238,7 @@ def _names(server: Server, known: Neighbours) -> None:
                 found = edits(of, of.text.offset(params.position), params.new_name)
             except NotRenamed as error:
                 raise JsonRpcException(str(error), REQUEST_FAILED) from None
-            return types.WorkspaceEdit(changes={uri: found})
+            return server.edit(of, found)
 
         return await server.of(uri, work, None)
 

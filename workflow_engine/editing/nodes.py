@@ -34,6 +34,7 @@ class Node:
     container is written with braces or brackets. *nothing* is where a value could be and is none. *open* says that the
     last quote is missing. *anchor* is the name that aliases have for it. An alias has the anchor that it *names*, and
     its *target*, what it stands for, never an alias itself. *merged* are the entries that a mapping has by ``<<`` only.
+    *body* is where the lines of a block scalar begin.
     """
 
     kind: Kind
@@ -49,6 +50,7 @@ class Node:
     names: Anchor | None = None
     target: Node | None = None
     merged: dict[str, Entry] | None = None
+    body: int = 0
 
     @property
     def resolved(self) -> Node:
@@ -57,7 +59,9 @@ class Node:
 
     @property
     def inner(self) -> tuple[int, int]:
-        """Where what is written of a scalar stands, without its quotes."""
+        """Where what is written of a scalar stands, without its quotes, or the sign of a block."""
+        if self.style == "block":
+            return min(self.body, self.end), self.end
         if self.style not in ("single", "double"):
             return self.start, self.end
         return self.start + 1, self.end if self.open else self.end - 1

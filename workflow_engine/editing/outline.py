@@ -9,7 +9,7 @@ from lsprotocol import types
 from workflow_engine.dsl.functions import TASK_LISTS
 from workflow_engine.editing.hovers import word_of
 from workflow_engine.editing.names import Name, same
-from workflow_engine.editing.nodes import Entry, Node, entry_at
+from workflow_engine.editing.nodes import Entry, Node, Path, entry_at
 from workflow_engine.editing.opened import Snapshot
 
 _SYMBOL = types.SymbolKind
@@ -20,6 +20,8 @@ _GROUPS = {
     "operations": _SYMBOL.Method, "messages": _SYMBOL.Struct, "schemas": _SYMBOL.Class,
 }  # fmt: skip
 _MOST = 20_000
+_MOST_AROUND = 60
+"""Selections around a place: each is in the next one, and messages are not that deep."""
 _NAMELESS = "(no name)"
 """An editor shows no outline at all if one of its names is empty."""
 
@@ -53,7 +55,7 @@ def _group(of: Snapshot, entry: Entry) -> Iterator[types.DocumentSymbol]:
         if each.key is not None:
             inner.append(_symbol(of, each, kind, word_of(each.value) or "", []))
             continue
-        named = each.value.child("name")
+        named = _own(each.value, ("name",))
         if named is not None:
             inner.append(_of_node(of, each.value, named, kind, ""))
         elif each.value.kind == "scalar" and each.value.text:
@@ -71,12 +73,25 @@ def _tasks(of: Snapshot, node: Node, depth: int) -> list[types.DocumentSymbol]:
                 continue
             inner: list[types.DocumentSymbol] = []
             for path in TASK_LISTS if depth < 50 else ():
-                below = entry.value.at(path)
+                below = _own(entry.value, path)
                 if below is not None and below.kind == "list":
                     inner += _tasks(of, below, depth + 1)
-            inner += _cases(of, entry.value.child("switch"))
+            inner += _cases(of, _own(entry.value, ("switch",)))
             found.append(_symbol(of, entry, _kind(entry.value), word_of(entry.value) or "", inner))
     return found
+
+
+def _own(node: Node, path: Path) -> Node | None:
+    """What is at *path* of *node*, if it is written there: what an alias stands for is told where its anchor is.
+
+    So aliases of aliases do not multiply, and nothing is outside of what it is told to be in.
+    """
+    found = node.at(path)
+    return (
+        found
+        if found is not None and node.start <= found.start <= found.end <= max(node.end, node.start)
+        else None
+    )
 
 
 def _cases(of: Snapshot, node: Node | None) -> Iterator[types.DocumentSymbol]:
@@ -98,13 +113,13 @@ def _kind(task: Node) -> types.SymbolKind:
 def _states(of: Snapshot, node: Node) -> list[types.DocumentSymbol]:
     found: list[types.DocumentSymbol] = []
     for item in node.entries:
-        named = item.value.child("name")
+        named = _own(item.value, ("name",))
         if named is None or not named.text:
             continue
         inner: list[types.DocumentSymbol] = []
         for name in ("branches", "actions", "onEvents", "dataConditions", "eventConditions"):
-            for each in (item.value.child(name) or Node("nothing", 0, 0)).entries:
-                label = each.value.child("name")
+            for each in (_own(item.value, (name,)) or Node("nothing", 0, 0)).entries:
+                label = _own(each.value, ("name",))
                 if label is not None and label.text:
                     inner.append(_of_node(of, each.value, label, _SYMBOL.Method, ""))
         found.append(_of_node(of, item.value, named, _SYMBOL.Function, word_of(item.value) or "", inner))
@@ -170,6 +185,7 @@ def selection(of: Snapshot, offset: int) -> types.SelectionRange:
         node = entry.key if on_key and entry.key is not None else entry.value
         found = None if on_key else entry_at(node, offset)
     spans += [(node.start, node.end), node.inner]
+    spans = [*spans[:1], *spans[1:][-_MOST_AROUND:]]
     chosen: types.SelectionRange | None = None
     last = (-1, len(of.text.source) + 1)
     for start, end in spans:

@@ -129,7 +129,7 @@ class Scanner:
         header = _HEADER.match(self.text, start)
         assert header is not None
         folded = self.text[start] == ">"
-        self.at = self.line_end()
+        self.at = body = self.line_end()
         indent = around + int(header[2]) if header[2] and around >= 0 else 0
         lines: list[str] = []
         end = header.end()
@@ -150,7 +150,7 @@ class Scanner:
             lines.pop()
         self.blank()
         text = (" " if folded else "\n").join(lines) + ("\n" if lines and header[1] != "-" else "")
-        return Node("scalar", start, end, text=text, style="block")
+        return Node("scalar", start, end, text=text, style="block", body=body)
 
     def blank(self) -> None:
         raise NotImplementedError

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
+from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInternalError
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import default_converter
@@ -39,6 +40,7 @@ class Server(LanguageServer):
         self.checking = Checking()
         self.diagnosing = Diagnosing(self.opened, self.checking, self.text_document_publish_diagnostics)
         self.snippets = False
+        self.by_version = False
         self.asked_to_end = False
         super().__init__(
             "wfe", _version(), protocol_cls=Protocol, converter_factory=default_converter, max_workers=2
@@ -61,6 +63,13 @@ class Server(LanguageServer):
         except Exception:  # noqa: BLE001 - a bug of ours with this document is no reason to trouble who types
             _log.exception("a request about %s failed", uri)
             return otherwise
+
+    def edit(self, of: Snapshot, edits: Sequence[types.TextEdit]) -> types.WorkspaceEdit:
+        """*edits* of the document as it was looked at; an editor that knows of versions makes them to no other."""
+        if not self.by_version:
+            return types.WorkspaceEdit(changes={of.uri: edits})
+        document = types.OptionalVersionedTextDocumentIdentifier(of.uri, of.text.version)
+        return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(document, edits)])
 
     def folders(self) -> list[Path]:
         """The folders that the editor has open, in this file system."""
