@@ -182,8 +182,10 @@ class Subscription:
             given.setdefault("strategy", {"mode": "any", "filters": []})
         for name in ("id", "channel", "strategy", "target"):
             if name not in given:
-                also = "strategy or filters are" if name == "strategy" else f"{name} is"
-                raise Rejected("subscription-invalid", f"{also} required", pointer=pointer(name))
+                also = f"{name} is required"
+                if name == "strategy":
+                    also = "strategy or filters are required; `filters: []` takes every event of the channel"
+                raise Rejected("subscription-invalid", also, pointer=pointer(name))
         if "retry" in given:
             given["retry"] = RetryPolicy.from_json(given["retry"], "retry")  # type: ignore[assignment]
         subscription = cls(**given)  # type: ignore[arg-type]

@@ -196,7 +196,7 @@ async def link_to(
 def protocol_of(server: Server) -> Any:
     package = PACKAGES.get(server.protocol)
     if package is not None and importlib.util.find_spec(package) is None:
-        what = f"install serverless-workflow-engine[{server.protocol}] where the worker runs"
+        what = f"install serverless-workflow-engine[{server.protocol}] where the API and the workers run"
         raise fault(
             "configuration",
             f"{server} cannot be reached: the library for {server.protocol} is missing; {what}",
