@@ -171,3 +171,18 @@ def test_a_value_that_is_no_text_takes_the_place_of_quotes():
         )
         assert taken(of, item).endswith("\nkeepActive: true\n")
         assert item.filter_text == "'true"
+
+
+@pytest.mark.parametrize(
+    "marked",
+    ["document: {dsl: '\ue000‸'}\ndo: []\n", "id: a\nspecVersion: '0.8'\nkeepActive: '\n   tr‸ue'\n"],
+)
+def test_an_edit_is_around_the_cursor_and_in_its_line_whatever_the_text_is(marked):
+    before, _, behind = marked.partition("‸")
+    of = Snapshot("file:///a.yaml", Text(before + behind), None)
+    for each in complete(of, len(before), Found([], []), with_snippets=True):
+        edit = each.text_edit
+        assert isinstance(edit, types.TextEdit)
+        at = of.text.position(len(before))
+        assert edit.range.start.line == edit.range.end.line == at.line
+        assert edit.range.start <= at <= edit.range.end

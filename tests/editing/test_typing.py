@@ -106,7 +106,7 @@ class Typist:
         """Wait for all answers; a refusal is one."""
         for each in await asyncio.wait_for(asyncio.gather(*self.asked, return_exceptions=True), 120):
             if isinstance(each, JsonRpcException):
-                assert each.code in (-32602, -32800), each  # nothing that can be renamed; cancelled
+                assert each.code in (-32803, -32800), each  # nothing that can be renamed; cancelled
             else:
                 assert not isinstance(each, BaseException), each
 

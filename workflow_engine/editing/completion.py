@@ -52,6 +52,11 @@ class Place:
         """Whether the scalar that is typed is in quotes."""
         return self.spot.node.style in ("single", "double")
 
+    @property
+    def begins(self) -> bool:
+        """Whether all of the scalar before the place is replaced, and not only what is in the last of its lines."""
+        return self.start == self.spot.node.inner[0]
+
     def unquoted(self, text: str) -> types.TextEdit:
         """*text* instead of what is typed and its quotes, which would make a string of it."""
         return types.TextEdit(self.of.text.range(self.start - 1, self.end + (not self.spot.node.open)), text)
@@ -84,6 +89,7 @@ def complete(
     if inside is not None and kind != "asyncapi":
         return list(in_expression(of, here, inside, offset))
     source = of.text.source
+    source = source.replace(CURSOR, "\ufffd")  # it may be in a text too
     root = of.typed(source[:offset] + CURSOR + source[offset:])
     if root is None:
         return []
@@ -225,7 +231,7 @@ def _values(known: Language, place: Place, neighbours: Found | Beside) -> Iterat
         there.add(text)
         label = next((part.label for part in parts), "")
         written = _quoted(place, text, literal=kind == _ITEM.Constant)
-        literal = kind == _ITEM.Constant and place.quoted and not place.of.json
+        literal = kind == _ITEM.Constant and place.quoted and not place.of.json and place.begins
         yield types.CompletionItem(
             text,
             kind=kind,
