@@ -181,7 +181,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         }
         retention = settings.events_days * 86_400 if settings.events_days else None
         router = Router(open_store(settings.events_url), targets=targets, retention=retention)
-        webhook.publish = router.publish
+        webhook.publish, webhook.handshakes.permissions = router.publish, router
         engine.triggers = Triggers(router)
         await router.start()
         stack.push_async_callback(router.stop)

@@ -122,7 +122,7 @@ async def api(*, store: str = "memory:", wrap: Callable | None = None, **options
             "run": RunTarget(runtime), "workflow": WorkflowTarget(engine), "webhook": webhook, "asyncapi": operations
         }  # fmt: skip
         router = Router(open_store(store), targets=targets)
-        webhook.publish = router.publish
+        webhook.publish, webhook.handshakes.permissions = router.publish, router
         engine.triggers = Triggers(router)
         runtime.router, runtime.find = router, engine.find_bundle
         await router.start()

@@ -24,6 +24,7 @@ from workflow_engine.api import (
     schedules,
     sources,
     subscriptions,
+    webhooks,
     workflows,
 )
 from workflow_engine.api.access import Access, Tokens
@@ -130,6 +131,7 @@ def create_app(
         events.create_routes(engine, router, metrics),
         subscriptions.create_routes(engine, router, reach),
         sources.create_routes(router, secrets, guarded=access is not None, hearings=hearings, reach=reach),
+        webhooks.create_routes(router),
         internal.create_routes(engine, router, restoring),
     ):
         app.include_router(routes, dependencies=guarded, responses=_PROBLEM)

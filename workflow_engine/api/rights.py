@@ -226,6 +226,8 @@ DECISIONS: dict[str, Decision] = {
     "POST /v1/sources/{id}/resume": source,
     "OPTIONS /v1/sources/{id}/events": everybody,
     "POST /v1/sources/{id}/events": everybody,  # who sends is known by a signature, and needs no token
+    "GET /v1/webhooks/{id}/allow": everybody,  # who was told the key of the address
+    "POST /v1/webhooks/{id}/allow": everybody,
     "GET /v1/listeners": unlimited,
     "PUT /v1/listeners": unlimited,
     "POST /v1/listeners/repair": unlimited,

@@ -24,6 +24,7 @@ from workflow_engine.calls.authentication import SCHEMES, authenticate, names_a_
 from workflow_engine.calls.credentials import NOBODY
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.exchange import Request, Response, excerpt, opened, read_answer
+from workflow_engine.calls.handshake import ORIGIN, Handshakes, check_handshake
 from workflow_engine.calls.http import merge_headers
 from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.calls.secrets import Secrets
@@ -40,7 +41,7 @@ MAX_ANSWER = 1024 * 1024
 """The largest answer that is read, in bytes."""
 _SKIPPED = 64 * 1024
 """So much of a body that nobody wants is read, for the connection to be used again."""
-_MEMBERS = ("kind", "url", "mode", "headers", "body", "authentication", "signing", "replies")
+_MEMBERS = ("kind", "url", "mode", "headers", "body", "authentication", "signing", "replies", "handshake")
 _LATER = frozenset({404, 408, 409, 425, 429})
 """Statuses that may be others later, besides those of 500 and more (Knative's data plane, Azure Event Grid)."""
 _BUSY = frozenset({429, 503})
@@ -59,6 +60,7 @@ class WebhookTarget:
     * ``headers``: further ones. ``authentication``: ``{scheme: {use: secret}}``, as calls have it.
     * ``signing: {secret: name}``: signed as Standard Webhooks says, with a secret whose value the subscription has not.
     * ``replies``: a channel for events in the answer.
+    * ``handshake``: the target is asked first whether it may be sent to, and how fast (`handshake`).
 
     200 to 299 is delivered; 404, 408, 409, 425, 429, 500 and above, and what the network does, is tried again, when
     ``Retry-After`` says it, and with 429 and 503 nothing of the subscription is sent before; 410 disables the
@@ -74,6 +76,7 @@ class WebhookTarget:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._egress, self._secrets, self._reach, self._clock = egress, secrets, reach, clock
+        self.handshakes = Handshakes(clock)
         self.publish: Publish | None = None
         """Where replies go: the router, which there is after its targets."""
 
@@ -103,6 +106,8 @@ class WebhookTarget:
             isinstance(signing, dict) and set(signing) == {"secret"} and isinstance(signing["secret"], str)
         ):
             raise _invalid('expected {"secret": name}', *path, "signing")
+        if "handshake" in target:
+            check_handshake(target["handshake"], *path, "handshake")
         if "replies" in target:
             check_channel(str(target["replies"]), *path, "replies")
 
@@ -122,6 +127,10 @@ class WebhookTarget:
         try:
             egress = self._reach.of_channel(delivery.channel).egress(self._egress)
             request = await self._request(delivery, egress)
+            pause = 0.0
+            if isinstance(handshake := delivery.target.get("handshake"), dict):
+                pause = await self.handshakes.turn(handshake, request.url, egress)
+                request.headers[ORIGIN] = str(handshake["origin"])
             response = await self._sent(request, egress, whole="replies" in delivery.target)
         except NotTransformed as error:
             raise Drop(str(error), code="not-transformed") from None
@@ -134,7 +143,7 @@ class WebhookTarget:
             if failed.error.type.endswith(("/communication", "/authentication")):
                 raise Retry(detail, code="no-answer") from None
             raise Drop(detail, code="refused") from None
-        return await self._outcome(delivery, response)
+        return replace(await self._outcome(delivery, response), after=pause)
 
     async def _sent(self, request: Request, egress: Egress, *, whole: bool) -> Response:
         """The answer. Where it says that the delivery is made, only *whole* makes its body of account: one that is too

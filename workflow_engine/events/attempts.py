@@ -14,8 +14,8 @@ _log = logging.getLogger("workflow_engine.events.deliveries")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of it: ``delivered``, ``retry`` (*after* seconds, if it says, and the *whole* subscription with it),
-    ``dead``, ``gone``, ``dropped``.
+    """What came of it: ``delivered``, ``retry`` (*after* seconds, if it says, and the *whole* subscription with it; and
+    *patient*: however often that was), ``dead``, ``gone``, ``dropped``.
     """
 
     status: str
@@ -24,6 +24,7 @@ class Verdict:
     reference: str = ""
     after: float | None = None
     whole: bool = False
+    patient: bool = False
 
 
 def storable(verdict: Verdict) -> Verdict:

@@ -146,6 +146,8 @@ class Deliverer(HandingOut):
                 self.hold(item.group, due_us)
             reason = f"{verdict.code}: {verdict.detail}"[:1024]
             return await self._again(item, due_us, reason, rows)
+        if verdict.status == "delivered" and verdict.after:
+            self.hold(item.group, self._now_us() + int(verdict.after * 1e6))
         if verdict.status == "dead" or (verdict.status == "gone" and delivery.listening is None):
             await self._recipients.bury(delivery, item, verdict.code, verdict.detail)
         if verdict.status == "gone":
@@ -188,7 +190,14 @@ class Deliverer(HandingOut):
                 else:
                     answer = await delivered(tracing, kind, target, delivery, events)
         except Retry as error:
-            return Verdict("retry", error.code, str(error), after=error.after, whole=error.whole)
+            return Verdict(
+                "retry",
+                error.code,
+                str(error),
+                after=error.after,
+                whole=error.whole,
+                patient=error.patient,
+            )
         except Drop as error:
             return Verdict("dead", error.code, str(error))
         except Gone as error:
@@ -199,12 +208,13 @@ class Deliverer(HandingOut):
             return Verdict("retry", "timeout", f"no answer within {policy.timeout:g} s")
         except Exception as error:  # noqa: BLE001  whatever a target raises is one failed attempt
             return Verdict("retry", type(error).__name__, str(error))
-        return Verdict("delivered", answer.code, answer.detail, answer.reference)
+        return Verdict("delivered", answer.code, answer.detail, answer.reference, answer.after or None)
 
     def _give_up(self, item: Parked, verdict: Verdict, policy: RetryPolicy, now_us: int) -> Verdict:
         if verdict.status != "retry":
             return verdict
-        attempts = policy.max_attempts is not None and item.attempt + 1 >= policy.max_attempts
+        most = None if verdict.patient else policy.max_attempts
+        attempts = most is not None and item.attempt + 1 >= most
         aged = policy.max_age is not None and now_us - item.first_us >= policy.max_age * 1e6
         return Verdict("dead", verdict.code, verdict.detail) if attempts or aged else verdict
 

@@ -19,6 +19,7 @@ from workflow_engine.events.dispatch import GROUP, Dispatcher
 from workflow_engine.events.listeners import Waiter
 from workflow_engine.events.outages import report
 from workflow_engine.events.peers import Peers
+from workflow_engine.events.permissions import Permissions
 from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.shared_store import SharedStore
 from workflow_engine.events.sources import SOURCE, Sources
@@ -34,7 +35,7 @@ CHANNEL = "channel/"
 _log = logging.getLogger(__name__)
 
 
-class Sharing(Sources):
+class Sharing(Sources, Permissions):
     """The part of the router that knows its channels and subscriptions, and the other processes of it."""
 
     _store: Store
@@ -248,7 +249,7 @@ class Sharing(Sources):
         self._subscriptions[subscription.id] = subscription
         self._revisions[subscription.id] = rev
         handed_out = subscription.enabled and subscription.target.get("kind") != "pull"
-        self._limits[f"sub:{subscription.id}"] = subscription.max_in_flight if handed_out else 0
+        self._limits[f"sub:{subscription.id}"] = subscription.at_a_time if handed_out else 0
         self._deliverer.let_go(f"sub:{subscription.id}")
 
     def _forget(self, id: str) -> None:

@@ -134,6 +134,11 @@ class Subscription:
         if not 1 <= self.max_in_flight <= 1000:
             raise Rejected("max-in-flight", "from 1 to 1000", pointer="/max_in_flight")
 
+    @property
+    def at_a_time(self) -> int:
+        """How many deliveries may be with the target: one, where that may say how fast they may come."""
+        return 1 if "handshake" in self.target else self.max_in_flight
+
     def until_us(self) -> int | None:
         """*until* in microseconds; `Rejected` for anything but a timestamp."""
         if self.until is None:

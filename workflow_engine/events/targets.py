@@ -55,23 +55,33 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The target has it. *code* is its answer, *reference* what came of it, such as the id of a run."""
+    """The target has it. *code* is its answer, *reference* what came of it, such as the id of a run.
+
+    Nothing else of the subscription is sent to it for *after* seconds.
+    """
 
     code: str = "ok"
     detail: str = ""
     reference: str = ""
+    after: float = 0.0
 
 
 class Retry(Exception):
     """The target may take it later; *after* is how many seconds it asks for, and *whole* that nothing else of the
-    subscription is sent to it before.
+    subscription is sent to it before. With *patient* it is not given up for the number of attempts.
     """
 
     def __init__(
-        self, reason: str = "", *, after: float | None = None, code: str = "retry", whole: bool = False
+        self,
+        reason: str = "",
+        *,
+        after: float | None = None,
+        code: str = "retry",
+        whole: bool = False,
+        patient: bool = False,
     ) -> None:
         super().__init__(reason or code)
-        self.after, self.code, self.whole = after, code, whole
+        self.after, self.code, self.whole, self.patient = after, code, whole, patient
 
 
 class Drop(Exception):

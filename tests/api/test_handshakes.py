@@ -1,0 +1,134 @@
+"""Webhooks that are asked first whether they want events, as the webhooks of CloudEvents have it: a real service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from tests.api.documents import event
+from tests.api.server import api
+from tests.api.test_webhooks import publish, subscribe
+from tests.events.conftest import eventually
+from workflow_engine.api.access import Tokens
+from workflow_engine.calls.handshake import permission_of
+
+ORIGIN = "events.example.com"
+CALLED = "WebHook-Allowed-Rate"
+
+
+@dataclass
+class Guard:
+    """A service that says who may send to it: *allows* are the headers of what it answers."""
+
+    url: str = ""
+    allows: dict[str, str] = field(default_factory=dict)
+    asked: list[dict[str, str]] = field(default_factory=list)
+    got: list[tuple[float, dict[str, str]]] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        if request.method == "OPTIONS":
+            self.asked.append(headers)
+            return web.Response(status=204, headers=self.allows)
+        self.got.append((time.time(), headers))
+        return web.Response()
+
+
+@pytest.fixture
+async def guard() -> AsyncIterator[Guard]:
+    guard = Guard()
+    app = web.Application()
+    app.router.add_route("*", "/hook", guard.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    guard.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+    yield guard
+    await runner.cleanup()
+
+
+def asking(**more: Any) -> dict[str, Any]:
+    return {"handshake": {"origin": ORIGIN, **more}}
+
+
+async def test_a_target_is_asked_once_and_sent_to_with_the_origin_no_faster_than_it_allows(
+    server: Any, guard: Guard
+) -> None:
+    guard.allows = {"WebHook-Allowed-Origin": ORIGIN, CALLED: "300"}
+    await subscribe(server, guard, target=asking(rate=1200))
+    await publish(server, *(event(str(n)) for n in range(4)))
+    await eventually(lambda: len(guard.got) == 4)
+    [asked] = guard.asked
+    assert (asked["webhook-request-origin"], asked["webhook-request-rate"]) == (ORIGIN, "1200")
+    assert "authorization" not in asked
+    assert {headers["webhook-request-origin"] for _, headers in guard.got} == {ORIGIN}
+    permission, _ = await server.router.permission(permission_of({"origin": ORIGIN}, URL(guard.url)))
+    assert permission["rate"] == 300
+    turns = [permission["granted"] + n * 60 / 300 for n in range(4)]
+    assert [at >= turn - 0.001 for (at, _), turn in zip(guard.got, turns, strict=True)] == [True] * 4
+
+
+@pytest.mark.parametrize("allows", [{}, {"WebHook-Allowed-Origin": "other.example.com", CALLED: "*"}])
+async def test_a_target_that_does_not_allow_it_gets_nothing_until_it_does(
+    server: Any, guard: Guard, allows: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_engine.calls.handshake.REFUSED", 0.2)
+    guard.allows = allows
+    await subscribe(server, guard, target=asking(), retry={"max_attempts": 1})
+    await publish(server, event("1"))
+    await eventually(lambda: len(guard.asked) >= 2)
+    assert guard.got == []
+    [trace] = (await server.get("/v1/events/1/trace")).json["traces"]
+    assert trace["recipients"][0]["attempts"][0]["code"] == "not-allowed"
+    guard.allows = {"WebHook-Allowed-Origin": "*"}
+    await eventually(lambda: guard.got)
+
+
+async def test_a_target_may_allow_it_later_by_calling_back_without_a_token(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_engine.calls.handshake.WAITING", 0.2)
+    async with api(access=Tokens({"admin": "t"}), loopback_only=False) as server:
+        known = {"headers": {"Authorization": "Bearer t"}}
+        target = {"kind": "webhook", "url": guard.url, **asking(callback=server.url)}
+        body = {"filters": [], "target": target, "retry": {"max_attempts": 1}}
+        assert (await server.call("PUT", "/v1/subscriptions/s", json=body, **known)).status == 201
+        published = {"Content-Type": "application/cloudevents+json", **known["headers"]}
+        assert (await server.post("/v1/events", json=event("1"), headers=published)).status == 202
+        await eventually(lambda: guard.asked)
+        callback = guard.asked[0]["webhook-request-callback"].removeprefix(server.url)
+        assert (await server.get(callback.partition("key=")[0] + "key=guessed")).status == 404
+        assert (await server.get(f"/v1/webhooks/{'0' * 32}/allow?key=")).status == 404
+        assert guard.got == []
+        answer = await server.call("POST", callback, headers={CALLED: "120"})
+        assert answer.status == 200, answer.json
+        await eventually(lambda: guard.got)
+        assert len(guard.asked) == 1
+        assert (await server.get(callback)).status == 200, "as an administrator may by a browser"
+
+
+@pytest.mark.parametrize(
+    ("handshake", "place"),
+    [
+        ("yes", ""),
+        ({"origin": "a b"}, "/origin"),
+        ({}, "/origin"),
+        ({"origin": "a.b", "rate": 0}, "/rate"),
+        ({"origin": "a.b", "rate": True}, "/rate"),
+        ({"origin": "a.b", "callback": "api"}, "/callback"),
+        ({"origin": "a.b", "callback": "https://a.b/?c=d"}, "/callback"),
+        ({"origin": "a.b", "colour": "red"}, "/colour"),
+    ],
+)
+async def test_what_is_no_handshake_is_refused_with_its_place(
+    server: Any, guard: Guard, handshake: Any, place: str
+) -> None:
+    target = {"kind": "webhook", "url": guard.url, "handshake": handshake}
+    answer = await server.call("PUT", "/v1/subscriptions/s", json={"filters": [], "target": target})
+    assert (answer.status, answer.json["pointer"]) == (400, f"/target/handshake{place}")
