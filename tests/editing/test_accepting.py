@@ -175,7 +175,11 @@ def test_a_value_that_is_no_text_takes_the_place_of_quotes():
 
 @pytest.mark.parametrize(
     "marked",
-    ["document: {dsl: '\ue000‸'}\ndo: []\n", "id: a\nspecVersion: '0.8'\nkeepActive: '\n   tr‸ue'\n"],
+    [
+        "document: {dsl: '\ue000‸'}\ndo: []\n",
+        "id: a\nspecVersion: '0.8'\nkeepActive: '\n   tr‸ue'\n",
+        "id: a\nspecVersion: '0.8'\nkeepActive: 'tr‸\n   ue'\n",
+    ],
 )
 def test_an_edit_is_around_the_cursor_and_in_its_line_whatever_the_text_is(marked):
     before, _, behind = marked.partition("‸")

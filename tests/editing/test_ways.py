@@ -11,8 +11,10 @@ from lsprotocol import types
 from tests.editing.editor import Editor
 from tests.editing.test_aliases import looked_at, offered
 from tests.editing.test_completion import HEAD, HEAD_0_8
+from workflow_engine.editing.completion import complete
 from workflow_engine.editing.elsewhere import definition, links
 from workflow_engine.editing.jq_completion import signature
+from workflow_engine.editing.neighbours import Found
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.outline import selection, symbols
 from workflow_engine.editing.text import Text
@@ -115,6 +117,26 @@ def test_files_beside_the_document_are_gone_to(folder: Path):
         + "functions: functions.yml\nstates:\n  - {name: A, type: operation, "
     )
     assert leads(folder, older + "actions: [{functionRef: sha‸red}]}\n") == [("functions.yml", 2, 10)]
+
+
+def test_operations_of_an_openapi_document_beside_it_are_offered_and_gone_to(folder: Path):
+    call = (
+        HEAD + "  - a:\n      call: openapi\n      with:\n        document: {endpoint: 'file://pets.json'}\n"
+    )
+
+    def offers(marked: str) -> set[str]:
+        before, _, behind = marked.partition("‸")
+        of = Snapshot((folder / "workflow.yaml").as_uri(), Text(before + behind), None)
+        return {each.label for each in complete(of, len(before), Found([], []), with_snippets=False)}
+
+    assert offers(call + "        operationId: ‸\n") == {"getPet"}
+    assert offers(
+        call.replace("{endpoint: 'file://pets.json'}", "{endpoint: {uri: pets.json}}")
+        + "        operationId: g‸\n"
+    ) == {"getPet"}
+    assert offers(call.replace("pets.json", "none.json") + "        operationId: ‸\n") == set()
+    assert offers(HEAD_0_8.replace("a.yaml#b", "pets.json#‸")) == {"pets.json#getPet"}
+    assert leads(folder, call + "        operationId: get‸Pet\n") == [("pets.json", 0, 41)]
 
 
 def test_links_are_addresses_and_files_that_are_there(folder: Path):

@@ -15,6 +15,7 @@ from lsprotocol import types
 
 from workflow_engine.editing import jq, snippets
 from workflow_engine.editing.descriptions import METADATA, described
+from workflow_engine.editing.elsewhere_completion import of_neighbours
 from workflow_engine.editing.jq_completion import in_expression
 from workflow_engine.editing.kinds import likely
 from workflow_engine.editing.language import Language, Part, Property, language
@@ -53,9 +54,10 @@ class Place:
         return self.spot.node.style in ("single", "double")
 
     @property
-    def begins(self) -> bool:
-        """Whether all of the scalar before the place is replaced, and not only what is in the last of its lines."""
-        return self.start == self.spot.node.inner[0]
+    def whole(self) -> bool:
+        """Whether all of the scalar is replaced, and not only what is in one of its lines."""
+        start, end = self.spot.node.inner
+        return (self.start, self.end) == (start, end - 1)  # without the cursor
 
     def unquoted(self, text: str) -> types.TextEdit:
         """*text* instead of what is typed and its quotes, which would make a string of it."""
@@ -224,14 +226,14 @@ def _values(known: Language, place: Place, neighbours: Found | Beside) -> Iterat
     for text, kind, detail in (
         *_of_schema(parts),
         *_of_names(place, parts),
-        *_of_neighbours(place, parts, neighbours),
+        *of_neighbours(place, parts, neighbours),
     ):
         if text in there:
             continue
         there.add(text)
         label = next((part.label for part in parts), "")
         written = _quoted(place, text, literal=kind == _ITEM.Constant)
-        literal = kind == _ITEM.Constant and place.quoted and not place.of.json and place.begins
+        literal = kind == _ITEM.Constant and place.quoted and not place.of.json and place.whole
         yield types.CompletionItem(
             text,
             kind=kind,
@@ -310,48 +312,6 @@ def scope_path(path: Path, place: Place) -> Path:
     tasks = [name for name in place.of.names if name.sort == "task" and name.defines]
     around = [name.path for name in tasks if path[: len(name.path)] == name.path]
     return max(around, key=len) if around else ()
-
-
-def _of_neighbours(place: Place, parts: Sequence[Part], neighbours: Found | Beside) -> Iterator[_Value]:
-    labels = {part.label for part in parts}
-    if "asyncapi.channel" in labels:
-        for each in neighbours.asyncapi:
-            for channel in each.channels:
-                yield channel, _ITEM.Event, each.file.name
-    if "asyncapi.operation" in labels:
-        document = place.root.at((*place.spot.path[:-1], "document"))
-        for each in neighbours.asyncapi:
-            for id, what in each.operations:
-                text = id if document is not None else f"file://{each.file.name}#{id}"
-                yield text, _ITEM.Event, what
-    yield from _of_workflows(place, labels, neighbours)
-    if "function.operation" in labels:
-        type = place.root.at((*place.spot.path[:-1], "type"))
-        if type is None or type.text == "asyncapi":
-            for each in neighbours.asyncapi:
-                for id, what in each.operations:
-                    yield f"file://{each.file.name}#{id}", _ITEM.Event, what
-
-
-def _of_workflows(place: Place, labels: set[str], neighbours: Found | Beside) -> Iterator[_Value]:
-    """The workflows that can be run by another."""
-    run = place.root.at(place.spot.path[:-1])
-    for part in ("namespace", "name", "version") if run is not None else ():
-        if f"run.workflow.{part}" in labels:
-            for each in neighbours.workflows:
-                beside = (("namespace", each.namespace), ("name", each.name))
-                fits = all(_says(run, name, text) for name, text in beside if name != part)
-                if each.namespace and fits:
-                    yield str(getattr(each, part)), _ITEM.Module, each.file.name
-    if labels & {"action.subFlowRef", "action.subFlowRef.workflowId"}:
-        for each in neighbours.workflows:
-            if not each.namespace:
-                yield each.name, _ITEM.Module, each.file.name
-
-
-def _says(run: Node | None, name: str, text: str) -> bool:
-    node = None if run is None else run.child(name)
-    return node is None or not node.text or node.text == text
 
 
 def _quoted(place: Place, text: str, *, literal: bool) -> str:

@@ -14,7 +14,7 @@ from workflow_engine.editing.language import language
 from workflow_engine.editing.neighbours import Found, Neighbour, Workflow
 from workflow_engine.editing.nodes import Node, Spot, spot, walk
 from workflow_engine.editing.opened import Snapshot
-from workflow_engine.editing.reading import read
+from workflow_engine.editing.reading import MOST, read
 from workflow_engine.editing.text import Text
 
 FILE = "file://"
@@ -51,6 +51,11 @@ def definition(
         return [found for file in files for found in _in(file, of, operation)]
     known = language(of.kind, of.root)
     labels = set() if known is None else {part.label for part in known.at(of.root, here.path)}
+    if "openapi.operationId" in labels:
+        document = of.root.at((*here.path[:-1], "document", "endpoint"))
+        document = document if document is None or document.kind == "scalar" else document.child("uri")
+        beside = None if document is None else file_of(of, document.text)
+        return [] if beside is None else list(_in(beside, of, text))
     wanted = _wanted(labels, here, of.root)
     those = [each for each in workflows if wanted == (each.namespace, each.name)]
     version = _version_of(here, of.root)
@@ -85,6 +90,16 @@ def file_of(of: Snapshot, text: str) -> Path | None:
         return path if path.is_file() else None
     except (OSError, ValueError):
         return None
+
+
+def operations(of: Snapshot, name: str) -> list[str]:
+    """The ids of the operations in the OpenAPI document beside this one that is called *name*."""
+    file = file_of(of, name)
+    text = None if file is None else _text(file, of)
+    if text is None:
+        return []
+    found = (each.value.text for _, each in walk(read(text.source)) if each.name == "operationId")
+    return [id for id, _ in zip(dict.fromkeys(filter(None, found)), range(_MOST), strict=False)]
 
 
 def links(of: Snapshot) -> list[types.DocumentLink]:
@@ -154,6 +169,8 @@ def _head(workflow: Workflow, of: Snapshot) -> Iterator[types.Location]:
 
 def _text(file: Path, of: Snapshot) -> Text | None:
     try:
+        if file.stat().st_size > MOST:
+            return None
         return Text(file.read_bytes().decode(), encoding=of.text.encoding)
     except (OSError, ValueError):
         return None
