@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -18,7 +19,7 @@ from tests.api.documents import GREET, event
 from tests.api.server import api
 from workflow_engine.api.access import Either, Refused, Tokens, needed
 from workflow_engine.api.grants import Grant
-from workflow_engine.api.issuer import Issuer
+from workflow_engine.api.issuer import MAX_DOCUMENT, Issuer
 from workflow_engine.calls import Egress
 from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.settings import Settings
@@ -92,6 +93,8 @@ class Provider:
     asked: int = 0
     down: bool = False
     claims_issuer: str = ""
+    pieces: bool = False
+    padding: int = 0
     runner: Any = None
 
     async def serve(self) -> None:
@@ -110,8 +113,16 @@ class Provider:
     async def configuration(self, _: web.Request) -> web.Response:
         return web.json_response({"issuer": self.claims_issuer or self.url, "jwks_uri": f"{self.url}/keys"})
 
-    async def keys(self, _: web.Request) -> web.Response:
+    async def keys(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
+        if self.pieces:
+            body = json.dumps({"keys": [self.jwk()], "more": "x" * self.padding}).encode()
+            answer = web.StreamResponse()
+            await answer.prepare(request)
+            for start in range(0, len(body), max(100, len(body) // 4)):
+                await answer.write(body[start : start + max(100, len(body) // 4)])
+                await asyncio.sleep(0.02)
+            return answer
         strange = [
             {"kty": "oct", "k": "AAAA", "kid": "shared"},
             {"kty": "EC", "crv": "P-1", "kid": "odd"},
@@ -143,6 +154,17 @@ async def provider() -> AsyncIterator[Provider]:
 async def issuer(provider: Provider) -> AsyncIterator[Issuer]:
     async with Egress() as egress:
         yield Issuer(provider.url, "wfe", egress)
+
+
+async def test_keys_that_come_in_pieces_are_read_to_the_end_within_bounds(
+    provider: Provider, issuer: Issuer
+) -> None:
+    provider.pieces = True
+    assert (await issuer.grant(provider.token())).role == "read"
+    async with Egress() as egress:
+        provider.padding = MAX_DOCUMENT
+        with pytest.raises(Unavailable, match="more than"):
+            await Issuer(provider.url, "wfe", egress).grant(provider.token())
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,18 @@ async def test_who_is_not_let_into_a_socket_gets_an_authentication_fault(run: An
         assert (kind(ended.error), ended.error["status"]) == ("authentication", 401)
 
 
+async def test_a_socket_is_opened_where_the_document_says_and_not_where_a_redirect_leads(
+    run: Any, web: Any
+) -> None:
+    """What follows a redirect by itself has asked nobody whether it may go there."""
+    broker, server = web
+    resources = pinned(asyncapi("ws", server.address, path="/ws", address="leads"))
+    ended = await run(publishing(), {"n": 7}, resources=resources)
+    assert kind(ended.error) == "communication"
+    assert "redirect" in ended.error["detail"]
+    assert (broker.led, broker.listeners, broker.received) == (1, 0, [])
+
+
 async def test_what_a_socket_gives_is_taken_message_by_message(run: Any, web: Any) -> None:
     broker, server = web
     subscription = """{filter: '${ .payload.n > 0 }', consume: {while: '${ length < 2 }'},

@@ -17,6 +17,7 @@ class Web:
 
     sent: list[bytes] = field(default_factory=list)
     received: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
+    led: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
     breaks_after: int | None = None
     listeners: int = 0
@@ -32,8 +33,13 @@ class Web:
         app.router.add_post("/api/notes", self._post)
         app.router.add_get("/api/notes", self._stream)
         app.router.add_get("/ws/notes", self._socket)
+        app.router.add_get("/ws/leads", self._lead)
         app.router.add_get("/documents/asyncapi.json", self._document)
         return app
+
+    async def _lead(self, request: web.Request) -> web.Response:
+        self.led += 1
+        return web.Response(status=302, headers={"Location": f"http://{request.host}/ws/notes"})
 
     async def _post(self, request: web.Request) -> web.Response:
         self.received.append((await request.read(), dict(request.headers)))

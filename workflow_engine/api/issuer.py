@@ -154,9 +154,15 @@ class Issuer:
                 asyncio.timeout(FETCH_SECONDS),
                 self._egress.session.get(url, allow_redirects=False) as answer,
             ):
-                body = await answer.content.read(MAX_DOCUMENT)
                 if answer.status != 200:
                     raise Unavailable(f"the issuer of tokens answers {answer.status} at {url}")
+                body = bytearray()
+                async for piece in answer.content.iter_chunked(65536):
+                    body += piece
+                    if len(body) > MAX_DOCUMENT:
+                        raise Unavailable(
+                            f"the issuer of tokens has more than {MAX_DOCUMENT:,} bytes at {url}"
+                        )
                 found = json.loads(body)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise Unavailable(f"the issuer of tokens cannot be asked: {url}: {error}") from None

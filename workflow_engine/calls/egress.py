@@ -137,6 +137,22 @@ class Egress:
             raise RuntimeError("Egress is used outside of its `async with`")
         return self._session
 
+    def unled(self) -> aiohttp.ClientSession:
+        """A client of its own, over the same connections, that refuses redirects: for what follows them by itself."""
+        refusing = aiohttp.TraceConfig()
+        refusing.on_request_redirect.append(_refuse_redirect)
+        return aiohttp.ClientSession(
+            connector=self.session.connector,
+            connector_owner=False,
+            headers=self.session.headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=self._trust_env,
+            max_headers=MAX_HEADERS,
+            max_field_size=MAX_HEADER_BYTES,
+            trace_configs=[refusing],
+        )
+
     def serves(self, function: str) -> bool:
         """Whether the operator has said where the service of *function* is."""
         return bool(function) and (function in self._services or "*" in self._services)
@@ -269,6 +285,10 @@ class _PolicyResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._names.close()
+
+
+async def _refuse_redirect(session: aiohttp.ClientSession, context: object, led: object) -> None:
+    raise aiohttp.ClientError("the server answers with a redirect, which is not followed")
 
 
 def _endpoint(text: str) -> tuple[str, int]:

@@ -55,9 +55,12 @@ async def _socket(link: Link) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     headers = merge_headers(credentials.headers, declared, egress)
     await egress.addresses(*link.server.hosts[0])  # what the policy refuses is said in its own words
     try:
-        async with egress.session.ws_connect(
-            url, headers=headers, heartbeat=_PING_SECONDS, max_msg_size=egress.max_response
-        ) as socket:
+        async with (
+            egress.unled() as session,
+            session.ws_connect(
+                url, headers=headers, heartbeat=_PING_SECONDS, max_msg_size=egress.max_response
+            ) as socket,
+        ):
             yield socket
     except aiohttp.WSServerHandshakeError as error:
         if error.status in (401, 403):
