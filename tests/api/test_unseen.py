@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.documents import event
+from tests.api.documents import GREET, event
 from tests.api.test_rights import HEADER, MARKS, SUBSCRIPTION, ask, bodies, concrete, documented, server
 from tests.semantics.v1.test_subscriptions import RESOURCES
 from workflow_engine import dsl
@@ -50,6 +50,20 @@ async def test_what_is_not_to_be_seen_is_answered_like_what_is_not_there(server:
         options = bodies(method, path)  # its body has been read
         missing = await ask(server, "theirs", method, nowhere, **options)
         assert told(found, there) == told(missing, nowhere), (method, path)
+
+
+async def test_a_limited_token_takes_no_id_of_a_run_that_the_engine_is_to_start(server: Any) -> None:
+    """Else an event, a schedule or another's sub-flow would find its run begun already, by somebody else."""
+    (made,) = (await ask(server, "whole", "GET", "/v1/runs?workflow=on-order")).json["runs"]
+    for id in (made["id"], "tests.tidy-2026-11-26T10:00:00Z", "order-1.do.0.pay", "order-1~ab.states.0.a"):
+        path = f"/v1/workflows/tests/greet/1.0.0/runs?id={id}"
+        refused = await ask(server, "runner", "POST", path, json={})
+        assert (refused.status, refused.json["type"]) == (403, "urn:wfe:problem:grant-missing"), id
+        path = f"/v1/runs?id={id}"
+        refused = await ask(server, "ours", "POST", path, json={"document": GREET})
+        assert refused.status == 403, id
+    chosen = "/v1/workflows/tests/greet/1.0.0/runs?id=order-4711.2026-11-26"
+    assert (await ask(server, "runner", "POST", chosen, json={})).status == 201
 
 
 async def test_no_web_socket_is_opened_for_anybody() -> None:

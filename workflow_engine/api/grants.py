@@ -33,6 +33,8 @@ events. ``admin``: everything."""
 EVERY = "*"
 MAX_NAMES = 1000
 _NAME = re.compile(r"[^\s*]{1,200}\*?|\*")
+_MADE = re.compile(r"-[0-9a-f]{32}$|-\d{4}-\d\d-\d\dT[\d:.]+Z$|\.(?:do|states|use|functions|events)\.")
+"""How ids end that are made of the identity of an event, or of a moment; and what those of sub-flows have in them."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -99,6 +101,15 @@ class Grant:
         if not self.hears(channel):
             refused = self.refuse(f"nothing can be done on channel {channel[:200]!r}")
             refused.pointer = pointer
+            raise refused
+
+    def check_run_id(self, run_id: str | None) -> None:
+        """`Rejected` for an id as the engine makes them: whoever takes that of another's run keeps it from starting."""
+        if self.limited and run_id is not None and _MADE.search(run_id):
+            refused = self.refuse(
+                f"{run_id[:200]!r} is what the engine calls runs that events, clocks and runs start"
+            )
+            refused.pointer = "/id"
             raise refused
 
     def check_workflow(self, graph: StateGraph) -> None:

@@ -87,6 +87,7 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         express: Express = None,
     ) -> Response:
         """Start a run of a deployed workflow; 409 when a run has or had its id."""
+        granted().check_run_id(run_id)
         given = await read_json(request, largest_input, empty={})
         id = await engine.start(
             namespace, name, version, given, run_id=run_id, express=express, awaited=wait or 0.0
@@ -99,6 +100,7 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         request: Request, wait: Wait = None, run_id: NewRunId = None, express: Express = None
     ) -> Response:
         """Run a document without deploying it."""
+        granted().check_run_id(run_id)
         body = await read_object(request, max(MAX_PACKAGE, largest_input), {"document", "input", "resources"})
         id = await engine.run_once(
             document_of(body),
