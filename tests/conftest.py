@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from workflow_engine.dsl.collecting import settle
+
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeatable", patient, derandomize=True)
 settings.register_profile("exploring", patient)
@@ -27,7 +29,7 @@ gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    gc.freeze()
+    settle()
     gc.enable()
 
 

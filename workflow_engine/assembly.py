@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -28,6 +27,7 @@ from workflow_engine.calls.reaching import bounds_of
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import open_secrets
 from workflow_engine.calls.webhook import WebhookTarget
+from workflow_engine.dsl.collecting import settle
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.queues import Queues
 from workflow_engine.engine.restoring import Restoring, StoreStamps
@@ -375,15 +375,9 @@ async def _working(
         await stack.enter_async_context(
             worker(client, settings.task_queue, activities, build=build, drain=drain)
         )
-        _settle()
+        settle()
         yield
         tell_of(list(activities.under_way), settings.grace_seconds)
-
-
-def _settle() -> None:
-    """Have the collector of garbage pass over what is there by now: modules, which stay."""
-    gc.collect()
-    gc.freeze()
 
 
 def activities_of(

@@ -7,7 +7,6 @@ with the exit code, negative for a signal, when the process has ended. Closing t
 
 from __future__ import annotations
 
-import gc
 import importlib
 import io
 import json
@@ -32,12 +31,13 @@ ALSO = (
 
 def main(path: str) -> NoReturn:
     from workflow_engine import cli
+    from workflow_engine.dsl.collecting import settle
 
     for module in pkgutil.iter_modules(cli.__path__):
         importlib.import_module(f"{cli.__name__}.{module.name}")
     for name in ALSO:
         importlib.import_module(name)
-    gc.freeze()
+    settle()
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(f"{path}.new")
     listening.listen(64)

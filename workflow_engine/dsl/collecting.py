@@ -6,6 +6,16 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_settled = False
+
+
+def settle() -> None:
+    """Have the collector of garbage pass over what is there by now, modules above all, as long as the process runs."""
+    global _settled
+    gc.collect()
+    gc.freeze()
+    _settled = True
+
 
 @contextmanager
 def uncollected() -> Iterator[None]:
@@ -22,7 +32,9 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if collecting:
-            if gc.get_freeze_count() == 0:
+            if (
+                not _settled
+            ):  # `gc.get_freeze_count` goes through all that is frozen, which may take longer than the rest
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
