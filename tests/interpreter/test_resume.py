@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -198,6 +198,17 @@ async def test_a_run_may_be_stopped_at_every_boundary_one_after_the_other() -> N
         assert resumed.output == whole.output
         return
     pytest.fail("the run never ended")
+
+
+async def test_the_months_that_a_run_may_take_are_those_from_its_beginning() -> None:
+    text = HEADER + "timeout: {after: P1M}\ndo: [{a: {wait: P23D}}, {b: {wait: P6D}}]"
+    graph, start = dsl.compile(dsl.parse(text)), datetime(2027, 2, 10, tzinfo=UTC)
+    whole, _ = await run(graph, start=start)
+    with pytest.raises(Stop) as stopped:
+        await run(graph, start=start, stop_at=2)
+    resumed, _ = await run(graph, position=json.loads(stopped.value.position), start=stopped.value.at)
+    assert whole.error.detail == "the workflow took longer than 2419200 s"
+    assert resumed.error == whole.error
 
 
 LISTENING = """

@@ -37,7 +37,7 @@ that it costs nothing and a run under way goes on as it began: runs from before 
 2: express runs. 3: the attempts at one call, and the filters of its output, are left to its activity.
 4: loops whose iterations are side by side (DSL 1.0). 5: every sub-flow that is waited for outlives the history in which
 it was begun, and what a run is to end by is not lost where something else of it ends in the same moment.
-6: `multipleOf` of a schema goes by decimal digits."""
+6: `multipleOf` of a schema goes by decimal digits; months that a run may take are those from its beginning."""
 _NOWHERE = Positions(Place(0, 0, 0, 0))
 
 

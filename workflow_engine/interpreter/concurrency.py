@@ -16,7 +16,7 @@ from workflow_engine.interpreter.effects import Thunk
 from workflow_engine.interpreter.evaluation import evaluate, holds
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.scope import RESULT, state_scope
-from workflow_engine.values import Json, JsonObject, deep_equal, deep_merge, delta
+from workflow_engine.values import Json, JsonObject, deep_equal, deep_merge, delta, shown
 
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
@@ -123,7 +123,7 @@ async def _needed(run: Run, state: State, action: Parallel, frame: Frame) -> int
 async def _number(run: Run, state: State, expression: Expression, frame: Frame) -> int:
     value = await evaluate(expression, frame.input, state_scope(run, state, frame, input=frame.input))
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise fault("expression", f"{expression.source!r} must yield a whole number, not {kind(value)}")
+        raise fault("expression", f"{expression.source!r} must yield a whole number, not {shown(value)}")
     return int(value)
 
 

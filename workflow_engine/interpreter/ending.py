@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
 
 
+_SINCE = 6
+"""From which semantics on (`dsl.bundle.SEMANTICS`) the months of a timeout are those from the beginning of the run, not
+of its history."""
 ENDED = "__ended"
 """The variable of the root frame that has what the states came to: what is left is the output of the workflow."""
 
@@ -35,12 +38,14 @@ async def _walked(run: Run) -> Json:
         return await run.to_the_end(before_end)
     if graph.timeout is None:
         return await run.to_the_end(root)
-    try:
-        allowed = await seconds(graph.timeout, run.input, workflow_scope(run), run)
-    except Fault as raised:
-        raise raised.at("/timeout") from None
+    instance = "/timeout" if graph.dialect == "1.0" else "/timeouts/workflowExecTimeout"
     # A retry begins the time anew: it may come days after the run has faulted (see `retrying`).
     began = max(run.started, datetime.fromtimestamp(run.counts.get("clock", 0) / 1000, UTC))
+    since = began if run.effects.semantics >= _SINCE else None
+    try:
+        allowed = await seconds(graph.timeout, run.input, workflow_scope(run), run, since=since)
+    except Fault as raised:
+        raise raised.at(instance) from None
     remaining = allowed - (run.effects.now() - began).total_seconds()
     place = Place("/timeout", "/timeout", "workflow timeout")
     try:
@@ -50,8 +55,8 @@ async def _walked(run: Run) -> Json:
         return await run.to_the_end(root)
     except (Expired, TimeUp):
         if before_end is None:
-            message = f"the workflow took longer than {allowed:g} s"
-            raise fault("timeout", message, instance="/timeout") from None
+            message = f"the workflow took longer than {allowed:.15g} s"
+            raise fault("timeout", message, instance=instance) from None
     run.deadline = None
     run.root = Frame(before_end.id, run.root.data, branch=True, context=run.root.context)
     return await run.to_the_end(before_end)

@@ -7,6 +7,7 @@ What an expression without secrets yields is pure and costs no effect. One with 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from workflow_engine.errors import Fault, fault
@@ -75,15 +76,18 @@ def _expression_fault(what: Expression | Template, error: EvaluationError) -> Fa
     return fault("expression", f"{error}, in {text!r}" + (f" at {place}" if place else ""))
 
 
-async def seconds(timing: Timing, value: Json, scope: Scope, run: Run) -> float:
-    """How long *timing* is from now; an expression must yield ISO 8601 text."""
+async def seconds(
+    timing: Timing, value: Json, scope: Scope, run: Run, *, since: datetime | None = None
+) -> float:
+    """How long *timing* is from now, or *since* another moment; an expression must yield ISO 8601 text."""
+    start = since or run.effects.now()
     if isinstance(timing, Duration):
-        return timing.seconds_from(run.effects.now())
+        return timing.seconds_from(start)
     text = await evaluate(timing, value, scope)
     try:
         if not isinstance(text, str):
             raise TypeError(f"{shown(text)} is not an ISO 8601 duration such as PT1H30M or P2D")
-        return Duration.parse(text).seconds_from(run.effects.now())
+        return Duration.parse(text).seconds_from(start)
     except (TypeError, ValueError) as error:
         raise fault("expression", f"{error}, from {timing.source!r}") from None
 

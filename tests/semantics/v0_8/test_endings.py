@@ -337,5 +337,5 @@ timeouts: {workflowExecTimeout: PT0.3S}
 states: [{name: A, type: inject, data: {a: 1}, end: true}]
 """
     fault = await error(run, body)
-    assert (kind(fault), fault["instance"]) == ("timeout", "/timeout")
+    assert (kind(fault), fault["instance"]) == ("timeout", "/timeouts/workflowExecTimeout")
     assert await output(run, body.replace("end: true", "end: {terminate: true}")) == {"a": 1}
