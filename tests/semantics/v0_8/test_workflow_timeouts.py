@@ -18,7 +18,11 @@ timeouts: {workflowExecTimeout: {duration: PT0.2S, interrupt: true}}
 states: [{name: A, type: sleep, duration: PT1H, end: true}]
 """
     fault = await error(run, body)
-    assert (kind(fault), fault["status"], fault["instance"]) == ("timeout", 408, "/timeouts/workflowExecTimeout")
+    assert (kind(fault), fault["status"], fault["instance"]) == (
+        "timeout",
+        408,
+        "/timeouts/workflowExecTimeout",
+    )
 
 
 async def test_b18_a_state_is_run_before_an_interrupted_run_ends(run: Any) -> None:
