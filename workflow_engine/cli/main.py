@@ -308,7 +308,11 @@ def _complain(command: Command, error: Exception, *, debug: bool) -> int:
             return USAGE
         case Unavailable():
             say(f"wfe {command.name}: {error}")
-            if "the API at" in str(error):
+            if "did not answer in time" in str(error):
+                say(
+                    "It may wait for Temporal or for a store: its address /readyz says which part does not work."
+                )
+            elif "the API at" in str(error):
                 say("Start one with `wfe dev`, or name another with --api-url or WFE_API_URL.")
             return UNREACHABLE
         case OSError(filename=str() | os.PathLike() as file):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from workflow_engine.api.client import HttpApi
 
 NAME = "NAMESPACE/NAME[/VERSION]"
+PATIENCE = 45.0
+"""Seconds for one answer: longer than the API waits for Temporal, so that it can say that it does in vain."""
 
 
 def add_connection(parser: argparse.ArgumentParser, *, json: bool = True) -> None:
