@@ -32,9 +32,8 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if collecting:
-            if (
-                not _settled
-            ):  # `gc.get_freeze_count` goes through all that is frozen, which may take longer than the rest
+            # `gc.get_freeze_count` would go through all that is frozen, which may take longer than the rest.
+            if not _settled:
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
