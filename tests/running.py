@@ -279,8 +279,8 @@ class Worked:
     What they could tell of each other is their own: the router, what is deployed, and the connections of calls.
     """
 
-    def __init__(self, net: Internet) -> None:
-        self._net = net
+    def __init__(self, net: Internet, reach: Reaches = UNLIMITED) -> None:
+        self._net, self._reach = net, reach
         self._stack = contextlib.AsyncExitStack()
         self._client: Client | None = None
         self._queue = f"test-{uuid.uuid4()}"
@@ -291,7 +291,7 @@ class Worked:
         """For one test at a time; the first has the worker begin."""
         if self._client is None:
             self._client = await connect(address, "default")
-            activities = _activities(self._router, self._find, self._egress)
+            activities = _activities(self._router, self._find, self._egress, reach=self._reach)
             await self._stack.enter_async_context(worker(self._client, self._queue, activities))
         async with _routed(self._client, self._queue, Egress(**self._net.egress)) as runner:
             self._runner.meant, self._router.meant, self._egress.meant = runner, runner.router, runner.egress
@@ -362,7 +362,7 @@ async def temporal_runner(
 
 @pytest.fixture(params=["local", pytest.param("temporal", marks=pytest.mark.temporal)])
 async def run(request: pytest.FixtureRequest, internet: Internet) -> AsyncIterator[Any]:
-    """Run a document to its end, on each runtime in turn."""
+    """Run a document to its end, on each runtime in turn; within the `REACH` of the file, if it has one."""
     reach = getattr(request.module, "REACH", UNLIMITED)
     if request.param == "local":
         async with Egress(**internet.egress) as egress:

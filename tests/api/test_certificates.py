@@ -15,6 +15,7 @@ from workflow_engine.api.certificates import Served, shown
 from workflow_engine.api.client import HttpApi
 from workflow_engine.api.serving import listen, serve
 from workflow_engine.cli.serve import url_of
+from workflow_engine.cli.stack import Stack
 from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.settings import Settings
 
@@ -120,4 +121,6 @@ def test_settings_of_tls_go_together() -> None:
     for names in (["tls_key"], ["client_ca"], ["api_cert_key"]):
         with pytest.raises(Rejected, match="which is not set"):
             Settings.from_env({f"WFE_{name.upper()}": "file.pem" for name in names})
+    with pytest.raises(Rejected, match="plain HTTP"):
+        Stack.of(Settings(tls_cert=Path("a.pem")), temporal_port=1, ui_port=2)
     assert url_of(Settings.from_env({"WFE_TLS_CERT": "a.pem"})) == "https://127.0.0.1:8080"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,11 @@ from tests.api.documents import GREET, event
 from tests.api.test_rights import HEADER, MARKS, SUBSCRIPTION, ask, bodies, concrete, documented, server
 from tests.semantics.v1.test_subscriptions import RESOURCES
 from workflow_engine import dsl
+from workflow_engine.api import rights
 from workflow_engine.api.gate import Gate
 from workflow_engine.api.grants import Grant
 from workflow_engine.api.metrics import Metrics
+from workflow_engine.api.rights import DECISIONS
 from workflow_engine.errors import Rejected
 
 __all__ = ["server"]
@@ -200,3 +203,36 @@ async def test_pages_of_a_limited_token_are_full(server: Any) -> None:
         assert pages in ([2, 2, 2], [2, 2, 2, 0]), path
     everything = (await ask(server, "listener", "GET", "/v1/runs?limit=100")).json
     assert {run["id"] for run in everything["runs"]} == set(listed["/v1/runs"][1])
+
+
+WITHOUT_DATA = {"/", "/openapi.json", "/docs", "/docs/oauth2-redirect", "/livez"}
+"""What needs no token, and asks nobody."""
+
+
+def every_route(routes: Any) -> Iterator[tuple[str, str]]:
+    """All that there are, also those that the documentation does not have."""
+    for route in routes:
+        if hasattr(route, "original_router"):
+            yield from every_route(route.original_router.routes)
+        elif hasattr(route, "methods"):
+            yield from (
+                (method, route.path.replace(":path}", "}")) for method in sorted(route.methods - {"HEAD"})
+            )
+
+
+async def test_a_route_without_a_decision_is_closed_to_limited_tokens(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that is in no documentation, or was included without those who decide."""
+    routes = set(every_route(server.app.routes))
+    assert {(method, path) for method, path in documented(server)} <= routes
+    told = {f"{method} {path}" for method, path in routes if path not in WITHOUT_DATA}
+    assert told - DECISIONS.keys() == set()
+    monkeypatch.setattr(rights, "DECISIONS", {})
+    for method, path in sorted(routes):
+        if path in WITHOUT_DATA:
+            continue
+        address = concrete(path).replace("/webhooks/sub-1/allow", f"/webhooks/{'0' * 32}/allow?key=x")
+        answer = await ask(server, "theirs", method, address, **bodies(method, path))
+        assert answer.status == 403, (method, path, answer.body)
+        assert answer.json["type"] == "urn:wfe:problem:grant-missing", (method, path)

@@ -13,6 +13,7 @@ from tests.running import LocalRunner, TemporalRunner, Worked
 from tests.runtimes.far_side import FarSide, far_side
 from tests.standins.internet import Internet
 from workflow_engine.calls import Egress
+from workflow_engine.calls.reach import UNLIMITED
 
 HERE = Path(__file__).parent
 
@@ -24,8 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def worked(internet: Internet) -> AsyncIterator[Worked]:
-    shared = Worked(internet)
+async def worked(request: pytest.FixtureRequest, internet: Internet) -> AsyncIterator[Worked]:
+    shared = Worked(internet, getattr(request.module, "REACH", UNLIMITED))
     yield shared
     await shared.end()
 
@@ -34,10 +35,10 @@ async def worked(internet: Internet) -> AsyncIterator[Worked]:
     params=["local", pytest.param("temporal", marks=pytest.mark.temporal)], loop_scope="module"
 )
 async def run(request: pytest.FixtureRequest, internet: Internet, worked: Worked) -> AsyncIterator[Any]:
-    """Run a document to its end, on each runtime in turn."""
+    """Run a document to its end, on each runtime in turn; within the `REACH` of the file, if it has one."""
     if request.param == "local":
         async with Egress(**internet.egress) as egress:
-            yield LocalRunner(egress)
+            yield LocalRunner(egress, getattr(request.module, "REACH", UNLIMITED))
         return
     address = request.getfixturevalue("temporal_address")
     async with worked.runner(address) as runner:

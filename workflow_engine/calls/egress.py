@@ -226,7 +226,8 @@ class Egress:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.remembered.close()
+        for each in (self, *self._narrowed.values()):
+            await each.remembered.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -239,7 +240,7 @@ class _Narrowed(Egress):
         self.__dict__.update(whole.__dict__)
         self._whole = whole
         self.policy = replace(whole.policy, besides=why_not)
-        self.texts = TextCache(characters=MIB)
+        self.texts, self.remembered = TextCache(characters=MIB), Remembered()
 
     @property
     def session(self) -> aiohttp.ClientSession:

@@ -152,14 +152,19 @@ def open_reach(file: Path | None) -> Reaches:
         raise _invalid(f"{file} cannot be read: {error.strerror}") from None
     except InvalidDocument as error:
         raise _invalid(str(error)) from None
+    return reaches_of(listed, str(file))
+
+
+def reaches_of(listed: Json, name: str = "the rules") -> Reaches:
+    """What the rules *listed* say; `Rejected` where they cannot be understood. *name* is where they stand."""
     if not isinstance(listed, list):
-        raise _invalid(f"{file} has no list of rules")
+        raise _invalid(f"{name} has no list of rules")
     rules = []
     for number, item in enumerate(listed):
         try:
             rules.append(_rule(item))
         except ValueError as error:
-            raise _invalid(f"{file}: rule {number + 1}: {error}") from None
+            raise _invalid(f"{name}: rule {number + 1}: {error}") from None
     return Reaches(tuple(rules))
 
 

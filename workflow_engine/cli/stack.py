@@ -18,7 +18,7 @@ from workflow_engine.api.client import HttpApi
 from workflow_engine.cli.options import variable
 from workflow_engine.cli.serve import url_of
 from workflow_engine.cli.supervisor import Child
-from workflow_engine.errors import Conflict, Unavailable
+from workflow_engine.errors import Conflict, Rejected, Unavailable
 from workflow_engine.processes.ports import free_port, port_in_use
 from workflow_engine.runtimes.temporal.server import ServerOptions, command, lock_path, wait_ready
 from workflow_engine.runtimes.temporal.server import environment as server_environment
@@ -81,6 +81,10 @@ class Stack:
     @classmethod
     def of(cls, chosen: Settings, *, temporal_port: int, ui_port: int) -> Stack:
         """The stack for settings whose *port* is chosen; addresses between the parts are made to fit."""
+        if chosen.tls_cert is not None or chosen.api_cert is not None:
+            raise Rejected(
+                "invalid-setting", "WFE_TLS_CERT: `wfe dev` speaks plain HTTP; `wfe api` serves TLS"
+            )
         temporal = ServerOptions(
             port=temporal_port,
             ui_port=ui_port,
@@ -165,6 +169,7 @@ def _python_path() -> str:
 
 
 _FILES = ("reach", "tls_cert", "tls_key", "client_ca", "api_ca", "api_cert", "api_cert_key")
+"""The settings that are files which a child reads; those of TLS are empty here."""
 
 
 def _environment(chosen: Settings) -> dict[str, str]:

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.running import KEY
 from tests.semantics.v1.documents import event, kind, workflow
 from tests.standins.internet import Internet
-from workflow_engine.calls.reach import open_reach
+from workflow_engine.calls.reach import reaches_of
 
-RULES = """
-- namespaces: [shop]
-  hosts: [httpbin.org]
-  secrets: [key]
-- namespaces: ['semantics*', shop]
-  hosts: ['*.swagger.io']
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _reach(tmp_path_factory: pytest.TempPathFactory) -> None:
-    global REACH
-    file: Path = tmp_path_factory.mktemp("reach") / "reach.yaml"
-    file.write_text(RULES)
-    REACH = open_reach(file)
-
-
+REACH = reaches_of(
+    [
+        {"namespaces": ["shop"], "hosts": ["httpbin.org"], "secrets": ["key"]},
+        {"namespaces": ["semantics*", "shop"], "hosts": ["*.swagger.io"]},
+    ]
+)
+"""What the runs of this file are held to (`tests.running`)."""
 GET = "do: [{a: {call: http, with: {method: get, endpoint: %s}}}]"
 PETS = "'https://petstore.swagger.io/v2/pet/findByStatus?status=available'"
 SECRET = "use: {secrets: [key]}\ndo: [{a: {set: {same: '${ $secrets.key == .given }'}}}]"
