@@ -203,15 +203,16 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"verify": {"scheme": "none"}}, "/verify", "expected one of"),
     ({"channel": None}, "/channel", "is not the name of a channel"),
     ({"operation": "file://ftp.yaml#noted"}, "/server", "'solace'"),
-    ({"operation": "file://http.yaml#noted"}, "/server", "a source with `verify`"),
-    ({"operation": "file://ws.yaml#noted"}, "/server", "what was missed"),
+    ({"operation": "file://http.yaml#noted"}, "/operation", "a source with `verify`"),
+    ({"operation": "file://http.yaml#noted", "start": "earliest"}, "/operation", ""),
 ]
 
 
 async def test_what_cannot_be_heard_is_refused_with_its_place(server: Api) -> None:
     await sources.described(server, "nats", 4222, "room {here}", channel={"parameters": {"here": {}}})
-    for name, protocol in (("ftp", "solace"), ("http", "https"), ("ws", "ws")):
-        await sources.put_document(server, asyncapi(protocol, "broker.example"), name)
+    posted = {"operation": {"bindings": {"http": {"method": "POST"}}}}
+    for name, protocol, more in (("ftp", "solace", {}), ("http", "https", posted)):
+        await sources.put_document(server, asyncapi(protocol, "broker.example", **more), name)
     for changes, pointer, words in REFUSED:
         body = {"operation": f"{BASE}#noted", "channel": "heard", **changes}
         answer = await server.call("PUT", "/v1/sources/notes", json=body)

@@ -6,16 +6,31 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.web import Application, StreamResponse
+from aiohttp.web import Request as WebRequest
 
+from tests.api.server import api
+from tests.brokers import sources
 from tests.brokers.documents import asyncapi, pinned, publishing, subscribing
+from tests.brokers.hearer import heard, hearing
 from tests.brokers.web import TOKEN, Web
+from tests.events.conftest import eventually
 from tests.running import PASSWORD
 from tests.semantics.v1.documents import kind, workflow
 from tests.standins.server import Server, serve
+from workflow_engine.calls.brokers.inbox import Inbox
 from workflow_engine.processes.ports import free_port
+
+
+@pytest.fixture(autouse=True)
+def told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workflow_engine.calls.brokers.hearing.TELLING", 0.1)
+    for name in ("PAUSE", "LEAST"):
+        monkeypatch.setattr(f"workflow_engine.calls.brokers.http.{name}", 0.05)
 
 
 @pytest.fixture
@@ -179,3 +194,105 @@ async def test_a_server_that_is_not_there_is_a_fault(run: Any) -> None:
         for text in (publishing(), subscribing("{consume: {amount: 1}}")):
             ended = await run(text, {"n": 1}, resources=resources)
             assert kind(ended.error) == "communication"
+
+
+def note(n: int) -> bytes:
+    return json.dumps({"n": n}).encode()
+
+
+async def told(router: Any, wanted: Any) -> dict[str, Any]:
+    """How the source is, once that is as *wanted*."""
+    found: dict[str, Any] = {}
+
+    async def is_so() -> Any:
+        found.update(await router.source_note("notes"))
+        return wanted(found)
+
+    await eventually(is_so)
+    return found
+
+
+async def test_a_source_of_server_sent_events_goes_on_after_the_last_one_also_as_another_process(
+    web: Any, tmp_path: Path
+) -> None:
+    broker, server = web
+    broker.breaks_after = 2
+    where = (
+        f"sqlite:///{tmp_path / 'events.db'}",
+        "http",
+        server.port,
+        "notes",
+        json.dumps({"path": "/api"}),
+    )
+    for n in range(3):
+        broker.give(note(n))
+    async with hearing(*where) as router:
+        events = await heard(router, 3)
+        assert [event["data"]["n"] for event in events] == [0, 1, 2]
+        assert [event["id"] for event in events] == ["0", "1", "2"]
+        found = await told(router, lambda found: found.get("stored") == 3)
+        assert (found["promise"], found["last_error"]) == ("exactly-once", None)
+    broker.give(note(3))
+    async with hearing(*where) as router:
+        assert [event["data"]["n"] for event in await heard(router, 4)] == [0, 1, 2, 3]
+        assert (await told(router, lambda found: found.get("stored") == 4))["duplicates"] == 0
+
+
+async def test_a_source_of_server_sent_events_sees_what_kind_they_are_and_cloudevents_as_they_are() -> None:
+    whole = {"specversion": "1.0", "id": "e-1", "source": "/shop", "type": "noted", "data": {"n": 2}}
+
+    async def stream(request: WebRequest) -> StreamResponse:
+        answer = StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        await answer.write(b'event: changed\ndata: {"n": 1}\n\ndata: %s\n\n' % json.dumps(whole).encode())
+        await asyncio.sleep(60)
+        return answer
+
+    app = Application()
+    app.router.add_get("/notes", stream)
+    async with serve(app) as server:
+        given = {"type": "${ $headers.event }"}
+        async with hearing("memory:", "http", server.port, "notes", event=given) as router:
+            first, second = await heard(router, 2)
+            assert (first["type"], first["data"], second) == ("changed", {"n": 1}, whole)
+
+
+async def test_a_source_tells_why_there_is_no_stream(web: Any) -> None:
+    _, server = web
+    async with api() as engine:
+        document = asyncapi("http", server.address, address="nowhere", message={"payload": {}})
+        await sources.put_document(engine, document)
+        await sources.put(engine)
+        found = await sources.status(engine, lambda found: found["state"] == "failing")
+        assert "the answer is 404 text/plain, not a stream of events" in found["error"]
+        assert (await engine.call("DELETE", "/v1/sources/notes")).status == 204
+
+
+async def test_a_source_of_a_socket_hears_again_when_that_was_closed_and_each_cloudevent_once(
+    web: Any,
+) -> None:
+    broker, server = web
+    whole = {"specversion": "1.0", "id": "e-1", "source": "/shop", "type": "noted", "data": {"n": 1}}
+    envelope = {"message": {"contentType": "application/cloudevents+json", "payload": {}}, "path": "/ws"}
+    broker.give(json.dumps(whole).encode())
+    async with hearing("memory:", "ws", server.port, "notes", json.dumps(envelope)) as router:
+        assert await heard(router, 1) == [whole]
+        assert broker.offered == "cloudevents.json"
+        await broker.sockets[0].close()
+        broker.give(json.dumps({**whole, "id": "e-2"}).encode())
+        assert [event["id"] for event in await heard(router, 2)] == ["e-1", "e-2"]
+        found = await told(router, lambda found: found.get("duplicates") == 1)
+        assert found["promise"] == "at-most-once"
+        assert "closed the socket" in found["last_error"]
+
+
+async def test_what_waits_to_be_stored_is_bounded_and_who_sends_waits_too() -> None:
+    inbox = Inbox[int](10, 100)
+    await inbox.put(1, 200)
+    waiting = asyncio.create_task(inbox.put(2, 1))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    assert await inbox.gathered(9) == [1]
+    await waiting
+    inbox.end()
+    assert [await inbox.gathered(9), await inbox.gathered(9)] == [[2], []]

@@ -23,6 +23,8 @@ class Web:
     listeners: int = 0
     document: Any = None
     closed: bool = False
+    offered: str | None = None
+    sockets: list[web.WebSocketResponse] = field(default_factory=list)
 
     def give(self, body: bytes) -> None:
         self.sent.append(body)
@@ -73,8 +75,10 @@ class Web:
         if request.headers.get("Authorization") not in (None, f"Bearer {TOKEN}"):
             return web.Response(status=401)
         socket = web.WebSocketResponse()
+        self.offered = request.headers.get("Sec-WebSocket-Protocol")
         await socket.prepare(request)
         self.listeners += 1
+        self.sockets.append(socket)
 
         async def give() -> None:
             async for _, body in self._after(0):

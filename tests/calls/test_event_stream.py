@@ -46,7 +46,7 @@ async def test_an_event_is_its_lines_of_data_and_what_goes_with_them():
     told = await read(
         b"\xef\xbb\xbf: hello\nid: 7\nretry: 300\nevent: x\ndata: a\ndata:\ndata:  b\n\ndata: lost"
     )
-    assert told == [ServerEvent(b"a\n\n b", "7", 300)]
+    assert told == [ServerEvent(b"a\n\n b", "7", 300, "x")]
 
 
 async def test_an_event_without_data_is_told_for_its_id_and_an_id_may_be_taken_back():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-
-import aiohttp
+from typing import Protocol
 
 from workflow_engine.errors import fault
 
@@ -16,15 +15,25 @@ _CHUNK = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """One event: its *data*, the *id* to go on from after it, and how long to wait before that, in milliseconds."""
+    """One event: its *data*, the *id* to go on from after it, and how long to wait before that, in milliseconds; and
+    what *kind* of event it is, if it says so.
+    """
 
     data: bytes
     id: str | None = None
     retry: int | None = None
+    kind: str | None = None
+
+
+class Chunks(Protocol):
+    """Bytes as they come, such as those of an answer."""
+
+    def iter_chunked(self, n: int) -> AsyncIterator[bytes]:
+        """Each at most *n* bytes."""
 
 
 async def server_events(
-    content: aiohttp.StreamReader, what: str, limit: int, *, in_all: int | None = None
+    content: Chunks, what: str, limit: int, *, in_all: int | None = None
 ) -> AsyncGenerator[ServerEvent, None]:
     """Every event of *content*; an event without data is given too, for its id.
 
@@ -35,6 +44,7 @@ async def server_events(
     size = total = 0
     id: str | None = None
     retry: int | None = None
+    kind: str | None = None
     async with aclosing(_lines(content, what, limit)) as lines:
         async for line in lines:
             size += len(line)
@@ -43,8 +53,8 @@ async def server_events(
                 raise _too_large(what, limit if size > limit else in_all or limit)
             if not line:
                 if data or id is not None or retry is not None:
-                    yield ServerEvent(b"\n".join(data), id, retry)
-                data, size, id, retry = [], 0, None, None
+                    yield ServerEvent(b"\n".join(data), id, retry, kind)
+                data, size, id, retry, kind = [], 0, None, None, None
                 continue
             name, _, value = line.partition(b":")
             value = value.removeprefix(b" ")
@@ -52,11 +62,13 @@ async def server_events(
                 data.append(value)
             elif name == b"id" and len(value) <= 1000 and _sendable(value):
                 id = value.decode("utf-8", errors="replace")
+            elif name == b"event" and len(value) <= 1000:
+                kind = value.decode("utf-8", errors="replace") or None
             elif name == b"retry" and value.isdigit():
                 retry = int(value[:10])
 
 
-async def _lines(content: aiohttp.StreamReader, what: str, limit: int) -> AsyncGenerator[bytes, None]:
+async def _lines(content: Chunks, what: str, limit: int) -> AsyncGenerator[bytes, None]:
     """Lines as they come, without their end: LF, CR LF or CR. An unfinished one is dropped, as the standard says."""
     line = bytearray()
     after_cr = start = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -24,13 +24,15 @@ from workflow_engine.values import Json, JsonObject, pointer
 Resolve: TypeAlias = Callable[[Need], Awaitable[Json]]
 """Finds operations: see `calls.resolution`."""
 SPOKEN = ("nats", "kafka", "amqp", "mqtt")
+HEARD = (*SPOKEN, "http", "ws")
+"""What sources may speak: server-sent events, and sockets, too."""
 _KEPT = ("nats", "kafka")
 """Whose brokers may have messages from before."""
 _GROUP = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _GROUP_OF_KAFKA = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _ELSEWHERE = {
-    "http": "what is sent over HTTP comes to a source with `verify`, and goes to a target of kind webhook",
-    "ws": "over WebSocket nothing says what was missed, or has arrived",
+    "http": "over HTTP events are sent to a target of kind webhook",
+    "ws": "over WebSocket nothing says what has arrived",
 }
 
 
@@ -50,7 +52,14 @@ async def operation_of(resolve: Resolve, reference: str, direction: str, *path: 
     return found
 
 
-def server_of(operation: JsonObject, server: Json, protocol: Json, egress: Egress, *path: str) -> Server:
+def server_of(
+    operation: JsonObject,
+    server: Json,
+    protocol: Json,
+    egress: Egress,
+    *path: str,
+    spoken: Sequence[str] = SPOKEN,
+) -> Server:
     """The server of *operation* that is meant, which can be spoken to; else `Rejected` with the place below *path*."""
     listed = operation.get("servers")
     if server is None and protocol is None and isinstance(listed, list) and len(listed) > 1:
@@ -58,8 +67,8 @@ def server_of(operation: JsonObject, server: Json, protocol: Json, egress: Egres
         raise Rejected("server", f"the document has several: name one of {names}", pointer=pointer(*path))
     try:
         chosen = choose(operation, server, protocol)
-        if chosen.protocol not in SPOKEN:
-            why = _ELSEWHERE.get(chosen.protocol, f"spoken are {', '.join(SPOKEN)}")
+        if chosen.protocol not in spoken:
+            why = _ELSEWHERE.get(chosen.protocol, f"spoken are {', '.join(spoken)}")
             message = f"{chosen} speaks {chosen.protocol}: {why}"
             raise Rejected("protocol-unsupported", message, pointer=pointer(*path))
         protocol_of(chosen)
@@ -88,7 +97,11 @@ async def admitted(
     """
     check_login(source.authentication, "authentication")
     operation = await operation_of(resolve, source.operation, "subscribe", "operation")
-    server = server_of(operation, source.server, source.protocol, egress, "server")
+    server = server_of(operation, source.server, source.protocol, egress, "server", spoken=HEARD)
+    method = bindings(operation, "http").get("method") if server.protocol == "http" else None
+    if method is not None and str(method).upper() != "GET":
+        message = f"{server}: by {method} its service calls others, so it comes to a source with `verify`"
+        raise Rejected("protocol-unsupported", message, pointer=pointer("operation"))
     try:
         address = subscribed(operation, server)
     except Fault as refused:

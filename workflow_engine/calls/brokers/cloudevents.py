@@ -19,11 +19,13 @@ PREFIXES: Mapping[str, tuple[str, ...]] = {
     "nats": ("ce-",),
     "amqp": ("cloudEvents_", "cloudEvents:", "ce-"),
     "mqtt": ("",),
+    "http": ("ce-",),
+    "ws": ("ce-",),
 }
 """What the names of attributes begin with as headers, by protocol; the first is what is sent."""
 REQUIRED = ("specversion", "id", "source", "type")
-_IMPLIED = frozenset({"nats", "mqtt"})
-"""Whose bindings know messages that do not say what they are, and are CloudEvents in JSON."""
+_IMPLIED = frozenset({"nats", "mqtt", "http", "ws"})
+"""Whose messages may not say what they are, and be CloudEvents in JSON."""
 _WHOLE = "application/cloudevents"
 _NAME = re.compile(r"[a-z0-9]{1,64}")
 _QUOTED = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')

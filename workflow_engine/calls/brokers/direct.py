@@ -190,6 +190,10 @@ async def link_to(
         operation=bindings(operation, server.protocol),
         message=bindings(message, server.protocol),
         client=hashlib.blake2b(context.idempotency_key.encode(), digest_size=16).hexdigest(),
+        whole=any(
+            str(each.get("content_type")).lower().startswith("application/cloudevents+json")
+            for each in declared_of(operation)
+        ),
     )
 
 

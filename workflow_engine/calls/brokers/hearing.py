@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 
 from workflow_engine.calls.authentication import with_secret
-from workflow_engine.calls.brokers.admission import Resolve, admitted, around, server_of
+from workflow_engine.calls.brokers.admission import HEARD, Resolve, admitted, around, server_of
 from workflow_engine.calls.brokers.direct import link_to, protocol_of
 from workflow_engine.calls.brokers.ear import Ear
 from workflow_engine.calls.brokers.link import OURS, Hearing
@@ -81,7 +81,7 @@ class Hearings:
         earlier = before if isinstance(before, BrokerSource) else None
         made = await admitted(source, earlier, self._resolve, self._egress)
         self._reach.check_source(made.channel, made.to_json())
-        server_of(made.pinned, made.server, made.protocol, self._given(made)[0], "server")
+        server_of(made.pinned, made.server, made.protocol, self._given(made)[0], "server", spoken=HEARD)
         await self._router.put_source(made)
         return made
 

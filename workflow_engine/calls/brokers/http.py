@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from http import HTTPStatus
 
+import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
 from workflow_engine.calls.authentication import authenticate
-from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, lost
+from workflow_engine.calls.brokers.inbox import Inbox, read_aside
+from workflow_engine.calls.brokers.link import Hearing, Incoming, Link, Outgoing, lost
 from workflow_engine.calls.context import Reception
 from workflow_engine.calls.credentials import NOBODY, Credentials
-from workflow_engine.calls.event_stream import MEDIA_TYPE, server_events
+from workflow_engine.calls.event_stream import MEDIA_TYPE, ServerEvent, server_events
 from workflow_engine.calls.exchange import Request, exchange, opened
 from workflow_engine.calls.http import merge_headers
 from workflow_engine.calls.url import add_query, parse_url, query_piece, shown_url
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
+
+PAUSE, LEAST, MOST = 2.0, 0.5, 30.0
+"""How many seconds after its end a stream is asked for again, unless the server says it: then no fewer, and no more."""
+SILENT = 600.0
+"""After how many seconds without a byte a stream is taken for broken."""
 
 
 async def publish(link: Link, message: Outgoing) -> None:
@@ -33,27 +42,89 @@ async def publish(link: Link, message: Outgoing) -> None:
 
 async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:
     """The server-sent events of the channel; after a break the server is told which one was the last."""
+    last = reception.progress.get("id")
+    async with _stream(link, last) as events:
+        yield None
+        async for event in events:
+            if event.data:
+                at: JsonObject = {"id": event.id} if event.id else {}
+                yield Incoming(event.data, {}, id=event.id or None, at=at)
+    raise lost(link, "the server has ended the stream")
+
+
+async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
+    """The server-sent events of the channel, for a source. A stream that the server ends is asked for again, from the
+    last event on that had an id.
+    """
+    hearing.promise = "at-most-once"
+
+    async def read(inbox: Inbox[Incoming], connected: Callable[[], None]) -> None:
+        last, pause = hearing.at.get("id"), PAUSE
+        while True:
+            async with _stream(link, last) as events:
+                connected()
+                async for event in events:
+                    last = last if event.id is None else event.id
+                    pause = pause if event.retry is None else event.retry / 1000
+                    if event.data:
+                        hearing.promise = "exactly-once" if event.id else hearing.promise
+                        await inbox.put(_incoming(event, last), len(event.data))
+            await asyncio.sleep(min(max(pause, LEAST), MOST))
+
+    async with aclosing(read_aside(hearing, read)) as batches:
+        async for batch in batches:
+            yield batch
+
+
+async def forget(link: Link, hearing: Hearing) -> None:
+    """Nothing: a server knows nobody who does not hear."""
+
+
+def _incoming(event: ServerEvent, last: Json) -> Incoming:
+    headers: JsonObject = {} if event.kind is None else {"event": event.kind}
+    at: JsonObject = {"id": last} if isinstance(last, str) else {}
+    return Incoming(event.data, headers, id=event.id or None, at=at)
+
+
+@asynccontextmanager
+async def _stream(link: Link, last: Json) -> AsyncIterator[AsyncGenerator[ServerEvent, None]]:
+    """The events of the channel after the one whose id was *last*."""
     url, credentials = await target(link, link.operation.get("query"))
     headers = CIMultiDict(credentials.headers)
     headers["Accept"] = MEDIA_TYPE
-    last = reception.progress.get("id")
     if isinstance(last, str) and last:
         headers["Last-Event-ID"] = last
     shown = f"GET {shown_url(url)}"
     request = Request("GET", url, headers, None, credentials)
     async with opened(request, link.context.egress, redirect=False) as (answer, _):
-        if answer.status != 200 or answer.content_type != MEDIA_TYPE:
+        if answer.status != HTTPStatus.OK or answer.content_type != MEDIA_TYPE:
             what = f"the answer is {answer.status} {answer.content_type}, not a stream of events"
             raise fault(
-                "communication", f"{shown}: {what}", status=answer.status if answer.status >= 400 else 500
+                "communication",
+                f"{shown}: {what}",
+                status=answer.status if answer.status >= HTTPStatus.BAD_REQUEST else 500,
             )
-        yield None
-        async with aclosing(server_events(answer.content, shown, link.context.egress.max_response)) as events:
-            async for event in events:
-                if event.data:
-                    at: JsonObject = {"id": event.id} if event.id else {}
-                    yield Incoming(event.data, {}, id=event.id or None, at=at)
-    raise lost(link, "the server has ended the stream")
+        content = _Watched(answer.content, shown)
+        async with aclosing(server_events(content, shown, link.context.egress.max_response)) as events:
+            yield events
+
+
+class _Watched:
+    """The bytes of a stream; where none come for long, not even a comment, it is taken for broken."""
+
+    def __init__(self, content: aiohttp.StreamReader, shown: str) -> None:
+        self._content, self._shown = content, shown
+
+    async def iter_chunked(self, n: int) -> AsyncGenerator[bytes, None]:
+        while True:
+            try:
+                async with asyncio.timeout(SILENT):
+                    chunk = await self._content.read(n)
+            except TimeoutError:
+                raise fault("communication", f"{self._shown}: nothing came for {SILENT:g} seconds") from None
+            if not chunk:
+                return
+            yield chunk
 
 
 async def target(link: Link, query: Json) -> tuple[URL, Credentials]:

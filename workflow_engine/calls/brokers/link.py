@@ -34,6 +34,7 @@ class Link:
     """One use of a broker. *channel*, *operation* and *message* are what the document's bindings say for the protocol.
 
     *client* is 32 hexadecimal digits that stand for this state of this run: what a broker knows a subscriber by.
+    *whole*: the document promises whole CloudEvents.
     """
 
     server: Server
@@ -45,6 +46,7 @@ class Link:
     operation: JsonObject = field(default_factory=dict)
     message: JsonObject = field(default_factory=dict)
     client: str = ""
+    whole: bool = False
 
     @property
     def shown(self) -> str:

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
+from workflow_engine.calls.brokers.inbox import Inbox
 from workflow_engine.calls.brokers.link import (
     Hearing,
     Incoming,
@@ -22,7 +23,6 @@ from workflow_engine.calls.brokers.link import (
     Outgoing,
     Send,
     closed,
-    gathered,
     lost,
     named,
     refused,
@@ -201,34 +201,21 @@ class _Messages:
     """
 
     def __init__(self, client: _Client, most: int) -> None:
-        self._queue: asyncio.Queue[Any] = asyncio.Queue(most)
-        self._bytes = 0
-        self._room = asyncio.Event()
-        client.ended = self._end
+        self._inbox = Inbox[Any](most, _AT_HAND)
+        client.ended = self._inbox.end
 
     async def put(self, message: Any) -> None:
-        """Take a message, once there is room for it; there is for one of any size where there is no other."""
-        while self._bytes and self._bytes + len(message.data) > _AT_HAND:
-            self._room.clear()
-            await self._room.wait()
-        self._bytes += len(message.data)
-        await self._queue.put(message)
-
-    def _end(self) -> None:
-        with suppress(asyncio.QueueFull):  # then there is no end of what waits until it is looked for
-            self._queue.put_nowait(None)
+        await self._inbox.put(message, len(message.data))
 
     async def next(self, most: int) -> list[Any]:
         """What has come, once there is anything; nothing after a while."""
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
-                found = await gathered(self._queue, most)
+                found = await self._inbox.gathered(most)
         except TimeoutError:
             return []
         if not found:
             raise nats.errors.ConnectionClosedError
-        self._bytes -= sum(len(message.data) for message in found)
-        self._room.set()
         return found
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 
 import aiohttp
 
 from workflow_engine.calls.brokers.http import constants, target
-from workflow_engine.calls.brokers.link import Incoming, Link, Outgoing, lost, refused
+from workflow_engine.calls.brokers.inbox import Inbox, read_aside
+from workflow_engine.calls.brokers.link import Hearing, Incoming, Link, Outgoing, lost, refused
 from workflow_engine.calls.content import MediaType
 from workflow_engine.calls.context import Reception
 from workflow_engine.calls.http import merge_headers
@@ -45,6 +46,29 @@ async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming |
     raise lost(link, socket.exception() or "the server has closed the socket")
 
 
+async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
+    """What the server sends, for a source, while the socket is open. Nothing says what was sent while it was not."""
+    hearing.promise = "at-most-once"
+
+    async def read(inbox: Inbox[Incoming], connected: Callable[[], None]) -> None:
+        async with _socket(link) as socket:
+            connected()
+            async for message in socket:
+                if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                    text = message.type == aiohttp.WSMsgType.TEXT
+                    body = message.data.encode() if text else message.data
+                    await inbox.put(Incoming(body, {}), len(body))
+        raise lost(link, socket.exception() or "the server has closed the socket")
+
+    async with aclosing(read_aside(hearing, read)) as batches:
+        async for batch in batches:
+            yield batch
+
+
+async def forget(link: Link, hearing: Hearing) -> None:
+    """Nothing: a server knows nobody who does not hear."""
+
+
 @asynccontextmanager
 async def _socket(link: Link) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     egress = link.context.egress
@@ -58,7 +82,11 @@ async def _socket(link: Link) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         async with (
             egress.unled() as session,
             session.ws_connect(
-                url, headers=headers, heartbeat=_PING_SECONDS, max_msg_size=egress.max_response
+                url,
+                headers=headers,
+                heartbeat=_PING_SECONDS,
+                max_msg_size=egress.max_response,
+                protocols=("cloudevents.json",) if link.whole else (),
             ) as socket,
         ):
             yield socket
