@@ -240,15 +240,11 @@ class Retrying:
                 except WorkflowUpdateRPCTimeoutOrCancelledError:
                     raise Unavailable(f"no worker of task queue {self._queue} answers") from None
                 except RPCError as error:
+                    if _passes(error) and (closing := closing + 1) < _CLOSING_LOOKS:
+                        await asyncio.sleep(_CLOSING_SECONDS)
+                        continue
                     if error.status in NOBODY:
                         raise Unavailable(f"no worker of task queue {self._queue} answers") from None
-                    if error.status == RPCStatusCode.RESOURCE_EXHAUSTED and "is closing" in str(error):
-                        # Its worker is telling the server that it ends, or goes on in a new history: in a moment.
-                        closing += 1
-                        if closing < _CLOSING_LOOKS:
-                            await asyncio.sleep(_CLOSING_SECONDS)
-                            continue
-                        raise
                     if error.status != RPCStatusCode.NOT_FOUND:
                         raise
                     before = description.run_id  # it has ended since, or goes on in a new history
@@ -337,6 +333,16 @@ class Retrying:
         memo[ATTEMPTS] = [*(before if isinstance(before, list) else []), ended][-MOST_ATTEMPTS:]
         name = graph.name
         return {**memo, "namespace": name.namespace, "name": name.name, "version": name.version}
+
+
+def _passes(error: RPCError) -> bool:
+    """Whether a run just ends or goes on in a new history, or could not, for something came in between: in a moment.
+
+    Where its task fails for a bug, the run is parked, and that does not pass.
+    """
+    if error.status == RPCStatusCode.RESOURCE_EXHAUSTED:
+        return "is closing" in error.message
+    return error.status == RPCStatusCode.FAILED_PRECONDITION and "workflow task failure" in error.message
 
 
 def _following(stood: _Stood, bundle: Bundle, graph: StateGraph, retry: Retry) -> JsonObject:
