@@ -14,7 +14,7 @@ from tests.examples import examples
 from tests.write_readme import README, written
 from workflow_engine import dsl
 from workflow_engine.api.metrics import Metrics
-from workflow_engine.cli.main import COMMANDS, _parser
+from workflow_engine.cli.main import COMMANDS, parser_of
 from workflow_engine.dsl.codes import EXPLANATIONS
 from workflow_engine.engine.runtime import Load, QueueLoad
 
@@ -85,7 +85,7 @@ def test_every_command_in_the_docs_is_one_that_wfe_takes(page: Path) -> None:
         said = io.StringIO()
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
             try:
-                _parser(COMMANDS[words[0]]).parse_args([word for word in words[1:] if word != "…"])
+                parser_of(COMMANDS[words[0]]).parse_args([word for word in words[1:] if word != "…"])
             except SystemExit as error:
                 lacking = "arguments are required" in said.getvalue() or "COMMAND …" in said.getvalue()
                 if error.code and (whole or not (lacking or "--processes N" in line)):

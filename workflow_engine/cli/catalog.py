@@ -31,5 +31,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     code = cli.run(arguments)
     if code == UNREACHABLE:
-        say("Start a server with `wfe dev`, or name another with --server or WFE_API_URL.")
+        say(
+            "`wfe dev` starts a server, --server or WFE_API_URL name another; /readyz of one says what does not work."
+        )
     return code

@@ -79,6 +79,12 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
                 "demo", "watch an order go through the engine, in ten seconds", "wfe demo", "demo:configure"
             ),
             Command("dev", "run everything on this machine, with web UI", "wfe dev", "dev:configure"),
+            Command(
+                "completion",
+                "let the shell complete commands and options",
+                "source <(wfe completion bash)",
+                "completion:configure",
+            ),
         ),
     ),
     (
@@ -113,6 +119,9 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
                 "test:configure",
             ),
             Command("lsp", "serve an editor as one writes workflows", "wfe lsp", "lsp:configure"),
+            Command(
+                "schema", "the JSON Schema of workflows", "wfe schema 1.0 >workflow.json", "schema:configure"
+            ),
             Command(
                 "migrate",
                 "write a DSL 1.0 document from one of DSL 0.8",
@@ -252,7 +261,7 @@ def _main(given: list[str]) -> int:
 def _guarded(command: Command, given: Sequence[str], *, debug: bool) -> int:
     """Run *command*; its errors become messages on stderr and exit codes, and never a traceback."""
     try:
-        parsed = _parser(command).parse_args(given)
+        parsed = parser_of(command).parse_args(given)
         debug = debug or parsed.debug
         work: Callable[[argparse.Namespace], int] = parsed.work
         code = work(parsed)
@@ -267,7 +276,8 @@ def _guarded(command: Command, given: Sequence[str], *, debug: bool) -> int:
     return code
 
 
-def _parser(command: Command) -> argparse.ArgumentParser:
+def parser_of(command: Command) -> argparse.ArgumentParser:
+    """The parser of what *command* takes."""
     summary = command.summary[0].upper() + command.summary[1:] + "."
     parser = Parser(
         prog=f"wfe {command.name}",
