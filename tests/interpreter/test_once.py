@@ -81,11 +81,14 @@ WITHIN = {
     "catch: {retry: {limit: {attempt: {count: 1, duration: PT1H}}}}",
 }
 """What ends within a time when something else goes on at that moment: its output is there, and not taken yet."""
+LISTEN = "listen: {to: {any: [{with: {type: t.a}}], until: length >= 2}}"
+UNTIL = f"timeout: {{after: PT1H}}, {LISTEN}, foreach: {{do: [{{a: {call('a', ', input: {from: $item}')}}}]}}"
 DOCUMENTS: dict[str, tuple[str, Json, int]] = {
     **{
         f"{what} within a time": (HEADER + BESIDE.replace("WORK", work), {}, 1)
         for what, work in WITHIN.items()
     },
+    "events until there are enough, within a time": (HEADER + BESIDE.replace("WORK", UNTIL), {}, 2),
     "batches of iterations": (BATCHES, ITEMS, 12),
     "a loop whose condition does not hold any more": (HEADER + WHILE, {}, 4),
     "events of which each filter takes one": (HEADER + ALL, {}, 3),
@@ -107,6 +110,7 @@ class World:
     def __init__(self) -> None:
         self.asked: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self.stopped = False
+        self.consumed: set[tuple[str, int]] = set()
 
     def call(self, run: LocalRun, call: Any, place: Any) -> Any:
         """The answer of a call, which takes no time."""
@@ -130,6 +134,9 @@ class World:
             gates += 1
             if gates == stop_at:
                 self.stopped = True
+                ears = local._ears
+                free = {(ear.channel, number) for ear in ears._ears.values() for number, _ in ear.arrivals}
+                self.consumed = ears.consumed - free
                 raise Stop(json.dumps(run.position()), local.now())
 
         self.stopped = False
@@ -137,6 +144,7 @@ class World:
         scheduler = Scheduler(start=start)
         answers: Any = self
         local = LocalRun(graph, run_id="r", answers=answers, at_gate=gate, scheduler=scheduler)
+        local._ears.consumed = {*self.consumed}
         return await local.execute(input, EVENTS, position=position), gates
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from workflow_engine.graph.model import Event
-from workflow_engine.interpreter import subscribing
+from workflow_engine.interpreter import listening, subscribing
 from workflow_engine.interpreter.position import Frame
 from workflow_engine.interpreter.run import Run
 from workflow_engine.values import Json, JsonObject
@@ -28,7 +28,12 @@ def ears(run: Run) -> Iterator[Ear]:
     states = run.graph.states
     for frame in _frames(run.root):
         state, local = states.get(str(frame.state)), frame.local
-        if state is None or not isinstance(state.action, Event) or local.get("complete"):
+        if (
+            state is None
+            or not isinstance(state.action, Event)
+            or local.get("complete")
+            or local.get(listening.ENOUGH)
+        ):
             continue
         spec, arrived, place = local.get("spec"), local.get("arrived"), local.get("place")
         if not (isinstance(spec, dict) and isinstance(arrived, list) and isinstance(place, str)):

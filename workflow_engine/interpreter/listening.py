@@ -28,6 +28,9 @@ from workflow_engine.values import Json, JsonObject
 if TYPE_CHECKING:
     from workflow_engine.interpreter.run import Run
 
+ENOUGH = "enough"
+"""What `Frame.local` has once no event is wanted any more, though more may come and nobody has taken the output yet."""
+
 
 def specify(strategy: Strategy, data: Json, scope: Scope) -> JsonObject:
     """*strategy* in the JSON form of `filters`: what it expects is evaluated, what it names is captured."""
@@ -189,7 +192,7 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
     assert isinstance(arrived, list)
     assert isinstance(spec, dict)
     try:
-        if not local.get("complete"):
+        if not (local.get("complete") or local.get(ENOUGH)):
             channel = action.channel
             if action.messages is not None:
                 channel = subscribing.channel(run, action.messages)
@@ -199,9 +202,14 @@ async def _collect(run: Run, state: State, action: Event, frame: Frame, place: P
             await run.effects.listen(Listener(wanted, channel, _left(run, frame)), place)
             await _ask(run, action, frame)
         # What has come and was not dealt with is dealt with first: so a run goes on from its position.
-        while not (await _taken(run, state, action, frame) or local.get("complete")):
+        while not local.get(ENOUGH):
+            if await _taken(run, state, action, frame):
+                local[ENOUGH] = True
+            if local.get(ENOUGH) or local.get("complete"):
+                break
             arrival = await _next(run, state, frame, place, len(arrived))
             if arrival.closed:
+                local[ENOUGH] = True
                 break
             local["complete"] = arrival.complete or arrival.ends
             if not arrival.ends:
