@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from lsprotocol import types
 
+from workflow_engine.editing.changes import declaration, removal
 from workflow_engine.editing.nodes import Node, spot
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.problems import SOURCE
@@ -24,6 +25,8 @@ _SAID = (
 _IN_QUOTES = re.compile(r"put it in quotes: (\"[^\"]+\")")
 _LATE_DAYS = re.compile(r"PT((?:\d+[DW])+)((?:\d+[HMS])*)", re.IGNORECASE)
 _TIME = re.compile(r"(\d+) ?(ms|s|m|h|d)", re.IGNORECASE)
+_CITED = re.compile(r"'([^']+)'|`([^`]+)`|\"([^\"]+)\"")
+_VERSION = re.compile(r"[vV]?(\d+)(\.\d+)?(\.\d+)?")
 _TO_QUOTE = ("not-a-string-key", "number-out-of-range")
 
 
@@ -41,7 +44,8 @@ def fix_all(of: Snapshot, problems: Iterable[types.Diagnostic]) -> list[types.Co
     for problem in problems:
         found = list(_fixes(of, problem)) if problem.source == SOURCE else []
         changes = found[0].edit.changes if len(found) == 1 and found[0].edit is not None else None
-        edits += changes[of.uri] if changes is not None else []
+        made = changes[of.uri] if changes is not None else []
+        edits += [edit for edit in made if edit.new_text]  # nothing is lost by saving
     edits.sort(key=lambda each: (each.range.start, each.range.end))
     kept: list[types.TextEdit] = []
     for edit in edits:
@@ -59,6 +63,11 @@ def _fixes(of: Snapshot, problem: types.Diagnostic) -> Iterator[types.CodeAction
     if meant is not None and not meant[0].endswith(("...`?", "...'?", '..."?')):
         yield _action(of, problem, next(group for group in meant.groups() if group))
         return
+    for title, changed in (("Remove", removal(of, problem)), ("Declare", declaration(of, problem))):
+        if changed is not None:
+            name, edit = changed
+            yield _changing(of, problem, f"{title} {_short(name)}", edit)
+            return
     for said in _SAID:
         match = said.search(message)
         if match is not None:
@@ -93,6 +102,8 @@ def _written(of: Snapshot, node: Node, problem: types.Diagnostic) -> str | None:
         case "invalid-duration" | "days-after-t":
             standard = _standard(node.text)
             return None if standard is None else f"{quote}{standard}{quote}"
+        case "invalid-version" if (version := _VERSION.fullmatch(node.text)) is not None:
+            return f"{quote}{version[1]}{version[2] or '.0'}{version[3] or '.0'}{quote}"
         case code if code in _TO_QUOTE and not quote:
             return json.dumps(source)
         case _:
@@ -128,12 +139,26 @@ def _action(of: Snapshot, problem: types.Diagnostic, text: str) -> types.CodeAct
     here = spot(of.whole, start)
     key = here.entry.key if here.entry is not None and here.on_key else None
     node = here.node if key is None else key
-    if key is not None and here.node.kind == "scalar" and _cited(here.node.text, problem.message):
-        node = here.node  # a problem of a value stands at its key
-        start = node.start
+    if key is not None and here.node.kind == "scalar" and not _cited(key.text, problem.message):
+        part = _part(of, here.node, problem.message)  # a problem of a value stands at its key
+        if _cited(here.node.text, problem.message):
+            node, start = here.node, here.node.start
+        elif part is not None:
+            return _replacing(of, problem, *part, text)
     if node.kind == "scalar" and node.start == start:
         start, end = node.inner
     return _replacing(of, problem, start, end, text)
+
+
+def _part(of: Snapshot, node: Node, message: str) -> tuple[int, int] | None:
+    """The one place in the scalar *node* of a word that *message* cites, such as the name of a secret."""
+    start, end = node.inner
+    for cited in _CITED.findall(message.partition("; did you mean")[0]):
+        word = "".join(cited)
+        places = list(re.finditer(rf"(?<![\w-]){re.escape(word)}(?![\w-])", of.text.source[start:end]))
+        if len(places) == 1:
+            return start + places[0].start(), start + places[0].end()
+    return None
 
 
 def _cited(text: str, message: str) -> bool:
@@ -142,11 +167,16 @@ def _cited(text: str, message: str) -> bool:
 
 def _replacing(of: Snapshot, problem: types.Diagnostic, start: int, end: int, text: str) -> types.CodeAction:
     written = of.text.source[start:end]
+    title = f"Change {_short(written)} to {_short(text)}" if written else f"Write {_short(text)}"
+    return _changing(of, problem, title, types.TextEdit(of.text.range(start, end), text))
+
+
+def _changing(of: Snapshot, problem: types.Diagnostic, title: str, edit: types.TextEdit) -> types.CodeAction:
     return types.CodeAction(
-        f"Change {_short(written)} to {_short(text)}" if written else f"Write {_short(text)}",
+        title,
         kind=types.CodeActionKind.QuickFix,
         diagnostics=[problem],
-        edit=types.WorkspaceEdit(changes={of.uri: [types.TextEdit(of.text.range(start, end), text)]}),
+        edit=types.WorkspaceEdit(changes={of.uri: [edit]}),
     )
 
 
