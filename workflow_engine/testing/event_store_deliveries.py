@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from workflow_engine.errors import NotFound
 from workflow_engine.events.shared_store import Claim, ClaimingStore
 from workflow_engine.events.spi import (
     RAN_OUT,
@@ -244,6 +245,31 @@ class DeliveryContract(StoreFixtures):
         assert await self.due(store) == ["2", "4", "5"]
         assert [item.id for item in await store.discard("g")] == ["2", "4", "5"]
         assert await store.discard("missing") == []
+
+    async def test_a_dropped_channel_frees_who_waited_for_its_deliveries(self, store: Store) -> None:
+        await store.ensure_channel(ChannelSpec("d"))
+        await store.park([delivery("1", channel="d", key="k"), delivery("2", key="k")])
+        await store.drop_channel("d")
+        assert await self.due(store) == ["2"]
+        for asked in (
+            store.parked(at=("d", Position(0, 0))),
+            store.parked("g", at=("d", Position(0, 0))),
+            store.search(Query(channel="d")),
+        ):
+            with pytest.raises(NotFound):
+                await asked
+
+    async def test_a_settlement_with_a_ledger_of_a_channel_that_is_gone_does_nothing(
+        self, store: Store
+    ) -> None:
+        await store.append("c", [record("1")])
+        await store.park([delivery("a")])
+        (item,) = await store.due("me", NOW, limit=1, lease_us=SECOND, per_group=1)
+        rows = [Attempt(name, Position(0, 0), "g", "a", "x", NOW) for name in ("c", "gone")]
+        with pytest.raises(NotFound):
+            await store.settle(item, Done(), ledger=rows)
+        assert await store.attempts("c", Position(0, 0)) == []
+        assert (await store.settle(item, Done())).held
 
     async def test_deliveries_of_all_groups_come_in_pages(self, store: Store) -> None:
         await store.park([delivery(str(n), group="gh"[n % 2], key="k" if n % 3 else None) for n in range(7)])

@@ -173,3 +173,11 @@ class LogContract(StoreFixtures):
                 assert (await again.join("c", "g", "new", NOW, SECOND)).partitions == (0,)
         finally:
             await again.close()
+
+    async def test_without_a_window_nothing_is_a_duplicate_though_the_clock_goes_back(
+        self, store: Store
+    ) -> None:
+        await store.ensure_channel(ChannelSpec("z", dedupe_us=0))
+        for at in (NOW, NOW - SECOND, NOW):
+            (answer,) = await store.append("z", [record("1", time_us=at)])
+            assert not answer.duplicate

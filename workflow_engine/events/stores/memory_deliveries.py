@@ -188,6 +188,8 @@ class MemoryDeliveries(MemoryLog):
         self, group: str | None = None, *, at: tuple[str, Position] | None = None
     ) -> list[Parked]:
         self._use()
+        if at is not None:
+            self._channel(at[0])
         queues = self._queues.values() if group is None else [self._queues.get(group, _Queue())]
         found = sorted(
             (entry for queue in queues for entry in queue.items.values()), key=lambda entry: entry[0]
@@ -218,11 +220,11 @@ class MemoryDeliveries(MemoryLog):
 
     async def log_attempts(self, rows: Sequence[Attempt]) -> None:
         self._use()
-        for row in rows:
-            self._channel(row.channel)
         self._log_attempts(rows)
 
     def _log_attempts(self, rows: Sequence[Attempt]) -> None:
+        for row in rows:
+            self._channel(row.channel)
         for row in rows:
             self._channel(row.channel).ledger.setdefault(row.position, []).append(row)
 
@@ -231,6 +233,8 @@ class MemoryDeliveries(MemoryLog):
 
     async def search(self, query: Query) -> list[Hit]:
         self._use()
+        if query.channel is not None:
+            self._channel(query.channel)
         before = int(query.cursor) if query.cursor is not None else None
         found: list[Hit] = []
         for arrival, (name, stored) in reversed(self._arrived.items()):

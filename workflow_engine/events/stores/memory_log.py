@@ -127,7 +127,7 @@ class MemoryLog:
         for record in batch:
             digest, window = record.digest(), channel.spec.dedupe_us
             known = channel.identities.get(digest)
-            if known is not None and (window is None or record.time_us - known[1] < window):
+            if known is not None and window != 0 and (window is None or record.time_us - known[1] < window):
                 answers.append(Appended(known[0], duplicate=True))
                 continue
             number = partition_of(record.key, channel.spec.partitions)
@@ -138,7 +138,8 @@ class MemoryLog:
             log.records.append(stored)
             log.arrivals.append(arrival)
             self._arrived[arrival] = (name, stored)
-            channel.identities[digest] = (stored.position, record.time_us)
+            if window != 0:  # then nothing is a duplicate, though clocks may go back
+                channel.identities[digest] = (stored.position, record.time_us)
             answers.append(Appended(stored.position, duplicate=False))
         self._wakeups.notify(name)
         return answers
@@ -189,9 +190,10 @@ class MemoryLog:
         channel = self._channel(name)
         log = channel.logs[partition]
         gone = min(max(0, before - log.first), len(log.records))
-        for stored, arrival in zip(log.records[:gone], log.arrivals[:gone], strict=True):
+        for arrival in log.arrivals[:gone]:
             del self._arrived[arrival]
-            channel.ledger.pop(stored.position, None)
+        for position in [at for at in channel.ledger if at.partition == partition and at.offset < before]:
+            del channel.ledger[position]
         del log.records[:gone], log.arrivals[:gone]
         log.first += gone
         window_us = channel.spec.dedupe_us

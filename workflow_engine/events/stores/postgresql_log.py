@@ -206,6 +206,11 @@ class PostgresLog:
             ):
                 await db.execute(f"DELETE FROM {table} WHERE channel = $1", channel)
             await db.execute("DELETE FROM channel WHERE id = $1", channel)
+            # What waited for one of another channel, in the order of a key, waits no more.
+            await db.execute(
+                "UPDATE parked q SET blocked = false WHERE blocked AND NOT EXISTS (SELECT FROM parked p"
+                " WHERE p.grp = q.grp AND p.key = q.key AND p.seq < q.seq)"
+            )
             await db.execute("SELECT pg_notify($1, $2)", self._topic, f"channel {channel}")
             return await _channels(db)
 

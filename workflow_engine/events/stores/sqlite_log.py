@@ -127,6 +127,11 @@ class SqliteLog:
             ):
                 db.execute(f"DELETE FROM {table} WHERE channel = ?", (channel,))
             db.execute("DELETE FROM channel WHERE id = ?", (channel,))
+            # What waited for one of another channel, in the order of a key, waits no more.
+            db.execute(
+                "UPDATE parked SET blocked = 0 WHERE blocked AND key IS NOT NULL AND NOT EXISTS (SELECT 1 FROM parked p"
+                " WHERE p.grp = parked.grp AND p.key = parked.key AND p.seq < parked.seq)"
+            )
             return read_channels(db)
 
         self._channels = await self._db.write(work)
@@ -166,10 +171,12 @@ class SqliteLog:
             answers = []
             for record in batch:
                 digest = record.digest()
-                known = db.execute(
-                    "SELECT part, off, time_us FROM identity WHERE channel = ? AND digest = ?",
-                    (channel, digest),
-                ).fetchone()
+                known = None
+                if spec.dedupe_us != 0:  # else nothing is a duplicate, though clocks may go back
+                    known = db.execute(
+                        "SELECT part, off, time_us FROM identity WHERE channel = ? AND digest = ?",
+                        (channel, digest),
+                    ).fetchone()
                 if known and (spec.dedupe_us is None or record.time_us - known[2] < spec.dedupe_us):
                     answers.append(Appended(Position(known[0], known[1]), duplicate=True))
                     continue
@@ -177,10 +184,11 @@ class SqliteLog:
                 off, last_us = tails[part] if part in tails else _next(db, channel, part)
                 tails[part] = (off + 1, max(last_us, record.time_us))
                 _insert(db, channel, part, off, tails[part][1], record)
-                db.execute(
-                    "INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?, ?)",
-                    (channel, digest, part, off, record.time_us),
-                )
+                if spec.dedupe_us != 0:
+                    db.execute(
+                        "INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?, ?)",
+                        (channel, digest, part, off, record.time_us),
+                    )
                 answers.append(Appended(Position(part, off), duplicate=False))
             for part, (off, last_us) in tails.items():
                 db.execute(
