@@ -128,14 +128,14 @@ async def test_a_message_that_is_too_large_is_given_up_at_once_and_ends_no_conne
         client = await nats.connect(f"nats://127.0.0.1:{port}")
         heard = await client.subscribe("a")
         async with Egress() as egress:
-            lines = Lines(egress)
+            lines = Lines()
 
             async def connect() -> Link:
                 return await link_to(operation, server, "a", {}, around(egress, "key", "/subscriptions"))
 
-            async with lines.line("key", connect) as send:
+            async with lines.line("key", egress, connect) as send:
                 with pytest.raises(Fault):
-                    async with lines.line("key", connect) as other:
+                    async with lines.line("key", egress, connect) as other:
                         await other("a", Outgoing(b"x" * 3000, "text/plain", {}, "i-2"))
                 await asyncio.sleep(0.2)
                 await send("a", Outgoing(b"small", "text/plain", {}, "i-3"))

@@ -75,24 +75,25 @@ class _Line:
 class Lines:
     """The connections of this process, by what they are known by."""
 
-    def __init__(self, egress: Egress) -> None:
-        self._egress = egress
+    def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         """Those of all that are open, also those that are to end."""
 
     @asynccontextmanager
-    async def line(self, key: str, connect: Callable[[], Awaitable[Link]]) -> AsyncIterator[Send]:
-        """The connection known by *key*, or one to what *connect* gives. After what goes wrong in the block
-        nobody begins to use it; who does already goes on.
+    async def line(
+        self, key: str, egress: Egress, connect: Callable[[], Awaitable[Link]]
+    ) -> AsyncIterator[Send]:
+        """The connection known by *key*, or one to what *connect* gives, by way of *egress*. After what goes wrong in the
+        block nobody begins to use it; who does already goes on.
         """
         line = self._lines.get(key)
         if line is None or line.task.done():
-            line = self._lines[key] = _Line(self._egress, connect)
+            line = self._lines[key] = _Line(egress, connect)
             self._tasks.add(line.task)
             line.task.add_done_callback(partial(self._ended, key, line))
         try:
-            with guarded(self._egress):
+            with guarded(egress):
                 async with line.used() as send:
                     yield send
         except BaseException:

@@ -65,7 +65,7 @@ class OperationTarget:
         self, egress: Egress, secrets: Secrets, resolve: Resolve, reach: Reaches = UNLIMITED
     ) -> None:
         self._egress, self._secrets, self._resolve, self._reach = egress, secrets, resolve, reach
-        self._lines = Lines(egress)
+        self._lines = Lines()
         self._known: dict[str, tuple[float, JsonObject]] = {}
 
     async def close(self) -> None:
@@ -107,7 +107,8 @@ class OperationTarget:
     async def deliver(self, delivery: Delivery) -> Delivered:
         target = delivery.target
         operation = await self._operation(str(target.get("operation")))
-        egress = self._reach.of_channel(delivery.channel).egress(self._egress)
+        own = self._reach.of_channel(delivery.channel)
+        egress = own.egress(self._egress)
         try:
             self._reach.check_target(delivery.channel, target)  # others have connections with the same secret
             server = self._server(target, operation, egress, "target")
@@ -118,13 +119,13 @@ class OperationTarget:
             id = delivery.identity if len(delivery.events) == 1 else f"{delivery.identity}-{number}"
             made.append(await asyncio.to_thread(_message, target, operation, server, event, id))
         known_by = {name: target.get(name) for name in ("operation", "server", "protocol", "authentication")}
-        key = orjson.dumps([known_by, operation.get("digest")]).decode()
+        key = orjson.dumps([known_by, operation.get("digest"), own.hosts]).decode()
 
         async def connect() -> Link:
             return await self._link(target, operation, server, egress)
 
         try:
-            async with self._lines.line(key, connect) as send:
+            async with self._lines.line(key, egress, connect) as send:
                 for to, message in made:
                     await send(to, _traced(message, server))
         except NotFound as error:
