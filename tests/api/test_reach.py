@@ -65,16 +65,20 @@ async def test_what_a_channel_may_not_use_is_refused_and_not_used(tmp_path: Path
             assert (await server.call("PUT", f"/v1/sources/{channel}", json=source)).status == status
         # What was put before the file said so is not delivered: it goes to the dead letters, with the reason.
         found = await server.router.find_subscription("s-shop")
-        moved = type(found).from_json({**found.to_json(), "id": "before", "channel": "other"})
-        await server.router.put_subscription(moved)
+        for id, target in (("before", to(here)), ("signed", to("https://hooks.example/", **signed))):
+            changed = {"id": id, "channel": "other", "target": target}
+            await server.router.put_subscription(type(found).from_json({**found.to_json(), **changed}))
         for channel in ("shop", "other"):
             sent = await server.post(f"/v1/events?channel={channel}", json=event(channel), headers=EVENTS)
             assert sent.status == 202
         async with asyncio.timeout(10):
-            while not (letters := (await server.get("/v1/events?channel=dead-letters")).json["events"]):  # noqa: ASYNC110
+            letters: dict[str, str] = {}
+            while len(letters) < 2:
                 await asyncio.sleep(0.02)
-        assert letters[0]["event"]["dlqsubscription"] == "before"
-        assert "channel 'other' may call (WFE_REACH)" in letters[0]["event"]["dlqreason"]
+                found = (await server.get("/v1/events?channel=dead-letters")).json["events"]
+                letters = {each["event"]["dlqsubscription"]: each["event"]["dlqreason"] for each in found}
+        assert "channel 'other' may call (WFE_REACH)" in letters["before"]
+        assert "channel 'other' may not use it (WFE_REACH)" in letters["signed"]
         async with asyncio.timeout(10):
             while not got:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

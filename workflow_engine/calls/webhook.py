@@ -125,6 +125,7 @@ class WebhookTarget:
 
     async def deliver(self, delivery: Delivery) -> Delivered:
         try:
+            self._reach.check_target(delivery.channel, delivery.target)
             egress = self._reach.of_channel(delivery.channel).egress(self._egress)
             request = await self._request(delivery, egress)
             pause = 0.0

@@ -84,8 +84,8 @@ class Lines:
     async def line(
         self, key: str, egress: Egress, connect: Callable[[], Awaitable[Link]]
     ) -> AsyncIterator[Send]:
-        """The connection known by *key*, or one to what *connect* gives, by way of *egress*. After what goes wrong in the
-        block nobody begins to use it; who does already goes on.
+        """The connection known by *key*, or one to what *connect* gives, by way of *egress*. After what goes wrong in
+        the block nobody begins to use it; who does already goes on.
         """
         line = self._lines.get(key)
         if line is None or line.task.done():
