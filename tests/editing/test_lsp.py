@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
+import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from lsprotocol import types
 
 from tests.editing.editor import Editor, children, editor, end, ends, server_of
-from tests.editing.test_diagnostics import VALID
+from tests.editing.test_diagnostics import ROOT, VALID
 from workflow_engine.processes.ports import free_port
 
 WFE = (sys.executable, "-m", "workflow_engine", "lsp")
@@ -75,6 +79,27 @@ def test_it_can_be_reached_on_a_port_of_this_machine():
     asyncio.run(talk())
     assert server.wait(30) == 0
     server.stderr.close()
+
+
+def test_a_port_that_is_taken_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run([*WFE, "--tcp", port], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert port in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_settings_of_the_documentation_are_whole():
+    page = (ROOT / "docs" / "editor.md").read_text()
+    found = dict(re.findall(r"```(json|toml)\n(.*?)```", page, re.DOTALL))
+    code = json.loads(found["json"])
+    assert [code["glspc.server.command"], *code["glspc.server.commandArguments"]] == ["wfe", "lsp"]
+    helix = tomllib.loads(found["toml"])
+    assert helix["language-server"]["wfe"] == {"command": "wfe", "args": ["lsp"]}
+    assert all("wfe" in each["language-servers"] for each in helix["language"])
+    for part in ("cmd = { 'wfe', 'lsp' }", '("wfe" "lsp")'):
+        assert part in page
 
 
 def test_without_pygls_it_says_what_to_install(tmp_path: Path):

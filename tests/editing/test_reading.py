@@ -195,6 +195,13 @@ def test_the_sign_of_a_block_is_no_part_of_the_expression_in_it():
     assert colours(Snapshot("file:///a.yaml", Text(text), None)) == [4, 8, 2, LEGEND.index("property"), 0]
 
 
+def test_a_file_of_others_is_not_read():
+    of = Snapshot("file:///package-lock.json", Text('{"packages": {"a": {"version": "1"}}}'), "json")
+    assert (of.kind, of.root.entries, of.names, folds(of), symbols(of)) == (None, [], [], [], [])
+    assert Snapshot("file:///a.sw.json", Text('{"a": 1}'), "json").root.entries
+    assert Snapshot("file:///a.json", Text('{"a": 1}'), "serverless-workflow").root.entries
+
+
 def test_each_of_thousands_of_problems_has_its_place():
     """It took a minute, in which nothing else was answered: each place was looked for from the beginning."""
     text = "document: {dsl: 1.0.3}\ndo:\n" + "".join(f"  - t{n}:\n      a: 1\n" for n in range(4_000))

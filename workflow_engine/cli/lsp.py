@@ -62,7 +62,11 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _client(port: int) -> socket.socket:
     """The one client that has come to *port*; no other is let in."""
-    with socket.create_server(("127.0.0.1", port)) as listening:
+    try:
+        listening = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise Rejected("not-a-port", f"it cannot listen on 127.0.0.1:{port}: {error.strerror}") from None
+    with listening:
         say(f"wfe lsp: waiting for an editor on 127.0.0.1:{port}")
         connection, _ = listening.accept()
     return connection

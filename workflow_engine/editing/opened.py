@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from workflow_engine.editing.names import Name
 
 _BEGINNING = 10_000
+_OF_OURS = ("document", "specVersion", "states", "asyncapi", "sonataflow.org/")
+"""Words of which each document of ours has one."""
+_NOTHING = Node("nothing", 0, 0)
 
 
 class Snapshot:
@@ -29,7 +32,9 @@ class Snapshot:
     def __init__(self, uri: str, text: Text, language: str | None) -> None:
         self.uri = uri
         self.text = text
-        self.whole: Node = read(text.source)
+        # Most large files of YAML and JSON are none of ours, and need not be read to know that.
+        ours = any(word in text.source for word in _OF_OURS) or kind_of(_NOTHING, uri, language) is not None
+        self.whole: Node = read(text.source) if ours else _NOTHING
         flow = flow_of(self.whole)
         self.manifest = flow is not None
         self.root = self.whole if flow is None else flow

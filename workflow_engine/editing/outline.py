@@ -162,7 +162,7 @@ def _of_node(
 def folds(of: Snapshot) -> list[types.FoldingRange]:
     """Each block of more than one line."""
     found: list[types.FoldingRange] = []
-    stack = [of.whole]
+    stack = [of.whole] if of.kind is not None else []
     while stack and len(found) < _MOST:
         node = stack.pop()
         for entry in node.entries:
