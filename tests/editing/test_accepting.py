@@ -30,6 +30,7 @@ def taken(of: Snapshot, item: types.CompletionItem) -> str:
     edit = item.text_edit
     assert isinstance(edit, types.TextEdit)
     text = edit.new_text
+    assert "\n" not in text or item.insert_text_mode == types.InsertTextMode.AdjustIndentation
     if item.insert_text_format == types.InsertTextFormat.Snippet:
         text = (
             _PLACE.sub(lambda match: match[1] or match[2] or "x", text)

@@ -163,6 +163,7 @@ def _properties(
             sort_text=f"{each.rank}{each.name}",
             filter_text=json.dumps(each.name) if place.of.json else each.name,
             insert_text_format=types.InsertTextFormat.Snippet if place.snippets else None,
+            insert_text_mode=types.InsertTextMode.AdjustIndentation if place.snippets else None,
             text_edit=place.edit(_written(place, each, colon)),
         )
     there = () if node is None else {each.name for each in node.entries}
@@ -181,6 +182,7 @@ def _properties(
             kind=_ITEM.Snippet,
             filter_text=place.of.text.source[place.start : place.end] or label,
             insert_text_format=types.InsertTextFormat.Snippet,
+            insert_text_mode=types.InsertTextMode.AdjustIndentation,
             text_edit=place.edit(snippet),
         )
     for part in parts if node is None else ():
