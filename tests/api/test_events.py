@@ -202,8 +202,29 @@ async def test_the_subscription_of_a_workflow_belongs_to_it(server):
     assert (await server.get(f"/v1/subscriptions/{own['id']}")).json == own
     refused = await server.call("DELETE", f"/v1/subscriptions/{own['id']}")
     assert (refused.status, refused.json["type"]) == (409, "urn:wfe:problem:conflict")
-    refused = await server.call("PUT", "/v1/subscriptions/workflow:x", json=own)
+    refused = await server.call("PUT", "/v1/subscriptions/workflow:x", json={**own, "id": "workflow:x"})
     assert refused.status == 409
+    changed = {**own, "channel": "other"}
+    assert (await server.call("PUT", f"/v1/subscriptions/{own['id']}", json=changed)).status == 409
+
+
+async def test_a_trigger_that_is_paused_starts_nothing_until_it_is_resumed(server):
+    await server.deploy(ON_EVENT)
+    address = "/v1/subscriptions/workflow:tests/on-order"
+    own = (await server.get(address)).json
+    paused = await server.call("PUT", address, json={**own, "enabled": False})
+    assert (paused.status, paused.json) == (200, {**own, "enabled": False})
+    await server.deploy(ON_EVENT.replace("version: '1.0.0'", "version: '1.1.0'"))
+    await server.engine.restore_triggers()  # as when the process begins again
+    assert (await server.get(address)).json["enabled"] is False
+    await publish(server, event("held", "order.placed", data={"order": 7}))
+    while (await server.get("/v1/channels")).json["channels"][0]["lag"]:
+        pass
+    assert (await server.get("/v1/runs")).json["runs"] == []
+    await server.call("PUT", address, json=own)
+    while not (runs := (await server.get("/v1/runs?status=completed")).json["runs"]):
+        pass
+    assert [run["workflow"]["version"] for run in runs] == ["1.1.0"]
 
 
 async def test_filters_are_tried_on_an_event(server):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -149,14 +150,18 @@ def create_routes(engine: Engine, router: Router, reach: Reaches = UNLIMITED) ->
         openapi_extra=_body({"$ref": "#/components/schemas/SubscriptionModel"}),
     )
     async def put(request: Request, id: SubscriptionId) -> Response:
-        """Create a subscription, or change one, which keeps its place in the channel."""
-        _check_id(id)
+        """Create a subscription, or change one, which keeps its place in the channel.
+
+        Of that of a workflow only `enabled` can be changed: events do not start it meanwhile, and do afterwards.
+        """
         body = await read_object(request, MAX_DOCUMENT, _MEMBERS)
         if body.get("id", id) != id:
             raise Rejected("subscription-id", f"the address says {id!r}", pointer="/id")
         wanted = Subscription.from_json({"channel": "default", **body, "id": id})
         _check_granted(wanted)
         there = await router.find_subscription(id)
+        if there is None or replace(wanted, enabled=there.enabled) != there:
+            _check_id(id)
         if there is not None and not hears(granted(), there.channel, there.target):
             raise granted().refuse(f"the id {id!r} is taken by another subscription")
         return await store(wanted, known=any(found.id == id for found in router.subscriptions()))
@@ -183,7 +188,9 @@ def _check_granted(wanted: Subscription) -> None:
 
 def _check_id(id: str) -> None:
     if id.startswith(RESERVED):
-        raise Conflict(f"{id} belongs to its workflow: deploy a version with another trigger to change it")
+        raise Conflict(
+            f"{id} belongs to its workflow: deploy a version with another trigger to change it; it can be paused"
+        )
     if id.startswith(_OTHERS):
         raise Rejected("subscription-id", f"ids do not begin with {' or '.join(_OTHERS)}", pointer="/id")
     if id == "test":

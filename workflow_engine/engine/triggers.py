@@ -13,13 +13,16 @@ from workflow_engine.interpreter.listening import triggering
 from workflow_engine.values import JsonObject
 
 OWN = "workflow:"
-"""How the subscriptions of deployed workflows begin; they are not for others to change."""
+"""How the subscriptions of deployed workflows begin; others may only pause and resume them, and let them begin anew."""
 UNTIL_STARTED = RetryPolicy(max_attempts=None, max_age=None, initial=0.2, max_delay=30.0)
 """An event that starts a run is never given up while Temporal cannot be reached."""
 
 
 class Subscriptions(Protocol):
     """What the router offers."""
+
+    async def find_subscription(self, id: str) -> Subscription | None:
+        """The one of this id, if there is one."""
 
     async def put_subscription(self, subscription: Subscription) -> Any:
         """Keep it; one with that id keeps its place in the channel."""
@@ -35,7 +38,10 @@ class Triggers:
         self._router = router
 
     async def set(self, graph: StateGraph) -> None:
-        """Let events start *graph*'s workflow from now on, or no longer, when it has no trigger."""
+        """Let events start *graph*'s workflow from now on, or no longer, when it has no trigger.
+
+        A trigger that somebody has paused stays so, whatever is deployed and started meanwhile.
+        """
         name = graph.name
         id = f"{OWN}{quote(name.namespace)}/{quote(name.name)}"
         if graph.trigger is None:
@@ -45,6 +51,7 @@ class Triggers:
         target: JsonObject = {"kind": "workflow", "namespace": name.namespace, "name": name.name}
         if graph.trigger.keeps:
             target["received"] = True
+        there = await self._router.find_subscription(id)
         await self._router.put_subscription(
             Subscription(
                 id=id,
@@ -52,6 +59,7 @@ class Triggers:
                 strategy=triggering(graph.trigger),
                 target=target,
                 retry=UNTIL_STARTED,
+                enabled=there is None or there.enabled,
                 # Its run is started by the first event of several, and hears what came since: never a later one.
                 in_order=graph.trigger.keeps,
             )
