@@ -437,3 +437,15 @@ async def test_a_retried_run_tells_that_it_goes_on_and_each_event_has_an_id_of_i
         "task.completed",
         "workflow.completed",
     ]
+
+
+@pytest.mark.parametrize("kind", ["do: LIST", "try: LIST, catch: {errors: {with: {status: 418}}}"])
+async def test_a_state_whose_output_fails_is_the_failed_one_and_what_is_in_it_stays_done(kind: str) -> None:
+    inside = kind.replace("LIST", f"[{{b: {call('b')}}}]")
+    graph = graph_of(f"do: [{{a: {{{inside}, output: {{as: 'if $context.ok then . else error end'}}}}}}]")
+    world = World()
+    outcome, local = await go(graph, world)
+    assert (outcome.status, outcome.error.instance) == ("faulted", "/do/0/a")
+    assert [(each.id, each.failed) for each in standing(graph, ended(local))] == [("/do/0/a", True)]
+    outcome, _ = await go(graph, world, position=after(graph, local, Wish(context={"ok": True})))
+    assert (outcome.status, outcome.output, world.done) == ("completed", {"did": "b"}, ["b"])

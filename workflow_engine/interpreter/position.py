@@ -105,7 +105,7 @@ class Frame:
 
     def over(self, output: Json, breaks: bool) -> None:
         """Have left the region with *output*: it is known until whoever walked it has taken that."""
-        self.local, self.children, self.doing = {LEFT: [output, breaks]}, {}, None
+        self.local, self.children, self.doing, self.execution = {LEFT: [output, breaks]}, {}, None, 0
 
     @property
     def left(self) -> tuple[Json, bool] | None:
@@ -158,9 +158,10 @@ class Frame:
         return bound
 
     def leaves(self) -> Iterator[Frame]:
-        """The frames that stand at a state with nothing below it, in branch order."""
-        if self.children:
-            for child in self.children.values():
+        """The frames that stand at a state with nothing below it that goes on, in branch order."""
+        under_way = [child for child in self.children.values() if child.left is None]
+        if under_way:
+            for child in under_way:
                 yield from child.leaves()
         elif self.state is not None:
             yield self
