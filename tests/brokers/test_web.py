@@ -286,6 +286,20 @@ async def test_a_source_of_a_socket_hears_again_when_that_was_closed_and_each_cl
         assert "closed the socket" in found["last_error"]
 
 
+async def test_a_server_that_is_gone_now_and_then_is_heard_again_at_once(
+    web: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time is another trouble, if it was heard long enough in between; here that is any time."""
+    monkeypatch.setattr("workflow_engine.calls.brokers.ear.PAUSES", (0.01, 3600.0))
+    monkeypatch.setattr("workflow_engine.calls.brokers.ear.STEADY", 0.0)
+    broker, server = web
+    async with hearing("memory:", "ws", server.port, "notes", json.dumps({"path": "/ws"})):
+        for n in range(4):
+            await eventually(lambda n=n: len(broker.sockets) > n)
+            await broker.sockets[n].close()
+        await eventually(lambda: len(broker.sockets) > 4)
+
+
 async def test_what_waits_to_be_stored_is_bounded_and_who_sends_waits_too() -> None:
     inbox = Inbox[int](10, 100)
     await inbox.put(1, 200)

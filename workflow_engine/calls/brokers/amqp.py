@@ -25,6 +25,7 @@ from aiormq.exceptions import (
 )
 
 from workflow_engine.calls.brokers.link import (
+    UNDER_WAY,
     Hearing,
     Incoming,
     Link,
@@ -110,7 +111,7 @@ async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], N
     messages: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
     async with _connected(link) as connection:
         channel = await connection.channel()
-        await channel.set_qos(prefetch_count=hearing.most)
+        await channel.set_qos(prefetch_count=min(hearing.most, UNDER_WAY))
         if exchange:
             queue = await _queue_of(connection, channel, hearing)
             await queue.bind(await channel.get_exchange(exchange, ensure=True), key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ for neither the broker keeps them, nor is there room here.
 """
 ASKING = 2.0
 """How many seconds a broker has to say what waits."""
+STEADY = 60.0
+"""After how many seconds of hearing it is not the same trouble when the broker is gone again."""
 STORE_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """How long to wait, in seconds, before the next try to store what was heard."""
 
@@ -60,6 +63,7 @@ class Ear:
         self._hearing: Hearing | None = None
         self._task: asyncio.Task[None] | None = None
         self._tries, self._ending = 0, False
+        self._began: float | None = None
         self._redaction = Redaction(())
 
     def start(self) -> None:
@@ -130,6 +134,9 @@ class Ear:
                 else:
                     reason = "the broker has nothing more to say"
                 self._become("failing", reason)
+                if self._began is not None and time.monotonic() - self._began >= STEADY:
+                    self._tries = 0
+                self._began = None
                 await asyncio.sleep(PAUSES[min(self._tries, len(PAUSES) - 1)])
                 self._tries += 1
 
@@ -146,6 +153,7 @@ class Ear:
         hearing = Hearing(source.group, start / 1e6 if isinstance(start, int) else start, at=self._at)
         async with aclosing(protocol_of(server).hear(link, hearing)) as batches:
             async for batch in batches:
+                self._began = self._began or time.monotonic()
                 if self._hearing is not hearing:
                     self._counts["dropped"], self._hearing = self._dropped(), hearing
                 self._become("hearing")

@@ -70,6 +70,8 @@ class Outgoing:
     bare: bool = False
 
 
+UNDER_WAY = 64
+"""How many messages that were not acknowledged a broker may send that cannot be told how many bytes those may have."""
 OURS = "wfe-"
 """What the groups begin with that are made for sources, and forgotten with them."""
 Send: TypeAlias = Callable[[str, Outgoing], Awaitable[None]]

@@ -15,6 +15,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from workflow_engine.calls.brokers.link import (
+    UNDER_WAY,
     Hearing,
     Incoming,
     Link,
@@ -105,7 +106,9 @@ async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming |
 async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
     """Messages for a source, which the broker keeps for it while it is away, as long as it does."""
     name = f"wfe{hearing.client}"
-    async with _connected(link, name, kept=True, seconds=_FOR_EVER, most=hearing.most) as session:
+    async with _connected(
+        link, name, kept=True, seconds=_FOR_EVER, most=min(hearing.most, UNDER_WAY)
+    ) as session:
         quality = _heard_with(link)
         hearing.promise = "at-least-once" if quality else "at-most-once"
 

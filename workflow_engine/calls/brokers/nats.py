@@ -349,6 +349,8 @@ async def _connected(link: Link) -> AsyncIterator[_Client]:
             [f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host, port in server.hosts],
             name="wfe",
             allow_reconnect=False,
+            max_reconnect_attempts=1,  # else a server that is gone is tried for two minutes before that is told
+            reconnect_time_wait=0,
             connect_timeout=10,
             error_cb=client.note,
             closed_cb=client.end,
@@ -357,7 +359,10 @@ async def _connected(link: Link) -> AsyncIterator[_Client]:
         )
     except (nats.errors.Error, OSError) as error:
         await closed(client.close())
-        raise _fault(link, error) from None
+        reason = (
+            client.errors[-1] if client.errors and isinstance(error, nats.errors.NoServersError) else error
+        )
+        raise _fault(link, reason) from None
     try:
         with _faults(link):
             yield client
