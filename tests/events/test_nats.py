@@ -702,6 +702,60 @@ async def test_a_server_that_asks_who_one_is(tmp_path):
             server.stop()
 
 
+async def test_a_server_with_accounts_takes_the_credentials_of_a_user(tmp_path):
+    """As ``nsc`` makes them; with what the documentation says that a user needs, and nothing more."""
+    pytest.importorskip("nkeys")
+    from tests.standins.nats_accounts import Accounts
+
+    accounts = Accounts()
+    (tmp_path / "server.conf").write_text(accounts.config)
+    needs = {
+        "pub": {
+            "allow": [
+                "x.journal",
+                "x.holder",
+                "x.taken",
+                "$O.x-snapshots.>",
+                "$JS.API.>",
+                "$JS.FC.>",
+                "_INBOX.>",
+            ]
+        },
+        "sub": {"allow": ["x.holder", "x.taken", "_INBOX.>"]},
+    }
+    mine, others = accounts.user(tmp_path / "me.creds", needs), Accounts().user(tmp_path / "other.creds")
+    server = NatsServer(tmp_path, "-c", str(tmp_path / "server.conf"))
+    server.start()
+    try:
+        url = f"nats://127.0.0.1:{server.port}/x"
+        async with opened(f"{url}?creds={mine}") as store:
+            await store.put("a", b"1")
+            await store.snapshot()
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+
+            async def again():
+                with contextlib.suppress(Unavailable):
+                    return await store.put("b", b"2")
+
+            await eventually(again)
+        async with opened(f"{url}?creds={mine}") as store:
+            assert [entry.key for entry in await store.entries("")] == ["a", "b"]
+        for given, told in ((f"?creds={others}", "Authorization Violation"), ("", "Authorization Violation")):
+            with pytest.raises(Unavailable, match=told):
+                await open_store(url + given).open()
+        with pytest.raises(Unavailable, match=r"No such file or directory: '.*missing\.creds'"):
+            await open_store(f"{url}?creds={tmp_path}/missing.creds").open()
+        for text in ("", "hunter2", mine.read_text().replace("SU", "SUA"), mine.read_text()[:-60]):
+            (tmp_path / "bad").write_text(text)
+            for option in ("creds", "nkey"):
+                with pytest.raises(Unavailable, match=f"{option}=.*bad has no seed of a user") as raised:
+                    await open_store(f"{url}?{option}={tmp_path}/bad").open()
+                assert "hunter2" not in str(raised.value)
+    finally:
+        server.stop()
+
+
 async def test_a_server_behind_tls_is_reached_with_its_certificate_authority(tmp_path):
     authority = trustme.CA()
     issued = authority.issue_cert("127.0.0.1")

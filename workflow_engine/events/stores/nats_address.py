@@ -13,6 +13,8 @@ from workflow_engine.errors import Rejected
 
 SNAPSHOT = 64 * 1024 * 1024
 """Bytes of the journal after which a snapshot is made; more if the last snapshot was larger."""
+_SEED = re.compile(rb"\A\s*(SU[A-Z2-7]+)\s*\Z")
+_CREDS = re.compile(rb"USER JWT-+\s+\S+\s.*USER NKEY SEED-+\s+(SU[A-Z2-7]+)\s", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _HOST = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
@@ -43,15 +45,17 @@ class Address:
     recovers: bool = False
 
     def options(self) -> dict[str, Any]:
-        """How the client is to connect, credentials included."""
+        """How the client is to connect, credentials included; `OSError` where a file of them cannot be used."""
         made: dict[str, Any] = {}
         if self.token is not None:
             made["token"] = self.token
         if self.user is not None:
             made |= {"user": self.user, "password": self.password or ""}
         if self.creds is not None:
+            _require_seed("creds", self.creds, _CREDS)
             made["user_credentials"] = self.creds
         if self.nkey is not None:
+            _require_seed("nkey", self.nkey, _SEED)
             made["nkeys_seed"] = self.nkey
         if self.tls:
             context = ssl.create_default_context(cafile=self.ca)
@@ -117,6 +121,20 @@ def address(url: str) -> Address:
         snapshot=numbers["snapshot"] or SNAPSHOT,
         recovers="recover" in options,
     )
+
+
+def _require_seed(name: str, file: str, pattern: re.Pattern[bytes]) -> None:
+    """The client fails in ways of its own where a file has nothing of the kind."""
+    import nkeys
+
+    found = pattern.search(Path(file).read_bytes())
+    try:
+        if found is not None:
+            nkeys.from_seed(bytearray(found[1]))
+            return
+    except Exception:  # noqa: BLE001, S110  whatever it is, it must not tell what the file has
+        pass
+    raise OSError(f"{name}={file} has no seed of a user")
 
 
 def _number(shown: str, name: str, options: dict[str, str]) -> int | None:
