@@ -1,7 +1,7 @@
 """In which order files are given to the processes that run tests: a pytest plugin (`pytest_plugins = ["tests.order"]`).
 
 Some files wait for most of their time, for processes to start or for a server to find that one has died; the others
-compute. With one of the first kind at a time beside two of the other, the cores have something to do from the beginning
+compute. With two of the first kind at a time beside two of the other, the cores have something to do from the beginning
 to the end; and no file that takes long is left for the end.
 """
 
@@ -12,10 +12,12 @@ from collections.abc import Mapping
 
 import pytest
 
-PROCESSES = 3
+PROCESSES = 4
 """How many run tests, by pyproject.toml."""
+WAITING_AT_A_TIME = 2
+"""How many of them have a file that waits, as long as there are others."""
 WAITING: Mapping[str, float] = {
-    "tests/acceptance/test_schedules.py": 125,
+    "tests/acceptance/test_schedules.py": 80,
     "tests/cli/test_dev.py": 80,
     "tests/acceptance/test_durability.py": 75,
     "tests/chaos/test_chaos.py": 75,
@@ -46,7 +48,7 @@ WAITING: Mapping[str, float] = {
     "tests/runtimes/test_following.py": 11,
 }
 """About how many seconds each takes that waits; those that are not here are taken for ones that compute."""
-A_TEST = 0.16
+A_TEST = 0.1
 """Seconds for each test of the others."""
 
 
@@ -69,7 +71,7 @@ def ordered(sizes: Mapping[str, int]) -> list[str]:
     while waiting or others:
         now, number, waited = heapq.heappop(free)
         waits -= waited
-        chosen = waiting if waiting and (not waits or not others) else others
+        chosen = waiting if waiting and (waits < WAITING_AT_A_TIME or not others) else others
         name = chosen.pop(0)
         waits += chosen is waiting
         found.append(name)
