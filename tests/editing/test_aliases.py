@@ -120,6 +120,8 @@ def test_an_anchor_is_renamed_with_its_aliases():
     assert [each.new_text for each in edits(of, offset, "fetch")] == ["fetch", "fetch"]
     with pytest.raises(NotRenamed, match="letters"):
         edits(of, offset, "a, b")
+    with pytest.raises(NotRenamed, match="already"):
+        edits(of, offset, "next")
 
 
 def test_a_hover_over_an_alias_shows_what_it_stands_for():

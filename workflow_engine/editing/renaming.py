@@ -43,7 +43,9 @@ def edits(of: Snapshot, offset: int, text: str) -> list[types.TextEdit]:
     if name.sort == "function" and of.kind == "1.0" and (text in BUILT_IN or set(text) & set("@:/")):
         raise NotRenamed(f"`call: {text}` would mean something else than this function")
     others = (
-        each for each in of.names if each.sort == name.sort and each.defines and each.scope == name.scope
+        each
+        for each in of.names
+        if each.sort == name.sort and each.defines and (name.sort == "anchor" or each.scope == name.scope)
     )
     if text != name.text and any(each.text == text for each in others):
         raise NotRenamed(f"there is a {name.sort} {text!r} already")
