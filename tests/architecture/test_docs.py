@@ -14,7 +14,7 @@ from tests.examples import examples
 from tests.write_readme import README, written
 from workflow_engine import dsl
 from workflow_engine.api.metrics import Metrics
-from workflow_engine.cli.main import COMMANDS, parser_of
+from workflow_engine.cli.main import COMMANDS, main, parser_of
 from workflow_engine.dsl.codes import EXPLANATIONS
 from workflow_engine.engine.runtime import Load, QueueLoad
 
@@ -121,3 +121,34 @@ def test_every_metric_in_the_runbook_is_one_that_there_is() -> None:
         "wfe_dead_letters_newest_seconds",
     }
     assert watched <= named
+
+
+def _shown_runs() -> list[tuple[str, list[str], str]]:
+    """Page, words and printed output of each `$ wfe run` whose output a page shows."""
+    found = []
+    for file in sorted((ROOT / "docs").glob("*.md")):
+        for words, printed in re.findall(
+            r"^\$ wfe run (.*)\n(\{\n(?:.*\n)*?\})$", file.read_text(), flags=re.MULTILINE
+        ):
+            found.append((file.name, shlex.split(words), printed))
+    return found
+
+
+@pytest.mark.parametrize(("page", "words", "printed"), _shown_runs(), ids=lambda value: str(value)[:30])
+def test_what_a_page_shows_of_a_run_is_what_it_prints(
+    page: str, words: list[str], printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The workflow is the block of the page that has the name of the file."""
+    name = words[0].partition(".")[0]
+    blocks = re.findall(
+        r"^```yaml\n(.*?)^```", (ROOT / "docs" / page).read_text(), flags=re.MULTILINE | re.DOTALL
+    )
+    (block,) = (each for each in blocks if re.search(rf"(\bname|^id): {name}\b", each, flags=re.MULTILINE))
+    (tmp_path / words[0]).write_text(block)
+    options = [word for word in words[1:] if word not in ("--runtime", "local")]
+    assert main(["run", str(tmp_path / words[0]), "--runtime", "local", *options]) == 0
+    assert capsys.readouterr().out.strip() == printed
+
+
+def test_there_are_pages_that_show_what_runs_print() -> None:
+    assert {page for page, _, _ in _shown_runs()} >= {"data-flow.md", "sonataflow.md"}
