@@ -127,6 +127,19 @@ def test_what_is_no_workflow_is_told_what_to_write(text):
     assert problem.line >= 1
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("asyncapi: 3.0.0", "`wfe catalog add`"),
+        ("openapi: 3.1.0", "`call: openapi`"),
+        ("workflow: a.yaml\nscenarios: []", "`wfe test`"),
+        ("target: {kind: pull}", "`wfe subscriptions put ID FILE`"),
+    ],
+)
+def test_another_file_in_the_place_of_a_workflow_is_told_what_it_is_for(text, said):
+    assert said in the_problem_of(text).message
+
+
 def test_every_problem_is_told_at_once_in_document_order():
     found = problems_of(
         "document:\n"

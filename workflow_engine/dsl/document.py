@@ -120,6 +120,16 @@ def _rules(dialect: Dialect) -> Check:
     return compile_rules(schema(f"serverless-workflow-{dialect}"))
 
 
+_OTHERS = {
+    "asyncapi": "an AsyncAPI document: `wfe catalog add` makes its operations known",
+    "openapi": "an OpenAPI document, whose operations a workflow calls by `call: openapi`",
+    "swagger": "an OpenAPI document, whose operations a workflow calls by `call: openapi`",
+    "scenarios": "a file of scenarios, which `wfe test` runs",
+    "target": "a subscription: `wfe subscriptions put ID FILE` makes it",
+}
+"""What else authors have in files, by a member that it has."""
+
+
 def _dialect(source: Source, report: Report) -> Dialect | None:
     """By ``document`` for 1.0, by ``specVersion`` or ``states`` for 0.8; None if that cannot be told."""
     data = source.data
@@ -139,6 +149,8 @@ def _dialect(source: Source, report: Report) -> Dialect | None:
         one = next(name for name in ("document", "do") if name in data)
         other = next(name for name in ("specVersion", "states") if name in data)
         message = f"this has both `{one}` (DSL 1.0) and `{other}` (DSL 0.8); keep one of them"
+    elif file := next((hint for name, hint in _OTHERS.items() if name in data), None):
+        message = f"this is no workflow but {file}"
     else:
         message = (
             "nothing says which DSL this is; write `document: {dsl: '1.0.3', namespace: ..., name: ..., version: ...}` "
