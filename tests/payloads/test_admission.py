@@ -8,6 +8,7 @@ Small here; forty runs with 60 MB each on a worker that may have 512 MiB by
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 import uuid
@@ -28,7 +29,7 @@ from workflow_engine.calls.content import in_memory
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
 from workflow_engine.runtimes.temporal import admission
-from workflow_engine.runtimes.temporal.admission import Admission
+from workflow_engine.runtimes.temporal.admission import Admission, Garbage
 from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.held import HELD
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
@@ -190,6 +191,33 @@ async def test_who_waits_too_long_is_told_and_who_is_cancelled_leaves_no_trace(
     async with AsyncExitStack() as stack:
         assert await stack.enter_async_context(room.place("next", 100))
     assert inside == ["first"]
+
+
+def test_what_runs_leave_behind_is_collected_once_it_comes_to_a_part_of_what_they_may_have() -> None:
+    class Left:
+        def __init__(self) -> None:
+            self.itself = self  # as the frames of a run are
+
+    weights = Weights(800)
+    garbage, left = Garbage(weights), Left()
+    gone = weakref.ref(left)
+    gc.disable()
+    try:
+        del left
+        garbage.left(60)
+        assert gone() is not None
+        garbage.left(60)
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_run_that_rested_and_is_let_go_of_leaves_something_behind_too() -> None:
+    table, kept = Weights(100), Worker()
+    table.rests = 0
+    table._runs["rests"] = (weakref.ref(kept), 150, time.monotonic() - 1)
+    assert table.too_many() == ["rests"]
+    assert (table.gone("rests"), table.gone("rests"), table.gone("unknown")) == (150, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from temporalio import workflow as temporal
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
-from temporalio.client import WorkflowExecutionAsyncIterator
+from temporalio.client import WorkflowExecutionAsyncIterator, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 
 from tests.running import TemporalRunner, temporal_runner
@@ -280,3 +280,31 @@ async def test_what_is_asked_of_a_run_as_it_goes_on_as_another_one_is_done(
         if command == "suspend":
             await runner.runtime.resume(run_id)
             assert (await runner.runtime.wait(run_id, 20)).status == "completed"
+
+
+@pytest.mark.parametrize("command", ["cancel", "terminate", "suspend"])
+async def test_a_run_that_goes_on_in_a_new_history_as_it_is_told_something_is_told_there(
+    command: str, runner: TemporalRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server looks for its present history first, and says then of the old one that it has ended."""
+    run_id, lost = await begun(runner, WAITS), list[str]()
+    method = {"suspend": "signal"}.get(command, command)
+    tells = getattr(WorkflowHandle, method)
+
+    async def tell(self: Any, *args: Any, **options: Any) -> Any:
+        if not lost:
+            lost.append(self.id)
+            raise RPCError("workflow execution already completed", RPCStatusCode.NOT_FOUND, b"")
+        return await tells(self, *args, **options)
+
+    monkeypatch.setattr(WorkflowHandle, method, tell)
+    await getattr(runner.runtime, command)(run_id, *(["no more"] if command == "terminate" else []))
+    monkeypatch.undo()
+    assert lost == [run_id]
+
+    async def done() -> bool:
+        status = (await runner.runtime.describe(run_id)).status
+        return status == ("suspended" if command == "suspend" else "cancelled")
+
+    await until(done)
+    await runner.runtime.terminate(run_id, "enough")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import time
 import weakref
@@ -45,6 +46,8 @@ PACE = 150e6
 """How many bytes are read and parsed in a second, at the least."""
 TAKEN_BACK = 10.5
 """After so many seconds the server has taken it back."""
+PART = 8
+"""One part in so many of what runs may have may be garbage."""
 _LOOKS = 0.1
 _SETTLES = 0.1
 """So many seconds after a run has done a part of a task it may be given another one: let go of amid a task, it would
@@ -111,8 +114,8 @@ class Admission:
                 self._next()
         return turn.done()
 
-    def gone(self, id: str) -> bool:
-        """The worker has let go of the run *id*; whether it had large values."""
+    def gone(self, id: str) -> int:
+        """The worker has let go of the run *id*; how many bytes of large values it had."""
         self._leaving.pop(id, None)
         had = self._weights.gone(id)
         self._next()
@@ -172,6 +175,24 @@ class Admission:
         return soon
 
 
+class Garbage:
+    """What runs leave in memory that are let go of: their frames, and what these hold, are cycles.
+
+    The interpreter looks for such when there are many objects, whatever their size; a few of them with large values
+    would be as much as all runs that are kept may have. So it is told to look once they come to a part of that.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights, self._size = weights, 0
+
+    def left(self, size: int) -> None:
+        """A run has been let go of that had so many bytes."""
+        self._size += size
+        if self._size >= self._weights.most // PART:
+            self._size = 0
+            gc.collect()
+
+
 def admit(made: Worker, weights: Weights = WEIGHTS, aside: Aside = nullcontext) -> None:
     """Have the tasks of the worker *made* wait for room, within *aside*. The SDK has no place for that: its own method
     is wrapped.
@@ -189,7 +210,7 @@ def admit(made: Worker, weights: Weights = WEIGHTS, aside: Aside = nullcontext) 
             return False
         return True if time.monotonic() - left.get(id, 0.0) > _SETTLES else None
 
-    admission = Admission(weights, evict, rests, aside)
+    admission, garbage = Admission(weights, evict, rests, aside), Garbage(weights)
 
     async def handled(handle: Handle, act: WorkflowActivation) -> None:
         began, id = time.monotonic(), act.run_id
@@ -201,8 +222,10 @@ def admit(made: Worker, weights: Weights = WEIGHTS, aside: Aside = nullcontext) 
                 there = running.get(id)
                 await handle(act)
                 LOANS.end(id)
-                if admission.gone(id):
+                if had := admission.gone(id):
                     _empty(there)
+                    there = None
+                    garbage.left(had)
             elif not size:
                 await handle(act)
             else:

@@ -56,8 +56,7 @@ async def move(
         return verdict
     handle = client.get_workflow_handle(run_id)
     before = (await handle.describe()).run_id
-    with outcomes.unless_ended():
-        await handle.signal("migrate", args=[bundle, dict(names)])
+    await outcomes.told(client, run_id, lambda: handle.signal("migrate", args=[bundle, dict(names)]))
     deadline = asyncio.get_running_loop().time() + seconds
     taken: set[tuple[str, float]] = set()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from temporalio import activity
@@ -17,7 +18,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflow_engine.errors import ERRORS, Error, Fault, fault
+from workflow_engine.errors import ERRORS, Error, Fault, Unavailable, fault
 from workflow_engine.runtimes.temporal.converter import KeyMissing
 from workflow_engine.runtimes.temporal.failures import failure_of, fault_of
 from workflow_engine.runtimes.temporal.histories import argument_of
@@ -26,6 +27,8 @@ from workflow_engine.runtimes.temporal.payloads.store import ValueLost
 from workflow_engine.runtimes.temporal.sub_flows import BOUND, CANCELLED
 from workflow_engine.values import Json, JsonObject
 
+_LOOKS, _PAUSE = 20, 0.05
+"""How often, and after how many seconds, a run is told something again that goes on in a new history meanwhile."""
 GOES_ON = frozenset({WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW, None})
 
 
@@ -87,6 +90,24 @@ def unless_ended() -> Iterator[None]:
             raise
 
 
+async def told(client: Client, id: str, tell: Callable[[], Awaitable[None]]) -> bool:
+    """Whether the run *id* has been told something, in whichever history it is: not if it has ended.
+
+    Who is told as it goes on in a new history may be the old one, of which the server says that it has ended.
+    """
+    for _ in range(_LOOKS):
+        with unless_ended():
+            await tell()
+            return True
+        description = None
+        with unless_ended():
+            description = await client.get_workflow_handle(id).describe()
+        if description is None or description.status not in GOES_ON:
+            return False
+        await asyncio.sleep(_PAUSE)
+    raise Unavailable(f"Temporal does not find the present history of the run {id}")
+
+
 async def goes_on(id: str) -> bool:
     """Whether the run *id* is under way, in whichever history; what cannot be asked is taken to be."""
     try:
@@ -112,8 +133,8 @@ async def terminate(client: Client, id: str, reason: str) -> None:
     children = await bound(client, id)
     with contextlib.suppress(RPCError):
         children |= await _known(client, id)
-    with unless_ended():
-        await client.get_workflow_handle(id).terminate(reason=reason)
+    handle = client.get_workflow_handle(id)
+    await told(client, id, lambda: handle.terminate(reason=reason))
     children |= await bound(client, id)  # what it began meanwhile
     for child in sorted(children):
         await terminate(client, child, reason)

@@ -162,8 +162,8 @@ class TemporalRuntime(Describing):
     async def cancel(self, run_id: str) -> None:
         with translated(run_id):
             if await self._runs(run_id):
-                with outcomes.unless_ended():
-                    await self._client.get_workflow_handle(run_id).cancel()
+                handle = self._client.get_workflow_handle(run_id)
+                await outcomes.told(self._client, run_id, handle.cancel)
 
     async def terminate(self, run_id: str, reason: str) -> None:
         with translated(run_id):
@@ -179,8 +179,8 @@ class TemporalRuntime(Describing):
     async def _signal(self, run_id: str, name: str) -> None:
         with translated(run_id):
             if await self._runs(run_id):
-                with outcomes.unless_ended():
-                    await self._client.get_workflow_handle(run_id).signal(name)
+                handle = self._client.get_workflow_handle(run_id)
+                if await outcomes.told(self._client, run_id, lambda: handle.signal(name)):
                     return
         raise Conflict(f"the run {run_id!r} has ended; there is nothing to {name}")
 

@@ -48,6 +48,7 @@ class Weights:
         self._lock = threading.Lock()
         self._runs: dict[str, tuple[weakref.ref[object], int, float]] = {}
         self._reserved: dict[str, int] = {}
+        self._leaving: dict[str, int] = {}
 
     def reserve(self, id: str, size: int) -> None:
         """The run *id* is about to be given *size* bytes."""
@@ -69,10 +70,11 @@ class Weights:
             if id in self._reserved:
                 self._reserved[id] = max(0, self._reserved[id] - size)
 
-    def gone(self, id: str) -> bool:
-        """The run *id* is not kept any more; whether it had large values."""
+    def gone(self, id: str) -> int:
+        """The run *id* is not kept any more; how many bytes of large values it had."""
         with self._lock:
-            return self._runs.pop(id, None) is not None
+            known = self._runs.pop(id, None)
+            return self._leaving.pop(id, 0) if known is None else known[1]
 
     def taken(self) -> int:
         """How many bytes there are, and are about to be."""
@@ -103,7 +105,8 @@ class Weights:
             for id in oldest:
                 if over <= 0 or id not in self._runs or self._runs[id][2] > before:
                     break
-                over -= self._runs.pop(id)[1]
+                self._leaving[id] = self._runs.pop(id)[1]
+                over -= self._leaving[id]
                 leaving.append(id)
         return leaving
 
