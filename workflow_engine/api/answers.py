@@ -119,6 +119,8 @@ def _routing(request: Request, error: HTTPException) -> Details:
             allowed = _allowed(request)
             detail = f"{request.method[:20]} is not possible here; use {allowed}"
             return Details(405, "method-not-allowed", detail, headers={"Allow": allowed})
+        case 408:  # what is still to come of the body would be taken for the next request
+            return Details(408, "invalid-request", str(error.detail), headers={"Connection": "close"})
         case status:
             return Details(status, "invalid-request" if status < 500 else "failed", str(error.detail))
 
