@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import random
+
 import pytest
 from lsprotocol import types
 
@@ -12,8 +15,12 @@ from workflow_engine.dsl.source import read_source
 from workflow_engine.editing.fixes import fix_all, fixes
 from workflow_engine.editing.opened import Snapshot
 from workflow_engine.editing.problems import diagnostics
+from workflow_engine.editing.renaming import NotRenamed, edits, renamable
 from workflow_engine.editing.text import Text
 from workflow_engine.errors import InvalidDocument, Problem
+
+FULL = os.environ.get("WFE_SIZE") == "full"
+"""All names are renamed with ``WFE_SIZE=full``; else three of each document."""
 
 
 def problems_in(text: str) -> list[Problem]:
@@ -106,3 +113,28 @@ def test_no_fix_of_any_document_makes_it_worse():
         for action in fix_all(of, found):
             assert len(problems_in(after(of, action))) <= len(before), name
     assert made > 40
+
+
+def test_a_renamed_document_has_the_problems_that_it_had():
+    generator = random.Random(3)
+    made = 0
+    for name, text in TEXTS.items():
+        of = Snapshot("file:///a.yaml", Text(text), None)
+        if "invalid" in name or of.kind not in ("1.0", "0.8"):
+            continue
+        known = [each for each in of.names if renamable(of, each.start)]
+        for each in known if FULL else generator.sample(known, min(len(known), 3)):
+            new = generator.choice(["new name", "9", 'it\'s: "q"', "end2", "{", "é"])
+            try:
+                changes = edits(of, each.start, new)
+            except NotRenamed:
+                continue
+            made += 1
+            changed = types.CodeAction("", edit=types.WorkspaceEdit(changes={of.uri: changes}))
+            before, found = problems_in(text), problems_in(after(of, changed))
+            assert sorted(one.code for one in before) == sorted(one.code for one in found), (
+                name,
+                each.text,
+                new,
+            )
+    assert made > 20
