@@ -213,3 +213,30 @@ async def ids_in(path) -> list[str]:
     there = await bodies(store, limit=1_000_000)
     await store.close()
     return there
+
+
+@pytest.mark.parametrize("older", [False, True])
+async def test_events_of_a_source_are_found_by_an_index_which_an_older_file_gets(tmp_path, older):
+    store = await opened(tmp_path / "e.db")
+    await store.ensure_channel(ChannelSpec("c", partitions=2))
+    await store.append("c", [record("1", source="/rare"), *(record(str(n)) for n in range(2, 50))])
+    if older:
+        await store._db.write(lambda db: db.execute("DROP INDEX record_source"))
+        await store.close()
+        store = await opened(tmp_path / "e.db")
+    asked = []
+
+    def traced(db):
+        db.set_trace_callback(asked.append)
+
+    reading = store._db._read
+    store._db._read = lambda work: reading(lambda db: (traced(db), work(db))[1])
+    for query in (Query(source="/rare"), Query(source="/rare", from_us=1, to_us=NOW + 1)):
+        assert [hit.stored.record.id for hit in await store.search(query)] == ["1"]
+    found = [sql for sql in asked if "source = " in sql]
+    assert len(found) == 2
+    plans = await store._db.write(
+        lambda db: [db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall()[0][3] for sql in found]
+    )
+    assert all("record_source (source=? AND channel=? AND part=?" in plan for plan in plans), plans
+    await store.close()

@@ -228,7 +228,8 @@ class PostgresDeliveries(PostgresLog):
     async def parked_page(self, after: int, limit: int) -> list[tuple[int, Parked]]:
         query = f"SELECT {PARKED}, seq FROM parked WHERE seq > $1 ORDER BY seq LIMIT $2"
         rows = await self._db.read(lambda db: db.fetch(query, after, limit))
-        return [(row[12], item) for row in rows for item in await self._items([tuple(row)[:12]])]
+        items = {item.id: item for item in await self._items([tuple(row)[:12] for row in rows])}
+        return [(row[12], items[row[0]]) for row in rows if row[0] in items]
 
     async def backlog(self) -> dict[str, int]:
         return {backlog.group: backlog.count for backlog in await self.backlogs()}

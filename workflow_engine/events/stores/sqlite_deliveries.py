@@ -225,7 +225,8 @@ class SqliteDeliveries(SqliteLog):
 
         def work(db: sqlite3.Connection) -> list[tuple[int, Parked]]:
             rows = db.execute(query, (after, limit)).fetchall()
-            return [(row[0], item) for row in rows for item in self._items([row[1:]])]
+            items = {item.id: item for item in self._items(row[1:] for row in rows)}
+            return [(row[0], items[row[1]]) for row in rows if row[1] in items]
 
         return await self._db.read(work)
 
