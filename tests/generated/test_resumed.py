@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.generated import v0_8, v1, world
+from tests.interpreter.test_resume import padded
 from workflow_engine import dsl
 from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.lifecycle import Audience
+from workflow_engine.interpreter.moving import moved
 from workflow_engine.interpreter.packing import pack, unpack
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.local import LocalRun
@@ -61,8 +63,16 @@ class Gate:
         self.left = None if self.left is None else self.left - 1
 
 
-async def run(graph: StateGraph, gaps: list[int], input: Json, events: list[JsonObject]) -> tuple[Done, int]:
-    """Run *graph*, stopping after as many states as the next gap says; and how often it was stopped."""
+async def run(
+    graph: StateGraph,
+    gaps: list[int],
+    input: Json,
+    events: list[JsonObject],
+    following: StateGraph | None = None,
+) -> tuple[Done, int]:
+    """Run *graph*, stopping after as many states as the next gap says; and how often it was stopped. *following*:
+    another version of it, as which it goes on.
+    """
     position: Any = None
     channels: dict[str, list[JsonObject]] = {"default": list(events)}
     consumed: set[tuple[str, int]] = set()
@@ -88,6 +98,10 @@ async def run(graph: StateGraph, gaps: list[int], input: Json, events: list[Json
             position, channels = unpack(json.loads(stopped.position)), stopped.channels
             consumed, stops = stopped.consumed, stops + 1
             scheduler = Scheduler(start=scheduler.now())
+            if following is not None:
+                there = moved(position, graph, following, {})
+                assert there.hindrances == []
+                position, graph = json.loads(json.dumps(there.position)), following
             continue
         error = None if outcome.error is None else outcome.error.to_json()
         told = [str(event["id"]) for event in channels.get(AUDIENCE.channel, [])]
@@ -145,3 +159,18 @@ def test_a_run_of_dsl_0_8_that_does_one_thing_after_the_other_does_each_once(doc
 @given(documents(v0_8, beside=True))
 def test_a_run_of_dsl_0_8_that_does_things_side_by_side_ends_the_same(document: JsonObject) -> None:
     stopped_everywhere(document, v0_8.INPUT, v0_8.EVENTS, ordered=False)
+
+
+@checked
+@given(documents(v1, beside=True))
+def test_a_run_that_is_moved_to_another_version_anywhere_ends_the_same(document: Any) -> None:
+    document["use"]["extensions"] = []  # an extension extends what is new too
+    text = json.dumps(document)
+    events = v1.events(text)
+    old, new = dsl.compile(dsl.parse(text)), dsl.compile(dsl.parse(padded(text)))
+    whole, _ = asyncio.run(run(old, [], v1.INPUT, events))
+    for boundary in range(MOST_BOUNDARIES):
+        there, stops = asyncio.run(run(old, [boundary], v1.INPUT, events, new))
+        assert there.ended[:2] == whole.ended[:2], boundary  # type: ignore[index]
+        if not stops:
+            break

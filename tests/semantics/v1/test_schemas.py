@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.semantics.v1.documents import error, kind, output, pinned, problems, refused, workflow
+from tests.semantics.v1.documents import (
+    error,
+    kind,
+    output,
+    pinned,
+    problems,
+    refused,
+    warnings,
+    workflow,
+)
 from tests.standins.internet import Internet
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
@@ -195,3 +204,18 @@ async def test_a14_a_schema_that_goes_on_and_on_is_a_fault(run: Any) -> None:
     schema = f"{{$ref: '#/$defs/a0', $defs: {{{steps}, a40: {{type: integer}}}}}}"
     body = f"input: {{schema: {{document: {schema}}}}}\ndo: []"
     assert "steps" in (await error(run, body, 1))["detail"]
+
+
+@pytest.mark.parametrize(
+    ("format", "document", "warned"),
+    [
+        ("json:draft-07", "{}", ["ignored-property"]),
+        ("json:draft-07", "{$schema: 'http://json-schema.org/draft-07/schema#'}", []),
+        ("json:2020-12", "{}", []),
+        ("json", "{}", []),
+    ],
+)
+def test_a14_a_dialect_that_only_the_format_names_is_warned_of(
+    format: str, document: str, warned: list[str]
+) -> None:
+    assert warnings(f"input: {{schema: {{format: '{format}', document: {document}}}}}\ndo: []") == warned

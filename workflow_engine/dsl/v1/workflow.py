@@ -267,6 +267,14 @@ class WorkflowLowering(Lowering):
             return []
         if str(value.get("format", "json")).split(":")[0] != "json":
             self.unsupported(f"the schema format {value['format']!r}", at + "/format")
+        version = str(value.get("format", "json")).partition(":")[2]
+        document = value.get("document")
+        said = not isinstance(document, dict) or "$schema" in document
+        if version and not said and not version.endswith("2020-12"):
+            message = (
+                f"`{value['format']}` does not choose the dialect: without a `$schema` a schema is in 2020-12"
+            )
+            self.warning("ignored-property", message, at + "/format")
         schema = schemas.schema(self, value, at)
         return [] if schema is None else [Validate(schema, what)]
 
