@@ -79,7 +79,8 @@ async def test_subscriptions_are_made_held_moved_and_deleted_and_dead_letters_re
         await eventually(lambda: dead(4))
         assert (await run("subscriptions", "delete", "audit")).code == 0
         gone = await run("subscriptions", "show", "audit")
-        assert (gone.code, gone.err) == (1, "wfe subscriptions: no subscription 'audit'\n")
+        hint = "`wfe subscriptions list` shows what there is"
+        assert (gone.code, gone.err) == (1, f"wfe subscriptions: no subscription 'audit'; {hint}\n")
         file.write_text(AUDIT.replace("webhook", "pigeon"))
         assert "no target of kind 'pigeon'" in (await run("subscriptions", "put", "audit", file)).err
 
