@@ -16,7 +16,10 @@ from tests.api.server import api
 from tests.api.test_webhooks import publish, subscribe
 from tests.events.conftest import eventually
 from workflow_engine.api.access import Tokens
-from workflow_engine.calls.handshake import permission_of
+from workflow_engine.calls import Egress
+from workflow_engine.calls.handshake import Handshakes, permission_of
+from workflow_engine.errors import Conflict
+from workflow_engine.events.targets import Retry
 
 ORIGIN = "events.example.com"
 CALLED = "WebHook-Allowed-Rate"
@@ -111,6 +114,47 @@ async def test_a_target_may_allow_it_later_by_calling_back_without_a_token(
         await eventually(lambda: guard.got)
         assert len(guard.asked) == 1
         assert (await server.get(callback)).status == 200, "as an administrator may by a browser"
+
+
+class Kept:
+    """Permissions of one process."""
+
+    def __init__(self) -> None:
+        self.notes: dict[str, tuple[dict[str, Any], int]] = {}
+
+    async def permission(self, id: str) -> tuple[dict[str, Any], int]:
+        return self.notes.get(id, ({}, 0))
+
+    async def keep_permission(self, id: str, note: dict[str, Any], rev: int) -> None:
+        if self.notes.get(id, ({}, 0))[1] != rev:
+            raise Conflict("another one was faster")
+        self.notes[id] = (note, rev + 1)
+
+
+async def test_a_permission_is_asked_for_again_each_day_and_outlives_a_target_that_does_not_answer(
+    guard: Guard,
+) -> None:
+    now, spec = 1e9, {"origin": ORIGIN}
+    handshakes = Handshakes(lambda: now)
+    handshakes.permissions = Kept()
+    async with Egress() as egress:
+
+        async def turn(url: str = guard.url) -> float:
+            return await handshakes.turn(spec, URL(url), egress)
+
+        guard.allows = {"WebHook-Allowed-Origin": "*", CALLED: "60000"}
+        assert (await turn(), await turn()) == (0.001, 0.001)
+        assert len(guard.asked) == 1
+        now += 2 * 86_400
+        port, guard.url = guard.url, "http://127.0.0.1:1/hook"
+        [(id, (note, rev))] = handshakes.permissions.notes.items()
+        away = permission_of(spec, URL(guard.url))
+        handshakes.permissions.notes[away] = (note, rev)
+        assert await turn(guard.url) == 0.001, "it was allowed, and nobody says that it is not"
+        guard.allows = {}
+        with pytest.raises(Retry, match="does not allow it"):
+            await turn(port)
+        assert (len(guard.asked), handshakes.permissions.notes[id][0]["granted"]) == (2, None)
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,17 @@ async def test_a_source_tells_why_there_is_no_stream(web: Any) -> None:
         assert (await engine.call("DELETE", "/v1/sources/notes")).status == 204
 
 
+async def test_a_stream_that_is_silent_for_long_is_asked_for_again(
+    web: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_engine.calls.brokers.http.SILENT", 0.2)
+    _, server = web
+    async with hearing("memory:", "http", server.port, "notes", json.dumps({"path": "/api"})) as router:
+        found = await told(router, lambda found: found.get("last_error"))
+        assert "nothing came for 0.2 seconds" in found["last_error"]
+        await eventually(lambda: len(server.requests) > 1)
+
+
 async def test_a_source_of_a_socket_hears_again_when_that_was_closed_and_each_cloudevent_once(
     web: Any,
 ) -> None:
