@@ -33,7 +33,14 @@ from workflow_engine.values import Json, JsonObject
 _log = logging.getLogger(__name__)
 
 MAX_FIELDS = 1000
-_SENT = ("application/json", "application/x-www-form-urlencoded", "application/cloudevents+json")
+_SENT: dict[str, Any] = {
+    "application/json": {"schema": {}, "example": {"action": "opened", "number": 7}},
+    "application/x-www-form-urlencoded": {"schema": {}, "example": {"text": "hello"}},
+    "application/cloudevents+json": {
+        "schema": {},
+        "example": {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.placed"},
+    },
+}
 """What services send, as a rule."""
 _KEPT_BACK = frozenset({"authorization", "cookie", "x-gitlab-token"})
 """Headers that no template sees: what shows who sends it, which is not for those who read events."""
@@ -213,7 +220,7 @@ def create_routes(
                 "model": dict[str, Any],
             },
         },
-        openapi_extra={"requestBody": {"content": {kind: {"schema": {}} for kind in _SENT}}},
+        openapi_extra={"requestBody": {"content": _SENT}},
     )
     async def receive(request: Request, id: SourceId) -> Response:
         """What the service sends, let in by its signature, and no token. When this answers, the event is durable."""
