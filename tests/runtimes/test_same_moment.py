@@ -157,3 +157,18 @@ async def test_a_run_that_goes_on_in_a_new_history_as_its_sub_flow_tells_that_it
         assert "EVENT_TYPE_WORKFLOW_TASK_FAILED" not in kinds
         await runner.runtime.skip(f"{run_id}.do.0.r", Wish(skip=True))
         assert (await runner.runtime.wait(run_id, 20)).output == {"n": 1}
+
+
+async def test_a_run_that_is_cancelled_as_it_is_to_go_on_in_a_new_history_does_not_go_on(
+    temporal_address: str, internet: Any
+) -> None:
+    """The library tells a run of the signal first, and it would have left by the time it hears of the cancel."""
+    text, queue = workflow(f"do: [{{w: {NEVER}}}]"), f"moment-{uuid.uuid4()}"
+    later = Bundle.of(dsl.parse(text.replace("'1.0.0'", "'2.0.0'", 1)), {})
+    async with temporal_runner(temporal_address, internet, queue=queue) as runner:
+        run_id = await begun(runner, text)
+        await waiting(runner, run_id, "w")
+    await runner.client.get_workflow_handle(run_id).signal("migrate", args=[later, {}])
+    await runner.runtime.cancel(run_id)
+    async with temporal_runner(temporal_address, internet, queue=queue) as runner:
+        assert (await runner.runtime.wait(run_id, 8)).status == "cancelled"

@@ -25,7 +25,6 @@ from temporalio.converter import DataConverter
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.worker import (
     Replayer,
-    UnsandboxedWorkflowRunner,
     WorkflowInstance,
     WorkflowInstanceDetails,
     WorkflowRunner,
@@ -38,6 +37,7 @@ from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER
 from workflow_engine.runtimes.temporal.leaving import ROOM, Leaving
 from workflow_engine.runtimes.temporal.resting import RestingEffects
+from workflow_engine.runtimes.temporal.runner import Runner
 from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 from workflow_engine.runtimes.tracing import Trace, TracedRun
 from workflow_engine.values import Json, JsonObject
@@ -166,7 +166,7 @@ class _Replay(ServerlessWorkflow):
         return chosen
 
 
-class _Watching(UnsandboxedWorkflowRunner):
+class _Watching(Runner):
     """Runs a workflow in this process, and sees it once more before it is let go of."""
 
     def __init__(self, replayed: Replayed, candidate: Bundle | None) -> None:

@@ -36,6 +36,7 @@ from workflow_engine.runtimes.temporal.backoff import Backoffs
 from workflow_engine.runtimes.temporal.effects import BREATH, TemporalEffects
 from workflow_engine.runtimes.temporal.pace import Pace
 from workflow_engine.runtimes.temporal.room import Room
+from workflow_engine.runtimes.temporal.runner import is_being_cancelled
 from workflow_engine.values import Json, JsonObject
 
 LIMITS = "limits"
@@ -164,6 +165,11 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
     def at_rest(self) -> bool:
         """Whether the position says all of the run: to be asked when nothing of it can go on."""
         return self.draining and self._busy == 0 and not self._untold
+
+    async def unless_cancelled(self) -> None:
+        """Return unless the run is being cancelled, which it may hear of only after all else: then it stays here."""
+        if is_being_cancelled() and self.draining:
+            await self.never()
 
     def go_on(self) -> None:
         """Give it up for now: calls in flight take too long."""

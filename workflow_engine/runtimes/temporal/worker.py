@@ -10,7 +10,7 @@ from typing import Any, Self
 from temporalio.bridge.proto.workflow_activation import RemoveFromCache
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
+from temporalio.worker import Worker, WorkerDeploymentConfig
 
 from workflow_engine import __version__
 from workflow_engine.runtimes.temporal.activities import Activities
@@ -20,6 +20,7 @@ from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.endings import ENDINGS
 from workflow_engine.runtimes.temporal.inside import Tasks, check
 from workflow_engine.runtimes.temporal.repeater import Repeater
+from workflow_engine.runtimes.temporal.runner import Runner
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 from workflow_engine.runtimes.temporal.slots import Slots, tuner
 from workflow_engine.runtimes.temporal.traces import FINISHED
@@ -91,7 +92,7 @@ def worker(
         task_queue=task_queue,
         workflows=[ServerlessWorkflow, DetachedCall, Repeater, BatchWorkflow],
         activities=[*activities.all(), *batches.all()],
-        workflow_runner=UnsandboxedWorkflowRunner(),
+        workflow_runner=Runner(),
         graceful_shutdown_timeout=timedelta(seconds=drain),
         max_cached_workflows=1000,
         sticky_queue_schedule_to_start_timeout=KEPT_FOR,

@@ -159,6 +159,7 @@ class ServerlessWorkflow(Hearing):
         try:
             while True:
                 await workflow.wait_condition(lambda: work.done() or effects.draining)
+                await effects.unless_cancelled()
                 patience = None if effects.pressed else timedelta(seconds=effects.limits.drain)
                 if not (work.done() or effects.at_rest()):
                     with contextlib.suppress(TimeoutError):
@@ -190,8 +191,7 @@ class ServerlessWorkflow(Hearing):
                 self._move, self._refused = None, list(why_not(size))
             effects.stay()
             return None
-        # Meanwhile events may have come.
-        return Leaving.of(run, effects, bundle, self._move, named=self._named)
+        return Leaving.of(run, effects, bundle, self._move, named=self._named)  # events may have come
 
     async def _following(self, continued: Continued) -> Bundle:
         """The bundle of the workflow that the run goes on as."""
