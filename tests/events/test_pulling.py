@@ -189,6 +189,16 @@ async def test_what_nobody_settles_is_a_dead_letter_in_the_end(url):
         await quiet(router)
 
 
+async def test_who_asks_gets_what_comes_after_those_that_are_given_up(url):
+    now, policy = [1000.0], RetryPolicy(max_attempts=1)
+    async with running(url, {}, clock=lambda: now[0]) as router:
+        await router.put_subscription(subscription("s", target=PULL, retry=policy, in_order=True))
+        await router.publish("c", [event("1"), event("2")])
+        assert ids(await router.pull("s", lease=30, wait=10)) == ["1"]
+        now[0] += 31
+        assert ids(await router.pull("s")) == ["2"]
+
+
 async def test_what_was_lent_is_there_after_a_restart_and_receipts_are_kept(disk):
     async with running(disk, {}) as router:
         await router.put_subscription(subscription("s", target=PULL))

@@ -113,29 +113,37 @@ class Pulling(Redriving):
         return found
 
     async def _lend(self, subscription: Subscription, most: int, lease: float) -> list[Lent]:
-        group, now_us = f"sub:{subscription.id}", self._now_us()
-        items = await self._store.due(
-            LENT, now_us, limit=most, lease_us=int(lease * 1e6), per_group=0, room={group: most}
-        )
-        lent = []
-        for item in items:
-            if item.reason == RAN_OUT and await self._ran_out(subscription, item):
-                continue
-            positions, events = await self._events(item)
-            code, why = "", ""
-            if len(events) < len(positions):
-                code, why = "trimmed", "the event is not in the log any more"
-            elif subscription.transform is not None:
-                try:
-                    events = await asyncio.to_thread(all_transformed, subscription.transform, events)
-                except NotTransformed as error:
-                    code, why = "not-transformed", str(error)
-            if code:
-                await self._give_up(item, code, why)
-                continue
-            receipt = await self._receipt(item)
-            lent.append(Lent(receipt, events, tuple(map(str, positions)), item.attempt + 1, item.due_us))
+        group, lent = f"sub:{subscription.id}", list[Lent]()
+        while not lent:
+            now_us = self._now_us()
+            items = await self._store.due(
+                LENT, now_us, limit=most, lease_us=int(lease * 1e6), per_group=0, room={group: most}
+            )
+            for item in items:
+                if (one := await self._one(subscription, item)) is not None:
+                    lent.append(one)
+            if not items:
+                break
         return lent
+
+    async def _one(self, subscription: Subscription, item: Parked) -> Lent | None:
+        """What is lent of a delivery, or None where it is given up instead."""
+        if item.reason == RAN_OUT and await self._ran_out(subscription, item):
+            return None
+        positions, events = await self._events(item)
+        code, why = "", ""
+        if len(events) < len(positions):
+            code, why = "trimmed", "the event is not in the log any more"
+        elif subscription.transform is not None:
+            try:
+                events = await asyncio.to_thread(all_transformed, subscription.transform, events)
+            except NotTransformed as error:
+                code, why = "not-transformed", str(error)
+        if code:
+            await self._give_up(item, code, why)
+            return None
+        receipt = await self._receipt(item)
+        return Lent(receipt, events, tuple(map(str, positions)), item.attempt + 1, item.due_us)
 
     async def _ran_out(self, subscription: Subscription, item: Parked) -> bool:
         """Whether it is given up now that its loan ended by itself, which was an attempt."""
