@@ -123,6 +123,7 @@ async def test_every_route_has_a_decision(server: Api) -> None:
     assert routes - DECISIONS.keys() == set()
     allow = "/v1/webhooks/{id}/allow"
     undocumented = {
+        "OPTIONS /v1/codec/{direction}",
         "OPTIONS /v1/sources/{id}/events",
         f"GET {allow}",
         f"POST {allow}",

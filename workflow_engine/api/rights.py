@@ -244,6 +244,7 @@ DECISIONS: dict[str, Decision] = {
     "POST /v1/listeners/repair": unlimited,
     "DELETE /v1/listeners/{run_id}": unlimited,
     "GET /v1/bundles": unlimited,
+    "OPTIONS /v1/codec/{direction}": everybody,  # a browser asks before it has the token
     "POST /v1/codec/decode": unlimited,
     "POST /v1/codec/encode": unlimited,
     "GET /v1/catalog/specs": everybody,
