@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from collections.abc import Sequence as Several
+from datetime import timedelta
 from functools import partial
 from typing import assert_never
 
@@ -53,7 +55,7 @@ from workflow_engine.interpreter.naming import Names, fitting
 from workflow_engine.interpreter.position import Continued, Ended, Frame, TimeUp
 from workflow_engine.interpreter.references import References
 from workflow_engine.interpreter.scope import state_scope, workflow_scope
-from workflow_engine.values import Json, JsonObject, deep_merge
+from workflow_engine.values import Json, JsonObject, deep_merge, rfc3339
 
 
 class Run:
@@ -351,10 +353,13 @@ class Run:
 
     async def _sleep(self, state: State, frame: Frame, duration: float, place: Place, number: int) -> None:
         """Wait, for the *number*-th time in this state; after a resume, only for what is left."""
-        now = self.effects.now().timestamp()
+        moment = self.effects.now()
+        now = moment.timestamp()
         until = frame.local.setdefault("until", now + duration)
         assert isinstance(until, float)
         frame.doing = "waiting"
+        with contextlib.suppress(OverflowError):  # beyond the year 9999
+            frame.doing = f"waiting until {rfc3339(moment + timedelta(seconds=until - now))}"
         if until > now:
             if self.lifecycle is not None:
                 self.lifecycle.waits(state, frame, number)

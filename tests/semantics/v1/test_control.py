@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from datetime import timedelta
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.semantics.v1.documents import event, workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import RunDescription, Start
-from workflow_engine.values import Json
+from workflow_engine.values import Json, rfc3339
 
 pytestmark = pytest.mark.temporal
 
@@ -54,6 +55,15 @@ async def test_a48_a_run_that_listens_is_waiting_and_says_where(runner: Temporal
     ]
     await go(runner)
     assert (await runner.runtime.wait(run_id, 20)).output == {"answer": "gone"}
+
+
+async def test_a_run_that_waits_says_until_when(runner: TemporalRunner) -> None:
+    run_id = await start(runner, "do: [{pause: {wait: {days: 400}}}]")
+    state = (await until(runner, run_id, "waiting")).states[0]
+    assert state.since is not None
+    ends = state.since + timedelta(days=400)
+    assert (state.name, state.doing) == ("pause", f"waiting until {rfc3339(ends)}")
+    await runner.runtime.terminate(run_id, "seen")
 
 
 async def test_a48_a_suspended_run_does_no_further_state_until_it_is_resumed(runner: TemporalRunner) -> None:
