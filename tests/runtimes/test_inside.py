@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 import re
@@ -11,13 +12,20 @@ from typing import Any
 
 import pytest
 import temporalio.bridge.worker
+from temporalio.api.workflowservice.v1 import PauseWorkflowExecutionRequest
 from temporalio.converter import _extstore
 from temporalio.service import __version__
 from temporalio.worker import _workflow, _workflow_instance
 
+from tests.running import temporal_runner
+from tests.semantics.v1.documents import workflow
+from workflow_engine import dsl
+from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.engine.runtime import RunQuery, Start
 from workflow_engine.errors import Unavailable
 from workflow_engine.runtimes.temporal import inside
 from workflow_engine.runtimes.temporal.connection import open_client
+from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server
 
 ROOT = Path(__file__).parents[2]
 READ = {
@@ -121,3 +129,30 @@ def test_a_version_that_nobody_has_looked_at_is_refused_though_nothing_seems_to_
 def test_the_versions_that_are_known_are_not_refused() -> None:
     inside.refuse("1.35.7", [])
     inside.check()
+
+
+@pytest.mark.temporal
+async def test_a_run_that_is_paused_by_the_means_of_temporal_is_told_to_be_and_hides_no_other(
+    internet: Any,
+) -> None:
+    """The SDK raises an error of any list that has such a run."""
+    options = ServerOptions(headless=True, dynamic_config={"frontend.WorkflowPauseEnabled": "true"})
+    async with dev_server(options) as server, temporal_runner(server.address, internet) as runner:
+        bundle = Bundle.of(dsl.parse(workflow("do: [{w: {wait: {hours: 1}}}]")), {})
+        for id in ("paused", "goes on"):
+            await runner.runtime.start(Start(id, bundle.graph().name, bundle, {}))
+        pause = PauseWorkflowExecutionRequest(
+            namespace="default", workflow_id="paused", reason="r", request_id="1"
+        )
+        await runner.client.workflow_service.pause_workflow_execution(pause)
+        run = await runner.runtime.describe("paused")
+        assert run.status == "suspended"
+        assert run.remark is not None
+        assert "temporal workflow unpause" in run.remark
+        async with asyncio.timeout(10):
+            while len((await runner.runtime.list(RunQuery())).runs) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await runner.runtime.cancel("paused")
+        for id in ("paused", "goes on"):
+            await runner.runtime.terminate(id, "enough")
+            assert (await runner.runtime.describe(id)).status == "cancelled"

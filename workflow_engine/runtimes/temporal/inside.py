@@ -17,6 +17,8 @@ from typing import Any
 import temporalio.bridge.worker
 import temporalio.converter
 import temporalio.worker
+from temporalio.api.enums.v1 import WorkflowExecutionStatus as ApiStatus
+from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import __version__
 from temporalio.worker import StartLocalActivityInput, Worker
 
@@ -76,6 +78,22 @@ def missing() -> Iterator[str]:
             yield f"bridge.Worker.{each}"
     if not isinstance(_metrics(), ContextVar):
         yield "_extstore._current_storage_metrics"
+
+
+PAUSED = int(ApiStatus.WORKFLOW_EXECUTION_STATUS_PAUSED)
+
+
+def _known(kind: type[WorkflowExecutionStatus], value: object) -> WorkflowExecutionStatus | None:
+    return kind.RUNNING if value == PAUSED else None
+
+
+# Where a server can pause runs, the SDK cannot read a list that has one: it knows no such status.
+WorkflowExecutionStatus._missing_ = classmethod(_known)  # type: ignore[method-assign, assignment]
+
+
+def is_paused(description: WorkflowExecutionDescription) -> bool:
+    """Whether somebody has paused a run by Temporal's own means: no worker is given a task of it."""
+    return description.raw_description.workflow_execution_info.status == PAUSED
 
 
 def _class(module: str, name: str) -> Any:

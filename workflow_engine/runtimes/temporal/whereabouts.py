@@ -12,6 +12,7 @@ from temporalio.service import RPCError
 
 from workflow_engine.engine.runtime import StateDescription
 from workflow_engine.runtimes.temporal.asking import NOBODY
+from workflow_engine.runtimes.temporal.inside import is_paused
 from workflow_engine.runtimes.temporal.leaving import ROOM
 from workflow_engine.runtimes.temporal.pending import Pending, pending, refused
 
@@ -24,6 +25,8 @@ async def whereabouts(
     """The status of a running run and the states at which it is; without a worker that answers, only that it runs, and
     why no more is known.
     """
+    if is_paused(description):
+        return "suspended", (), "it is paused in Temporal; `temporal workflow unpause` lets it go on"
     first = description.raw_description.workflow_execution_info.first_run_id
     if description.history_length <= 2 and first == description.run_id:
         return "pending", (), "no worker has taken it up yet"
