@@ -215,7 +215,10 @@ class TemporalRunner:
 
     async def told(self, channel: str, run_id: str) -> list[JsonObject]:
         """The lifecycle events of a run and of those that it ran, oldest first."""
-        page = await self.router.events(channel, limit=1000)
+        try:
+            page = await self.router.events(channel, limit=1000)
+        except NotFound:  # nothing was ever published there
+            return []
         told = [entry["event"] for entry in page.to_json()["events"]]
         return [event for event in reversed(told) if str(event["id"]).startswith(run_id)]
 
