@@ -230,14 +230,16 @@ class Retrying:
                     )
                 handle = self._client.get_workflow_handle(run_id, run_id=description.run_id)
                 try:
-                    await handle.execute_update(what, wish.to_json(), id=key, rpc_timeout=REPLAY_TIMEOUT)
+                    # The time of the SDK is that of one request, and it goes on asking for as long as it is answered.
+                    async with asyncio.timeout(REPLAY_TIMEOUT.total_seconds()):
+                        await handle.execute_update(what, wish.to_json(), id=key, rpc_timeout=REPLAY_TIMEOUT)
                     return
                 except WorkflowUpdateFailedError as failure:
                     cause = failure.cause
                     if isinstance(cause, ApplicationError) and cause.type:
                         raise Rejected(cause.type, cause.message, status=409) from None
                     raise Unavailable(f"{what} cannot be done to the run {run_id!r} now: {cause}") from None
-                except WorkflowUpdateRPCTimeoutOrCancelledError:
+                except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
                     raise Unavailable(f"no worker of task queue {self._queue} answers") from None
                 except RPCError as error:
                     if _passes(error) and (closing := closing + 1) < _CLOSING_LOOKS:
