@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from workflow_engine import dsl
 from workflow_engine.calls import Egress
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.dsl.needs import needs
+from workflow_engine.errors import NotFound
 from workflow_engine.values import Json, JsonObject
 
 Operation = Callable[[Any], Any]
@@ -75,8 +76,15 @@ async def published(run: Any, ended: Ended, channel: str) -> list[Any]:
     """The data of the events in *channel*, on either runtime, in their order."""
     if run.name == "local":
         return [event["data"] for event in ended.channels.get(channel, [])]
-    page = await run.router.events(channel)
-    return [item["event"]["data"] for item in reversed(page.events)]
+    return [item["event"]["data"] for item in reversed(await stored(run, channel))]
+
+
+async def stored(run: Any, channel: str) -> Sequence[JsonObject]:
+    """The events in *channel* of a run on Temporal, the newest first; none where nothing was ever published there."""
+    try:
+        return (await run.router.events(channel)).events  # type: ignore[no-any-return]
+    except NotFound:
+        return ()
 
 
 def _arguments(request: Recorded) -> Json:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.semantics.v0_8.documents import error, event, kind, output, problems, workflow
-from tests.semantics.v0_8.services import services
+from tests.semantics.v0_8.services import services, stored
 
 CALLBACK = """
 functions: [{name: ask, operation: 'file://api.json#ask'}]
@@ -251,8 +251,7 @@ states:
             assert len(ended.channels.get("default", [])) == told
         else:
             await asyncio.sleep(1.5)
-            page = await run.router.events("default")
-            mine = [item for item in page.events if item["event"]["id"].startswith(ended.run_id)]
+            mine = [item for item in await stored(run, "default") if item["event"]["id"].startswith(ended.run_id)]
             assert len(mine) == told
 
 

@@ -19,6 +19,7 @@ from workflow_engine.runtimes.temporal import histories, outcomes
 from workflow_engine.runtimes.temporal.backoff import taken_back
 from workflow_engine.runtimes.temporal.pending import pending
 from workflow_engine.runtimes.temporal.replaying import replay
+from workflow_engine.runtimes.temporal.whereabouts import QUERY_TIMEOUT
 
 _POLL = 0.1
 _MOST_TOLD = 20
@@ -88,7 +89,7 @@ async def move(
 async def _under_way(client: Client, run_id: str) -> list[str]:
     """What has to end before the run can move."""
     try:
-        answer = await client.get_workflow_handle(run_id).query("state")
+        answer = await client.get_workflow_handle(run_id).query("state", rpc_timeout=QUERY_TIMEOUT)
     except (RPCError, WorkflowQueryFailedError):
         return []
     states = [state for state in answer["states"] if state.get("status") == "running" and state["doing"]]
@@ -97,7 +98,7 @@ async def _under_way(client: Client, run_id: str) -> list[str]:
 
 async def _refused(client: Client, run_id: str) -> list[Any]:
     try:
-        answer = await client.get_workflow_handle(run_id).query("moving")
+        answer = await client.get_workflow_handle(run_id).query("moving", rpc_timeout=QUERY_TIMEOUT)
     except (RPCError, WorkflowQueryFailedError):
         return []
     return list(answer.get("refused") or [])
