@@ -189,6 +189,17 @@ def test_a_file_that_is_no_history_is_named(tmp_path: Path, content: str, why: s
     assert why in err
 
 
+def test_a_run_whose_first_task_is_yet_to_come_has_no_steps(tmp_path: Path):
+    """Between two histories, or started for later: the SDK would wait for that task without end."""
+    events = json.loads((HISTORIES / "retry.json").read_text())["events"]
+    file = tmp_path / "one.json"
+    file.write_text(json.dumps({"events": events[:1]}))
+    code, out, _ = debug(str(file))
+    assert code == 0
+    assert "running" in out
+    assert "#1 " not in out
+
+
 def test_a_file_that_is_not_there_is_named():
     code, _, err = debug("nowhere.json")
     assert code == 2

@@ -251,7 +251,9 @@ states:
             assert len(ended.channels.get("default", [])) == told
         else:
             await asyncio.sleep(1.5)
-            mine = [item for item in await stored(run, "default") if item["event"]["id"].startswith(ended.run_id)]
+            mine = [
+                item for item in await stored(run, "default") if item["event"]["id"].startswith(ended.run_id)
+            ]
             assert len(mine) == told
 
 

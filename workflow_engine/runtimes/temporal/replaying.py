@@ -227,6 +227,8 @@ async def replay(
 ) -> Replayed:
     """Replay *history*, on the bundle *candidate* if there is one; the trace has *most* steps."""
     replayed = Replayed(Trace() if most is None else Trace(most), unasked=_unasked(history))
+    if not any(event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED for event in history.events):
+        return replayed  # its first task is yet to come, and the SDK would wait for that for ever
     _quiet()
     runner: WorkflowRunner = _Watching(replayed, candidate)
     replayer = Replayer(
