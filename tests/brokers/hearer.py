@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,18 @@ async def heard(router: Router, count: int, channel: str = CHANNEL) -> list[Json
         return len(found) >= count
 
     await eventually(enough)
+    return found
+
+
+async def told(router: Router, wanted: Callable[[JsonObject], object]) -> JsonObject:
+    """How the source is, once that is as *wanted*."""
+    found: JsonObject = {}
+
+    async def is_so() -> object:
+        found.update(await router.source_note("notes"))
+        return wanted(found)
+
+    await eventually(is_so)
     return found
 
 

@@ -20,10 +20,9 @@ from paho.mqtt.properties import Properties
 
 from tests.brokers.bridge import received, sent
 from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
-from tests.brokers.hearer import heard, hearing
+from tests.brokers.hearer import heard, hearing, told
 from tests.brokers.sender import event, sending
 from tests.brokers.servers import mosquitto
-from tests.events.conftest import eventually
 from tests.semantics.v1.documents import kind
 from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.events.targets import Drop
@@ -265,18 +264,6 @@ def quick_to_end(router: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("workflow_engine.calls.brokers.ear.SETTLING", 0.1)
     monkeypatch.setattr(router, "publish", away)
-
-
-async def told(router: Any, wanted: Any) -> Any:
-    """How the source is, once that is as *wanted*."""
-    found: dict[str, Any] = {}
-
-    async def is_so() -> Any:
-        found.update(await router.source_note("notes"))
-        return wanted(found)
-
-    await eventually(is_so)
-    return found
 
 
 async def test_what_is_sent_exactly_once_is_not_lost_that_came_and_could_not_be_stored(

@@ -16,7 +16,7 @@ from aiohttp.web import Request as WebRequest
 from tests.api.server import api
 from tests.brokers import sources
 from tests.brokers.documents import asyncapi, pinned, publishing, subscribing
-from tests.brokers.hearer import heard, hearing
+from tests.brokers.hearer import heard, hearing, told
 from tests.brokers.web import TOKEN, Web
 from tests.events.conftest import eventually
 from tests.running import PASSWORD
@@ -198,18 +198,6 @@ async def test_a_server_that_is_not_there_is_a_fault(run: Any) -> None:
 
 def note(n: int) -> bytes:
     return json.dumps({"n": n}).encode()
-
-
-async def told(router: Any, wanted: Any) -> dict[str, Any]:
-    """How the source is, once that is as *wanted*."""
-    found: dict[str, Any] = {}
-
-    async def is_so() -> Any:
-        found.update(await router.source_note("notes"))
-        return wanted(found)
-
-    await eventually(is_so)
-    return found
 
 
 async def test_a_source_of_server_sent_events_goes_on_after_the_last_one_also_as_another_process(
