@@ -27,6 +27,8 @@ _COMMANDS = {
     "edit": "give a suspended run other data before its next state",
 }
 _GONE_ON = frozenset({"retry", "skip", "edit"})
+ENDED = ("cancelled", "faulted", "completed")
+"""Statuses of runs that have ended."""
 QUERY = "NAME=VALUE[,…]"
 _NAMES = ("namespace", "workflow", "version", "status", "error", "after", "before", "key")
 KEYS = "WfeCorrelation"
@@ -112,7 +114,8 @@ def _control(arguments: argparse.Namespace) -> int:
             run = await _one(api, arguments, id, wish)
             done.append(run)
             if not arguments.json:
-                result(f"{run['id']} {run['status']}")
+                asked = arguments.command == "cancel" and run["status"] not in ENDED
+                result(f"{run['id']} {run['status']}{', asked to end' if asked else ''}")
         if arguments.json:
             print_json(done)
         return FINE

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from workflow_engine.api.client import HttpApi
 
 STATUSES = ("pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed")
-_ENDED = ("cancelled", "faulted", "completed")
 _PAGE = 200
 _QUIET = 5.0
 """After how many seconds of waiting something is said."""
@@ -81,7 +80,7 @@ def _start(arguments: argparse.Namespace) -> int:
             express=arguments.express,
         )
         left = arguments.wait - _QUIET
-        if left > 0 and run["status"] not in _ENDED:
+        if left > 0 and run["status"] not in control.ENDED:
             say(f"The run {run['id']} goes on: {_at_work(run)}.")
             run = await api.run(str(run["id"]), wait=left)
         print_json(run)
