@@ -157,6 +157,18 @@ async def test_a_permission_is_asked_for_again_each_day_and_outlives_a_target_th
         assert (len(guard.asked), handshakes.permissions.notes[id][0]["granted"]) == (2, None)
 
 
+def test_a_permission_is_for_one_address_by_its_very_letters_and_for_one_name_however_it_is_written():
+    def of(origin: str, address: str) -> str:
+        return permission_of({"origin": origin}, URL(address))
+
+    assert of("Events.Example.com", "http://A.example/hook") == of(
+        "events.example.com", "http://a.example/hook"
+    )
+    assert of("events.example.com", "http://a.example/Hook") != of(
+        "events.example.com", "http://a.example/hook"
+    )
+
+
 @pytest.mark.parametrize(
     ("handshake", "place"),
     [

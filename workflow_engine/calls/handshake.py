@@ -76,7 +76,7 @@ def check_handshake(spec: Json, *path: str | int) -> None:
 
 def permission_of(spec: JsonObject, url: URL) -> str:
     """32 hexadecimal digits that stand for the permission to send to *url* as the origin of *spec*."""
-    return hashlib.blake2b(f"{spec['origin']} {url}".lower().encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(f"{str(spec['origin']).lower()} {url}".encode(), digest_size=16).hexdigest()
 
 
 async def allowed_by_callback(
