@@ -82,5 +82,5 @@ async def test_small_runs_go_on_while_more_large_ones_wait_than_a_worker_has_slo
         finally:
             ends.set()
         assert outputs == [{"n": number} for number in range(5)]
-        outputs = [(await runner.runtime.wait(id, 20)).output for id in large]
+        outputs = [(await runner.runtime.wait(id, 90)).output for id in large]
         assert outputs == [{"n": 300_000 + number} for number in range(14)]
