@@ -32,6 +32,7 @@ def replayer() -> Replayer:
         workflows=[DetachedCall, Repeater, ServerlessWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
         data_converter=DATA_CONVERTER,
+        debug_mode=True,  # takes no task for stuck: two seconds are few on a busy machine
     )
 
 

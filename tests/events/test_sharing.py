@@ -67,6 +67,26 @@ async def test_each_channel_is_dispatched_by_one(postgresql_schema):
             assert sorted(router._dispatchers) == [name for name in CHANNELS if router._peers.is_mine(name)]
 
 
+async def test_a_subscription_is_put_though_its_channel_goes_to_another_process_meanwhile(
+    postgresql_schema, monkeypatch
+):
+    async with shared(postgresql_schema) as them:
+        having = them.having("c0")
+        get = having._store.get
+
+        async def slowly(key):
+            monkeypatch.setattr(having._store, "get", get)
+            await having._dispatchers.pop("c0").stop()  # as when a process joins
+            having._rearrange.set()
+            return await get(key)
+
+        monkeypatch.setattr(having._store, "get", slowly)
+        await having.put_subscription(subscription("s", channel="c0"))
+        await eventually(lambda: any("c0" in router._dispatchers for router in them.routers))
+        await them.routers[0].publish("c0", [event("1")])
+        assert await them.workflows.until(1) == ["1"]
+
+
 def test_channels_are_spread_and_a_newcomer_takes_only_its_own():
     channels = [f"channel {n}" for n in range(300)]
 

@@ -216,18 +216,17 @@ class Router(Looking, Pulling):
             if old is not None and old.channel != subscription.channel:
                 raise Conflict(f"{subscription.id} is on channel {old.channel}; delete it first")
             async with dispatcher.lock:
-                starts = await self._starts(subscription)
+                starts = await self._starts(subscription, dispatcher.spec.partitions)
                 await self._keep(subscription, starts)
                 await dispatcher.subscribers.put(subscription, starts)
         self._deliverer.wake()
 
-    async def _starts(self, subscription: Subscription) -> dict[int, int]:
+    async def _starts(self, subscription: Subscription, partitions: int) -> dict[int, int]:
         entry = await self._store.get(SUBSCRIPTION + subscription.id)
         if entry is not None:
             return {int(part): off for part, off in orjson.loads(entry.value)["starts"].items()}
         start, channel = start_us(subscription.start), subscription.channel
-        partitions = range(self._dispatchers[channel].spec.partitions)
-        return {part: await self._store.offset_at(channel, part, start) for part in partitions}
+        return {part: await self._store.offset_at(channel, part, start) for part in range(partitions)}
 
     async def seek(self, id: str, start: str) -> Subscription:
         """Let a subscription begin anew at *start*: ``latest``, ``earliest`` or a timestamp. What it has not delivered,

@@ -237,6 +237,7 @@ async def replay(
         workflow_task_executor=_threads(),
         data_converter=converter,
         runtime=_silent(),
+        debug_mode=True,  # takes no task for stuck: two seconds are few on a busy machine, and the SDK would hang then
     )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     failure = result.replay_failure
