@@ -56,8 +56,9 @@ def started(url: str, journal: Path, life: str) -> subprocess.Popen[bytes]:
     )
 
 
-def wait_for(journal: Path, life: str, what: str, count: int) -> None:
+def wait_for(process: subprocess.Popen[bytes], journal: Path, life: str, what: str, count: int) -> None:
     while Counter((e["life"], e["what"]) for e in entries(journal))[life, what] < count:
+        assert process.poll() is None, f"{life} has ended"
         time.sleep(0.02)
 
 
@@ -79,8 +80,8 @@ def test_what_a_killed_process_had_is_taken_over_by_the_other(tmp_path, postgres
         started(postgresql_schema, journal, "b") as other,
     ):
         try:
-            for life in "ab":
-                wait_for(journal, life, "delivered", 20)
+            for life, process in (("a", killed), ("b", other)):
+                wait_for(process, journal, life, "delivered", 20)
             killed.kill()
             killed.wait()
             left = published(journal, "a") - delivered(journal).keys()
