@@ -36,12 +36,13 @@ class Example:
         return [file.read_text() for file in sorted((self.folder / folder).glob("*.yaml"))]
 
     async def resources(self, data: Json) -> dict[str, Json]:
-        """What the document needs, from the AsyncAPI documents beside it."""
+        """What the document needs, from the AsyncAPI documents of its catalog and from the files beside it."""
         specs = catalog.Catalog(await catalog.open_store("memory:"))
         for file in sorted((self.folder / "catalog").glob("*.yaml")):
             await specs.add(file.stem, file.read_text())
+        beside = {f"file://{file.name}": file.read_text() for file in self.folder.glob("*.yaml")}
         async with Egress() as egress:
-            resolution = Resolution(specs, egress)
+            resolution = Resolution(specs, egress, beside)
             return {need.key: await resolution(need) for need in needs(data)}
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.examples import Example, examples
+from tests.draw_examples import listed
+from tests.examples import FOLDER, Example, examples
 from workflow_engine import dsl
 from workflow_engine.graph import render
 
@@ -18,6 +19,10 @@ def test_there_are_examples_of_both_dialects() -> None:
     dialects = [dsl.parse(example.text).dialect for example in ALL]
     assert len(ALL) >= 8
     assert {"1.0", "0.8"} <= set(dialects)
+
+
+def test_all_examples_are_listed() -> None:
+    assert (FOLDER / "README.md").read_text() == listed(), "run `python -m tests.draw_examples`"
 
 
 @each

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import re
 import secrets
+from collections import Counter
 from email.parser import BytesParser
 
 from aiohttp import web
@@ -56,9 +57,15 @@ def app() -> web.Application:
             return web.Response(status=401, headers={"WWW-Authenticate": "Bearer"})
         return web.json_response({"authenticated": True, "token": token})
 
-    @routes.route("*", "/status/{code}")
+    attempts: Counter[str] = Counter()
+
+    @routes.route("*", "/status/{codes}")
     async def status(request: web.Request) -> web.Response:
-        return web.Response(status=int(request.match_info["code"]))
+        """One of the *codes*. The original chooses by chance; here each attempt of a call gets the next one."""
+        codes = request.match_info["codes"].split(",")
+        call = request.headers.get("Idempotency-Key", "")
+        attempts[call] += len(codes) > 1
+        return web.Response(status=int(codes[(attempts[call] - 1) % len(codes)]))
 
     @routes.route("*", "/redirect/{count}")
     async def redirect(request: web.Request) -> web.Response:
