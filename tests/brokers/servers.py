@@ -103,6 +103,7 @@ def rabbitmq(folder: Path, *, tls: tuple[Path, Path, Path] | None = None) -> Ite
         lines += [f"listeners.ssl.1 = 127.0.0.1:{secure}", f"ssl_options.cacertfile = {ca}"]
         lines += [f"ssl_options.certfile = {certificate}", f"ssl_options.keyfile = {key}"]
     (folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
+    (folder / "names").write_text(str(names))
     environment = {
         **os.environ,
         "HOME": str(folder),
@@ -121,6 +122,21 @@ def rabbitmq(folder: Path, *, tls: tuple[Path, Path, Path] | None = None) -> Ite
             yield port, secure if tls is not None else None
     finally:
         subprocess.run(["epmd", "-port", str(names), "-kill"], capture_output=True, check=False)
+
+
+def alarm(folder: Path, port: int, *, is_on: bool) -> None:
+    """Let the RabbitMQ with all that it has in *folder* think that it is short of memory, or no longer."""
+    alarm = f"{{resource_limit, memory, 'wfe{port}@localhost'}}"
+    do = f"set_alarm [{{{alarm}, []}}]" if is_on else f"clear_alarm [{alarm}]"
+    (program,) = Path("/usr/lib/erlang").glob("erts-*/bin/erl_call")
+    cookie = (folder / ".erlang.cookie").read_text()
+    said = subprocess.run(
+        [str(program), "-n", f"wfe{port}@localhost", "-c", cookie, "-a", f"rabbit_alarm {do}"],
+        env={**os.environ, "ERL_EPMD_PORT": (folder / "names").read_text(), "ERL_EPMD_ADDRESS": "127.0.0.1"},
+        capture_output=True,
+        check=True,
+    )
+    assert said.stdout == b"ok", said
 
 
 KAFKA = Path(__file__).parent / "kafka" / "lib"

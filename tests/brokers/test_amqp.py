@@ -18,8 +18,9 @@ from tests.brokers.bridge import received, sent
 from tests.brokers.documents import BASE, asyncapi, pinned, publishing, subscribing
 from tests.brokers.hearer import heard, hearing
 from tests.brokers.sender import event, sending
-from tests.brokers.servers import rabbitmq
+from tests.brokers.servers import alarm, rabbitmq
 from tests.semantics.v1.documents import kind, workflow
+from workflow_engine.calls.brokers import amqp
 from workflow_engine.events.targets import Retry
 
 
@@ -259,3 +260,24 @@ async def test_an_event_is_sent_to_a_queue_and_tried_again_while_there_is_none(
     assert (first.message_id, first.correlation_id, json.loads(first.body)) == ("i-1-0", "c", {"n": 1})
     assert (first.headers["cloudEvents_id"], first.headers["who"]) == ("e-1", "/shop")
     assert (second.message_id, json.loads(second.body)) == ("i-1-1", {"n": 2})
+
+
+async def test_a_broker_that_blocks_whoever_publishes_is_told_of_and_gets_the_event_when_it_goes_on(
+    port: int, folder: Path, channel: Any, queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is short of memory or disk: it reads no more of the connection, and nothing is confirmed."""
+    monkeypatch.setattr(amqp, "CONFIRMING", 0.5)
+    async with sending(asyncapi("amqp", f"127.0.0.1:{port}", address=queue.name)) as deliver:
+        await deliver("i-1", event(1))
+        alarm(folder, port, is_on=True)
+        try:
+            for id in ("i-2", "i-3"):
+                with pytest.raises(Retry, match=r"short of memory or disk \(connection\.blocked\)"):
+                    await deliver(id, event(2))
+        finally:
+            alarm(folder, port, is_on=False)
+        await deliver("i-4", event(3))
+    ids = set()
+    while "i-4" not in ids:
+        ids.add((await queue.get(timeout=5, no_ack=True)).message_id)
+    assert "i-1" in ids

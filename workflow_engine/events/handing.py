@@ -273,7 +273,8 @@ class HandingOut:
                 wait, pause = pause, min(pause * 2, 5.0)
             if wait is None or wait > 0:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._woken.wait()
 
     async def _hand_out(self) -> float | None:
         """Begin what is due; how many seconds to wait for more, ``None`` for until something happens."""

@@ -43,6 +43,8 @@ from workflow_engine.values import Json, JsonObject, rfc3339
 
 _SECONDS = 10.0
 _OVER = "the connection is closed, or the broker has ended the subscription"
+CONFIRMING = 20.0
+"""How many seconds a broker has to confirm a message: less than an attempt has, so that the reason can be told."""
 _KEPT_MS = 3_600_000
 """How long a queue of our own outlives the workers that read it."""
 
@@ -76,9 +78,24 @@ async def sending(link: Link) -> AsyncIterator[Send]:
             )
             must = mandatory if isinstance(mandatory, bool) else not exchange
             with _faults(link):
-                await to.publish(sent, _place(link, address)[1], mandatory=must)
+                try:
+                    async with asyncio.timeout(CONFIRMING):
+                        await to.publish(sent, _place(link, address)[1], mandatory=must)
+                except TimeoutError:
+                    raise lost(link, await _silence(connection)) from None
 
         yield send
+
+
+async def _silence(connection: AbstractConnection) -> str:
+    """Why nothing was confirmed for so long, as far as the broker says."""
+    try:
+        async with asyncio.timeout(0):
+            if connection.transport is not None:
+                await connection.transport.connection.ready()
+    except TimeoutError:
+        return "the broker blocks whoever publishes, for it is short of memory or disk (connection.blocked)"
+    return f"the broker did not confirm the message within {CONFIRMING:g} s"
 
 
 async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:

@@ -102,7 +102,8 @@ class Ear:
             self._lag = None
             return
         try:
-            self._lag = await asyncio.wait_for(hearing.ask(), ASKING)
+            async with asyncio.timeout(ASKING):  # `wait_for` forgets that it was cancelled as the answer came
+                self._lag = await hearing.ask()
         except Exception:  # noqa: BLE001  whatever is wrong with the connection, who hears will tell
             self._lag = None
 

@@ -189,7 +189,8 @@ class Hearings:
     async def _tell(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), TELLING)
+                async with asyncio.timeout(TELLING):
+                    await self._changed.wait()
             self._changed.clear()
             try:
                 for ear in list(self._ears.values()):

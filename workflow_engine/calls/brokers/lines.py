@@ -64,7 +64,8 @@ class _Line:
         while not self._over.is_set():
             self._used.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), IDLE)
+                async with asyncio.timeout(IDLE):
+                    await self._over.wait()
             if not self._used.is_set() and not self._users:
                 return
         while self._users:

@@ -161,7 +161,8 @@ async def closed(closing: Coroutine[Any, Any, Any], seconds: float = 10.0) -> No
     """Let *closing* a connection end, also if who waits for it is cancelled meanwhile, and whatever it says."""
     task = asyncio.ensure_future(closing)
     with suppress(Exception):
-        await asyncio.wait_for(asyncio.shield(task), seconds)
+        async with asyncio.timeout(seconds):
+            await asyncio.shield(task)
 
 
 async def login(policy: Json, context: CallContext, server: Server) -> Login:
