@@ -160,7 +160,8 @@ def test_any_text_is_read(text):
 @given(st.text(alphabet=st.sampled_from(list("ab😀é\n\r\u2028\x0c")), max_size=30), st.data())
 def test_a_text_after_edits_is_what_the_client_has(written, data):
     """The client's side is done here by UTF-16 itself: an array of units, with lines as the protocol ends them."""
-    text = Text(written)
+    text = Text(written, encoding=data.draw(st.sampled_from(["utf-16", "utf-8", "utf-32"])))
+    first_of_all, changes = text, []
     units = [written.encode("utf-16-le")[i : i + 2] for i in range(0, len(written.encode("utf-16-le")), 2)]
     for version in range(4):
         offsets = sorted(data.draw(st.lists(st.integers(0, len(text.source)), min_size=2, max_size=2)))
@@ -173,8 +174,10 @@ def test_a_text_after_edits_is_what_the_client_has(written, data):
         first, last = (len(text.source[:offset].encode("utf-16-le")) // 2 for offset in offsets)
         raw = put.encode("utf-16-le")
         units[first:last] = [raw[i : i + 2] for i in range(0, len(raw), 2)]
-        text = text.changed(types.TextDocumentContentChangePartial(types.Range(start, end), put), version)
+        changes.append(types.TextDocumentContentChangePartial(types.Range(start, end), put))
+        text = text.changed(changes[-1:], version)
         assert text.source == b"".join(units).decode("utf-16-le")
+    assert first_of_all.changed(changes, 9).source == text.source
 
 
 def test_a_document_in_one_line_takes_time_in_proportion_to_its_length():

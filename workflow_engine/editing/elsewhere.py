@@ -87,7 +87,7 @@ def file_of(of: Snapshot, text: str) -> Path | None:
         return None
     path = Path(here).parent / name
     try:
-        return path if path.is_file() else None
+        return path if path.is_file() or of.others(path) is not None else None
     except (OSError, ValueError):
         return None
 
@@ -168,6 +168,9 @@ def _head(workflow: Workflow, of: Snapshot) -> Iterator[types.Location]:
 
 
 def _text(file: Path, of: Snapshot) -> Text | None:
+    """What stands in *file*; in the editor, if it is open there."""
+    if (open := of.others(file)) is not None:
+        return open if len(open.source) <= MOST else None
     try:
         if file.stat().st_size > MOST:
             return None

@@ -31,7 +31,7 @@ def create() -> Server:
     """A server that has not begun to speak."""
     server = Server()
     _life(server)
-    known = Neighbours()
+    known = Neighbours(server.opened.files)
     _writing(server, known)
     _reading(server, known)
     _names(server, known)

@@ -17,10 +17,10 @@ _SLOTS = {
     "switchState.dataConditions.condition",
 }  # fmt: skip
 """Labels of texts that are expressions without ``${ }`` too."""
-_BOUND = re.compile(r"\bas\s*[\[{]?\s*\$(\w+)|\bdef\s+\w+\s*\(([^)]*)\)")
+_BOUND = re.compile(r"\bas\s*+(?:[\[{]\s*+)?\$(\w+)|\bdef\s++\w++\s*+\(([^()]*+)\)")
 _PARAMETER = re.compile(r"\$(\w+)")
-_DEFINED = re.compile(r"\bdef\s+(\w+)")
-_TYPED = re.compile(r"(?:[$@]?[A-Za-z_]\w*|[$@])?\Z")
+_DEFINED = re.compile(r"\bdef\s++(\w+)")
+_LETTER = re.compile(r"[A-Za-z_]")
 _WORD = re.compile(r"[$@]?[A-Za-z_]\w*")
 
 
@@ -48,9 +48,15 @@ def always(parts: Iterable[Part]) -> bool:
 
 def typed(text: str, start: int, offset: int) -> tuple[str, str]:
     """What is typed of a word before *offset* of an expression that begins at *start*, and the character before it."""
-    match = _TYPED.search(text, start, offset)
-    assert match is not None
-    return match[0], text[match.start() - 1 : match.start()] if match.start() > start else ""
+    at = offset
+    while at > start and (text[at - 1].isalnum() or text[at - 1] == "_"):
+        at -= 1
+    first = _LETTER.search(text, at, offset)
+    if first is not None:
+        at = first.start()
+    at = at if first is not None or at == offset else offset
+    at -= at > start and text[at - 1] in "$@"
+    return text[at:offset], text[at - 1 : at] if at > start else ""
 
 
 def word_at(text: str, start: int, end: int, offset: int) -> tuple[str, int, int] | None:

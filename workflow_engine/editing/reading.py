@@ -20,7 +20,7 @@ MOST = 2**20
 """As long as a document may be; of a longer one there is no tree."""
 
 MOST_MERGED = 100_000
-"""Keys that mappings have by ``<<``, in all; more are not looked at."""
+"""Mappings that are merged by ``<<`` and keys that they give, in all; more are not looked at."""
 
 _LINE = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?:\r\n?|\n|$)")
 _INDENT = re.compile(" *")
@@ -160,7 +160,7 @@ class _Reader(Scanner):
         for source in sources:
             for each in source.entries if source.kind == "list" else [Entry(None, source)]:
                 mapping = each.value.resolved
-                self._merged += len(mapping.entries) + len(mapping.merged or ())
+                self._merged += 1 + len(mapping.entries) + len(mapping.merged or ())
                 if self._merged > MOST_MERGED:
                     return
                 for entry in (*mapping.entries, *(mapping.merged or {}).values()):
@@ -330,7 +330,8 @@ class _Reader(Scanner):
             return Node("scalar", start, self.at)
         node = self.alias() if self.text[self.at] == "*" else self.flow_scalar(around)
         if (
-            self.flow_blank(around)
+            depth <= DEEPEST
+            and self.flow_blank(around)
             and self.text[self.at] == ":"
             and self.text[self.at + 1 : self.at + 2].isspace()
         ):

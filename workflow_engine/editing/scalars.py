@@ -17,7 +17,8 @@ _HEADER = re.compile(r"[|>]([-+]?)([1-9]?)[-+]?")
 _ESCAPE = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(\r\n?|\n)[ \t]*|(.))", re.DOTALL
 )
-_FOLD = re.compile(r"[ \t]*(?:\r\n?|\n)[ \t]*")
+_FOLD = re.compile(r"(?:(?<![ \t])[ \t]++)?(?:\r\n?|\n)[ \t]*+")
+"""Blanks are looked at from their first one only: a text may have nothing else."""
 _ENTRY = re.compile(r" *(?:- |[\w.-]+:(?:[ \t\r\n]|$))")
 _ESCAPES = {
     "n": "\n",
@@ -182,7 +183,7 @@ class Scanner:
             return self.quoted(around)
         match = _FLOW_PLAIN.match(self.text, start)
         assert match is not None
-        written = match[0].rstrip()
+        written = match[0].rstrip(" \t")
         self.at = start + len(written)
         return Node("scalar", start, self.at, text=written)
 
