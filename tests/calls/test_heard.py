@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from workflow_engine.calls.brokers.heard import read
 from workflow_engine.calls.brokers.link import Incoming
 from workflow_engine.events.broker_sources import BrokerSource
-from workflow_engine.events.cloudevents import MAX_INDEXED
 from workflow_engine.events.letters import refusal
+from workflow_engine.filters.envelope import MAX_INDEXED
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
 TREE = {

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from workflow_engine.calls.content import kind
 from workflow_engine.calls.context import CallContext, ProcessBounds
 from workflow_engine.calls.processes import argument_list, encoded, text_of, variables
+from workflow_engine.dsl.bounds import CONTAINER_PORT, HOST_PORT, is_port_of_container, is_port_of_host
 from workflow_engine.errors import fault
 from workflow_engine.values import Duration, Json, JsonObject
 
 CLEANUPS = ("always", "eventually", "never")
 PULLS = ("ifNotPresent", "always", "never")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
-_PORT = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?")
-_HOST_PORT = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+):)?(\d{1,5})")
 _TASKS = 16
 """How many tasks (threads too) a container may have for each process that the bounds allow."""
 
@@ -115,9 +114,9 @@ def read(arguments: JsonObject, context: CallContext) -> Container:
 
 def _port(host: str, inside: Json) -> tuple[str, str, str]:
     """One of ``ports``: the host's port to the container's, as everywhere with containers."""
-    outer = _HOST_PORT.fullmatch(host)
-    inner = _PORT.fullmatch(text_of(inside))
-    if outer is None or inner is None or int(outer[2]) > 65535 or int(inner[1]) > 65535:
+    outer, inner = HOST_PORT.fullmatch(host), CONTAINER_PORT.fullmatch(text_of(inside))
+    fits = is_port_of_host(host) and is_port_of_container(text_of(inside))
+    if outer is None or inner is None or not fits:
         raise fault(
             "configuration",
             f"ports has a host's port and a container's (`8080: 80`, `127.0.0.1:8080: 80/udp`), not "

@@ -95,6 +95,14 @@ _COMPILE = {
     "endless-expression": "A `repeat` or `recurse` goes on whatever it is given, and nothing takes only a part of it, "
     "so that it always meets the limit of steps of an expression. Put it in `limit(n; …)` or `first(…)`, or let it end "
     "by `empty`.",
+    "invalid-attribute": "CloudEvents have attributes whose names are letters a-z and digits, and whose values are "
+    "texts, booleans or integers of 32 bits; `source` is a URI reference, `dataschema` a URI, `time` a timestamp "
+    "(RFC 3339). The router takes no others, so that such an event can be neither published nor waited for.",
+    "invalid-bounds": "Numbers or lengths of time leave nothing between them, or are none that can be: a delay longer "
+    "than the longest one, a jitter whose `from` is more than its `to`, a status that HTTP has not, a port that is "
+    "none. Correct the one that the message names.",
+    "invalid-timeout": "A timeout of no time at all is over before anything has begun, so that what it bounds would "
+    "never be done. Leave the timeout out, or give it a time.",
     "invalid-cron": "`cron` is five fields, minute, hour, day of the month, month and day of the week, such as "
     "`30 6 * * mon-fri`, that some day fit. For seconds use `every`; for another time zone than UTC set "
     "`document.metadata.timezone`.",

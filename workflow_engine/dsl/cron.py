@@ -10,7 +10,10 @@ Quartz has seconds before and perhaps a year behind these; Sunday is 1 there, an
 from __future__ import annotations
 
 import re
+from calendar import isleap
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from workflow_engine.graph.schedule import EACH_WEEKDAY, Calendar, Range
 
@@ -112,6 +115,11 @@ def calendars(text: str, *, quartz: bool = False) -> tuple[Calendar, ...]:
     return possible
 
 
+def begins_before(calendars: Sequence[Calendar], end: datetime) -> bool:
+    """Whether one of *calendars* has a year before *end*."""
+    return any(not each.year or min(item.start for item in each.year) <= end.year for each in calendars)
+
+
 def _five(fields: list[str]) -> tuple[Calendar, ...]:
     if _SIGNS.search(" ".join(fields)):
         raise ValueError("it uses signs of Quartz (? L W #), which cron does not have; write *")
@@ -149,8 +157,10 @@ def _weekdays(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
 
 
 def _happens(calendar: Calendar) -> bool:
+    years = {year for item in calendar.year for year in range(item.start, item.end + 1, item.step)}
+    february = 29 if not years or any(map(isleap, years)) else 28
     return any(
-        day <= _LONGEST[month - 1]
+        day <= (february if month == 2 else _LONGEST[month - 1])
         for months in calendar.month
         for month in range(months.start, months.end + 1, months.step)
         for day in (item.start for item in calendar.day)

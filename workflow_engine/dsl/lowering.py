@@ -66,6 +66,14 @@ class Lowering:
     def warning(self, code: str, message: str, pointer: str) -> None:
         self.problems.append(self.document.problem(code, *self.placed(message, pointer), severity="warning"))
 
+    def nonsense(self, code: str, message: str, pointer: str) -> None:
+        """Refuse what makes no sense, and was not always refused: what has been deployed goes on to run.
+
+        What travels in a bundle was judged when it was deployed; it has no text.
+        """
+        if self.document.text:
+            self.problem(code, message, pointer)
+
     def placed(self, message: str, pointer: str) -> tuple[str, str]:
         """*message*, and the place of it in the document, for something at *pointer* of the graph."""
         return message, pointer

@@ -14,7 +14,8 @@ from email.message import Message
 import orjson
 
 from workflow_engine.errors import Rejected
-from workflow_engine.events.cloudevents import MAX_ATTRIBUTES, MAX_BATCH, normalize
+from workflow_engine.events.cloudevents import MAX_BATCH, normalize
+from workflow_engine.filters.envelope import MAX_ATTRIBUTES
 from workflow_engine.values import Json, JsonObject, pointer
 
 STRUCTURED = "application/cloudevents+json"

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import orjson
 
 from workflow_engine.errors import Rejected
-from workflow_engine.events.cloudevents import CONTROL, MAX_INDEXED
 from workflow_engine.events.records import Position, Record, moment
 from workflow_engine.events.spi import Parked
 from workflow_engine.events.targets import Delivery
+from workflow_engine.filters.envelope import CONTROL, MAX_INDEXED
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 DEAD_LETTERS = "dead-letters"

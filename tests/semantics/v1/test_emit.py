@@ -52,11 +52,10 @@ async def test_each_emit_of_a_run_has_an_identity_of_its_own(run: Any) -> None:
     ("attributes", "named"),
     [
         ("{type: '${ .nothing }'}", "type"),
-        ("{type: ''}", "type"),
+        ("{type: '${ \"\" }'}", "type"),
         ("{type: t, source: '${ {} }'}", "source"),
-        ("{type: t, Room-No: 1}", "Room-No"),
-        ("{type: t, time: yesterday}", "time"),
-        ("{type: t, weight: 1.5}", "weight"),
+        ("{type: t, time: '${ \"yesterday\" }'}", "time"),
+        ("{type: t, weight: '${ 1.5 }'}", "weight"),
     ],
 )
 async def test_what_is_no_event_is_a_validation_fault_of_the_task(

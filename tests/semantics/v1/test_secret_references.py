@@ -90,7 +90,7 @@ do:
       while: ($secrets.key | length) > 10 and $n < 3
       do: [{add: {set: {n: '${ $n }'}}}]
   - try:
-      try: [{boom: {raise: {error: {type: t, status: 1}}}}]
+      try: [{boom: {raise: {error: {type: t, status: 500}}}}]
       catch:
         when: $secrets.key | startswith("s3")
         exceptWhen: $secrets.login.username == "lord"
@@ -169,7 +169,7 @@ do:
           - right: {set: '${ [$secrets.login.username] }'}
   - call: {call: wrap, with: {k: '${ $secrets.key }', all: '${ . }'}}
   - try:
-      try: [{boom: {raise: {error: {type: t, status: 1, detail: 'no ${ $secrets.key }'}}}}]
+      try: [{boom: {raise: {error: {type: t, status: 500, detail: 'no ${ $secrets.key }'}}}}]
       catch: {as: e, do: [{done: {set: {call: '${ . }', why: '${ $e.detail }'}}}]}
 """
     functions = (

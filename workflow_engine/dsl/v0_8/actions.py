@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
+from workflow_engine.dsl import bounds
 from workflow_engine.dsl.v0_8 import errors, events, functions
 from workflow_engine.dsl.v0_8.operations import function_type, operation_of
 from workflow_engine.dsl.v0_8.variables import CONSTANTS
@@ -248,6 +249,7 @@ def _exchange(lowering: WorkflowLowering, body: JsonObject, at: str) -> tuple[Ac
     state = State(
         place, f"produce {given.get('triggerEventRef')}", publish, Exit(), Exit(), leave=(Restore(),)
     )
+    bounds.check_timeout(lowering, given.get("resultEventTimeout"), f"{at}/resultEventTimeout")
     timeout = lowering.optional_timing(given.get("resultEventTimeout"), CONSTANTS, f"{at}/resultEventTimeout")
     read = "data" if answer.data_only else "envelope"
     waiting = Event(

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
+from workflow_engine.dsl import bounds
 from workflow_engine.dsl.v0_8.definitions import objects
 from workflow_engine.expressions import Expression
 from workflow_engine.graph.model import (
@@ -141,6 +142,8 @@ def _policy(lowering: WorkflowLowering, name: str, at: str) -> Retry | None:
 
 def _defined(lowering: WorkflowLowering, given: JsonObject, at: str) -> Retry | None:
     limit = _limit(lowering, given.get("maxAttempts"), f"{at}/maxAttempts")
+    low, high = ("delay", given.get("delay")), ("maxDelay", given.get("maxDelay"))
+    bounds.check_order(lowering, low, high, f"{at}/maxDelay")
     if limit == 0:
         return None
     return Retry(
@@ -174,7 +177,13 @@ def _number(lowering: WorkflowLowering, value: Json, at: str) -> float:
     if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         lowering.problem("invalid-value", f"{value!r} must be a number, such as 2 or 1.5", at)
         return 1.0
-    return float(str(value))
+    factor = float(str(value))
+    if factor == 0:
+        message = (
+            "times 0 no delay is left, and what fails is tried again as fast as it can; leave it out for 1"
+        )
+        lowering.nonsense("invalid-bounds", message, at)
+    return factor
 
 
 def _spread(lowering: WorkflowLowering, value: Json, at: str) -> float | Timing | None:

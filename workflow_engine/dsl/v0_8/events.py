@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl import event_attributes
 from workflow_engine.dsl.v0_8.definitions import objects
 from workflow_engine.dsl.v0_8.variables import SECRETS, WORKFLOW
 from workflow_engine.expressions import Template
 from workflow_engine.graph.model import Emit, EventFilter
-from workflow_engine.values import Json, JsonObject
+from workflow_engine.values import Json, JsonObject, pointer
 
 if TYPE_CHECKING:
     from workflow_engine.dsl.v0_8.workflow import WorkflowLowering
@@ -42,7 +44,9 @@ def _correlation(lowering: WorkflowLowering, name: str) -> tuple[tuple[str, str,
     rules = []
     for number, rule in enumerate(objects(definition.get("correlation"))):
         key = str(rule.get("contextAttributeName")).lower()
-        value, at = rule.get("contextAttributeValue"), f"{place}/correlation/{number}/contextAttributeValue"
+        at = f"{place}/correlation/{number}"
+        event_attributes.check_wanted(lowering, key, f"{at}/contextAttributeName")
+        value, at = rule.get("contextAttributeValue"), f"{at}/contextAttributeValue"
         expected = None if value is None else lowering.template(value, CONSTANTS, at)
         if expected is not None and expected.variables & (SECRETS | WORKFLOW):
             lowering.unsupported(
@@ -52,6 +56,17 @@ def _correlation(lowering: WorkflowLowering, name: str) -> tuple[tuple[str, str,
     return tuple(rules)
 
 
+def _context_attributes(item: JsonObject, at: str) -> Iterator[tuple[str, Json, str]]:
+    """The ``contextAttributes`` of *item*, an object or a list of objects (B45): name, value and place of each."""
+    given, place = item.get("contextAttributes"), f"{at}/contextAttributes"
+    listed = (
+        [(each, f"{place}/{number}") for number, each in enumerate(given)] if isinstance(given, list) else []
+    )
+    for attributes, where in listed or [(given, place)]:
+        for attribute, value in (attributes if isinstance(attributes, dict) else {}).items():
+            yield attribute, value, where + pointer(attribute)
+
+
 def produced(lowering: WorkflowLowering, item: JsonObject, key: str, at: str) -> Emit:
     """Publish the event that *item* names under *key*, with its ``data`` and ``contextAttributes`` (decision B45).
 
@@ -59,8 +74,10 @@ def produced(lowering: WorkflowLowering, item: JsonObject, key: str, at: str) ->
     """
     name = str(item.get(key))
     definition: JsonObject = {}
+    places = {"data": f"{at}/data"}
     if name in lowering.events:
-        definition, _ = lowering.events[name]
+        definition, defined = lowering.events[name]
+        places |= {known: f"{defined}/{known}" for known in ("type", "source")}
         if "kind" not in definition:
             message = f"what is published needs `kind: produced`; the event {name!r} has none, and is read so"
             lowering.warning("earlier-form", message, f"{at}/{key}")
@@ -79,10 +96,13 @@ def produced(lowering: WorkflowLowering, item: JsonObject, key: str, at: str) ->
     event: JsonObject = {"type": definition.get("type"), "data": data}
     if isinstance(definition.get("source"), str) and definition["source"]:
         event["source"] = definition["source"]
-    given = item.get("contextAttributes")
-    for attributes in given if isinstance(given, list) else [given]:
-        for attribute, value in (attributes if isinstance(attributes, dict) else {}).items():
-            event.setdefault(attribute.lower(), value)
+    for attribute, value, place in _context_attributes(item, at):
+        if attribute.lower() in event:
+            message = f"the event has `{attribute.lower()}` already, from its definition or written before"
+            lowering.nonsense(event_attributes.CODE, message, place)
+        else:
+            event[attribute.lower()], places[attribute.lower()] = value, place
+    event_attributes.check_published(lowering, event, places.__getitem__)
     before = len(lowering.problems)
     template = lowering.template(event, CONSTANTS, at)
     if lowering.wrong(before):

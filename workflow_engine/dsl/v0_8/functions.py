@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from workflow_engine.dsl import graphql, uri_templates
+from workflow_engine.dsl import bounds, graphql, uri_templates
 from workflow_engine.dsl.v0_8 import arguments, authentication, custom, secrets
 from workflow_engine.dsl.v0_8.operations import function_type, operation_of, rpc_parts
 from workflow_engine.expressions import unwrap
@@ -225,6 +225,7 @@ def _odata(reference: Reference) -> Operation | None:
             lowering.problem("conflicting-properties", message, place)
         else:
             found[known] = _parted(value)
+            bounds.check_query(lowering, known, value, place)
     if lowering.wrong(before):
         return None
     service, _, entity_set = reference.operation.rpartition("#")

@@ -89,7 +89,11 @@ def _cron(lowering: WorkflowLowering, written: Json, zone: str) -> Schedule:
         written, at = written.get("expression"), f"{at}/expression"
     text = str(written)
     try:
-        return Schedule(Cron(" ".join(text.split()), cron.calendars(text, quartz=True)), zone, end=end)
+        calendars = cron.calendars(text, quartz=True)
+        if end is not None and not cron.begins_before(calendars, end):
+            message = f"{text.strip()!r} never comes before `validUntil`, {end.isoformat()}"
+            lowering.nonsense("invalid-cron", message, at)
+        return Schedule(Cron(" ".join(text.split()), calendars), zone, end=end)
     except ValueError as error:
         lowering.problem("invalid-cron", str(error), at)
     return Schedule(Cron(text, (Calendar(),)), zone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl import bounds
 from workflow_engine.graph.model import GoTo, Timing
 from workflow_engine.values import Duration, Json, JsonObject
 
@@ -21,9 +22,28 @@ def _given(lowering: WorkflowLowering, key: str, *around: tuple[JsonObject, str]
     for body, at in around:
         given = body.get("timeouts")
         if isinstance(given, dict) and key in given:
+            check(lowering, given[key], f"{at}/timeouts/{key}")
             return given[key], f"{at}/timeouts/{key}"
     given = lowering.data.get("timeouts")
     return (given[key], f"/timeouts/{key}") if isinstance(given, dict) and key in given else (None, "")
+
+
+def check(lowering: WorkflowLowering, value: Json, at: str) -> None:
+    """A timeout, of text or an object, is more than nothing; that of one attempt is within that of all (B16)."""
+    if not isinstance(value, dict):
+        bounds.check_timeout(lowering, value, at)
+        return
+    for key in ("duration", "single", "total"):
+        bounds.check_timeout(lowering, value.get(key), f"{at}/{key}")
+    single, total = ("single", value.get("single")), ("total", value.get("total"))
+    bounds.check_order(lowering, single, total, f"{at}/total")
+
+
+def check_common(lowering: WorkflowLowering) -> None:
+    """The timeouts of the workflow, also those that no state has from it."""
+    given = lowering.data.get("timeouts")
+    for key, value in (given if isinstance(given, dict) else {}).items():
+        check(lowering, value, f"/timeouts/{key}")
 
 
 def workflow_timeout(lowering: WorkflowLowering) -> tuple[Timing | None, bool]:
@@ -83,6 +103,7 @@ def event_timeout(lowering: WorkflowLowering, body: JsonObject, at: str) -> Timi
     value, place = _given(lowering, "eventTimeout", (body, at))
     if "eventTimeout" in body and not place.startswith(at + "/"):
         value, place = body["eventTimeout"], f"{at}/eventTimeout"
+        check(lowering, value, place)
     elif "eventTimeout" in body:
         message = "`eventTimeout` stands here and under `timeouts`; keep the one under `timeouts`"
         lowering.problem("conflicting-properties", message, f"{at}/eventTimeout")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workflow_engine import expressions
-from workflow_engine.dsl.v0_8 import events
+from workflow_engine.dsl.v0_8 import events, timeouts
 from workflow_engine.errors import fault
 from workflow_engine.graph.model import (
     Action,
@@ -127,6 +127,7 @@ def _continue(lowering: WorkflowLowering, given: Json, at: str) -> GoTo:
     if isinstance(data, str) and expressions.unwrap(data) is None:
         data = f"${{ {data}\n}}"
     version = details.get("version")
+    timeouts.check(lowering, details.get("workflowExecTimeout"), f"{place}/workflowExecTimeout")
     action = ContinueAs(
         "default",
         str(details.get("workflowId")),

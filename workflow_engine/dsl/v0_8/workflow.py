@@ -22,7 +22,7 @@ from workflow_engine.dsl.v0_8 import (
     transitions,
 )
 from workflow_engine.dsl.v0_8.expression_slots import ExpressionLowering
-from workflow_engine.dsl.v0_8.timeouts import state_timeout, workflow_timeout
+from workflow_engine.dsl.v0_8.timeouts import check_common, state_timeout, workflow_timeout
 from workflow_engine.dsl.v0_8.variables import mentions
 from workflow_engine.expressions.schemas import Schema
 from workflow_engine.graph.model import (
@@ -95,6 +95,7 @@ class WorkflowLowering(ExpressionLowering):
         definitions.check(self)
         earlier.check(self)
         errors.check(self)
+        check_common(self)
         start = self.start = self._start()
         lowered = {id: self._state(id, body) for id, body in self.bodies.items()}
         self.compensating = False

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from dsl_schemas import schema
+from workflow_engine.dsl import bounds
 from workflow_engine.dsl.lowering import KEPT_SECRET
 from workflow_engine.dsl.report import Full, Path, Report
 from workflow_engine.dsl.rules import compile_rules
@@ -36,6 +37,7 @@ def lower(lowering: WorkflowLowering, task: Task) -> Action:
     """A call of the activity; without ``arguments`` it has one, the input of the task."""
     given, at = dict(task.object("with")), task.at("with")
     _check(lowering, task, given)
+    bounds.check_activity(lowering, given, at)
     queue = given.get("taskQueue")
     if "${" in str(queue):
         what = "a task queue as an expression (whether workflows may use it is asked when they are deployed)"

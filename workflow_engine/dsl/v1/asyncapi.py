@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl import bounds
 from workflow_engine.dsl.lowering import KEPT_SECRET
 from workflow_engine.dsl.needs import asyncapi_key
 from workflow_engine.dsl.v1 import events, secrets
@@ -82,6 +83,7 @@ def _subscribe(lowering: WorkflowLowering, task: Task, key: str, direct: JsonObj
         variables = kept if path == ("filter",) else task.variables
         return lowering.optional_expression(task.part(*at, *path), variables, task.at(*at, *path))
 
+    bounds.check_timeout(lowering, consume.get("for"), task.at(*at, "consume", "for"))
     amount = consume.get("amount")
     messages = Messages(
         resource=key,

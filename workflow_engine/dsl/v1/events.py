@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from workflow_engine import expressions, filters
+from workflow_engine.dsl import event_attributes
 from workflow_engine.dsl.lowering import KEPT_SECRET
 from workflow_engine.dsl.v1.scope import TASK, Task
 from workflow_engine.expressions import Expression
@@ -23,6 +24,11 @@ def channel_of(lowering: WorkflowLowering, task: Task) -> str:
 
 def emit(lowering: WorkflowLowering, task: Task) -> Action:
     event = task.part("emit", "event", "with")
+    if isinstance(event, dict):
+        at = task.at("emit", "event", "with")
+        event_attributes.check_published(
+            lowering, event, lambda name: at + pointer(name), texts=not lowering.loose
+        )
     template = lowering.template(event, task.variables, task.at("emit", "event", "with"))
     return Emit(template, channel_of(lowering, task))
 
@@ -100,6 +106,7 @@ def _filter(
     with_ = item.get("with")
     for name, literal in (with_ if isinstance(with_, dict) else {}).items():
         place = f"{at}/with" + pointer(name)
+        event_attributes.check_wanted(lowering, name, place)
         source = expressions.unwrap(literal) if isinstance(literal, str) else None
         if source is not None:
             compiled = lowering.expression(source, {*variables, "event"}, place)

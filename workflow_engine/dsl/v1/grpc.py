@@ -25,6 +25,8 @@ def lower(lowering: WorkflowLowering, task: Task) -> Action:
         at = task.at("with", "service", "authentication")
         lowering.unsupported("`digest` for a gRPC service (the server asks for it with headers of HTTP)", at)
     _check_known_now(lowering, task, given)
+    if service.get("port") == 0:
+        lowering.nonsense("invalid-bounds", "no service is at the port 0", task.at("with", "service", "port"))
     given.pop("proto", None)
     tls = task.object("metadata").get("tls")
     if isinstance(tls, bool):

@@ -66,8 +66,8 @@ def loop(lowering: WorkflowLowering, items: Json, at: str) -> None:
     """Hint that a loop over null is none (decision A16)."""
     text = items.strip() if isinstance(items, str) else items
     source = unwrap(text) if isinstance(text, str) else None
-    if (text if source is None else source.strip()) in (None, "null", "empty"):
-        message = "there is nothing to go over: with null the loop has no rounds, and its output is its input"
+    if (text if source is None else source.strip()) in (None, "null", "empty", "[]", []):
+        message = "there is nothing to go over: the loop has no rounds, and its output is its input"
         lowering.warning("null-loop", message, at)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl import bounds
 from workflow_engine.dsl.v1 import secrets
 from workflow_engine.dsl.v1.endpoints import authenticate, expand
 from workflow_engine.dsl.v1.scope import Task
@@ -32,6 +33,7 @@ def lower(lowering: WorkflowLowering, task: Task) -> Action:
     if isinstance(transport.get("http"), dict):
         _http(lowering, task, given, transport)
     timeout = given.pop("timeout", None)
+    bounds.check_timeout(lowering, timeout, task.at("with", "timeout"))
     timing = lowering.optional_timing(timeout, task.variables, task.at("with", "timeout"))
     return replace(secrets.operation(lowering, task, "mcp", given), timeout=timing)
 

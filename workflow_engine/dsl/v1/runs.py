@@ -7,6 +7,7 @@ import keyword
 import re
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl import bounds
 from workflow_engine.dsl.needs import script_key
 from workflow_engine.dsl.v1 import secrets
 from workflow_engine.dsl.v1.endpoints import authenticate, expand
@@ -83,6 +84,15 @@ def _container(lowering: WorkflowLowering, task: Task) -> Operation:
     given = task.object("run", "container")
     after = task.part("run", "container", "lifetime", "after")
     lowering.optional_timing(after, task.variables, task.at("run", "container", "lifetime", "after"))
+    ports = given.get("ports")
+    for host, inside in (ports if isinstance(ports, dict) else {}).items():
+        place = task.at("run", "container", "ports", host)
+        if not bounds.is_port_of_host(host):
+            message = f"{host[:50]!r} is no port of the host, such as 8080 or 127.0.0.1:8080"
+            lowering.nonsense("invalid-bounds", message, place)
+        elif "${" not in str(inside) and not bounds.is_port_of_container(str(inside)):
+            message = f"{str(inside)[:50]!r} is no port of a container, such as 80 or 80/udp"
+            lowering.nonsense("invalid-bounds", message, place)
     return _process(lowering, task, "container", dict(given))
 
 

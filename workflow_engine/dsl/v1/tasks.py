@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl import bounds
 from workflow_engine.dsl.v1 import calls, events, lints, runs
 from workflow_engine.dsl.v1.scope import Task
 from workflow_engine.graph.model import (
@@ -129,6 +130,8 @@ def raise_(lowering: WorkflowLowering, task: Task) -> Action:
             return Raise(lowering.template(None, (), at))
         at = "/use/errors" + pointer(error)
         error = known[error]
+    else:
+        bounds.check_status(lowering, error, at)
     return Raise(lowering.template(error, task.variables, at))
 
 
@@ -148,6 +151,10 @@ def try_(lowering: WorkflowLowering, task: Task) -> Action:
     then = catch.get("then")
 
     with_at = task.at("catch", "errors", "with")
+    status = wanted.get("status") if isinstance(wanted, dict) else None
+    if isinstance(status, int | float) and not 100 <= status <= 999:
+        message = f"no error has the status {status}: it is one of HTTP, which has three digits"
+        lowering.nonsense("invalid-bounds", message, f"{with_at}/status")
     when = lowering.optional_expression(catch.get("when"), variables, task.at("catch", "when"))
     except_when = lowering.optional_expression(
         catch.get("exceptWhen"), variables, task.at("catch", "exceptWhen")
@@ -178,6 +185,8 @@ def _retry(lowering: WorkflowLowering, task: Task, policy: Json, variables: froz
             return None
         at = "/use/retries" + pointer(policy)
         policy = known[policy]
+    elif isinstance(policy, dict):
+        bounds.check_retry(lowering, policy, at)
     if not isinstance(policy, dict):
         return None
     backoff = policy.get("backoff")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from workflow_engine.dsl import loose
+from workflow_engine.dsl import bounds, loose
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering
 from workflow_engine.dsl.policies import SECRETS
@@ -131,6 +131,14 @@ class WorkflowLowering(Lowering):
         """Refuse what is in the document and cannot be done yet."""
         for name, policy in self.used("authentications").items():
             endpoints.check_policy(self, policy, "/use/authentications" + pointer(name))
+        for name, error in self.used("errors").items():
+            bounds.check_status(self, error, "/use/errors" + pointer(name))
+        for name, retry in self.used("retries").items():
+            if isinstance(retry, dict):
+                bounds.check_retry(self, retry, "/use/retries" + pointer(name))
+        for name, timeout in self.used("timeouts").items():
+            after = timeout.get("after") if isinstance(timeout, dict) else None
+            bounds.check_timeout(self, after, f"/use/timeouts{pointer(name)}/after")
         evaluate = self.data.get("evaluate")
         if isinstance(evaluate, dict):
             if evaluate.get("language", "jq") != "jq":
@@ -299,6 +307,7 @@ class WorkflowLowering(Lowering):
             at = "/use/timeouts" + pointer(value)
             value = known[value]
         assert isinstance(value, dict)
+        bounds.check_timeout(self, value.get("after"), at + "/after")
         return self.timing(value.get("after"), variables, at + "/after")
 
     def reserved(self, name: str, at: str, *, beside: str | None = None) -> str:
