@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 from tests.api.server import Api, api
 from tests.brokers import sources
 from tests.brokers.documents import BASE, asyncapi
-from tests.brokers.hearer import heard, hearing, killed_at_the_end, notes
 from tests.brokers.servers import nats_server
 from workflow_engine.errors import Unavailable
 
@@ -261,7 +259,7 @@ async def test_what_no_stream_keeps_is_bounded_by_its_size_while_the_store_is_aw
     server: Api, port: int, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workflow_engine.calls.brokers.nats._PENDING_BYTES", 1_000_000)
-    monkeypatch.setattr("workflow_engine.calls.brokers.nats._AT_HAND", 250_000)
+    monkeypatch.setattr("workflow_engine.calls.brokers.nats_messages.AT_HAND", 250_000)
     await sources.described(server, "nats", port, "live.large")
     await sources.put(server)
     await sources.hears(server)
@@ -296,53 +294,3 @@ async def test_a_group_that_hears_another_subject_already_is_told_of_and_not_tak
     assert f"the consumer mine hears '{stored}'" in told["error"]
     await sources.put(server, operation="file://others.yaml#noted", group="other")
     await sources.hears(server)
-
-
-async def test_of_two_processes_one_hears_and_the_other_goes_on_when_that_ends(
-    port: int, client: Any, stored: str, postgresql_schema: str
-) -> None:
-    where, count = (postgresql_schema, "nats", port, stored), 300
-    jetstream, stream = client.jetstream(), stored.partition(".")[0]
-
-    async def send(least: int, most: int) -> None:
-        await asyncio.gather(*(jetstream.publish(stored, note(n)) for n in range(least, most)))
-
-    async with AsyncExitStack() as first, AsyncExitStack() as second:
-        lives = [first, second]
-        routers = [await life.enter_async_context(hearing(*where)) for life in lives]
-        owners = [router.is_mine("source notes") for router in routers]
-        assert sorted(owners) == [False, True]
-        await send(0, 100)
-        await heard(routers[0], 100)
-        (consumer,) = await jetstream.consumers_info(stream)
-        assert consumer.num_waiting <= 1
-        sending = asyncio.create_task(send(100, 200))
-        await lives[owners.index(True)].aclose()
-        await sending
-        await send(200, count)
-        await heard(routers[owners.index(False)], count)
-        # What the first had been given and had not stored comes once more, and behind what is given meanwhile.
-        assert sorted(await notes(routers[owners.index(False)])) == [*range(count)]
-
-
-async def test_a_process_that_is_killed_loses_and_doubles_no_message_of_a_stream(
-    port: int, client: Any, stored: str, tmp_path: Path
-) -> None:
-    where = (f"sqlite:///{tmp_path / 'events.db'}", "nats", port, stored)
-    jetstream, stream, count = client.jetstream(), stored.partition(".")[0], 1000
-
-    async def send() -> None:
-        for n in range(0, count, 50):
-            await asyncio.gather(*(jetstream.publish(stored, note(n + m)) for m in range(50)))
-
-    async def acknowledged(least: int) -> None:
-        while (await jetstream.consumers_info(stream))[0].ack_floor.stream_seq < least:  # noqa: ASYNC110
-            await asyncio.sleep(0.03)
-
-    async with killed_at_the_end(*where, "{}"):  # the consumer is there by now
-        sending = asyncio.create_task(send())
-        await acknowledged(400)
-    async with hearing(*where) as router:
-        await sending
-        await acknowledged(count)
-        assert await notes(router) == list(range(count))

@@ -16,6 +16,7 @@ import orjson
 from workflow_engine.errors import NotFound
 from workflow_engine.events.deliveries import Deliverer
 from workflow_engine.events.dispatch import GROUP, Dispatcher
+from workflow_engine.events.holding import HELD, Holding
 from workflow_engine.events.listeners import Waiter
 from workflow_engine.events.outages import report
 from workflow_engine.events.peers import Peers
@@ -35,7 +36,7 @@ CHANNEL = "channel/"
 _log = logging.getLogger(__name__)
 
 
-class Sharing(Sources, Permissions):
+class Sharing(Sources, Holding, Permissions):
     """The part of the router that knows its channels and subscriptions, and the other processes of it."""
 
     _store: Store
@@ -209,7 +210,7 @@ class Sharing(Sources, Permissions):
     # What is known of subscriptions
 
     def _hear(self, change: Change) -> None:
-        if change.key.startswith(SOURCE):
+        if change.key.startswith(SOURCE) or (change.key.startswith(HELD) and change.value is None):
             self.sources_changed()
         elif change.key.startswith(CHANNEL):
             if change.key.removeprefix(CHANNEL) not in self._channels:

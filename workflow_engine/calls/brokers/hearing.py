@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 
 from workflow_engine.calls.authentication import with_secret
@@ -25,6 +26,8 @@ from workflow_engine.values import JsonObject
 
 TELLING = 5.0
 """How many seconds apart what became of a source is written down, where it changes."""
+LEAVING = 30.0
+"""How many seconds a process has to let go of a source that is for another one now, before that begins all the same."""
 FORGETTING = 20.0
 """How many seconds a broker has to forget a source that was deleted."""
 
@@ -48,6 +51,8 @@ class Hearings:
         self._reach = reach
         self._ears: dict[str, Ear] = {}
         self._known: dict[str, BrokerSource] = {}
+        self._waiting: dict[str, float] = {}
+        """Since when a source that is for this process waits for another one to let go of it."""
         self._woken, self._changed = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._forgetting: set[asyncio.Task[None]] = set()
@@ -68,6 +73,9 @@ class Hearings:
         await asyncio.gather(*(ear.stop() for ear in self._ears.values()))
         await asyncio.gather(*self._forgetting, return_exceptions=True)
         await self._note()
+        for id in self._ears:
+            with contextlib.suppress(Unavailable):
+                await self._router.release_source(id)
         self._ears.clear()
 
     # What the API asks
@@ -127,7 +135,9 @@ class Hearings:
                 pause = min(pause * 2, 5.0)
                 continue
             pause = 0.05
-            await self._woken.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0 if self._waiting else None):
+                    await self._woken.wait()
 
     async def _arrange(self) -> None:
         """Begin with the sources that are for this process, and let go of the others."""
@@ -135,21 +145,36 @@ class Hearings:
         there = {source.id: source for source in found}
         mine = {id: source for id, source in there.items() if self._is_mine(id)}
         for id, ear in list(self._ears.items()):
-            if (wanted := mine.get(id)) is None or not wanted.enabled or wanted != ear.source:
+            wanted = mine.get(id)
+            stays = wanted is not None and wanted.enabled and wanted == ear.source
+            if not stays or not await self._router.take_source(id):
                 await ear.stop()
                 await self._note()
                 del self._ears[id]
+                await self._router.release_source(id)
         for id, before in self._known.items():
             now = there.get(id)
             if self._is_mine(id) and (now is None or now.group != before.group):
                 self._forget(before, deleted=now is None)
         self._known = there
+        self._waiting = {id: since for id, since in self._waiting.items() if id in mine}
         for id, source in mine.items():
-            if source.enabled and id not in self._ears:
+            if source.enabled and id not in self._ears and await self._may_hear(id):
                 noted = await self._router.source_note(id)
                 ear = self._ears[id] = Ear(source, self._router, *self._given(source), noted)
                 ear.changed = self._changed.set
                 ear.start()
+
+    async def _may_hear(self, id: str) -> bool:
+        """Whether nobody else does any more, or who does has not let go of it for so long that it may never."""
+        since = self._waiting.setdefault(id, time.monotonic())
+        anyway = time.monotonic() - since > LEAVING
+        if not await self._router.take_source(id, anyway=anyway):
+            return False
+        if anyway:
+            _log.warning("source %s: another process has not let go of it for %g s", id, LEAVING)
+        del self._waiting[id]
+        return True
 
     def _given(self, source: BrokerSource) -> tuple[Egress, Secrets]:
         """What a source may call and use, by its channel."""
@@ -169,6 +194,7 @@ class Hearings:
         try:
             if deleted:
                 await self._router.note_source(source.id, None)
+                await self._router.forget_holder(source.id)
             if source.group.startswith(OURS):
                 async with asyncio.timeout(FORGETTING):
                     await self._forgotten(source)
