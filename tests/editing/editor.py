@@ -90,8 +90,10 @@ class Editor(LanguageClient):
 
 
 @asynccontextmanager
-async def editor(folder: Path, encodings: list[Any] | None = None) -> AsyncIterator[Editor]:
-    """An editor with *folder* open and its server, which has ended afterwards."""
+async def editor(
+    folder: Path, encodings: list[Any] | None = None, *, pulls: bool = False
+) -> AsyncIterator[Editor]:
+    """An editor with *folder* open and its server, which has ended afterwards. *pulls*: it asks for problems."""
     client = Editor()
 
     @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
@@ -102,7 +104,8 @@ async def editor(folder: Path, encodings: list[Any] | None = None) -> AsyncItera
     general = None if encodings is None else types.GeneralClientCapabilities(position_encodings=encodings)
     snippets = types.ClientCompletionItemOptions(snippet_support=True)
     completion = types.CompletionClientCapabilities(completion_item=snippets)
-    documents = types.TextDocumentClientCapabilities(completion=completion)
+    diagnostic = types.DiagnosticClientCapabilities() if pulls else None
+    documents = types.TextDocumentClientCapabilities(completion=completion, diagnostic=diagnostic)
     client.started = await client.initialize_async(
         types.InitializeParams(
             types.ClientCapabilities(general=general, text_document=documents),

@@ -97,6 +97,14 @@ def test_a_secret_is_declared_where_there_are_none():
     assert fixed(head + use + do) == [head + "use:\n  secrets: [key]\n  timeouts: {a: {after: PT1S}}\n" + do]
 
 
+def test_what_is_put_in_stands_as_far_in_as_what_is_there():
+    head = "  document: {dsl: 1.0.3, namespace: a, name: b, version: 1.0.0}\n"
+    do = "  do:\n    - a: {if: '${ $secrets.key }', set: {}}\n"
+    assert fixed(head + do) == [head + "  use:\n    secrets: [key]\n" + do]
+    older = "  id: a\n  version: 1.0.0\n  states: [{name: A, type: inject, data: {}, end: true}]\n"
+    assert fixed(older) == ["  specVersion: '0.8'\n" + older]
+
+
 def test_no_fix_of_any_document_makes_it_worse():
     made = 0
     for name, text in TEXTS.items():

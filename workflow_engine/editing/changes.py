@@ -84,9 +84,9 @@ def declaration(of: Snapshot, problem: types.Diagnostic) -> tuple[str, types.Tex
         return match[1], _put(of, last.end, f"{break_}{' ' * secrets.column}- {name}")
     if use is None:
         do = next((each for each in of.root.entries if each.name == "do"), None)
-        return (
-            None if do is None else (match[1], _put(of, do.start, f"use:{break_}  secrets: [{name}]{break_}"))
-        )
+        around = " " * of.root.column
+        text = f"use:{break_}{around}  secrets: [{name}]{break_}{around}"
+        return None if do is None else (match[1], _put(of, do.start, text))
     if secrets is None and use.value.kind == "mapping" and not use.value.flow:
         indent = " " * use.value.column
         return match[1], _put(of, use.value.start, f"secrets: [{name}]{break_}{indent}")

@@ -1,4 +1,7 @@
-"""When documents are checked: soon after they change, the last state only, never two states of one at a time."""
+"""When documents are checked: soon after they change, the last state only, never two states of one at a time.
+
+An editor that asks for problems (`pull`) is told nothing by itself: it would show each problem twice.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from lsprotocol import types
 from workflow_engine.editing.checking import Checking
 from workflow_engine.editing.opened import Opened, Snapshot
 from workflow_engine.editing.problems import diagnostics, failure
+from workflow_engine.editing.text import Text
 
 PAUSE = 0.15
 """Seconds without a change after which a document is checked."""
@@ -35,8 +39,24 @@ class _Watch:
     found: list[types.Diagnostic] = field(default_factory=list)
 
 
+class Changed(Exception):  # noqa: N818 - no error: what was asked for is out of date
+    """The document was changed while it was checked."""
+
+
+@dataclass(slots=True)
+class _Pull:
+    """What an editor that asks is told of a document: *found* in *text*, which is known by *id*."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    text: Text | None = None
+    id: str = ""
+    found: list[types.Diagnostic] = field(default_factory=list)
+    work: asyncio.Task[list[types.Diagnostic]] | None = None
+    since: float = 0.0
+
+
 class Diagnosing:
-    """Checks open documents and publishes what is found."""
+    """Checks open documents and publishes what is found; *pulled* says that the editor asks for it instead."""
 
     def __init__(self, opened: Opened, checking: Checking, publish: Publish) -> None:
         self._opened = opened
@@ -44,7 +64,10 @@ class Diagnosing:
         self._publish = publish
         self.on_first: Callable[[], None] = lambda: None
         """Called when one of the documents turns out to be one of ours."""
+        self.pulled = False
         self._watched: dict[str, _Watch] = {}
+        self._pulls: dict[str, _Pull] = {}
+        self._count = 0
         self._found: dict[str, tuple[int | None, list[types.Diagnostic]]] = {}
 
     def found(self, uri: str, version: int | None = None) -> list[types.Diagnostic]:
@@ -55,6 +78,11 @@ class Diagnosing:
     def changed(self, uri: str, pause: float = PAUSE) -> None:
         """The document was opened or changed."""
         watch, now = self._watched.get(uri), time.monotonic()
+        if self.pulled:
+            pull = self._pulls.get(uri)
+            if pull is not None and pull.work is not None and now - pull.since > STALE:
+                pull.work.cancel()
+            return
         since = now
         if watch is not None and not watch.task.done():
             if watch.checking_since is not None and now - watch.checking_since < STALE:
@@ -71,7 +99,10 @@ class Diagnosing:
         watch = self._watched.pop(uri, None)
         if watch is not None:
             watch.task.cancel()
-        if self._found.pop(uri, (None, []))[1]:
+        pull = self._pulls.pop(uri, None)
+        if pull is not None and pull.work is not None:
+            pull.work.cancel()
+        if self._found.pop(uri, (None, []))[1] and not self.pulled:
             self._publish(types.PublishDiagnosticsParams(uri, []))
 
     def stop(self) -> None:
@@ -79,6 +110,39 @@ class Diagnosing:
         for watch in self._watched.values():
             watch.task.cancel()
         self._watched.clear()
+        for pull in self._pulls.values():
+            if pull.work is not None:
+                pull.work.cancel()
+
+    async def pull(self, uri: str) -> tuple[str, list[types.Diagnostic]]:
+        """What is wrong with the document, and a name for that; `Changed` if the document is another one meanwhile."""
+        document = self._opened.get(uri)
+        if document is None:
+            return "", []
+        text, pull = document.text, self._pulls.setdefault(uri, _Pull())
+        async with pull.turn:
+            if document.text is not text:
+                raise Changed
+            if pull.text is text:
+                return pull.id, pull.found
+            state = await document.snapshot()
+            pull.work = asyncio.get_running_loop().create_task(self._diagnostics(state))
+            pull.since = time.monotonic()
+            try:
+                found = await pull.work
+            except asyncio.CancelledError:
+                asked = asyncio.current_task()
+                if document.text is text or asked is None or asked.cancelling():
+                    raise
+                raise Changed from None
+            finally:
+                pull.work = None
+            if document.text is not text:
+                raise Changed
+            self._count += 1
+            pull.text, pull.id, pull.found = text, str(self._count), found
+            self._found[uri] = text.version, found
+            return pull.id, found
 
     async def _check(self, uri: str, pause: float) -> None:
         while True:

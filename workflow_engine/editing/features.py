@@ -13,6 +13,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
+from workflow_engine.editing.diagnosing import Changed
 from workflow_engine.editing.legend import LEGEND
 from workflow_engine.editing.neighbours import Beside, Neighbours
 from workflow_engine.editing.opened import Snapshot
@@ -21,6 +22,8 @@ from workflow_engine.values import JsonObject
 
 REQUEST_FAILED = -32803
 """The code of a request that is as it should be, and cannot be done; its message is for people."""
+SERVER_CANCELLED = -32802
+"""The code of a request that would be answered with what is out of date."""
 GRAPH = "wfe/graph"
 """A request of ours: `{uri}` → `{mermaid}`, the document as a diagram, or `{problems}`."""
 GRAPH_COMMAND = "wfe.graph"
@@ -32,6 +35,7 @@ def create() -> Server:
     server = Server()
     _life(server)
     known = Neighbours(server.opened.files)
+    _problems(server)
     _writing(server, known)
     _reading(server, known)
     _names(server, known)
@@ -50,6 +54,7 @@ def _life(server: Server) -> None:
         known = None if workspace is None else workspace.workspace_edit
         server.by_version = known is not None and bool(known.document_changes)
         server.snippets = item is not None and bool(item.snippet_support)
+        server.diagnosing.pulled = documents is not None and documents.diagnostic is not None
 
     def first() -> None:
         asyncio.get_running_loop().run_in_executor(None, prepare)
@@ -61,6 +66,22 @@ def _life(server: Server) -> None:
         server.asked_to_end = True
         server.diagnosing.stop()
         await server.checking.close()
+
+
+def _problems(server: Server) -> None:
+    @server.feature(
+        types.TEXT_DOCUMENT_DIAGNOSTIC,
+        types.DiagnosticOptions(inter_file_dependencies=False, workspace_diagnostics=False),
+    )
+    async def problems(params: types.DocumentDiagnosticParams) -> types.DocumentDiagnosticReport:
+        try:
+            id, found = await server.diagnosing.pull(params.text_document.uri)
+        except Changed:
+            again = {"retriggerRequest": True}
+            raise JsonRpcException("the document was changed meanwhile", SERVER_CANCELLED, again) from None
+        if id and id == params.previous_result_id:
+            return types.RelatedUnchangedDocumentDiagnosticReport(id)
+        return types.RelatedFullDocumentDiagnosticReport(found, result_id=id or None)
 
 
 def _writing(server: Server, known: Neighbours) -> None:

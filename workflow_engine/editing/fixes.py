@@ -74,7 +74,7 @@ def _fixes(of: Snapshot, problem: types.Diagnostic) -> Iterator[types.CodeAction
             yield _action(of, problem, match[1])
     if problem.code == "missing-version":
         start = of.text.offset(problem.range.start)
-        key = "'specVersion': '0.8', " if of.json else "specVersion: '0.8'\n"
+        key = "'specVersion': '0.8', " if of.json else f"specVersion: '0.8'\n{' ' * of.root.column}"
         yield _replacing(of, problem, start, start, key.replace("'", '"') if of.json else key)
         return
     node = _node(of, problem)
