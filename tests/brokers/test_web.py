@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import hashlib
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,12 @@ from tests.running import PASSWORD
 from tests.semantics.v1.documents import kind, workflow
 from tests.standins.server import Server, serve
 from workflow_engine.calls.brokers.inbox import Inbox
+from workflow_engine.errors import Unavailable
+from workflow_engine.events.router import Router
 from workflow_engine.processes.ports import free_port
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""By which a server shows that it speaks WebSocket (RFC 6455, 1.3)."""
 
 
 @pytest.fixture(autouse=True)
@@ -245,6 +253,36 @@ async def test_a_source_of_server_sent_events_sees_what_kind_they_are_and_cloude
             assert (first["type"], first["data"], second) == ("changed", {"n": 1}, whole)
 
 
+async def test_a_stream_that_is_cut_off_goes_on_and_what_is_too_large_does_not_hold_it_up() -> None:
+    """What stands between the two cuts a connection off in the middle; and what is asked for again comes again."""
+    asked: list[str | None] = []
+
+    async def stream(request: WebRequest) -> StreamResponse:
+        asked.append(request.headers.get("Last-Event-ID"))
+        answer = StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        if len(asked) == 1:
+            await answer.write(
+                'id: é-1\ndata: {"n": 1}\n\nid: é-2\ndata: '.encode() + b"x" * (9 * 1024 * 1024) + b"\n\n"
+            )
+        elif len(asked) == 2:
+            await answer.write(b'data: {"n": 2}\n\ndata: cut')
+        else:
+            await answer.write('id: é-3\ndata: {"n": 3}\n\n'.encode())
+            await asyncio.sleep(60)
+        assert request.transport is not None
+        request.transport.close()
+        return answer
+
+    app = Application()
+    app.router.add_get("/notes", stream)
+    async with serve(app) as server, hearing("memory:", "http", server.port, "notes") as router:
+        assert [event["data"]["n"] for event in await heard(router, 3)] == [1, 2, 3]
+        assert asked == [None, "é-2", "é-2"]
+        found = await told(router, lambda found: found.get("stored") == 3)
+        assert (found["dropped"], found["last_error"]) == (1, None)
+
+
 async def test_a_source_tells_why_there_is_no_stream(web: Any) -> None:
     _, server = web
     async with api() as engine:
@@ -297,6 +335,67 @@ async def test_a_server_that_is_gone_now_and_then_is_heard_again_at_once(
             await eventually(lambda n=n: len(broker.sockets) > n)
             await broker.sockets[n].close()
         await eventually(lambda: len(broker.sockets) > 4)
+
+
+async def test_a_socket_stays_open_while_nothing_can_be_stored_and_nothing_is_lost(
+    web: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes is not read then, and the answers to pings wait behind it: that is no reason to take it for dead."""
+    monkeypatch.setattr("workflow_engine.calls.brokers.ws.PING_SECONDS", 0.2)
+    broker, server = web
+    for n in range(450):
+        broker.give(json.dumps({"n": n, "pad": "x" * 40_000}).encode())
+    away = asyncio.get_running_loop().time() + 1.0
+    publish = Router.publish
+
+    async def published(self: Router, *given: Any, **more: Any) -> Any:
+        if asyncio.get_running_loop().time() < away:
+            raise Unavailable("away")
+        return await publish(self, *given, **more)
+
+    monkeypatch.setattr(Router, "publish", published)
+    async with hearing("memory:", "ws", server.port, "notes", json.dumps({"path": "/ws"})) as router:
+        assert [event["data"]["n"] for event in await heard(router, 450)] == [*range(450)]
+    assert broker.listeners == 1
+
+
+async def test_a_socket_whose_server_is_silent_for_long_is_opened_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be gone without a word, as behind a firewall that forgets connections."""
+    monkeypatch.setattr("workflow_engine.calls.brokers.ws.PING_SECONDS", 0.1)
+    asked = 0
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        key = re.search(rb"(?i)sec-websocket-key: (\S+)", await reader.readuntil(b"\r\n\r\n"))
+        assert key is not None
+        accept = base64.b64encode(hashlib.sha1(key[1] + GUID, usedforsecurity=False).digest())
+        writer.write(b"HTTP/1.1 101 Up\r\nUpgrade: websocket\r\nConnection: upgrade\r\n")
+        writer.write(b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        asked += 1
+        with contextlib.suppress(OSError):
+            await reader.read(-1)
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    async with server, hearing("memory:", "ws", server.sockets[0].getsockname()[1], "notes") as router:
+        found = await told(router, lambda found: found.get("last_error"))
+        assert "nothing came for 0.15 seconds, not even a pong" in found["last_error"]
+        await eventually(lambda: asked > 1)
+
+
+async def test_why_a_socket_was_closed_is_told(web: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workflow_engine.calls.brokers.ear.PAUSES", (0.01,))
+    broker, server = web
+    async with hearing("memory:", "ws", server.port, "notes", json.dumps({"path": "/ws"})) as router:
+        await eventually(lambda: broker.sockets)
+        await broker.sockets[0].close(code=1008, message=b"the token has\x20expired")
+        found = await told(router, lambda found: found.get("last_error"))
+        assert "the server has closed the socket (1008: the token has expired)" in found["last_error"]
+        broker.give(b"x" * (9 * 1024 * 1024))
+        found = await told(router, lambda found: "closed" not in found["last_error"])
+        assert "exceeds limit" in found["last_error"]
 
 
 async def test_what_waits_to_be_stored_is_bounded_and_who_sends_waits_too() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_engine.calls.event_stream import ServerEvent, server_events
+from workflow_engine.errors import Fault
 
 
 class Pieces:
@@ -34,9 +36,14 @@ LINES = st.sampled_from(
 )
 
 
-@given(st.lists(LINES, max_size=12), st.sampled_from([b"\n", b"\r\n", b"\r"]), st.data())
-async def test_it_does_not_matter_where_pieces_are_cut(lines, end, data):
-    text = b"".join(line + end for line in lines)
+@given(
+    st.lists(LINES, max_size=12),
+    st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    st.data(),
+)
+async def test_it_does_not_matter_where_pieces_are_cut(lines, end, mark, data):
+    text = mark + b"".join(line + end for line in lines)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     pieces = [text[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     assert await read(*pieces) == await read(b"".join(line + b"\n" for line in lines))
@@ -54,5 +61,24 @@ async def test_an_event_without_data_is_told_for_its_id_and_an_id_may_be_taken_b
 
 
 async def test_an_id_that_could_not_be_sent_back_is_none():
-    assert await read(b"id: a\x01b\ndata: x\n\n") == [ServerEvent(b"x")]
+    for id in (b"a\x01b", b"\xff", "a\u2028b".encode()):
+        assert await read(b"id: " + id + b"\ndata: x\n\n") == [ServerEvent(b"x")]
+    assert await read("id: é-1\ndata: x\n\n".encode()) == [ServerEvent(b"x", "é-1")]
     assert await read(b"id: " + b"1" * 1001 + b"\ndata: x\n\n") == [ServerEvent(b"x")]
+
+
+@pytest.mark.parametrize("lines", [b"data: " + b"x" * 10_001, b"data: x\n" * 1_500, b"data: x\n" * 2_000])
+async def test_an_event_that_is_too_large_is_left_out_for_who_would_get_it_again(lines):
+    text = b"id: 1\ndata: a\n\n" + lines + b"\nid: 2\n\ndata: b\n\n"
+    left_out = []
+    for pieces in ([text], [text[at : at + 700] for at in range(0, len(text), 700)]):
+        stream = server_events(Pieces(pieces), "x", 10_000, left_out=lambda: left_out.append(1))  # type: ignore[arg-type]
+        async with aclosing(stream) as events:
+            assert [event async for event in events] == [
+                ServerEvent(b"a", "1"),
+                ServerEvent(b"", "2"),
+                ServerEvent(b"b"),
+            ]
+    assert left_out == [1, 1]
+    with pytest.raises(Fault, match="x: the answer is larger than 10000 bytes"):
+        await read(text)

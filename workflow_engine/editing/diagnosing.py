@@ -39,7 +39,7 @@ class _Watch:
     found: list[types.Diagnostic] = field(default_factory=list)
 
 
-class Changed(Exception):  # noqa: N818 - no error: what was asked for is out of date
+class Changed(Exception):
     """The document was changed while it was checked."""
 
 

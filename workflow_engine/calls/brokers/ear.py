@@ -33,8 +33,10 @@ for neither the broker keeps them, nor is there room here.
 """
 ASKING = 2.0
 """How many seconds a broker has to say what waits."""
-STEADY = 60.0
-"""After how many seconds of hearing it is not the same trouble when the broker is gone again."""
+STEADY = 10.0
+"""After how many seconds of hearing it is not the same trouble when the broker is gone again. Those between two servers
+often cut off what says nothing for a minute, or half of one.
+"""
 STORE_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """How long to wait, in seconds, before the next try to store what was heard."""
 

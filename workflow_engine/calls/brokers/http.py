@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 
 import aiohttp
@@ -28,6 +30,8 @@ PAUSE, LEAST, MOST = 2.0, 0.5, 30.0
 SILENT = 600.0
 """After how many seconds without a byte a stream is taken for broken."""
 
+_log = logging.getLogger(__name__)
+
 
 async def publish(link: Link, message: Outgoing) -> None:
     """Send the message as a request: ``POST``, or what the binding ``method`` of the operation says."""
@@ -43,7 +47,7 @@ async def publish(link: Link, message: Outgoing) -> None:
 async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:
     """The server-sent events of the channel; after a break the server is told which one was the last."""
     last = reception.progress.get("id")
-    async with _stream(link, last) as events:
+    async with _stream(link, last, partial(_left_out, link)) as events:
         yield None
         async for event in events:
             if event.data:
@@ -58,10 +62,14 @@ async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], N
     """
     hearing.promise = "at-most-once"
 
+    def left_out() -> None:
+        hearing.dropped += 1
+        _left_out(link)
+
     async def read(inbox: Inbox[Incoming], connected: Callable[[], None]) -> None:
         last, pause = hearing.at.get("id"), PAUSE
         while True:
-            async with _stream(link, last) as events:
+            async with _stream(link, last, left_out) as events:
                 connected()
                 async for event in events:
                     last = last if event.id is None else event.id
@@ -80,6 +88,11 @@ async def forget(link: Link, hearing: Hearing) -> None:
     """Nothing: a server knows nobody who does not hear."""
 
 
+def _left_out(link: Link) -> None:
+    most = link.context.egress.max_response
+    _log.warning("%s: an event that is larger than %d bytes is left out", link.shown, most)
+
+
 def _incoming(event: ServerEvent, last: Json) -> Incoming:
     headers: JsonObject = {} if event.kind is None else {"event": event.kind}
     at: JsonObject = {"id": last} if isinstance(last, str) else {}
@@ -87,8 +100,10 @@ def _incoming(event: ServerEvent, last: Json) -> Incoming:
 
 
 @asynccontextmanager
-async def _stream(link: Link, last: Json) -> AsyncIterator[AsyncGenerator[ServerEvent, None]]:
-    """The events of the channel after the one whose id was *last*."""
+async def _stream(
+    link: Link, last: Json, left_out: Callable[[], None]
+) -> AsyncIterator[AsyncGenerator[ServerEvent, None]]:
+    """The events of the channel after the one whose id was *last*; *left_out* is told of what is too large for one."""
     url, credentials = await target(link, link.operation.get("query"))
     headers = CIMultiDict(credentials.headers)
     headers["Accept"] = MEDIA_TYPE
@@ -105,25 +120,36 @@ async def _stream(link: Link, last: Json) -> AsyncIterator[AsyncGenerator[Server
                 status=answer.status if answer.status >= HTTPStatus.BAD_REQUEST else 500,
             )
         content = _Watched(answer.content, shown)
-        async with aclosing(server_events(content, shown, link.context.egress.max_response)) as events:
+        most = link.context.egress.max_response
+        async with aclosing(server_events(content, shown, most, left_out=left_out)) as events:
             yield events
 
 
 class _Watched:
-    """The bytes of a stream; where none come for long, not even a comment, it is taken for broken."""
+    """The bytes of a stream; where none come for long, not even a comment, it is taken for broken.
+
+    What is cut off after something came, as those between do that hold no connection for longer than a minute, is at
+    its end, as the standard has it.
+    """
 
     def __init__(self, content: aiohttp.StreamReader, shown: str) -> None:
         self._content, self._shown = content, shown
 
     async def iter_chunked(self, n: int) -> AsyncGenerator[bytes, None]:
+        came = False
         while True:
             try:
                 async with asyncio.timeout(SILENT):
                     chunk = await self._content.read(n)
             except TimeoutError:
                 raise fault("communication", f"{self._shown}: nothing came for {SILENT:g} seconds") from None
+            except (aiohttp.ClientError, OSError):
+                if not came:
+                    raise
+                return
             if not chunk:
                 return
+            came = True
             yield chunk
 
 

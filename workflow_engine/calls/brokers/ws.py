@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import aiohttp
 
@@ -16,7 +17,8 @@ from workflow_engine.calls.http import merge_headers
 from workflow_engine.errors import fault
 from workflow_engine.values import JsonObject
 
-_PING_SECONDS = 20.0
+PING_SECONDS = 20.0
+"""So often a server is asked whether it is there, which also keeps those between from closing a silent connection."""
 
 
 async def publish(link: Link, message: Outgoing) -> None:
@@ -36,14 +38,10 @@ async def publish(link: Link, message: Outgoing) -> None:
 
 async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:
     """What the server sends while the socket is open."""
-    async with _socket(link) as socket:
+    async with _socket(link) as socket, aclosing(_messages(link, socket)) as messages:
         yield None
-        async for message in socket:
-            if message.type == aiohttp.WSMsgType.TEXT:
-                yield Incoming(message.data.encode(), {})
-            elif message.type == aiohttp.WSMsgType.BINARY:
-                yield Incoming(message.data, {})
-    raise lost(link, socket.exception() or "the server has closed the socket")
+        async for message in messages:
+            yield Incoming(message, {})
 
 
 async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
@@ -51,14 +49,10 @@ async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], N
     hearing.promise = "at-most-once"
 
     async def read(inbox: Inbox[Incoming], connected: Callable[[], None]) -> None:
-        async with _socket(link) as socket:
+        async with _socket(link) as socket, aclosing(_messages(link, socket)) as messages:
             connected()
-            async for message in socket:
-                if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                    text = message.type == aiohttp.WSMsgType.TEXT
-                    body = message.data.encode() if text else message.data
-                    await inbox.put(Incoming(body, {}), len(body))
-        raise lost(link, socket.exception() or "the server has closed the socket")
+            async for message in messages:
+                await inbox.put(Incoming(message, {}), len(message))
 
     async with aclosing(read_aside(hearing, read)) as batches:
         async for batch in batches:
@@ -67,6 +61,42 @@ async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], N
 
 async def forget(link: Link, hearing: Hearing) -> None:
     """Nothing: a server knows nobody who does not hear."""
+
+
+async def _messages(link: Link, socket: aiohttp.ClientWebSocketResponse) -> AsyncGenerator[bytes, None]:
+    """What the server sends, until it closes the socket, which is a fault; and so is that it answers no ping.
+
+    Time counts only while something is waited for: where there is no room for what comes it is not read, and the
+    answers to pings wait behind it. (The heartbeat of the library takes such a server for dead.)
+    """
+    pinging = asyncio.create_task(_ping(socket), name="pings")
+    try:
+        while True:
+            try:
+                message = await socket.receive(timeout=PING_SECONDS * 1.5)
+            except TimeoutError:
+                raise lost(
+                    link, f"nothing came for {PING_SECONDS * 1.5:g} seconds, not even a pong"
+                ) from None
+            if message.type == aiohttp.WSMsgType.TEXT:
+                yield message.data.encode()
+            elif message.type == aiohttp.WSMsgType.BINARY:
+                yield message.data
+            elif message.type == aiohttp.WSMsgType.ERROR:
+                raise lost(link, message.data)
+            else:
+                said = message.extra if message.type == aiohttp.WSMsgType.CLOSE else None
+                why = ": ".join(str(each) for each in (socket.close_code, said) if each)
+                raise lost(link, f"the server has closed the socket ({why or 'without a word'})")
+    finally:
+        pinging.cancel()
+
+
+async def _ping(socket: aiohttp.ClientWebSocketResponse) -> None:
+    with suppress(aiohttp.ClientError, OSError):  # who reads hears of it, too
+        while not socket.closed:
+            await asyncio.sleep(PING_SECONDS)
+            await socket.ping()
 
 
 @asynccontextmanager
@@ -84,7 +114,6 @@ async def _socket(link: Link) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
             session.ws_connect(
                 url,
                 headers=headers,
-                heartbeat=_PING_SECONDS,
                 max_msg_size=egress.max_response,
                 protocols=("cloudevents.json",) if link.whole else (),
             ) as socket,
