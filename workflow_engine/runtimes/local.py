@@ -56,6 +56,10 @@ ENDING_SECONDS = 10.0
 """How long calls that were cancelled may take to end."""
 BREATH = 1000
 """How many states a run may do before everything else gets its turn."""
+BREATH_SECONDS = 0.1
+"""How long they take on the virtual clock, about as long as a worker takes for them: what only computes must come to the
+end of its time too, such as a `try` that tries again at once for an hour.
+"""
 
 
 @dataclass(slots=True)
@@ -349,7 +353,7 @@ class LocalRun(SteppedTasks):
         await self.control.gate()
         self._gates += 1
         if self._gates % BREATH == 0:
-            await self.scheduler.breathe()
+            await self.scheduler.breathe(BREATH_SECONDS)
 
     def note(self, progress: Progress) -> None:
         self.progress.append(progress)

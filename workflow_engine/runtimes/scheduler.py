@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -138,6 +138,7 @@ class Scheduler:
         self._sleepers: list[tuple[datetime, int, Promise[None]]] = []
         self._order = 0
         self._breathing: list[Promise[None]] = []
+        self._computing = False
         self._calls: dict[asyncio.Future[Any], Promise[Any]] = {}
         self.giving_up = False
         """What is left is cancelled for nothing else can happen to it: nobody has asked for that."""
@@ -169,8 +170,16 @@ class Scheduler:
         heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), self._order, promise))
         return promise
 
-    async def breathe(self) -> None:
-        """Let everything else go on that can, and the event loop around the scheduler too."""
+    async def breathe(self, seconds: float = 0.0) -> None:
+        """Let everything else go on that can, and the event loop around the scheduler too.
+
+        Where nothing but computing happens, *seconds* of virtual time go by from one breath to the next.
+        """
+        if self._computing:
+            self._now += timedelta(seconds=seconds)
+            while self._sleepers and (self._sleepers[0][2].done or self._sleepers[0][0] <= self._now):
+                heapq.heappop(self._sleepers)[2].resolve(None)
+        self._computing = True
         promise: Promise[None] = Promise()
         self._breathing.append(promise)
         await promise
@@ -271,6 +280,7 @@ class Scheduler:
                     current.step(error)
             elif self._breathing:
                 await asyncio.sleep(0)
+                self._answer({future for future in self._calls if future.done()})
                 breathing, self._breathing = self._breathing, []
                 for promise in breathing:
                     promise.resolve(None)
@@ -303,10 +313,15 @@ class Scheduler:
         done, _ = await asyncio.wait(
             {*self._calls, self._nudged}, timeout=patience, return_when=asyncio.FIRST_COMPLETED
         )
+        self._computing = False
         if not self._still:
             self._now = virtual + timedelta(seconds=loop.time() - began)
         if not done:
             self._wake_next()
+        self._answer(done)
+
+    def _answer(self, done: Collection[asyncio.Future[Any]]) -> None:
+        """Hand on what the calls that are *done* came to, in the order in which they began."""
         for future in [future for future in self._calls if future in done]:
             promise = self._calls.pop(future)
             error = future.exception()
@@ -321,6 +336,7 @@ class Scheduler:
             moment, _, promise = heapq.heappop(self._sleepers)
             if not promise.done:
                 self._now = max(self._now, moment)
+                self._computing = False
                 promise.resolve(None)
                 return True
         return False

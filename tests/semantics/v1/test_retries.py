@@ -125,6 +125,24 @@ def test_a27_the_budget_is_checked_before_waiting_for_the_next_attempt() -> None
     assert waits == [4.0, 4.0]
 
 
+async def test_a27_the_budget_of_retries_without_a_delay_is_spent_by_trying(run: Any) -> None:
+    body = tries(
+        10**9, "{retry: {limit: {duration: PT0.2S}}, do: [{handle: {set: '${ $context.tries > 1 }'}}]}"
+    )
+    assert (await output(run, body, {}))["data"] is True
+
+
+async def test_the_time_of_states_that_only_compute_comes_to_its_end(run: Any) -> None:
+    body = """
+    do:
+      - spin:
+          timeout: {after: PT0.2S}
+          do: [{turn: {set: {x: 1}, then: back}}, {back: {set: {x: 2}, then: turn}}]
+    """
+    fault = await error(run, body)
+    assert (kind(fault), fault["instance"]) == ("timeout", "/do/0/spin")
+
+
 class Simulated(LocalRun):
     """A run on virtual time that remembers how long it waited."""
 
