@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from catalog.nodes import Limits
 
 FINE, INVALID, USAGE, UNREACHABLE = 0, 1, 2, 3
 DEFAULT_SERVER = "http://127.0.0.1:8080"
+PATIENCE = 45.0
+"""How many seconds an answer may take."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,26 +46,38 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def add_commands(subparsers: Any, environ: Mapping[str, str] | None = None) -> None:
+def add_commands(
+    subparsers: Any, environ: Mapping[str, str] | None = None, also: Mapping[str, str] | None = None
+) -> None:
     """Add ``add``, ``list``, ``show``, ``remove``, ``lint`` and ``serve`` to *subparsers* of argparse.
 
-    ``WFE_CATALOG_URL`` and ``WFE_CATALOG_TOKEN`` of *environ* (default: the process's) are the defaults of
-    ``--server`` and ``--token``. Parsed arguments go to `run`.
+    ``WFE_CATALOG_URL``, ``_TOKEN``, ``_CA``, ``_CERT`` and ``_CERT_KEY`` of *environ* (default: the process's) are the
+    defaults of ``--server``, ``--token``, ``--ca``, ``--cert`` and ``--cert-key``. *also*: how such an option is called
+    too, where the program has its own word for it. Parsed arguments go to `run`.
     """
     environment = os.environ if environ is None else environ
+    names = {} if also is None else also
+
+    def option(parser: argparse.ArgumentParser, name: str, variable: str, metavar: str, help: str) -> None:
+        flags = [name, *([names[name]] if name in names else [])]
+        shown = f"{help} (default: ${variable}{', else ' + DEFAULT_SERVER if metavar == 'URL' else ''})"
+        default = environment.get(variable, DEFAULT_SERVER if metavar == "URL" else None)
+        dest = name.removeprefix("--").replace("-", "_")
+        parser.add_argument(*flags, dest=dest, metavar=metavar, default=default, help=shown)
+
     remote = argparse.ArgumentParser(add_help=False)
-    remote.add_argument(
-        "--server",
-        metavar="URL",
-        default=environment.get("WFE_CATALOG_URL", DEFAULT_SERVER),
-        help="where the catalog is (default: $WFE_CATALOG_URL, else %(default)s)",
+    option(remote, "--server", "WFE_CATALOG_URL", "URL", "where the catalog is")
+    option(
+        remote,
+        "--ca",
+        "WFE_CATALOG_CA",
+        "FILE",
+        "authorities in PEM, trusted besides the system's, for https",
     )
+    option(remote, "--cert", "WFE_CATALOG_CERT", "FILE", "the certificate to show it, in PEM with its chain")
+    option(remote, "--cert-key", "WFE_CATALOG_CERT_KEY", "FILE", "the key of that, unless it is in the file")
     token = argparse.ArgumentParser(add_help=False)
-    token.add_argument(
-        "--token",
-        default=environment.get("WFE_CATALOG_TOKEN"),
-        help="its token (default: $WFE_CATALOG_TOKEN)",
-    )
+    option(token, "--token", "WFE_CATALOG_TOKEN", "TOKEN", "its token")
 
     def command(name: str, work: Callable[[argparse.Namespace], int], help: str, *parents: Any) -> Any:
         parser = subparsers.add_parser(name, help=help, description=help, parents=parents)
@@ -73,6 +88,7 @@ def add_commands(subparsers: Any, environ: Mapping[str, str] | None = None) -> N
     add.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON; - is standard input")
     add.add_argument("--name", help="register as this (default: the document's title)")
     add.add_argument("--replace", action="store_true", help="replace another text under the same version")
+    add.add_argument("--json", action="store_true", help="as JSON")
 
     listing = command("list", _list, "list the documents", remote, token)
     listing.add_argument("--json", action="store_true", help="as JSON")
@@ -87,6 +103,7 @@ def add_commands(subparsers: Any, environ: Mapping[str, str] | None = None) -> N
     remove = command("remove", _remove, "forget a document", remote, token)
     remove.add_argument("name")
     remove.add_argument("--version", help="only this version (default: all)")
+    remove.add_argument("--json", action="store_true", help="as JSON")
 
     check = command("lint", _lint, "check documents without a server")
     check.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON; - is standard input")
@@ -115,7 +132,7 @@ def _add(arguments: argparse.Namespace) -> int:
             code = max(code, _print_problems(file, error.problems))
 
     async def work(catalog: Any) -> int:
-        worst = code
+        worst, added = code, []
         for file, text in texts:
             try:
                 name = arguments.name or describe_document(text).service.name
@@ -129,7 +146,11 @@ def _add(arguments: argparse.Namespace) -> int:
             else:
                 _print_problems(file, registration.warnings)
                 spec = registration.spec
-                print(f"{spec.name} {spec.version}: {_counted(spec.operation_count, 'operation')}")
+                added.append(spec.to_json() | {"outcome": registration.outcome})
+                if not arguments.json:
+                    print(f"{spec.name} {spec.version}: {_counted(spec.operation_count, 'operation')}")
+        if arguments.json:
+            _print_json(added)
         return worst
 
     return _with_catalog(arguments, work)
@@ -178,6 +199,8 @@ def _operation_row(operation: Operation) -> tuple[str, ...]:
 def _remove(arguments: argparse.Namespace) -> int:
     async def work(catalog: Any) -> int:
         await catalog.remove(arguments.name, arguments.version)
+        if arguments.json:
+            _print_json({"name": arguments.name, "version": arguments.version, "removed": True})
         return FINE
 
     return _with_catalog(arguments, work)
@@ -241,12 +264,12 @@ def _with_catalog(arguments: argparse.Namespace, work: Callable[[Any], Awaitable
     """Run *work* on the catalog that *arguments* name; its errors become messages and exit codes."""
     from catalog.client import HttpCatalog
 
-    async def connect() -> int:
-        async with HttpCatalog(arguments.server, arguments.token) as catalog:
+    async def connect(tls: ssl.SSLContext | None) -> int:
+        async with HttpCatalog(arguments.server, arguments.token, timeout=PATIENCE, tls=tls) as catalog:
             return await work(catalog)
 
     try:
-        return asyncio.run(connect())
+        return asyncio.run(connect(_tls(arguments)))
     except InvalidSpec as error:
         return _print_problems("", error.problems)
     except (NotFound, Conflict) as error:
@@ -257,6 +280,31 @@ def _with_catalog(arguments: argparse.Namespace, work: Callable[[Any], Awaitable
         return _complain(str(error), UNREACHABLE)
     except ValueError as error:
         return _complain(str(error), USAGE)
+
+
+def _tls(arguments: argparse.Namespace) -> ssl.SSLContext | None:
+    """Which certificates to trust and to show; None where nothing is said. `ValueError` names a file that is none."""
+    if not arguments.ca and not arguments.cert:
+        if arguments.cert_key:
+            raise ValueError("--cert-key goes with --cert")
+        return None
+    context = ssl.create_default_context()
+
+    def no_password() -> str:
+        raise ValueError("the key is encrypted")
+
+    file = arguments.ca
+    try:
+        if arguments.ca:
+            context.load_verify_locations(cafile=arguments.ca)
+        file = arguments.cert
+        if arguments.cert:
+            context.load_cert_chain(arguments.cert, arguments.cert_key or None, no_password)
+    except ssl.SSLError as error:
+        raise ValueError(f"{file}: no certificate (and key) in PEM: {error.reason or error}") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+    return context
 
 
 def _read(file: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any, NoReturn, Self
@@ -28,16 +29,25 @@ class HttpCatalog:
     """The catalog at *base_url*, such as ``http://127.0.0.1:8080``; use it in ``async with``, or `close` it.
 
     Beside the errors of `catalog.Catalog`, every method raises `Unavailable`, naming the URL, if the server
-    cannot be reached, takes longer than *timeout* seconds or fails, and `Denied` if it wants another *token*.
+    cannot be reached, takes longer than *timeout* seconds or fails, and `Denied` if it wants another *token*. *tls*
+    says which certificates are trusted and which one is shown, instead of what every client does.
     """
 
-    def __init__(self, base_url: str, token: str | None = None, *, timeout: float = 30) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 30,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{base_url!r} is not an http or https URL")
         self.base_url = base_url.rstrip("/")
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -126,7 +136,11 @@ class HttpCatalog:
         self, method: str, path: str, query: Mapping[str, str], *, data: bytes | None = None
     ) -> bytes:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers)
+            self._session = aiohttp.ClientSession(
+                timeout=self._timeout,
+                headers=self._headers,
+                connector=aiohttp.TCPConnector(ssl=True if self._tls is None else self._tls),
+            )
         body = None if data is None else BytesIO(data)
         url = URL(f"{self.base_url}/v1/catalog/{path}", encoded=True).update_query(query)
         try:

@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="fail a scenario that computes for longer, in seconds (default: %(default)g)",
     )
-    add_settings(parser, *EGRESS, *DEPLOYING)
+    add_settings(parser, *EGRESS, *DEPLOYING, "expression_limits")
     parser.set_defaults(work=_test)
 
 

@@ -57,8 +57,8 @@ ENDING_SECONDS = 10.0
 BREATH = 1000
 """How many states a run may do before everything else gets its turn."""
 BREATH_SECONDS = 0.1
-"""How long they take on the virtual clock, about as long as a worker takes for them: what only computes must come to the
-end of its time too, such as a `try` that tries again at once for an hour.
+"""How long they take on the virtual clock, about as long as a worker takes for them: what only computes must come to
+the end of its time too, such as a `try` that tries again at once for an hour.
 """
 
 
