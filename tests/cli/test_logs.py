@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from workflow_engine.cli.logs import Formatter, OutageSeldom
+from workflow_engine.cli.logs import Formatter, OutageSeldom, ParkedOnce
 from workflow_engine.errors import Rejected, Unavailable, fault
 
 ACTIVITY = {"activity_id": "/do/1/pay", "activity_type": "call.http", "attempt": 3, "workflow_id": "order-1"}
@@ -82,3 +82,35 @@ def test_a_temporal_that_does_not_answer_is_told_once_a_minute_and_whenever_the_
     assert said("refused", 1061.0) == f"{first}; 59 lines like this were left out"
     assert said("no route", 1062.0) == first.replace("refused", "no route")
     assert said("no route", 1063.0, "elsewhere") is not None
+
+
+def of_the_sdk(message: str, error: Exception, name: str) -> logging.LogRecord:
+    return logging.LogRecord(
+        f"temporalio.worker.{name}", logging.ERROR, __file__, 1, message, None, (type(error), error, None)
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "which"),
+    [
+        ("Failed activation on workflow order with ID order-1 and run ID 7", "_workflow_instance", ""),
+        (
+            "Failed encoding completion on workflow with run ID 7",
+            "_workflow",
+            "the workflow with run ID 7 is ",
+        ),
+    ],
+)
+def test_a_run_that_wants_a_key_or_the_store_is_told_once_and_not_as_a_bug(said: str, name: str, which: str):
+    once = ParkedOnce()
+    away = of_the_sdk(said, Unavailable("the payload store is not there"), name)
+    assert once.filter(away)
+    line = Formatter().format(away)
+    assert line.endswith(
+        f"{which}held up: the payload store is not there; it goes on by itself once that is mended. This is told once"
+    )
+    assert not once.filter(of_the_sdk(said, Unavailable("the payload store is not there"), name))
+    bug = of_the_sdk(said, KeyError("total"), name)
+    assert once.filter(bug)
+    assert "parked by a bug: 'total'; it goes on once a fixed worker runs" in bug.getMessage()
+    assert bug.exc_info is not None

@@ -15,6 +15,8 @@ from tests.payloads.test_runs import runner, stored, text
 from tests.payloads.test_secrecy import begun
 from tests.running import TemporalRunner
 from tests.standins.internet import Internet
+from workflow_engine.cli.main import main
+from workflow_engine.runtimes.temporal.payloads.keys import open_keys
 from workflow_engine.runtimes.temporal.payloads.opening import open_store
 from workflow_engine.runtimes.temporal.payloads.pruning import prune
 from workflow_engine.runtimes.temporal.payloads.store import key_of
@@ -92,3 +94,15 @@ def test_a_key_is_made_once(tmp_path: Path) -> None:
     again = wfe("payloads", "key", "--folder", str(folder), "--id", "k7")
     assert again.code == 1
     assert "never overwritten" in again.err
+
+
+def test_a_second_key_leaves_the_first_one_in_use_until_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "keys"
+    for id in ("k1", "k2", "k3"):
+        assert main(["payloads", "key", "--folder", str(folder), "--id", id]) == 0
+        assert open_keys(folder.as_uri(), None).current().id == "k1"
+    assert f"once {folder}/current names it" in capsys.readouterr().err
+    (folder / "current").write_text("k3\n")
+    assert open_keys(folder.as_uri(), None).current().id == "k3"

@@ -18,6 +18,10 @@ _REMEMBERED = 10_000
 _LONGEST = 500
 _SELDOM = 60.0
 """How many seconds pass before it is told again that a server does not answer."""
+_FIXED = "it goes on once a fixed worker runs (`wfe runs list --parked`)"
+_MENDED = "it goes on by itself once that is mended"
+_ENCODING = "Failed encoding completion"
+"""What the SDK says where a run's values cannot be written; of reading them it says nothing of its own."""
 _EXPECTED = (Unavailable, NotFound, Rejected, Fault)
 """What goes wrong in every system now and then: it is told without a traceback, which is for our bugs."""
 
@@ -57,7 +61,8 @@ class Formatter(logging.Formatter):
 class ParkedOnce(logging.Filter):
     """Tells a run that a bug parks loudly, and once: Temporal has it tried again every few seconds, for ever.
 
-    Both the SDK and its core tell of each failure; the first of them is passed on, and one with another exception.
+    So is one that cannot go on for want of a key or of the payload store. Both the SDK and its core tell of each
+    failure; the first of them is passed on, and one with another exception.
     """
 
     def __init__(self) -> None:
@@ -67,17 +72,22 @@ class ParkedOnce(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name == "temporal":
             return self._of_core(record)
-        if record.name != "temporalio.worker._workflow_instance" or not record.exc_info:
+        if not record.name.startswith("temporalio.worker._workflow") or not record.exc_info:
             return True
         text = record.getMessage()
-        if not text.startswith("Failed activation on workflow "):
+        if not text.startswith(("Failed activation on workflow ", f"{_ENCODING} on workflow ")):
             return True
         run = text.rpartition(" run ID ")[2]
-        error = str(record.exc_info[1])
+        raised, error = record.exc_info[1], str(record.exc_info[1])
         self._first(run, "")
         if not self._first(run, error):
             return False
-        _loudly(record, f"parked by a bug: {error}")
+        which = f"the workflow with run ID {run} is " if text.startswith(_ENCODING) else ""
+        if isinstance(raised, Unavailable):
+            record.exc_info = None
+            _loudly(record, f"{which}held up: {error}", _MENDED)
+        else:
+            _loudly(record, f"{which}parked by a bug: {error}", _FIXED)
         return True
 
     def _of_core(self, record: logging.LogRecord) -> bool:
@@ -89,7 +99,7 @@ class ParkedOnce(logging.Filter):
             return False
         found = re.search(r'message: "((?:[^"\\]|\\.)*)"', failure)
         message = found[1][:_LONGEST] if found else failure[:_LONGEST]
-        _loudly(record, f"the workflow with run ID {run} is parked: {message}")
+        _loudly(record, f"the workflow with run ID {run} is parked: {message}", _FIXED)
         return True
 
     def _first(self, run: str, error: str) -> bool:
@@ -131,11 +141,9 @@ class OutageSeldom(logging.Filter):
         return True
 
 
-def _loudly(record: logging.LogRecord, message: str) -> None:
+def _loudly(record: logging.LogRecord, message: str, until: str) -> None:
     record.levelno, record.levelname = logging.ERROR, "ERROR"
-    record.msg = (
-        f"{message}; it goes on once a fixed worker runs (`wfe runs list --parked`). This is told once"
-    )
+    record.msg = f"{message}; {until}. This is told once"
     record.args = ()
 
 

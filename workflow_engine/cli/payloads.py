@@ -71,18 +71,27 @@ def _key(arguments: argparse.Namespace) -> int:
         result(new_key())
         return FINE
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        _write(folder / id, new_key())
-    except FileExistsError:
-        raise Conflict(
-            f"{folder / id} is there already: a key is never overwritten; choose another --id"
-        ) from None
+    if (folder / id).exists():
+        raise Conflict(f"{folder / id} is there already: a key is never overwritten; choose another --id")
+    others = [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    if CURRENT not in others and len(others) == 1 and not arguments.current:
+        # With two keys, it is to be said which one is used: at no moment may a process find that it is not.
+        _name_current(folder / CURRENT, others[0])
+    _write(folder / id, new_key())
     if arguments.current:
-        fresh = folder / f".{CURRENT}.{os.getpid()}"
-        _write(fresh, id)
-        fresh.replace(folder / CURRENT)
+        _name_current(folder / CURRENT, id)
     say(f"The key {id} is in {folder}.")
+    if others and not arguments.current:
+        say(
+            f"What is new is encrypted with it once {folder / CURRENT} names it. Copy it to every machine before."
+        )
     return FINE
+
+
+def _name_current(path: Path, id: str) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    _write(fresh, id)
+    fresh.replace(path)
 
 
 def _write(path: Path, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
 STATUSES = ("pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed")
 _PAGE = 200
+_WANTS = re.compile(
+    r"Failed encoding completion: |(KeyMissing|ValueLost|StoreUnavailable): |a payload |the payload store |the object "
+)
+"""How it begins why a run is held up, where that is no bug: a key or a value that is not there."""
 _QUIET = 5.0
 """After how many seconds of waiting something is said."""
 
@@ -229,7 +234,7 @@ def _show(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json({**run, "standing": standing} if arguments.data else run)
         else:
-            for line in [*description(run), *_standing(standing)]:
+            for line in [*description(run), *_standing(standing, ended=bool(run["ended_at"]))]:
                 result(line)
         return FINE
 
@@ -284,10 +289,13 @@ def _status(run: Mapping[str, Any]) -> str:
 def _parked(parked: Mapping[str, Any]) -> list[str]:
     """What holds up a run, and what to do."""
     at = f"  ({parked['state']})" if parked["state"] else ""
+    wants = _WANTS.match(parked["exception"])
     lines = [
-        f"parked    {parked['exception']}{at}",
+        f"parked    {parked['exception'].removeprefix('Failed encoding completion: ')}{at}",
         f"          since {parked['since']}, {counted(parked['attempts'], 'failure')} in a row",
     ]
+    if wants:
+        return [*lines, "          No bug: the run goes on from here by itself once that is mended."]
     last = [line.strip() for line in str(parked["trace"]).splitlines() if line.strip()][-2:]
     lines += [f"          | {line}" for line in last]
     if parked["exception"].startswith("PositionTooLarge"):
@@ -298,10 +306,11 @@ def _parked(parked: Mapping[str, Any]) -> list[str]:
     return [*lines, "          A bug of the engine. The run goes on from here once a fixed worker runs."]
 
 
-def _standing(states: Sequence[Mapping[str, Any]]) -> list[str]:
+def _standing(states: Sequence[Mapping[str, Any]], *, ended: bool) -> list[str]:
+    stands = "stood" if ended else "stands"
     lines: list[str] = []
     for state in states:
-        lines.append(f"{'failed' if state['failed'] else 'stands':<9} at {state['id']}")
+        lines.append(f"{'failed' if state['failed'] else stands:<9} at {state['id']}")
         lines += [*_block("data", state["data"]), *_block("context", state["context"])]
     return [printable(line, keep="\n") for line in lines]
 
