@@ -106,3 +106,11 @@ def test_a_second_key_leaves_the_first_one_in_use_until_it_is_told(
     assert f"once {folder}/current names it" in capsys.readouterr().err
     (folder / "current").write_text("k3\n")
     assert open_keys(folder.as_uri(), None).current().id == "k3"
+
+
+def test_a_folder_that_is_no_store_is_not_made_one_by_pruning_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["payloads", "prune", "--payload-store", (tmp_path / "typo").as_uri()]) == 3
+    assert "is not there (it has no file wfe-payloads)" in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()

@@ -7,10 +7,11 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from workflow_engine.cli.options import PAYLOADS, TEMPORAL, add_settings, settings
 from workflow_engine.cli.terminal import FINE, print_json, result, say
-from workflow_engine.errors import Conflict, Rejected
+from workflow_engine.errors import Conflict, Rejected, Unavailable
 from workflow_engine.settings import Settings
 
 
@@ -107,8 +108,12 @@ def _prune(arguments: argparse.Namespace) -> int:
     if chosen.payload_store is None:
         folder = chosen.data.absolute() / "payloads"
         if not folder.is_dir():
-            raise Rejected("no-payload-store", "WFE_PAYLOAD_STORE says which store is meant")
+            raise Rejected(
+                "no-payload-store",
+                f"WFE_PAYLOAD_STORE says which store is meant (or --data, where that of wfe dev is, not {folder})",
+            )
         chosen = replace(chosen, payload_store=folder.as_uri())
+    _must_be_there(chosen.payload_store or "")
     found = asyncio.run(_pruned(chosen, arguments.older_than, arguments.dry_run))
     if arguments.json:
         print_json(found)
@@ -119,6 +124,17 @@ def _prune(arguments: argparse.Namespace) -> int:
         f"{found['runs']:,} histories were read"
     )
     return FINE
+
+
+def _must_be_there(url: str) -> None:
+    """Refuse a folder that is no store: to open it would make it one, and tell whoever mistyped it that all is well."""
+    from workflow_engine.runtimes.temporal.payloads.stores.file import MARK
+
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.path and not (Path(unquote(parts.path)) / MARK).exists():
+        raise Unavailable(
+            f"the payload store {url} is not there (it has no file {MARK}): is a disk not mounted?"
+        )
 
 
 async def _pruned(chosen: Settings, hours: float, dry: bool) -> dict[str, int]:
