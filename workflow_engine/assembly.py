@@ -220,6 +220,8 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             working = _working(settings, client, payloads, router, engine.find_bundle, egress)
             await stack.enter_async_context(working)
 
+        away: set[str] = set()
+
         async def ready() -> Mapping[str, str | None]:
             parts: Mapping[str, Awaitable[object]] = {
                 "temporal": _check_temporal(client, settings.task_queue),
@@ -229,7 +231,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             }
             if payloads.store is not None:
                 parts = {**parts, "payloads": payloads.store.check()}
-            reasons = await asyncio.gather(*(_reason(part, check) for part, check in parts.items()))
+            reasons = await asyncio.gather(*(_reason(part, check, away) for part, check in parts.items()))
             return dict(zip(parts, reasons, strict=True))
 
         from catalog.api import create_router
@@ -292,8 +294,8 @@ async def _check_temporal(client: Client, task_queue: str) -> None:
         await load.check(client, task_queue)
 
 
-async def _reason(part: str, check: Awaitable[object]) -> str | None:
-    """Why *check* does not succeed within two seconds; None if it does. The log has it too."""
+async def _reason(part: str, check: Awaitable[object], away: set[str]) -> str | None:
+    """Why *check* does not succeed within two seconds; None if it does. The log has it too, and that it is back."""
     try:
         reason = "it does not work" if await asyncio.wait_for(check, 2) is False else None
     except TimeoutError:
@@ -302,6 +304,10 @@ async def _reason(part: str, check: Awaitable[object]) -> str | None:
         reason = str(raised) or type(raised).__name__
     if reason is not None:
         _log.warning("not ready: %s: %s", part, reason)
+        away.add(part)
+    elif part in away:
+        _log.info("ready again: %s", part)
+        away.discard(part)
     return reason
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from workflow_engine.cli.logs import Formatter, OutageSeldom, ParkedOnce
+from workflow_engine.cli.logs import Formatter, OutageSeldom, ParkedOnce, SameSeldom
 from workflow_engine.errors import Rejected, Unavailable, fault
 
 ACTIVITY = {"activity_id": "/do/1/pay", "activity_type": "call.http", "attempt": 3, "workflow_id": "order-1"}
@@ -114,3 +114,18 @@ def test_a_run_that_wants_a_key_or_the_store_is_told_once_and_not_as_a_bug(said:
     assert once.filter(bug)
     assert "parked by a bug: 'total'; it goes on once a fixed worker runs" in bug.getMessage()
     assert bug.exc_info is not None
+
+
+def test_a_warning_that_comes_every_second_is_told_once_a_minute():
+    seldom = SameSeldom()
+
+    def said(message: str, at: float, level: int = logging.WARNING) -> str | None:
+        record = logging.LogRecord("workflow_engine.events.peers", level, __file__, 1, "%s", (message,), None)
+        record.created = at
+        return record.getMessage() if seldom.filter(record) else None
+
+    assert said("no news", 1000.0) == "no news"
+    assert [said("no news", 1000.0 + second) for second in range(1, 60)] == [None] * 59
+    assert said("it lives", 1030.0) == "it lives"
+    assert said("no news", 1060.0) == "no news; 59 lines like this were left out"
+    assert [said("it fails", 1061.0, logging.ERROR) for _ in range(2)] == ["it fails"] * 2

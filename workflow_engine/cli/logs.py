@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
 from collections import OrderedDict
@@ -141,6 +142,31 @@ class OutageSeldom(logging.Filter):
         return True
 
 
+class SameSeldom(logging.Filter):
+    """Tells a warning of ours once a minute, however often it comes: what is away is asked for every few seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING or not record.name.startswith(("wfe", "workflow_engine.")):
+            return True
+        raised = record.exc_info[1] if record.exc_info else None
+        key = (record.name, record.getMessage() + str(raised or ""))
+        at, left_out = self._told.get(key, (-math.inf, 0))
+        if record.created - at < _SELDOM:
+            self._told[key] = (at, left_out + 1)
+            return False
+        self._told[key] = (record.created, 0)
+        self._told.move_to_end(key)
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()}; {left_out} lines like this were left out", ()
+        return True
+
+
 def _loudly(record: logging.LogRecord, message: str, until: str) -> None:
     record.levelno, record.levelname = logging.ERROR, "ERROR"
     record.msg = f"{message}; {until}. This is told once"
@@ -162,6 +188,7 @@ def log_to_stderr(level: str) -> None:
     handler.setFormatter(Formatter())
     handler.addFilter(ParkedOnce())
     handler.addFilter(OutageSeldom())
+    handler.addFilter(SameSeldom())
     logging.basicConfig(level=level.upper(), handlers=[handler])
     # It is in the record anyway, and the formatter puts what matters in front.
     activity.logger.activity_info_on_message = False
