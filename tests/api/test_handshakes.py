@@ -13,7 +13,7 @@ from yarl import URL
 
 from tests.api.documents import event
 from tests.api.server import api
-from tests.api.test_webhooks import publish, subscribe
+from tests.api.test_webhooks import ANY, publish, subscribe
 from tests.events.conftest import eventually
 from workflow_engine.api.access import Tokens
 from workflow_engine.calls import Egress
@@ -188,3 +188,26 @@ async def test_what_is_no_handshake_is_refused_with_its_place(
     target = {"kind": "webhook", "url": guard.url, "handshake": handshake}
     answer = await server.call("PUT", "/v1/subscriptions/s", json={"filters": [], "target": target})
     assert (answer.status, answer.json["pointer"]) == (400, f"/target/handshake{place}")
+
+
+async def test_a_permission_goes_with_the_last_subscription_that_needs_it(server: Any, guard: Guard) -> None:
+    guard.allows = {"WebHook-Allowed-Origin": "*", CALLED: "6000"}
+
+    async def kept(origin: str = ORIGIN) -> bool:
+        return (await server.router.permission(permission_of({"origin": origin}, URL(guard.url))))[1] > 0
+
+    for id in ("one", "two"):
+        await subscribe(server, guard, id, target=asking())
+    await publish(server, event("1"))
+    await eventually(lambda: len(guard.got) == 2)
+    assert (await server.call("DELETE", "/v1/subscriptions/one")).status == 204
+    assert await kept()
+    other = {"kind": "webhook", "url": guard.url, "handshake": {"origin": "other.example.com"}}
+    body = {"strategy": ANY, "target": other}
+    assert (await server.call("PUT", "/v1/subscriptions/two", json=body)).status == 200
+    assert not await kept()
+    await publish(server, event("2"))
+    await eventually(lambda: len(guard.got) == 3)
+    assert await kept("other.example.com")
+    assert (await server.call("DELETE", "/v1/subscriptions/two")).status == 204
+    assert not await kept("other.example.com")

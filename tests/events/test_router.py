@@ -527,3 +527,12 @@ async def test_a_target_gets_the_transformed_event_and_the_log_keeps_the_other(u
     got = workflows.got[0].event
     assert (got["data"], "dataschema" in got) == (sent["type"], False)
     assert page.to_json()["events"][0]["event"] == sent
+
+
+async def test_a_permission_that_no_subscription_needs_is_forgotten_as_the_router_starts(tmp_path):
+    """The process ended between the subscription and its permission."""
+    url = f"sqlite:///{tmp_path / 'events.db'}"
+    async with running(url, {}) as router:
+        await router.keep_permission("p", {"granted": 1.0}, 0)
+    async with running(url, {}) as router:
+        assert await router.permission("p") == ({}, 0)

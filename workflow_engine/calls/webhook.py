@@ -24,7 +24,7 @@ from workflow_engine.calls.authentication import SCHEMES, authenticate, names_a_
 from workflow_engine.calls.credentials import NOBODY
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.exchange import Request, Response, excerpt, opened, read_answer
-from workflow_engine.calls.handshake import ORIGIN, Handshakes, check_handshake
+from workflow_engine.calls.handshake import ORIGIN, Handshakes, check_handshake, permission_of
 from workflow_engine.calls.http import merge_headers
 from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.calls.secrets import Secrets
@@ -122,6 +122,15 @@ class WebhookTarget:
             message = "no user information: name a secret in `authentication`"
             raise Rejected("target-invalid", message, pointer="/target/url")
         return egress.admit(url)
+
+    def permission(self, target: JsonObject) -> str | None:
+        """As `PermittedTarget`: that of its handshake."""
+        if not isinstance(handshake := target.get("handshake"), dict):
+            return None
+        try:
+            return permission_of(handshake, self._url(target, self._egress))
+        except (Fault, Rejected):  # it may not be called any more
+            return None
 
     async def deliver(self, delivery: Delivery) -> Delivered:
         try:

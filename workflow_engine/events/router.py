@@ -27,11 +27,16 @@ from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import ChannelSpec, microseconds
 from workflow_engine.events.retention import trim
 from workflow_engine.events.shared_store import LosableStore
-from workflow_engine.events.sharing import SUBSCRIPTION
 from workflow_engine.events.spans import carrying
 from workflow_engine.events.spi import Store
 from workflow_engine.events.standing_by import StandBy
-from workflow_engine.events.subscriptions import Subscription, check_channel, check_strategy, start_us
+from workflow_engine.events.subscriptions import (
+    SUBSCRIPTION,
+    Subscription,
+    check_channel,
+    check_strategy,
+    start_us,
+)
 from workflow_engine.events.targets import AdmittingTarget, CheckedTarget, Delivery, Target
 from workflow_engine.telemetry.spans import active
 from workflow_engine.values import Json, JsonObject
@@ -220,6 +225,11 @@ class Router(Looking, Pulling):
                 await self._keep(subscription, starts)
                 await dispatcher.subscribers.put(subscription, starts)
         self._deliverer.wake()
+        if old is not None and self._permission_of(old.target) not in (
+            None,
+            self._permission_of(subscription.target),
+        ):
+            await self._forget_permissions()
 
     async def _starts(self, subscription: Subscription, partitions: int) -> dict[int, int]:
         entry = await self._store.get(SUBSCRIPTION + subscription.id)
@@ -265,12 +275,15 @@ class Router(Looking, Pulling):
     async def _delete(self, channel: str, id: str) -> None:
         dispatcher = self._dispatchers[channel]
         async with self._changing:
-            if id not in dispatcher.subscribers:
-                await self._existing(id)
+            old = await self.find_subscription(id)
+            if old is None and id not in dispatcher.subscribers:
+                raise NotFound("subscription", id)
             async with dispatcher.lock:
                 await self._store.delete(SUBSCRIPTION + id)
                 self._forget(id)
                 await dispatcher.subscribers.delete(id)
+        if old is not None and self._permission_of(old.target) is not None:
+            await self._forget_permissions()
 
     def get_subscription(self, id: str) -> Subscription:
         """The subscription, or `NotFound`."""

@@ -26,12 +26,11 @@ from workflow_engine.events.shared_store import SharedStore
 from workflow_engine.events.sources import SOURCE, Sources
 from workflow_engine.events.spi import Caps, Change, ChannelSpec, Fenced, Store, Versioned
 from workflow_engine.events.standing_by import StandBy
-from workflow_engine.events.subscriptions import Subscription
+from workflow_engine.events.subscriptions import SUBSCRIPTION, Subscription
 from workflow_engine.values import Json, JsonObject
 
-SUBSCRIPTION = "subscription/"
 CHANNEL = "channel/"
-"""Settings under which subscriptions are kept, and which tell other processes that there is a new channel."""
+"""Settings that tell other processes that there is a new channel."""
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +92,7 @@ class Sharing(Sources, Holding, Permissions):
         for entry in entries:
             if entry.key.startswith(SUBSCRIPTION):
                 self._remember(_subscription(entry)[0], entry.rev)
+        await self._forget_permissions()  # of subscriptions that went as a process ended
         await self._arrange()
         if self._peers is not None:
             self._arranger = asyncio.create_task(self._keep_arranged(), name="channels")

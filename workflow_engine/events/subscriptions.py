@@ -16,6 +16,8 @@ from workflow_engine.events.transforms import check_transform
 from workflow_engine.filters import filters, machine
 from workflow_engine.values import Json, JsonObject, pointer
 
+SUBSCRIPTION = "subscription/"
+"""Settings under which subscriptions are kept."""
 _ID = re.compile(r"[\x21-\x7e]{1,200}")
 _CHANNEL = re.compile(r"[a-zA-Z0-9._/-]{1,200}")
 MAX_TIMEOUT = 300.0

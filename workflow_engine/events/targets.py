@@ -116,6 +116,14 @@ class CheckedTarget(Protocol):
 
 
 @runtime_checkable
+class PermittedTarget(Protocol):
+    """A target that asks who receives for permission, which the router keeps as long as a subscription needs it."""
+
+    def permission(self, target: JsonObject) -> str | None:
+        """The id of the permission that is needed to deliver to *target*; None if it needs none."""
+
+
+@runtime_checkable
 class AdmittingTarget(Protocol):
     """As `CheckedTarget`, of one that has to ask others for that."""
 
