@@ -17,8 +17,8 @@ from tests.api.test_webhooks import ANY, publish, subscribe
 from tests.events.conftest import eventually
 from workflow_engine.api.access import Tokens
 from workflow_engine.calls import Egress
-from workflow_engine.calls.handshake import Handshakes, permission_of
-from workflow_engine.errors import Conflict
+from workflow_engine.calls.handshake import Handshakes, allowed_by_callback, permission_of
+from workflow_engine.errors import Conflict, Fault
 from workflow_engine.events.targets import Retry
 
 ORIGIN = "events.example.com"
@@ -33,9 +33,12 @@ class Guard:
     allows: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, str]] = field(default_factory=list)
     got: list[tuple[float, dict[str, str]]] = field(default_factory=list)
+    is_away: bool = False
 
     async def answer(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
+        if self.is_away and request.transport is not None:
+            request.transport.close()
         if request.method == "OPTIONS":
             self.asked.append(headers)
             return web.Response(status=204, headers=self.allows)
@@ -155,6 +158,65 @@ async def test_a_permission_is_asked_for_again_each_day_and_outlives_a_target_th
         with pytest.raises(Retry, match="does not allow it"):
             await turn(port)
         assert (len(guard.asked), handshakes.permissions.notes[id][0]["granted"]) == (2, None)
+
+
+async def test_a_target_that_was_away_when_it_was_asked_is_asked_again_and_not_waited_for(guard: Guard) -> None:
+    now, spec = 1e9, {"origin": ORIGIN, "callback": "https://api.example.com"}
+    handshakes = Handshakes(lambda: now)
+    handshakes.permissions = Kept()
+    async with Egress() as egress:
+        guard.is_away = True
+        with pytest.raises(Fault, match="OPTIONS"):
+            await handshakes.turn(spec, URL(guard.url), egress)
+        guard.is_away, now = False, now + 30
+        guard.asked.clear()
+        for _ in range(2):
+            with pytest.raises(Retry, match="was asked, and has not called back"):
+                await handshakes.turn(spec, URL(guard.url), egress)
+            assert len(guard.asked) == 1
+
+
+async def test_subscriptions_of_one_target_ask_once_for_the_highest_rate_and_each_keeps_to_its_own(
+    guard: Guard,
+) -> None:
+    now = 1e9
+    handshakes = Handshakes(lambda: now)
+    handshakes.permissions = Kept()
+    guard.allows = {"WebHook-Allowed-Origin": ORIGIN, CALLED: "6000"}
+    async with Egress() as egress:
+
+        async def turn(**more: Any) -> float:
+            nonlocal now
+            now += 60
+            return await handshakes.turn({"origin": ORIGIN, **more}, URL(guard.url), egress)
+
+        for _ in range(3):
+            assert [await turn(rate=60), await turn(rate=120), await turn(rate=60)] == [1.0, 0.5, 1.0]
+        assert [asked["webhook-request-rate"] for asked in guard.asked] == ["60", "120"]
+        assert [await turn(), await turn(rate=9_000), await turn(rate=60)] == [0.01, 0.01, 1.0]
+        assert len(guard.asked) == 3
+
+
+async def test_a_target_that_has_called_back_is_sent_to_while_it_is_asked_for_a_higher_rate(
+    guard: Guard,
+) -> None:
+    now, url = 1e9, URL(guard.url)
+    spec: dict[str, Any] = {"origin": ORIGIN, "rate": 60, "callback": "https://api.example.com"}
+    handshakes = Handshakes(lambda: now)
+    handshakes.permissions = kept = Kept()
+    async with Egress() as egress:
+        with pytest.raises(Retry, match="has not called back"):
+            await handshakes.turn(spec, url, egress)
+        id = permission_of(spec, url)
+        key = str((await kept.permission(id))[0]["key"])
+        await allowed_by_callback(kept, id, key, {}, now)
+        assert await handshakes.turn(spec, url, egress) == 1.0
+        now += 60
+        assert [await handshakes.turn({**spec, "rate": 120}, url, egress) for _ in range(2)] == [1.0, 1.0]
+        assert len(guard.asked) == 2
+        await allowed_by_callback(kept, id, key, {"webhook-allowed-rate": "120"}, now)
+        now += 60
+        assert await handshakes.turn({**spec, "rate": 120}, url, egress) == 0.5
 
 
 def test_a_permission_is_for_one_address_by_its_very_letters_and_for_one_name_however_it_is_written():

@@ -112,9 +112,9 @@ class Handshakes:
         for _ in range(_TRIES):
             try:
                 note, rev = await self._granted(self.permissions, id, spec, url, egress)
-                if (rate := note.get("rate")) is None:
+                rate = _least(note.get("rate"), spec.get("rate"))
+                if rate is None:
                     return 0.0
-                assert isinstance(rate, int)
                 now, next = self._clock(), note.get("next")
                 mine = max(now, next) if isinstance(next, int | float) else now
                 if mine - now > TURN:
@@ -139,13 +139,14 @@ class Handshakes:
         note, rev = await permissions.permission(id)
         now, granted, asked = self._clock(), note.get("granted"), note.get("asked")
         fresh = isinstance(granted, int | float) and (now - granted < FRESH or note.get("called"))
-        if fresh and note.get("wanted") == spec.get("rate"):
+        if fresh and _covers(note.get("wanted"), spec.get("rate")):
             return note, rev
         shown, callback = shown_url(url), "callback" in spec
         if callback and granted is None and isinstance(asked, int | float) and now - asked < ASKED:
             raise _not_allowed(f"{shown} was asked, and has not called back", WAITING)
-        note = {"key": secrets.token_urlsafe(24), **note, "wanted": spec.get("rate"), "asked": now}
-        await permissions.keep_permission(id, note, rev)  # before it is asked, for it may call back at once
+        # Before it is asked, for it may call back at once; that it was asked is known when it has answered.
+        note = {"key": secrets.token_urlsafe(24), **note, "wanted": spec.get("rate")}
+        await permissions.keep_permission(id, note, rev)
         try:
             answered = await self._asked(spec, url, egress, f"{id}/allow?key={note['key']}")
         except Fault:
@@ -158,8 +159,10 @@ class Handshakes:
         if answered.get("webhook-allowed-origin", "").lower() in ("*", str(spec["origin"]).lower()):
             rate = _rate(answered.get("webhook-allowed-rate"), spec.get("rate"))
             note = {**note, "granted": now, "rate": rate, "called": False}
+        elif callback and fresh:
+            note = {**note, "asked": now}  # it was allowed, and will say whether more is
         elif note.get("granted") == granted:  # else it has called back meanwhile
-            await permissions.keep_permission(id, {**note, "granted": None}, rev)
+            await permissions.keep_permission(id, {**note, "granted": None, "asked": now}, rev)
             if callback:
                 raise _not_allowed(f"{shown} was asked, and has not called back", WAITING)
             raise _not_allowed(f"{shown} does not allow it: no WebHook-Allowed-Origin for us", REFUSED)
@@ -179,11 +182,18 @@ class Handshakes:
 
 def _rate(allowed: str | None, wanted: Json) -> int | None:
     """How many requests a minute may be sent: no more than are allowed, nor than were asked for; None: any number."""
-    asked = wanted if isinstance(wanted, int) else None
     text = (allowed or "").strip()
-    if not _NUMBER.fullmatch(text):
-        return asked
-    return int(text) if asked is None else min(int(text), asked)
+    return _least(int(text) if _NUMBER.fullmatch(text) else None, wanted)
+
+
+def _least(*rates: Json) -> int | None:
+    """The lowest of those that are numbers; None if there is none."""
+    return min((rate for rate in rates if isinstance(rate, int)), default=None)
+
+
+def _covers(wanted: Json, rate: Json) -> bool:
+    """Whether who asked for *wanted*, which may be any number of requests, need not ask for *rate*."""
+    return wanted is None or (isinstance(wanted, int) and isinstance(rate, int) and rate <= wanted)
 
 
 def _not_allowed(reason: str, after: float) -> Retry:
