@@ -72,8 +72,9 @@ async def test_who_has_no_certificate_of_the_authority_is_not_let_in_and_renewed
     eve = write(tmp_path, "eve", others.issue_cert("eve@elsewhere.example"))
     async with serving(certificates) as url:
         assert await asked(url, known, *ann) == "answered"
-        assert "cannot be reached" in await asked(url, known)
-        assert "cannot be reached" in await asked(url, known, *eve)
+        assert "needs one that it takes (WFE_API_CERT)" in await asked(url, known)
+        assert "needs one that it takes (WFE_API_CERT)" in await asked(url, known, *eve)
+        assert "is it https, not http?" in await asked(url.replace("https", "http"), known)
         assert "cannot be reached" in await asked(url, staff_ca, *ann)  # the server is not of that authority
         # Renewed: by another authority, and other clients are let in.
         write(tmp_path, "api", later.issue_cert("127.0.0.1"))
@@ -102,6 +103,56 @@ async def test_a_client_shows_its_renewed_certificate_to_the_next_connection(tmp
             await api.workflows()
         write(tmp_path, "mine", new.issue_cert("worker@shop.example"))
         assert await api.workflows() == []
+
+
+async def test_a_client_whose_files_are_half_renewed_goes_on_with_what_it_had_and_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To give a context a certificate without its key takes away the key that it had."""
+    ca, staff = trustme.CA(), trustme.CA()
+    known, staff_ca = authority(tmp_path, "ca.pem", ca), authority(tmp_path, "staff.pem", staff)
+    cert, key = write(tmp_path, "mine", staff.issue_cert("worker@shop.example"))
+    other, other_key = write(tmp_path, "other", staff.issue_cert("worker@shop.example"))
+    server = Served(*write(tmp_path, "api", ca.issue_cert("127.0.0.1")), staff_ca)
+    async with serving(server) as url, HttpApi(url, certificates=shown(known, cert, key), timeout=10) as api:
+        assert await api.workflows() == []
+        cert.write_bytes(other.read_bytes())
+        await api._connection.close()
+        for _ in range(3):
+            assert await api.workflows() == []
+        assert len([line for line in caplog.messages if "stays as it was" in line]) == 1
+        key.write_bytes(other_key.read_bytes())
+        await api._connection.close()
+        assert await api.workflows() == []
+
+
+async def test_a_client_trusts_the_renewed_authority_of_the_server(tmp_path: Path) -> None:
+    old, new = trustme.CA(), trustme.CA()
+    known = authority(tmp_path, "ca.pem", old)
+    certificates = Served(*write(tmp_path, "api", old.issue_cert("127.0.0.1")))
+    async with serving(certificates) as url, HttpApi(url, certificates=shown(known, None, None)) as api:
+        assert await api.workflows() == []
+        write(tmp_path, "api", new.issue_cert("127.0.0.1"))
+        assert certificates.refresh() is True
+        authority(tmp_path, "ca.pem", new)
+        await api._connection.close()
+        assert await api.workflows() == []
+        authority(tmp_path, "ca.pem", old)
+        with pytest.raises(Unavailable):
+            await api.workflows()
+
+
+def test_files_of_the_api_that_cannot_be_read_are_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ca = trustme.CA()
+    cert, key = write(tmp_path, "api", ca.issue_cert("127.0.0.1"))
+    certificates = Served(cert, key)
+    cert.write_text("-----BEGIN CERT")
+    assert [certificates.refresh() for _ in range(3)] == [False] * 3
+    assert len(caplog.messages) == 1
+    write(tmp_path, "api", ca.issue_cert("127.0.0.1"))
+    assert certificates.refresh() is True
 
 
 def test_files_that_are_none_are_refused_with_the_name_of_the_setting(tmp_path: Path) -> None:

@@ -160,7 +160,9 @@ async def test_a_permission_is_asked_for_again_each_day_and_outlives_a_target_th
         assert (len(guard.asked), handshakes.permissions.notes[id][0]["granted"]) == (2, None)
 
 
-async def test_a_target_that_was_away_when_it_was_asked_is_asked_again_and_not_waited_for(guard: Guard) -> None:
+async def test_a_target_that_was_away_when_it_was_asked_is_asked_again_and_not_waited_for(
+    guard: Guard,
+) -> None:
     now, spec = 1e9, {"origin": ORIGIN, "callback": "https://api.example.com"}
     handshakes = Handshakes(lambda: now)
     handshakes.permissions = Kept()

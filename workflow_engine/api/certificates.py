@@ -26,7 +26,7 @@ class Served:
 
     def __init__(self, cert: Path, key: Path | None = None, client_ca: Path | None = None) -> None:
         self._cert, self._key, self._client_ca = cert, key, client_ca
-        self._stamps = self._stamped()
+        self._stamps, self._told = self._stamped(), ""
         self._current = self._read()
         self.context = self._read()
         """What connections begin with; each goes on with what there is by then."""
@@ -43,9 +43,11 @@ class Served:
         try:
             self._current = self._read()
         except Rejected as refused:
-            _log.warning("the certificates of the API stay as they were: %s", refused)
+            if str(refused) != self._told:  # and not each time that it is looked
+                _log.warning("the certificates of the API stay as they were: %s", refused)
+            self._told = str(refused)
             return False
-        self._stamps = stamps
+        self._stamps, self._told = stamps, ""
         _log.info("the certificates of the API were renewed: %s", self._cert)
         return True
 
@@ -77,24 +79,33 @@ class Shown:
     """
 
     def __init__(self, ca: Path | None, cert: Path | None, key: Path | None) -> None:
-        self._cert, self._key = cert, key
-        self._stamps = _stamps(cert, key)
-        self.context = ssl.create_default_context()
-        if ca is not None:
-            _trust(self.context, ca, "WFE_API_CA")
-        if cert is not None:
-            _load(self.context, cert, key, "WFE_API_CERT, WFE_API_CERT_KEY")
+        self._ca, self._cert, self._key = ca, cert, key
+        self._stamps, self._told = _stamps(ca, cert, key), ""
+        self._current = self._read()
 
-    def refresh(self) -> None:
-        """Show the next server what the files have now; what cannot be read leaves it as it is."""
-        stamps = _stamps(self._cert, self._key)
-        if self._cert is not None and stamps != self._stamps:
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What the next connection begins with: what the files have now. What cannot be read leaves it as it is."""
+        stamps = _stamps(self._ca, self._cert, self._key)
+        if stamps != self._stamps:
             try:
-                _load(self.context, self._cert, self._key, "WFE_API_CERT, WFE_API_CERT_KEY")
+                # Another one: a context that is given a certificate without its key loses the key that it had.
+                self._current = self._read()
             except Rejected as refused:
-                _log.warning("the client certificate stays as it was: %s", refused)
+                if str(refused) != self._told:  # and not for each request
+                    _log.warning("the client certificate stays as it was: %s", refused)
+                self._told = str(refused)
             else:
-                self._stamps = stamps
+                self._stamps, self._told = stamps, ""
+        return self._current
+
+    def _read(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        if self._ca is not None:
+            _trust(context, self._ca, "WFE_API_CA")
+        if self._cert is not None:
+            _load(context, self._cert, self._key, "WFE_API_CERT, WFE_API_CERT_KEY")
+        return context
 
 
 def served(cert: Path | None, key: Path | None, client_ca: Path | None) -> Served | None:

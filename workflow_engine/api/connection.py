@@ -72,8 +72,7 @@ class Connection:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            tls = True if self._certificates is None else self._certificates.context
-            connector = aiohttp.TCPConnector(keepalive_timeout=KEPT_SECONDS, ssl=tls)
+            connector = aiohttp.TCPConnector(keepalive_timeout=KEPT_SECONDS)
             self._session = aiohttp.ClientSession(
                 connector=connector, headers=self._headers, cookie_jar=aiohttp.DummyCookieJar()
             )
@@ -101,12 +100,11 @@ class Connection:
         if (span := active()) is not None:
             span.inject(headers)
         data = None if body is None else BytesIO(body)  # which is sent in pieces
-        if self._certificates is not None:
-            self._certificates.refresh()
+        tls = True if self._certificates is None else self._certificates.context
         timeout = aiohttp.ClientTimeout(total=self._timeout + seconds, sock_connect=CONNECT_SECONDS)
         try:
             async with self._open().request(
-                method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+                method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False, ssl=tls
             ) as response:
                 content = bytearray()
                 async for chunk in response.content.iter_chunked(65536):
@@ -119,7 +117,7 @@ class Connection:
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, Unavailable):
                 raise
-            raise Unavailable(f"the API at {self.base_url} cannot be reached: {_why(error)}") from None
+            raise Unavailable(f"the API at {self.base_url} cannot be reached: {_why(error, url)}") from None
         if 200 <= answer.status < 300:
             return answer
         raise self._error(answer, problems_of)
@@ -137,9 +135,16 @@ class Connection:
         return error
 
 
-def _why(error: aiohttp.ClientError | OSError) -> str:
+def _why(error: aiohttp.ClientError | OSError, url: URL) -> str:
     """What the operating system said, or the client library, in one line."""
     match error:
+        case aiohttp.ServerDisconnectedError() if url.scheme == "https":
+            return (
+                "it ended the connection; if it wants certificates (WFE_CLIENT_CA), it needs one that it takes "
+                "(WFE_API_CERT)"
+            )
+        case aiohttp.ServerDisconnectedError():
+            return "it ended the connection without an answer; is it https, not http?"
         case aiohttp.ClientConnectorDNSError():
             return f"the name {error.host} is not found ({error.os_error.strerror or error.os_error})"
         case aiohttp.ClientConnectorCertificateError():
