@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import secrets
 from collections.abc import Callable, Coroutine, Iterable
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
@@ -19,7 +22,8 @@ from catalog.asyncapi import lint
 from catalog.catalog import Catalog
 from catalog.errors import Conflict, Denied, InvalidReference, InvalidSpec, NotFound, Problem, Unavailable
 from catalog.messages import validate
-from catalog.model import Direction, Spec, latest, latest_of_each
+from catalog.model import Direction, Spec, latest
+from catalog.store import Place, place_of
 from catalog.values import JsonObject
 from catalog.wire import (
     LintModel,
@@ -91,12 +95,17 @@ def create_router(catalog: Catalog, *, token: str | None = None) -> APIRouter:
         return JSONResponse(body, 201 if registration.outcome == "created" else 200)
 
     @router.get("/specs", response_model=SpecsModel)
-    async def specs(name: Annotated[str | None, Query(max_length=200)] = None) -> Response:
-        """Every version of every document."""
-        listed = await catalog.list(name)
-        newest = {(spec.name, spec.version) for spec in latest_of_each(listed)}
+    async def specs(
+        name: Annotated[str | None, Query(max_length=200)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000, description="At most so many")] = 100,
+        cursor: Annotated[str | None, Query(max_length=8000, description="Of the page before")] = None,
+    ) -> Response:
+        """Every version of every document, by name, then as they were registered."""
+        found = await catalog.list(name, after=None if cursor is None else _place(cursor), limit=limit + 1)
+        listed = found[:limit]
+        newest = {(spec.name, spec.version) for spec in await catalog.latest(listed)}
         body = [spec.to_json() | {"latest": (spec.name, spec.version) in newest} for spec in listed]
-        return JSONResponse({"specs": body})
+        return JSONResponse({"specs": body, "cursor": _cursor(listed[-1]) if len(found) > limit else None})
 
     @router.get("/specs/{name}", response_model=SpecModel)
     async def spec(
@@ -218,6 +227,10 @@ def create_app(catalog: Catalog, *, token: str | None = None) -> FastAPI:
     return app
 
 
+class InvalidCursor(ValueError):
+    """A text that no list has given to be continued."""
+
+
 class _ProblemRoute(APIRoute):
     """Answers the catalog's errors as problem details, so that no application needs handlers for them."""
 
@@ -246,6 +259,8 @@ class _ProblemRoute(APIRoute):
                 detail = first.message if count == 1 else f"{count} problems, first: {first.message}"
                 status, code = (413, "too-large") if too_large else (400, "invalid-document")
                 return _problem_response(request, status, code, detail, problems=error.problems)
+            except InvalidCursor as error:
+                return _problem_response(request, 400, "invalid-cursor", str(error))
             except InvalidReference as error:
                 return _problem_response(request, 400, "invalid-reference", str(error))
             except NotFound as error:
@@ -259,6 +274,26 @@ class _ProblemRoute(APIRoute):
                 return _problem_response(request, 503, "unavailable", str(error))
 
         return handle
+
+
+def _cursor(spec: Spec) -> str:
+    """What asks for the documents behind *spec*."""
+    name, registered_at, version = place_of(spec)
+    key = json.dumps([name, registered_at.isoformat(), version])
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def _place(cursor: str) -> Place:
+    """What `_cursor` made; `InvalidCursor` for any other text."""
+    try:
+        key = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
+        name, registered_at, version = (str(part).encode().decode() for part in key)
+        moment = datetime.fromisoformat(registered_at)
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidCursor(f"{cursor[:100]!r} is no cursor of an earlier list") from None
+    if moment.tzinfo is None:
+        raise InvalidCursor(f"{cursor[:100]!r} is no cursor of an earlier list")
+    return name, moment, version
 
 
 def _bearer(token: str) -> Callable[..., None]:

@@ -12,7 +12,7 @@ from catalog.errors import Conflict, InvalidSpec, NotFound, Problem, did_you_mea
 from catalog.model import Direction, Operation, Registration, Spec, latest, latest_of_each
 from catalog.nodes import Limits
 from catalog.reference import NAME, Reference, check_name
-from catalog.store import Store
+from catalog.store import Place, Store
 
 LATEST = "latest"
 """Instead of a version: the highest one (see `catalog.model.latest`)."""
@@ -74,9 +74,23 @@ class Catalog:
             raise NotFound("version", f"{name}@{version}", f"it has {', '.join(known)}" if known else "")
         return spec
 
-    async def list(self, name: str | None = None) -> Sequence[Spec]:
-        """Every version of every document, without texts, by name, then as they were registered."""
-        return await self._store.specs(name)
+    async def list(
+        self, name: str | None = None, *, after: Place | None = None, limit: int | None = None
+    ) -> Sequence[Spec]:
+        """Every version of every document, without texts, by name, then as they were registered; of those behind
+        *after* *limit* at most.
+        """
+        return await self._store.specs(name, after=after, limit=limit)
+
+    async def latest(self, listed: Sequence[Spec]) -> Sequence[Spec]:
+        """Those of *listed*, a part of a list, that are the latest versions of their documents."""
+        # Of the others, all versions are in it.
+        edges = {spec.name for spec in (*listed[:1], *listed[-1:])}
+        whole = [spec for spec in listed if spec.name not in edges]
+        for name in sorted(edges):
+            whole += await self._store.specs(name)
+        newest = {(spec.name, spec.version) for spec in latest_of_each(whole)}
+        return [spec for spec in listed if (spec.name, spec.version) in newest]
 
     async def describe(self, name: str, version: str | None = None) -> Description:
         """All that a registered document says, to find an operation by its channel. Raises `NotFound`."""

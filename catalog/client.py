@@ -82,9 +82,17 @@ class HttpCatalog:
         return Spec.from_json(body, str(body["text"]))
 
     async def list(self, name: str | None = None) -> Sequence[Spec]:
-        """Every version of every document, without texts."""
-        body = await self._json("GET", "specs", _present(name=name))
-        return [Spec.from_json(item) for item in body["specs"]]
+        """Every version of every document, without texts, from all pages of the answer."""
+        found: list[Spec] = []
+        cursor: str | None = None
+        while True:
+            body = await self._json("GET", "specs", _present(name=name, cursor=cursor))
+            found += [Spec.from_json(item) for item in body["specs"]]
+            cursor = body.get(
+                "cursor"
+            )  # of a server of an earlier version there is none: it answers with all
+            if cursor is None:
+                return found
 
     async def describe(self, name: str, version: str | None = None) -> Description:
         """All that a registered document says, to find an operation by its channel."""

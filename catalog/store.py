@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, TypeAlias
 
 from catalog.model import Operation, Spec
+
+Place: TypeAlias = tuple[str, datetime, str]
+"""Where a document is among others: name, when it was registered, and version."""
+
+
+def place_of(spec: Spec) -> Place:
+    return spec.name, spec.registered_at, spec.version
 
 
 class Store(Protocol):
@@ -23,8 +31,12 @@ class Store(Protocol):
     async def get(self, name: str, version: str) -> Spec | None:
         """One document with its text."""
 
-    async def specs(self, name: str | None = None) -> Sequence[Spec]:
-        """Documents without their texts, by name, then in the order of registration; all or those of *name*."""
+    async def specs(
+        self, name: str | None = None, *, after: Place | None = None, limit: int | None = None
+    ) -> Sequence[Spec]:
+        """Documents without their texts, by name, then in the order of registration; all or those of *name*; from
+        behind *after* on, which need not be there any more, and *limit* at most.
+        """
 
     async def operations(self, name: str, version: str) -> Sequence[Operation]:
         """The operations of one document, in its order; none if it is not there."""

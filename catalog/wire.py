@@ -53,6 +53,7 @@ class RegistrationModel(SpecModel):
 
 class SpecsModel(BaseModel):
     specs: list[SpecModel]
+    cursor: str | None = Field(description="Send it to get the next page; null on the last")
 
 
 class SecurityModel(BaseModel):

@@ -181,11 +181,19 @@ class Conflict(ValueError):
 class Rejected(ValueError):
     """A request that is wrong in itself: *code* names the rule, *message* says what to change.
 
-    *pointer* is the place in the request's body, where there is one.
+    *pointer* is the place in the request's body, where there is one; *problems* are the reasons, where there are some.
     """
 
-    def __init__(self, code: str, message: str, *, pointer: str = "", status: int = 400) -> None:
-        self.code, self.pointer, self.status = code, pointer, status
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        pointer: str = "",
+        status: int = 400,
+        problems: Iterable[Problem] = (),
+    ) -> None:
+        self.code, self.pointer, self.status, self.problems = code, pointer, status, tuple(problems)
         super().__init__(message)
 
 

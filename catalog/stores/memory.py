@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace as with_changes
 
 from catalog.model import Operation, Spec
+from catalog.store import Place, place_of
 
 
 class MemoryStore:
@@ -24,9 +25,15 @@ class MemoryStore:
     async def get(self, name: str, version: str) -> Spec | None:
         return self._kept.get((name, version), (None, ()))[0]
 
-    async def specs(self, name: str | None = None) -> Sequence[Spec]:
-        chosen = [with_changes(spec, text="") for spec, _ in self._kept.values() if name in (None, spec.name)]
-        return sorted(chosen, key=lambda spec: (spec.name, spec.registered_at, spec.version))
+    async def specs(
+        self, name: str | None = None, *, after: Place | None = None, limit: int | None = None
+    ) -> Sequence[Spec]:
+        chosen = [
+            spec
+            for spec, _ in self._kept.values()
+            if name in (None, spec.name) and (after is None or place_of(spec) > after)
+        ]
+        return [with_changes(spec, text="") for spec in sorted(chosen, key=place_of)[:limit]]
 
     async def operations(self, name: str, version: str) -> Sequence[Operation]:
         return self._kept.get((name, version), (None, ()))[1]

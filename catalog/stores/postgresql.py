@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from catalog.errors import Unavailable
 from catalog.model import Operation, Spec
+from catalog.store import Place
 
 if TYPE_CHECKING:
     import asyncpg
@@ -132,15 +133,20 @@ class PostgresqlStore:
         row = await connection.fetchrow(query, name.encode(), version.encode())
         return None if row is None else _spec(*row)
 
-    async def specs(self, name: str | None = None) -> Sequence[Spec]:
+    async def specs(
+        self, name: str | None = None, *, after: Place | None = None, limit: int | None = None
+    ) -> Sequence[Spec]:
+        values: list[Any] = [limit, None if name is None else name.encode()]
+        behind = ""
+        if after is not None:
+            behind = "AND (name, registered_at, version) > ($3, $4, $5)"
+            values += [after[0].encode(), after[1], after[2].encode()]
         query = (
-            f"SELECT {_HEAD}, ''::bytea FROM {self._table} WHERE $1::bytea IS NULL OR name = $1 "  # noqa: S608
-            "ORDER BY name, registered_at, version"
+            f"SELECT {_HEAD}, ''::bytea FROM {self._table} "  # noqa: S608
+            f"WHERE ($2::bytea IS NULL OR name = $2) {behind} ORDER BY name, registered_at, version LIMIT $1"
         )
         async with self._transaction() as connection:
-            return [
-                _spec(*row) for row in await connection.fetch(query, None if name is None else name.encode())
-            ]
+            return [_spec(*row) for row in await connection.fetch(query, *values)]
 
     async def operations(self, name: str, version: str) -> Sequence[Operation]:
         query = f"SELECT operations FROM {self._table} WHERE name = $1 AND version = $2"  # noqa: S608

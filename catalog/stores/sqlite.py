@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from catalog.errors import Unavailable
 from catalog.model import Operation, Spec
+from catalog.store import Place
 
 _Result = TypeVar("_Result")
 
@@ -105,13 +106,22 @@ class SqliteStore:
     async def get(self, name: str, version: str) -> Spec | None:
         return await self._run(lambda connection: _get(connection, name, version))
 
-    async def specs(self, name: str | None = None) -> Sequence[Spec]:
+    async def specs(
+        self, name: str | None = None, *, after: Place | None = None, limit: int | None = None
+    ) -> Sequence[Spec]:
+        conditions, values = ["TRUE"], list[str | int]()
+        if name is not None:
+            conditions, values = ["name = ?"], [name]
+        if after is not None:  # the name alone first, for which there is an index
+            conditions.append("name >= ? AND (name, registered_at, version) > (?, ?, ?)")
+            values += [after[0], after[0], after[1].isoformat(), after[2]]
+        query = (
+            f"SELECT {_HEAD}, '' FROM spec WHERE {' AND '.join(conditions)} "  # noqa: S608
+            "ORDER BY name, registered_at, version LIMIT ?"
+        )
+
         def work(connection: sqlite3.Connection) -> Sequence[Spec]:
-            rows = connection.execute(
-                f"SELECT {_HEAD}, '' FROM spec WHERE ?1 IS NULL OR name = ?1 "  # noqa: S608
-                "ORDER BY name, registered_at, version",
-                (name,),
-            )
+            rows = connection.execute(query, (*values, -1 if limit is None else limit))
             return [_spec(row) for row in rows]
 
         return await self._run(work)

@@ -81,7 +81,10 @@ class LocalRuntime:
             if query.namespace in (None, live.start.workflow.namespace)
             and query.name in (None, live.start.workflow.name)
             and query.version in (None, live.start.workflow.version)
-            and query.status in (None, live.status)
+            and (
+                query.status in (None, live.status)
+                or (query.status == "running" and live.status not in ENDED)  # as Temporal lists them
+            )
         ]
         try:
             first = int(base64.urlsafe_b64decode(query.cursor)) if query.cursor else 0

@@ -51,7 +51,7 @@ DOCUMENTS = {
 
 
 async def assert_unharmed(server: Api) -> None:
-    assert (await server.get("/v1/workflows")).json == {"workflows": []}
+    assert (await server.get("/v1/workflows")).json == {"workflows": [], "cursor": None}
     assert (await server.get("/v1/runs")).json["runs"] == []
     assert (await server.get("/v1/events")).json["events"] == []
     assert (await server.get("/livez")).status == 200

@@ -203,7 +203,10 @@ async def test_what_is_limited_in_namespaces_alone_has_no_channel(server: Api) -
     refused = await publish(server, "runner", "orders")
     assert refused.status == 403
     assert "the token is for the namespaces tests and no channels" in refused.json["detail"]
-    assert (await ask(server, "runner", "GET", "/v1/subscriptions")).json == {"subscriptions": []}
+    assert (await ask(server, "runner", "GET", "/v1/subscriptions")).json == {
+        "subscriptions": [],
+        "cursor": None,
+    }
     run = "/v1/workflows/tests/greet/1.0.0/runs?wait=10"
     assert (await ask(server, "runner", "POST", run, json={})).status == 200
     assert (await publish(server, "shop", "orders", "e-9")).json["type"] == "urn:wfe:problem:role-missing"

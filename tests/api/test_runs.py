@@ -150,6 +150,11 @@ async def test_runs_are_listed_newest_first_in_pages(server):
         ("workflow=greet", ["greet"]),
         ("namespace=other", []),
         ("namespace=tests&workflow=greet&version=1.0.0&status=completed", ["greet"]),
+        ("workflow=tests/greet", ["greet"]),
+        ("workflow=tests/greet:1.0.0", ["greet"]),
+        ("workflow=tests/greet/1.0.0&version=1.0.0&namespace=tests", ["greet"]),
+        ("workflow=tests/greet:2.0.0", []),
+        ("workflow=shop/greet", []),
     ],
 )
 async def test_runs_are_listed_by_workflow_and_status(server, query, found):

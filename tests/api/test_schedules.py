@@ -35,7 +35,7 @@ async def server(temporal_address: str) -> AsyncIterator[Api]:
     async with api() as running:
         schedules = await scheduling(running, temporal_address, f"test-{uuid.uuid4()}")
         yield running
-        for definition in await running.engine.definitions():
+        for definition in await running.engine.workflows():
             await schedules.remove(definition.workflow.namespace, definition.workflow.name)
 
 
@@ -52,7 +52,7 @@ async def test_a_deployed_workflow_is_answered_with_its_next_moments(server: Api
 
 
 async def test_schedules_are_listed_by_name_without_workflows_that_have_none(server: Api) -> None:
-    assert (await server.get("/v1/schedules")).json == {"schedules": []}
+    assert (await server.get("/v1/schedules")).json == {"schedules": [], "cursor": None}
     await server.deploy(text("b", "{cron: '0 6 * * *'}", metadata="{timezone: Europe/Rome}"))
     await server.deploy(text("a", "{after: PT30S}"))
     await server.deploy(text("c", "{on: {one: {with: {type: c}}}}"))

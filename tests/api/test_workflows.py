@@ -63,7 +63,7 @@ async def test_every_problem_of_a_document_is_told_with_its_place(server):
     places = [(problem["pointer"], problem["line"]) for problem in refused.json["problems"]]
     assert [line for _, line in places] == [4, 5]
     assert places[0][0].startswith("/do/0/greeting")
-    assert (await server.get("/v1/workflows")).json == {"workflows": []}
+    assert (await server.get("/v1/workflows")).json == {"workflows": [], "cursor": None}
 
 
 async def test_the_latest_version_is_listed_and_older_ones_are_kept(server):
@@ -135,7 +135,7 @@ async def test_validating_stores_nothing(server):
     assert bad.status == 200
     assert not bad.json["valid"]
     assert bad.json["problems"][0]["line"] == 1
-    assert (await server.get("/v1/workflows")).json == {"workflows": []}
+    assert (await server.get("/v1/workflows")).json == {"workflows": [], "cursor": None}
 
 
 async def test_a_name_may_have_what_addresses_must_encode(server):

@@ -217,7 +217,7 @@ async def test_what_cannot_be_heard_is_refused_with_its_place(server: Api) -> No
         assert answer.status == 400, (changes, answer.json)
         assert answer.json["pointer"].startswith(pointer), changes
         assert words in answer.json["detail"], changes
-    assert (await server.get("/v1/sources")).json == {"sources": []}
+    assert (await server.get("/v1/sources")).json == {"sources": [], "cursor": None}
 
 
 async def test_a_consumer_that_somebody_deletes_goes_on_where_it_was(

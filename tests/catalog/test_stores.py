@@ -8,6 +8,7 @@ import pytest
 
 from catalog import Unavailable, describe_document, open_store
 from catalog.model import Spec
+from catalog.store import place_of
 from tests.catalog.documents import LIGHTS, ORDERS
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -58,6 +59,21 @@ class StoreContract:
             ("b", "0", ""),
         ]
         assert [item.version for item in await store.specs("b")] == ["1", "0"]
+
+    async def test_listings_go_on_behind_what_may_be_gone(self, store):
+        for name, version, age in (("b", "1", 2), ("b", "0", 1), ("b", "2", 1), ("a", "9", 0), ("c", "1", 9)):
+            await store.add(spec(name, version, age=age), ())
+        whole = [(item.name, item.version) for item in await store.specs()]
+        assert whole == [("a", "9"), ("b", "1"), ("b", "0"), ("b", "2"), ("c", "1")]
+        found, after = [], None
+        while page := await store.specs(after=after, limit=2):
+            found += [(item.name, item.version) for item in page]
+            after = place_of(page[-1])
+            await store.remove(page[-1].name, page[-1].version)
+            await store.add(spec("a", f"1.{len(found)}"), ())
+        assert found == whole
+        behind = await store.specs("b", after=("b", NOW - timedelta(seconds=2), "1"), limit=5)
+        assert [item.version for item in behind] == ["0"]
 
     async def test_one_version_or_all_can_be_removed(self, store):
         for version in ("1", "2", "3"):

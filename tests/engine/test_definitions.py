@@ -14,9 +14,9 @@ import pytest
 from tests.standins.postgresql import PostgresServer
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
-from workflow_engine.engine.store import Definition, DefinitionStore, order
+from workflow_engine.engine.store import Definition, DefinitionStore, Listed, order, workflows_of
 from workflow_engine.engine.stores import open_definitions
-from workflow_engine.errors import NotFound, Rejected, Unavailable
+from workflow_engine.errors import Conflict, NotFound, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
 
 
@@ -54,7 +54,7 @@ async def test_what_was_added_is_there_as_it_was(store: DefinitionStore) -> None
 async def test_a_version_never_changes(store: DefinitionStore) -> None:
     first = await store.add(definition(value=1))
     assert await store.add(definition(value=2)) == first
-    assert await store.versions("tests", "greet") == [first]
+    assert await store.versions("tests", "greet") == [Listed.of(first)]
 
 
 async def test_the_latest_is_the_highest_version_not_the_last_that_was_added(store: DefinitionStore) -> None:
@@ -63,7 +63,7 @@ async def test_the_latest_is_the_highest_version_not_the_last_that_was_added(sto
     assert (await store.get("tests", "greet", None)).workflow.version == "1.10.0"
     found = [item.workflow.version for item in await store.versions("tests", "greet")]
     assert found == ["1.10.0", "1.10.0-rc.1", "1.9.0", "0.99.99"]
-    assert [item.workflow.version for item in await store.list()] == ["1.10.0"]
+    assert [item.workflow.version async for item in workflows_of(store)] == ["1.10.0"]
 
 
 async def test_workflows_of_one_name_in_two_namespaces_are_two(store: DefinitionStore) -> None:
@@ -73,7 +73,7 @@ async def test_workflows_of_one_name_in_two_namespaces_are_two(store: Definition
     await store.add(definition(namespace="a", name="other"))
     found = [(item.workflow.namespace, item.workflow.version) for item in await store.find("greet")]
     assert found == [("a", "2.0.0"), ("b", "2.0.0")]
-    listed = [(item.workflow.namespace, item.workflow.name) for item in await store.list()]
+    listed = [(item.workflow.namespace, item.workflow.name) async for item in workflows_of(store)]
     assert listed == [("a", "greet"), ("a", "other"), ("b", "greet")]
     assert await store.find("nobody") == []
 
@@ -124,7 +124,7 @@ async def test_a_file_keeps_what_was_added(tmp_path: Path) -> None:
     added = await store.add(definition())
     await store.close()
     again = await open_definitions(url)
-    assert await again.list() == [added]
+    assert await again.page(None, 10) == [Listed.of(added)]
     await again.close()
 
 
@@ -141,7 +141,7 @@ async def test_a_store_that_breaks_says_so(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "definitions.db") as other:
         other.execute("ALTER TABLE definition RENAME TO gone")
     other.close()
-    for asking in (store.check(), store.get("a", "b", None), store.list(), store.add(definition())):
+    for asking in (store.check(), store.get("a", "b", None), store.page(None, 1), store.add(definition())):
         with pytest.raises(Unavailable, match="definition store"):
             await asking
     await store.close()
@@ -152,7 +152,7 @@ async def test_what_one_process_deploys_is_there_for_the_others(postgresql_url: 
     kept = await asyncio.gather(*(store.add(definition(value=n)) for n, store in enumerate(stores)))
     assert len({item.text for item in kept}) == 1
     for store in stores:
-        assert await store.list() == [kept[0]]
+        assert await store.page(None, 10) == [Listed.of(kept[0])]
         await store.close()
     with pytest.raises(Unavailable, match="not open"):
         await stores[0].check()
@@ -165,11 +165,16 @@ async def test_a_database_that_was_away_is_used_again_when_it_is_back(
     store = await open_definitions(server.create_database())
     added = await store.add(definition())
     server.kill()
-    for asking in (store.check(), store.get("a", "b", None), store.list(), store.add(definition("2.0.0"))):
+    for asking in (
+        store.check(),
+        store.get("a", "b", None),
+        store.page(None, 1),
+        store.add(definition("2.0.0")),
+    ):
         with pytest.raises(Unavailable, match=server.address):
             await asking
     server.start()
-    assert await store.list() == [added]
+    assert await store.page(None, 10) == [Listed.of(added)]
     await store.close()
 
 
@@ -186,3 +191,92 @@ async def test_a_database_that_is_not_there_is_named_without_the_password() -> N
 async def test_a_url_that_names_no_store_is_refused(url: str) -> None:
     with pytest.raises(Rejected):
         await open_definitions(url)
+
+
+async def names(
+    store: DefinitionStore, limit: int, within: list[str] | None = None, name: str | None = None
+) -> list[str]:
+    found: list[str] = []
+    after: tuple[str, str] | None = None
+    while page := await store.page(after, limit, within=within, name=name):
+        assert len(page) <= limit
+        found += [str(item.workflow) for item in page]
+        after = page[-1].workflow.namespace, page[-1].workflow.name
+    return found
+
+
+async def test_pages_have_every_workflow_once_in_order_whatever_is_added_meanwhile(
+    store: DefinitionStore,
+) -> None:
+    for namespace in ("b", "ab", "ü", "a"):
+        for name in ("z", "y"):
+            await store.add(definition("1.0.0", namespace=namespace, name=name))
+    await store.add(definition("1.10.0", namespace="ab", name="z"))
+    await store.add(definition("1.9.0", namespace="ab", name="z"))
+    whole = [
+        f"{namespace}/{name}/{'1.10.0' if (namespace, name) == ('ab', 'z') else '1.0.0'}"
+        for namespace in ("a", "ab", "b", "ü")
+        for name in ("y", "z")
+    ]
+    for limit in (1, 3, 100):
+        assert await names(store, limit) == whole
+    assert await names(store, 1, within=["a*"]) == whole[:4]
+    assert await names(store, 3, within=["a", "ü*", "none"]) == [*whole[:2], *whole[6:]]
+    assert await names(store, 3, within=[]) == []
+    assert await names(store, 2, name="z") == whole[1::2]
+    first = await store.page(None, 2)
+    await store.add(definition(namespace="a", name="w"))
+    await store.add(definition(namespace="ab", name="x"))
+    last = first[-1].workflow
+    following = await store.page((last.namespace, last.name), 2)
+    assert [str(item.workflow) for item in following] == ["ab/x/1.0.0", "ab/y/1.0.0"]
+
+
+async def test_versions_come_in_pages_too_behind_one_that_may_be_gone(store: DefinitionStore) -> None:
+    for version in ("1.10.0", "1.9.0", "1.10.0+b", "1.10.0+a", "2.0.0-rc.1"):
+        await store.add(definition(version))
+    found = [item.workflow.version for item in await store.versions("tests", "greet", limit=2)]
+    assert found == ["2.0.0-rc.1", "1.10.0+b"]
+    await store.remove("tests", "greet", "1.10.0+b", datetime.now(UTC))
+    rest = [item.workflow.version for item in await store.versions("tests", "greet", after=found[-1])]
+    assert rest == ["1.10.0+a", "1.10.0", "1.9.0"]
+
+
+async def test_every_version_of_every_workflow_is_read_in_parts(store: DefinitionStore) -> None:
+    for namespace in ("b", "a"):
+        for version in ("10", "9"):
+            await store.add(definition(version, namespace=namespace))
+    found: list[str] = []
+    after: tuple[str, str, str] | None = None
+    while read := await store.every(after, 3):
+        found += [str(item.workflow) for item in read]
+        assert all(item.bundle.graph() for item in read)
+        last = read[-1].workflow
+        after = last.namespace, last.name, last.version
+    assert found == ["a/greet/10", "a/greet/9", "b/greet/10", "b/greet/9"]
+
+
+async def test_what_was_removed_is_told_so_and_comes_back_only_as_it_was(store: DefinitionStore) -> None:
+    for version in ("1.0.0", "2.0.0", "3.0.0"):
+        await store.add(definition(version))
+    await store.add(definition(name="other"))
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    (gone,) = await store.remove("tests", "greet", "2.0.0", at)
+    assert gone.workflow.version == "2.0.0"
+    assert await store.remove("tests", "greet", "2.0.0", at) == []
+    with pytest.raises(NotFound, match=r"deleted at 2026-01-02T03:04:05") as missing:
+        await store.get("tests", "greet", "2.0.0")
+    assert missing.value.id == "tests/greet/2.0.0"
+    assert [item.workflow.version for item in await store.versions("tests", "greet")] == ["3.0.0", "1.0.0"]
+    with pytest.raises(Conflict, match="had other content"):
+        await store.add(definition("2.0.0", value=2))
+    again = await store.add(definition("2.0.0"))
+    assert (await store.get("tests", "greet", "2.0.0")) == again
+    assert await store.add(definition("2.0.0", value=2)) == again
+    whole = await store.remove("tests", "greet", None, at)
+    assert [item.workflow.version for item in whole] == ["3.0.0", "2.0.0", "1.0.0"]
+    with pytest.raises(NotFound, match="deleted"):
+        await store.get("tests", "greet", None)
+    with pytest.raises(Conflict, match="give the new content a new version"):
+        await store.add(definition("3.0.0", value=3))
+    assert [str(item.workflow) for item in await store.page(None, 10)] == ["tests/other/1.0.0"]

@@ -62,7 +62,7 @@ async def test_each_process_is_told_and_nothing_of_the_workflow_is_kept() -> Non
             await attempt(TEXT)
         found = {problem.pointer for problem in caught.value.problems}
         assert found == set(PLACES.values())
-    assert list(await made.definitions()) == []
+    assert list(await made.workflows()) == []
 
 
 @pytest.mark.parametrize("allowed", [None, set(PLACES)])

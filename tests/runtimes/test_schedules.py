@@ -116,7 +116,7 @@ async def clock(temporal_address: str, internet: Internet) -> AsyncIterator[Cloc
     made = await idle_clock(temporal_address)
     async with working(made, internet):
         yield made
-    for definition in await made.store.list():
+    for definition in await made.store.page(None, 100):
         name = definition.workflow
         await TemporalSchedules(made.client, made.queue).remove(name.namespace, name.name)
 
@@ -375,7 +375,7 @@ async def test_a_version_without_a_schedule_removes_it(clock: Clock) -> None:
         with pytest.raises(NotFound, match=r"version 2\.0\.0 of the workflow, the latest, has no schedule"):
             await clock.schedule(name)
     removed = datetime.now(UTC)
-    assert await clock.scheduling.descriptions() == []
+    assert await clock.scheduling.page(None, 10) == ([], None)
     await asyncio.sleep(2.5)  # time in which another run would show
     for name in ("every", "after"):
         assert all(run.started_at < removed + timedelta(seconds=0.9) for run in await clock.runs(name))
@@ -405,7 +405,7 @@ async def test_two_namespaces_may_have_workflows_of_one_name(clock: Clock) -> No
         return runs.count(there) >= 2 and runs.count(clock.namespace) >= 2
 
     await until(both, "both are run")
-    assert [item.workflow.namespace for item in await clock.scheduling.descriptions()] == sorted(
+    assert [item.workflow.namespace for item in (await clock.scheduling.page(None, 100))[0]] == sorted(
         [there, clock.namespace]
     )
 

@@ -15,7 +15,9 @@ from fastapi_offline import FastAPIOffline
 
 from workflow_engine.api import (
     batches,
+    channels,
     control,
+    deleting,
     events,
     health,
     internal,
@@ -123,12 +125,14 @@ def create_app(
         guarded = [Security(bearer), Depends(deciding(engine, router))]
     for routes in (
         workflows.create_routes(engine),
+        deleting.create_routes(engine),
         batches.create_routes(engine),
         moving.create_routes(engine),
         control.create_routes(engine),  # before those of runs, whose ids may have slashes
         runs.create_routes(engine, largest_input),
         schedules.create_routes(engine),
         events.create_routes(engine, router, metrics),
+        channels.create_routes(router),
         subscriptions.create_routes(engine, router, reach),
         sources.create_routes(router, secrets, guarded=access is not None, hearings=hearings, reach=reach),
         webhooks.create_routes(router),

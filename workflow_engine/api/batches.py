@@ -17,6 +17,7 @@ from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_control import BatchModel, BatchProgressModel, BatchRequestModel
 from workflow_engine.engine.batches import RATE, Batch, Batches
 from workflow_engine.engine.engine import Engine
+from workflow_engine.engine.names import narrowed
 from workflow_engine.engine.runtime import RunQuery
 from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.interpreter.retrying import ABSENT, Wish
@@ -185,10 +186,12 @@ def _query(given: Json) -> RunQuery:
         name.isidentifier() and isinstance(value, str) for name, value in attributes.items()
     ):
         raise Rejected("wrong-type", "expected names and texts", pointer="/query/attributes")
+    parts = (_text(given, part, "/query") for part in ("namespace", "workflow", "version"))
+    namespace, name, version = narrowed(*parts)
     return RunQuery(
-        namespace=_text(given, "namespace", "/query"),
-        name=_text(given, "workflow", "/query"),
-        version=_text(given, "version", "/query"),
+        namespace=namespace,
+        name=name,
+        version=version,
         status=_text(given, "status", "/query"),
         error=_text(given, "error", "/query"),
         after=_moment(given, "started_after"),

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from workflow_engine.api.certificates import Shown
+from workflow_engine.api.client_schedules import SchedulesOfApi
 from workflow_engine.api.client_subscriptions import SubscriptionsOfApi
 from workflow_engine.api.connection import Connection
 from workflow_engine.api.listing import path_of
@@ -28,7 +29,7 @@ MAX_WAIT = 60.0
 CHECK_SECONDS = 240.0  # how long the check of many runs may take
 
 
-class HttpApi(SubscriptionsOfApi):
+class HttpApi(SubscriptionsOfApi, SchedulesOfApi):
     """The API at *base_url*, such as ``http://127.0.0.1:8080``; use it in ``async with``, or `close` it.
 
     Answers are JSON as the API documents it. Errors are those of the engine in the same process:
@@ -88,13 +89,29 @@ class HttpApi(SubscriptionsOfApi):
         body = _package(text, name, resources)
         return await self._object("POST", "/v1/workflows/validate", body=body, content_type=PACKAGE)
 
-    async def workflows(self) -> list[JsonObject]:
-        """The latest version of every workflow."""
-        return _objects(await self._object("GET", "/v1/workflows"), "workflows")
+    async def workflows(
+        self, *, namespace: str | None = None, name: str | None = None, limit: int | None = None
+    ) -> list[JsonObject]:
+        """The latest version of every workflow, from all pages, or of the first *limit*."""
+        return await self.every("workflows", limit, namespace=namespace, name=name)
 
     async def versions(self, namespace: str, name: str) -> list[JsonObject]:
         """Every version of a workflow, latest first."""
-        return _objects(await self._object("GET", _path("workflows", namespace, name)), "versions")
+        return await self._pages(_path("workflows", namespace, name), "versions", None, {})
+
+    async def delete_workflow(
+        self, namespace: str, name: str, version: str | None = None, *, despite: Sequence[str] = ()
+    ) -> JsonObject:
+        """Delete a version of a workflow, or all: ``{namespace, name, versions, latest, runs}``. `Rejected` with every
+        reason against it but those of *despite*: runs, schedule, triggers, callers.
+        """
+        parts = [namespace, name, *([] if version is None else [version])]
+        answer = await self._connection.request(
+            "DELETE",
+            _path("workflows", *parts) + _repeated("despite", despite),
+            seconds=CHECK_SECONDS,
+        )
+        return answer.json()
 
     async def workflow(self, namespace: str, name: str, version: str = "latest") -> JsonObject:
         """One version with its text."""
@@ -176,7 +193,7 @@ class HttpApi(SubscriptionsOfApi):
         """Which open runs of other versions could go on with a candidate."""
         answer = await self._connection.request(
             "POST",
-            "/v1/workflows/check" + _repeated(map),
+            "/v1/workflows/check" + _repeated("map", map),
             query={"limit": str(limit)},
             body=_package(text, name, resources),
             content_type=PACKAGE,
@@ -188,7 +205,9 @@ class HttpApi(SubscriptionsOfApi):
     async def migrate(self, run_id: str, version: str, *, map: Sequence[str], dry: bool) -> JsonObject:
         """Have an open run go on with another version; ``answer`` says what came of it."""
         query = _present(version=version, dry_run="true" if dry else None)
-        return await self._object("POST", _path("runs", run_id, "migrate") + _repeated(map), query=query)
+        return await self._object(
+            "POST", _path("runs", run_id, "migrate") + _repeated("map", map), query=query
+        )
 
     async def history(self, run_id: str, execution: str | None = None) -> JsonObject:
         """All that Temporal recorded of a run: ``{id, execution, previous, next, events}``."""
@@ -230,21 +249,6 @@ class HttpApi(SubscriptionsOfApi):
     async def cancel_batch(self, id: str) -> JsonObject:
         """Let a batch end; what it has done stays done."""
         return await self._object("POST", _path("runs", "batch", id, "cancel"))
-
-    # --- schedules ----------------------------------------------------------------------------------------
-
-    async def schedules(self) -> list[JsonObject]:
-        """Every workflow that the clock starts."""
-        return _objects(await self._object("GET", "/v1/schedules"), "schedules")
-
-    async def schedule(self, namespace: str, name: str) -> JsonObject:
-        """The schedule of a workflow; `NotFound` when its latest version has none."""
-        return await self._object("GET", _path("schedules", namespace, name))
-
-    async def control_schedule(self, namespace: str, name: str, command: str, reason: str = "") -> JsonObject:
-        """Do *command* (pause, resume, trigger) to a schedule; how it is then."""
-        query = _present(reason=reason or None)
-        return await self._object("POST", _path("schedules", namespace, name, command), query=query)
 
     # --- events -------------------------------------------------------------------------------------------
 
@@ -292,9 +296,13 @@ class HttpApi(SubscriptionsOfApi):
         path = _path("events", event_id, "trace")
         return _objects(await self._object("GET", path, query=_present(channel=channel)), "traces")
 
-    async def channels(self) -> list[JsonObject]:
+    async def channels(self, *, limit: int | None = None) -> list[JsonObject]:
         """Every channel, with how far it goes."""
-        return _objects(await self._object("GET", "/v1/channels"), "channels")
+        return await self.every("channels", limit)
+
+    async def channel(self, name: str) -> JsonObject:
+        """A channel, with where it is kept, who hears it, and which sources feed it."""
+        return await self._object("GET", _path("channels", name))
 
     async def backlog(self) -> JsonObject:
         """What waits for its delivery, and what was given up: ``{subscriptions, listeners, dead_letters}``."""
@@ -358,8 +366,8 @@ def _path(*parts: str) -> str:
     return "/v1/" + "/".join(quote(part, safe=":@+~") for part in parts)
 
 
-def _repeated(map: Sequence[str]) -> str:
-    return "?" + "&".join(f"map={quote(pair, safe='')}" for pair in map) if map else ""
+def _repeated(name: str, values: Sequence[str]) -> str:
+    return "?" + "&".join(f"{name}={quote(value, safe='')}" for value in values) if values else ""
 
 
 def _present(**parameters: str | None) -> dict[str, str]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
 import orjson
 
-from workflow_engine.api.connection import Connection
+from workflow_engine.api.client_lists import ListsOfApi
 from workflow_engine.values import Json, JsonObject
 
 
-class SubscriptionsOfApi:
+class SubscriptionsOfApi(ListsOfApi):
     """The part of the client that knows sources and subscriptions."""
 
-    _connection: Connection
-
-    async def subscriptions(self) -> list[JsonObject]:
-        """Every subscription, those of workflows included."""
-        return await self._listed("subscriptions")
+    async def subscriptions(
+        self, *, channel: str | None = None, limit: int | None = None
+    ) -> list[JsonObject]:
+        """Every subscription, those of workflows included; or those of one channel, or the first *limit*."""
+        return await self.every("subscriptions", limit, channel=channel)
 
     async def subscription(self, id: str) -> JsonObject:
         return await self._answered("GET", _place("subscriptions", id))
@@ -41,9 +40,9 @@ class SubscriptionsOfApi:
             "POST", _place("subscriptions", id, "seek"), body=orjson.dumps({"start": start})
         )
 
-    async def sources(self) -> list[JsonObject]:
-        """Every source, with the ``status`` of those that are heard at a broker."""
-        return await self._listed("sources")
+    async def sources(self, *, channel: str | None = None, limit: int | None = None) -> list[JsonObject]:
+        """Every source, with the ``status`` of those that are heard at a broker; likewise."""
+        return await self.every("sources", limit, channel=channel)
 
     async def source(self, id: str) -> JsonObject:
         return await self._answered("GET", _place("sources", id))
@@ -58,10 +57,6 @@ class SubscriptionsOfApi:
 
     async def delete_source(self, id: str) -> None:
         await self._connection.request("DELETE", _place("sources", id))
-
-    async def _listed(self, what: str) -> list[Any]:
-        items = (await self._answered("GET", _place(what))).get(what)
-        return items if isinstance(items, list) else []
 
     async def _answered(self, method: str, path: str, *, body: bytes | None = None) -> JsonObject:
         return (await self._connection.request(method, path, body=body)).json()

@@ -100,6 +100,8 @@ FAILURES = {
 _CONFLICTS = frozenset(
     {
         "POST /v1/workflows",
+        "DELETE /v1/workflows/{namespace}/{name}",
+        "DELETE /v1/workflows/{namespace}/{name}/{version}",
         "POST /v1/workflows/{namespace}/{name}/{version}/runs",
         "POST /v1/runs",
         "POST /v1/runs/batch",

@@ -1,4 +1,4 @@
-"""Events: publish, find, trace; the channels that they are in."""
+"""Events: publish, find, trace; what waits, and what was given up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AwareDatetime
 
 from workflow_engine.api.answers import JsonAnswer
-from workflow_engine.api.bodies import MAX_DOCUMENT, MAX_PACKAGE, read, read_object
+from workflow_engine.api.bodies import MAX_PACKAGE, read
 from workflow_engine.api.grants import granted
 from workflow_engine.api.metrics import Metrics
 from workflow_engine.api.rights import traced
@@ -16,17 +16,14 @@ from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_backlog import BacklogModel
 from workflow_engine.api.wire_events import (
     AcceptedModel,
-    ChannelsModel,
     EventsModel,
-    NewChannelModel,
     RedrivenModel,
     TracesModel,
 )
 from workflow_engine.engine.engine import Engine
-from workflow_engine.errors import Conflict, NotFound, Rejected
+from workflow_engine.errors import NotFound
 from workflow_engine.events.http import parse
 from workflow_engine.events.router import Router
-from workflow_engine.values import JsonObject
 
 ChannelName = Annotated[str, Query(max_length=200, description="Which log; made by the first who names it")]
 Filter = Annotated[str | None, Query(max_length=4096, description="Exactly this")]
@@ -51,7 +48,7 @@ _BODY: dict[str, Any] = {
 
 
 def create_routes(engine: Engine, router: Router, metrics: Metrics) -> APIRouter:
-    """The routes under ``/v1/events``, ``/v1/channels``, ``/v1/backlog`` and ``/v1/dead-letters``."""
+    """The routes under ``/v1/events``, ``/v1/backlog`` and ``/v1/dead-letters``."""
     routes = APIRouter(prefix="/v1", tags=["events"], route_class=StrictRoute)
 
     @routes.post("/events", status_code=202, response_model=AcceptedModel, openapi_extra=_BODY)
@@ -113,30 +110,10 @@ def create_routes(engine: Engine, router: Router, metrics: Metrics) -> APIRouter
             raise NotFound("event", event_id)
         return JsonAnswer({"traces": [await traced(engine, router, found) for found in traces]})
 
-    @routes.get("/channels", response_model=ChannelsModel)
-    async def channels() -> Response:
-        """Every channel, with how many events are in it and how many are not dispatched yet."""
-        hears = granted().hears
-        return JsonAnswer(
-            {"channels": [each for each in await router.channels() if hears(str(each["name"]))]}
-        )
-
     @routes.get("/backlog", response_model=BacklogModel)
     async def backlog() -> Response:
         """What waits for its delivery, for each subscription and for the runs that listen; and what was given up."""
         return JsonAnswer(await router.backlog())
-
-    @routes.put(
-        "/channels/{name:path}",
-        response_model=NewChannelModel,
-        openapi_extra={
-            "requestBody": {"content": {"application/json": {"schema": NewChannelModel.model_json_schema()}}}
-        },
-    )
-    async def create(request: Request, name: Annotated[str, Path(max_length=200)]) -> Response:
-        """Create a channel with properties of its own; `409` where there is one that has others."""
-        body = await read_object(request, MAX_DOCUMENT, {"partitions", "dedupe_seconds"})
-        return JsonAnswer(await _create(router, name, body))
 
     @routes.post("/dead-letters/redrive", status_code=202, response_model=RedrivenModel)
     async def redrive_all(
@@ -156,20 +133,3 @@ def create_routes(engine: Engine, router: Router, metrics: Metrics) -> APIRouter
         return Response(status_code=202)
 
     return routes
-
-
-async def _create(router: Router, name: str, body: JsonObject) -> JsonObject:
-    partitions, dedupe = body.get("partitions", 1), body.get("dedupe_seconds")
-    if not isinstance(partitions, int) or isinstance(partitions, bool):
-        raise Rejected("partitions", "expected a whole number", pointer="/partitions")
-    if dedupe is not None and (
-        not isinstance(dedupe, int | float) or isinstance(dedupe, bool) or not 0 < dedupe <= 1e9
-    ):
-        raise Rejected("dedupe", "expected a number of seconds", pointer="/dedupe_seconds")
-    made = await router.create_channel(name, partitions=partitions, dedupe=dedupe)
-    found = None if made.dedupe_us is None else made.dedupe_us / 1e6
-    if (made.partitions, found) != (partitions, None if dedupe is None else float(dedupe)):
-        raise Conflict(
-            f"channel {name} has {made.partitions} partitions, and finds duplicates for {found or 'ever'} s"
-        )
-    return {"partitions": made.partitions, "dedupe_seconds": found}

@@ -55,6 +55,8 @@ def details(error: Exception) -> Details | None:
             return Details(413 if too_large else 400, "invalid-document", _summary(problems), members)
         case Rejected():
             place: JsonObject = {"pointer": error.pointer} if error.pointer else {}
+            if error.problems:
+                place["problems"] = [problem.to_json() for problem in error.problems]
             return Details(error.status, error.code, str(error), place)
         case NotFound():
             missing: JsonObject = {"kind": error.kind, "id": error.id, "hint": error.hint}
@@ -96,7 +98,8 @@ def restore(status: int, members: Mapping[str, Json], url: str) -> Exception:
         return NotFound(str(members["kind"]), str(members.get("id", "")), str(members.get("hint", "")))
     if code == "conflict":
         return Conflict(detail)
-    return Rejected(code, detail, pointer=str(members.get("pointer", "")), status=status)
+    pointer, problems = str(members.get("pointer", "")), _problems(members.get("problems"))
+    return Rejected(code, detail, pointer=pointer, status=status, problems=problems)
 
 
 def _problems(given: Json) -> Iterable[Problem]:

@@ -93,6 +93,11 @@ async def channel(asked: Asked) -> None:
     asked.grant.check_channel(asked.named("name"))
 
 
+async def heard(asked: Asked) -> None:
+    if not asked.grant.hears(asked.named("name")):
+        raise NotFound("channel", asked.named("name"))
+
+
 async def publishing(asked: Asked) -> None:
     asked.grant.check_channel(asked.request.query_params.get("channel", "default"))
 
@@ -191,7 +196,9 @@ DECISIONS: dict[str, Decision] = {
     "POST /v1/workflows/validate": everybody,
     "POST /v1/workflows/check": shown,
     "GET /v1/workflows/{namespace}/{name}": workflow,
+    "DELETE /v1/workflows/{namespace}/{name}": workflow,
     "GET /v1/workflows/{namespace}/{name}/{version}": workflow,
+    "DELETE /v1/workflows/{namespace}/{name}/{version}": workflow,
     "GET /v1/workflows/{namespace}/{name}/{version}/graph": workflow,
     "GET /v1/workflows/{namespace}/{name}/{version}/{contract}": workflow,
     "POST /v1/workflows/{namespace}/{name}/{version}/runs": workflow,
@@ -216,6 +223,7 @@ DECISIONS: dict[str, Decision] = {
     "GET /v1/events": shown,
     "GET /v1/events/{event_id}/trace": shown,
     "GET /v1/channels": shown,
+    "GET /v1/channels/{name}": heard,
     "PUT /v1/channels/{name}": channel,
     "GET /v1/backlog": unlimited,
     "POST /v1/dead-letters/redrive": redriving,

@@ -25,6 +25,7 @@ from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatus
 from workflow_engine.api.workflows import EXAMPLE, document_of, resources_of
 from workflow_engine.engine.engine import Engine
+from workflow_engine.engine.names import narrowed
 from workflow_engine.engine.runtime import RunDescription, RunPage, RunQuery
 
 _FINISHED: dict[int | str, dict[str, Any]] = {
@@ -116,7 +117,10 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
     @routes.get("/runs", response_model=RunsModel)
     async def runs(
         namespace: Annotated[str | None, Query(max_length=500, description="Of workflows in it")] = None,
-        workflow: Annotated[str | None, Query(max_length=500, description="Name of the workflow")] = None,
+        workflow: Annotated[
+            str | None,
+            Query(max_length=1500, description="`name`, `namespace/name` or `namespace/name:version`"),
+        ] = None,
         version: Annotated[str | None, Query(max_length=500, description="Of this version")] = None,
         status: Annotated[RunStatus | None, Query(description=_STATUS)] = None,
         limit: Annotated[int, Query(ge=1, le=200, description="At most so many")] = 50,
@@ -141,6 +145,7 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         looked at, so such a page may have fewer runs than *limit*, even none, and yet a *cursor*.
         """
         grant = granted()
+        namespace, workflow, version = narrowed(namespace, workflow, version)
         query = RunQuery(
             namespace or grant.own_namespace(),
             workflow,
@@ -154,7 +159,7 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
         )
         query = replace(query, attributes=attributes_of(attribute), keys=keys_of(key))
         if grant.namespaces is None:
-            page = await engine.runs(query)
+            page = await _seen(engine, query, grant)
         elif grant.namespaces:
             page = await _seen(engine, replace(query, within=sorted(grant.namespaces)), grant)
         else:
@@ -196,17 +201,25 @@ def create_routes(engine: Engine, largest_input: int = MAX_DOCUMENT) -> APIRoute
 
 
 async def _seen(engine: Engine, query: RunQuery, grant: Grant) -> RunPage:
-    """A page of the runs that *grant* sees: a full one, also where the server has no search attributes to ask by,
-    unless `_PAGES` of all runs have not so many.
+    """A page of the runs that *query* asks for and *grant* sees: a full one, also where the server has no search
+    attributes to ask by, unless `_PAGES` of all runs have not so many.
     """
     kept: list[RunDescription] = []
     for _ in range(_PAGES):
         page = await engine.runs(replace(query, limit=query.limit - len(kept)))
-        kept += [run for run in page.runs if grant.sees(run.workflow)]
+        kept += [run for run in page.runs if grant.sees(run.workflow) and _is_of(run, query)]
         query = replace(query, cursor=page.cursor)
         if page.cursor is None or len(kept) >= query.limit or query.parked or query.status in _LOOKED_AT:
             break
     return RunPage(kept, query.cursor)
+
+
+def _is_of(run: RunDescription, query: RunQuery) -> bool:
+    """Whether *run* is of the namespace and version that *query* has, as far as that is known of it."""
+    of = run.workflow
+    if of is None or not of.version:
+        return True
+    return query.namespace in (None, of.namespace) and query.version in (None, of.version)
 
 
 async def _started(request: Request, engine: Engine, id: str, wait: float | None) -> Response:

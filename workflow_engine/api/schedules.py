@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.grants import granted
+from workflow_engine.api.paging import Cursor, cursor_of, pair_of
 from workflow_engine.api.parameters import Name, Namespace
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_schedules import ScheduleModel, SchedulesModel
@@ -15,6 +16,7 @@ from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.schedules import MAX_NOTE
 from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.errors import NotFound
+from workflow_engine.values import Json
 
 
 def create_routes(engine: Engine) -> APIRouter:
@@ -22,11 +24,18 @@ def create_routes(engine: Engine) -> APIRouter:
     routes = APIRouter(prefix="/v1/schedules", tags=["schedules"], route_class=StrictRoute)
 
     @routes.get("", response_model=SchedulesModel)
-    async def schedules() -> Response:
-        """Every workflow that the clock starts, by namespace and name."""
-        found = await _scheduling(engine).descriptions()
-        sees = granted().sees
-        return JsonAnswer({"schedules": [item.to_json() for item in found if sees(item.workflow)]})
+    async def schedules(
+        limit: Annotated[int, Query(ge=1, le=200, description="At most so many")] = 50, cursor: Cursor = None
+    ) -> Response:
+        """Every workflow that the clock starts, by namespace and name.
+
+        A page may have fewer than *limit*, even none, and yet a *cursor*, where very many workflows have no schedule.
+        """
+        namespaces = granted().namespaces
+        within = None if namespaces is None else sorted(namespaces)
+        found, behind = await _scheduling(engine).page(pair_of(cursor), limit, within)
+        shown: list[Json] = [item.to_json() for item in found]
+        return JsonAnswer({"schedules": shown, "cursor": None if behind is None else cursor_of(*behind)})
 
     @routes.get("/{namespace}/{name}", response_model=ScheduleModel)
     async def schedule(namespace: Namespace, name: Name) -> Response:

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 import orjson
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read, read_object
 from workflow_engine.api.grants import granted
+from workflow_engine.api.paging import PAGE, Cursor, Limit, cursor_of, key_of
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_events import AcceptedModel
 from workflow_engine.calls.brokers.hearing import Hearings
@@ -104,6 +105,7 @@ class HeardModel(SourceModel):
 
 class SourcesModel(BaseModel):
     sources: list[HeardModel]
+    cursor: str | None = Field(description="Send it to get the next page; null on the last")
 
 
 _CALLED = frozenset({"id", "verify", "channel", "event"})
@@ -131,11 +133,24 @@ def create_routes(
         return {**found.shown(), "status": {} if hearings is None else await hearings.told(found)}
 
     @routes.get("", response_model=SourcesModel)
-    async def sources() -> Response:
-        """Every source."""
-        hears = granted().hears
-        seen = [each for each in await router.sources() if hears(each.channel)]
-        return JsonAnswer({"sources": [await told(each) for each in seen]})
+    async def sources(
+        channel: Annotated[str | None, Query(max_length=200, description="Of this channel")] = None,
+        limit: Limit = PAGE,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Every source, by id.
+
+        A page may have fewer than *limit*, even none, and yet a *cursor*, where very many sources are not of the
+        channel, or not for the token.
+        """
+        hears, last = granted().hears, key_of(cursor)
+        if last is not None:
+            check_source_id(last)
+        found, behind = await router.sources_after(
+            last, limit, lambda each: channel in (None, each.channel) and hears(each.channel)
+        )
+        shown: list[Json] = [await told(each) for each in found]
+        return JsonAnswer({"sources": shown, "cursor": None if behind is None else cursor_of(behind)})
 
     @routes.get("/{id}", response_model=HeardModel)
     async def source(id: SourceId) -> Response:

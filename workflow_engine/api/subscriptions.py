@@ -14,6 +14,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object
 from workflow_engine.api.grants import granted
+from workflow_engine.api.paging import PAGE, Cursor, Limit, key_of, page_of
 from workflow_engine.api.rights import hears, published_by
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_events import (
@@ -61,11 +62,21 @@ def create_routes(engine: Engine, router: Router, reach: Reaches = UNLIMITED) ->
         return JsonAnswer(wanted.to_json(), 200 if known else 201, headers=headers)
 
     @routes.get("", response_model=SubscriptionsModel)
-    async def subscriptions() -> Response:
-        """Every subscription; those whose id begins with `workflow:` are made by deploying."""
+    async def subscriptions(
+        channel: Annotated[str | None, Query(max_length=200, description="Of this channel")] = None,
+        limit: Limit = PAGE,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Every subscription, by id; those whose id begins with `workflow:` are made by deploying."""
         grant = granted()
-        seen = [each for each in router.subscriptions() if hears(grant, each.channel, each.target)]
-        return JsonAnswer({"subscriptions": [found.to_json() for found in seen]})
+        found = router.subscriptions_after(
+            key_of(cursor),
+            limit + 1,
+            lambda each: channel in (None, each.channel) and hears(grant, each.channel, each.target),
+        )
+        return JsonAnswer(
+            page_of("subscriptions", found, limit, Subscription.to_json, lambda each: (each.id,))
+        )
 
     @routes.post(
         "",

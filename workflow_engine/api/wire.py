@@ -78,6 +78,7 @@ class WorkflowsModel(BaseModel):
     """The latest version of every workflow, by namespace and name."""
 
     workflows: list[WorkflowModel]
+    cursor: str | None = Field(description="Send it to get the next page; null on the last")
 
 
 class VersionsModel(BaseModel):
@@ -86,6 +87,24 @@ class VersionsModel(BaseModel):
     namespace: str = _NAMESPACE
     name: str = _NAME
     versions: list[WorkflowModel]
+    cursor: str | None = Field(description="Send it to get the next page; null on the last")
+
+
+class DeletedVersionModel(BaseModel):
+    version: str = _VERSION
+    digest: str = Field(description="What it must be again, should the version be deployed again")
+
+
+class DeletedModel(BaseModel):
+    """What was deleted of a workflow."""
+
+    namespace: str = _NAMESPACE
+    name: str = _NAME
+    versions: list[DeletedVersionModel] = Field(description="Latest first")
+    latest: str | None = Field(
+        description="The latest version now; null where none is left", examples=["1.0.0"]
+    )
+    runs: int = Field(description="How many runs of it are in flight, and go on; 1,000 are that or more")
 
 
 class WorkflowTextModel(WorkflowModel):

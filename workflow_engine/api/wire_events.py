@@ -98,8 +98,36 @@ class EventChannelModel(BaseModel):
     listeners: int = Field(description="Waiting runs")
 
 
+class StoreModel(BaseModel):
+    kind: str = Field(description="By the scheme of its URL", examples=["sqlite"])
+    durable: bool = Field(description="Whether it outlives this process")
+    shared: bool = Field(description="Whether several processes may have it at once")
+
+
+class HearingModel(BaseModel):
+    id: str = Field(description="Of the subscription", examples=["orders-to-audit"])
+    target: str = Field(description="Of which kind", examples=["webhook"])
+    enabled: bool
+
+
+class FeedingModel(BaseModel):
+    id: str = Field(description="Of the source", examples=["github"])
+    source: str = Field(
+        alias="from", description="`webhooks`, or an operation of the catalog", examples=["webhooks"]
+    )
+
+
+class ChannelShownModel(EventChannelModel):
+    """A channel, with where it is kept, who hears it, and what feeds it."""
+
+    store: StoreModel
+    heard_by: list[HearingModel] = Field(description="By id; the first 100 of those that the token sees")
+    fed_by: list[FeedingModel] = Field(description="Sources by id; the first 100")
+
+
 class ChannelsModel(BaseModel):
     channels: list[EventChannelModel]
+    cursor: str | None = Field(description="Send it to get the next page; null on the last")
 
 
 class RetryModel(BaseModel):
@@ -158,6 +186,7 @@ class SubscriptionModel(BaseModel):
 
 class SubscriptionsModel(BaseModel):
     subscriptions: list[SubscriptionModel]
+    cursor: str | None = Field(description="Send it to get the next page; null on the last")
 
 
 class FilterTestModel(BaseModel):

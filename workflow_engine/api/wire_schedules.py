@@ -38,3 +38,4 @@ class ScheduleModel(BaseModel):
 
 class SchedulesModel(BaseModel):
     schedules: list[ScheduleModel]
+    cursor: str | None = Field(description="Send it to get the next page; null on the last")

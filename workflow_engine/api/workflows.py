@@ -24,6 +24,7 @@ from workflow_engine.api.bodies import (
     unknown_members,
 )
 from workflow_engine.api.grants import granted
+from workflow_engine.api.paging import PAGE, Cursor, Limit, key_of, page_of, pair_of
 from workflow_engine.api.parameters import Express, Mapped, Name, Namespace, Version
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire import (
@@ -36,7 +37,7 @@ from workflow_engine.api.wire import (
 )
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.moving import MOST_RUNS, Moving, names_of
-from workflow_engine.engine.store import Definition
+from workflow_engine.engine.store import Definition, Listed
 from workflow_engine.errors import InvalidDocument, Problem, Rejected
 from workflow_engine.graph import contracts, render
 from workflow_engine.values import Json, JsonObject, rfc3339
@@ -142,18 +143,30 @@ def create_routes(engine: Engine) -> APIRouter:
         )
 
     @routes.get("", response_model=WorkflowsModel)
-    async def workflows() -> Response:
-        """The latest version of every workflow."""
-        sees = granted().sees
-        seen = [_describe(found) for found in await engine.definitions() if sees(found.workflow)]
-        return JsonAnswer({"workflows": seen})
+    async def workflows(
+        namespace: Annotated[str | None, Query(max_length=500, description="Of workflows in it")] = None,
+        name: Annotated[
+            str | None, Query(max_length=500, description="Of workflows that are called so")
+        ] = None,
+        limit: Limit = PAGE,
+        cursor: Cursor = None,
+    ) -> Response:
+        """The latest version of every workflow, by namespace and name."""
+        grant = granted()
+        within = None if grant.namespaces is None else sorted(grant.namespaces)
+        if namespace is not None:
+            within = [namespace] if grant.sees(namespace) and not namespace.endswith("*") else []
+        found = await engine.workflows(pair_of(cursor), limit + 1, within=within, name=name)
+        return JsonAnswer(page_of("workflows", found, limit, _describe, _key))
 
     @routes.get("/{namespace}/{name}", response_model=VersionsModel)
-    async def versions(namespace: Namespace, name: Name) -> Response:
+    async def versions(
+        namespace: Namespace, name: Name, limit: Limit = PAGE, cursor: Cursor = None
+    ) -> Response:
         """Every version of a workflow, latest first."""
-        found = await engine.versions(namespace, name)
-        listed = [_describe(definition) for definition in found]
-        return JsonAnswer({"namespace": namespace, "name": name, "versions": listed})
+        found = await engine.versions(namespace, name, after=key_of(cursor), limit=limit + 1)
+        page = page_of("versions", found, limit, _describe, lambda each: (each.workflow.version,))
+        return JsonAnswer({"namespace": namespace, "name": name, **page})
 
     @routes.get(
         "/{namespace}/{name}/{version}",
@@ -166,7 +179,7 @@ def create_routes(engine: Engine) -> APIRouter:
         if _wants_yaml(request.headers.get("accept", "")):
             headers = {"Vary": "Accept", "Content-Location": _address(definition)}
             return Response(definition.text.encode(), media_type="application/yaml", headers=headers)
-        body: JsonObject = {**_describe(definition), "text": definition.text}
+        body: JsonObject = {**_describe(Listed.of(definition)), "text": definition.text}
         return JsonAnswer(body, headers={"Vary": "Accept"})
 
     @routes.get(
@@ -278,17 +291,21 @@ def _wants_yaml(accept: str) -> bool:
     return best["yaml"] > best["json"]
 
 
-def _describe(definition: Definition) -> JsonObject:
-    name = definition.workflow
+def _describe(listed: Listed) -> JsonObject:
+    name = listed.workflow
     return {
         "namespace": name.namespace,
         "name": name.name,
         "version": name.version,
-        "title": definition.title,
-        "dsl": definition.dialect,
-        "digest": definition.bundle.digest,
-        "deployed_at": rfc3339(definition.deployed_at),
+        "title": listed.title,
+        "dsl": listed.dialect,
+        "digest": listed.digest,
+        "deployed_at": rfc3339(listed.deployed_at),
     }
+
+
+def _key(listed: Listed) -> tuple[str, str]:
+    return listed.workflow.namespace, listed.workflow.name
 
 
 def _address(definition: Definition) -> str:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.cli.inputs import read_json
-from workflow_engine.cli.remote import add_connection, parts_of, with_api
+from workflow_engine.cli.remote import add_connection, with_api
 from workflow_engine.cli.terminal import FAILED, FINE, counted, print_json, printable, result, say
+from workflow_engine.engine.names import named
 from workflow_engine.errors import Rejected
 from workflow_engine.values import JsonObject, rfc3339
 
@@ -245,7 +246,7 @@ def parse_query(text: str, now: datetime) -> JsonObject:
             )
         match name:
             case "workflow":
-                namespace, local, version = parts_of(value)
+                namespace, local, version = named(value)
                 parts = {"namespace": namespace, "workflow": local, "version": version}
                 query |= {each: given for each, given in parts.items() if given is not None}
             case "after" | "before":

@@ -7,8 +7,9 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from workflow_engine.cli.deleting import configure_delete
 from workflow_engine.cli.moving import add_map, check_files
-from workflow_engine.cli.options import add_express, count
+from workflow_engine.cli.options import add_express, add_limit, count
 from workflow_engine.cli.remote import NAME, add_connection, find_workflow, with_api
 from workflow_engine.cli.terminal import FAILED, FINE, USAGE, print_json, print_table, result, say
 from workflow_engine.errors import Conflict, InvalidDocument, Rejected
@@ -136,6 +137,8 @@ def configure_workflows(parser: argparse.ArgumentParser) -> None:
     listing = commands.add_parser(
         "list", help="every workflow", description="List the latest version of every workflow."
     )
+    listing.add_argument("--namespace", metavar="NAME", help="in this namespace")
+    add_limit(listing)
     add_connection(listing)
     listing.set_defaults(work=_list)
     show = commands.add_parser(
@@ -151,11 +154,14 @@ def configure_workflows(parser: argparse.ArgumentParser) -> None:
     )
     add_connection(show)
     show.set_defaults(work=_show)
+    configure_delete(commands)
 
 
 def _list(arguments: argparse.Namespace) -> int:
     async def work(api: HttpApi) -> int:
-        _print_workflows(await api.workflows(), as_json=arguments.json)
+        _print_workflows(
+            await api.workflows(namespace=arguments.namespace, limit=arguments.limit), as_json=arguments.json
+        )
         return FINE
 
     return with_api(arguments, work)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from workflow_engine.cli import backlog
+from workflow_engine.cli import backlog, channels
 from workflow_engine.cli.inputs import read_events, read_json
 from workflow_engine.cli.options import count
 from workflow_engine.cli.remote import add_connection, with_api
@@ -63,9 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_connection(trace)
     trace.set_defaults(work=_trace)
 
-    channels = commands.add_parser("channels", help="every channel", description="List the channels.")
-    add_connection(channels)
-    channels.set_defaults(work=_channels)
+    channels.configure_list(commands, "channels")
     backlog.configure(commands)
 
 
@@ -231,27 +229,3 @@ def _print_trace(trace: Mapping[str, Any]) -> None:
             result(f"    {note['at']}  {note['status']}: {note['detail'] or ''}".rstrip(": "))
     if not trace["recipients"]:
         result("  nobody wanted it")
-
-
-def _channels(arguments: argparse.Namespace) -> int:
-    async def work(api: HttpApi) -> int:
-        channels: list[Any] = await api.channels()
-        if arguments.json:
-            print_json(channels)
-            return FINE
-        rows = [
-            (
-                each["name"],
-                str(each["events"]),
-                str(each["lag"]),
-                str(each["subscriptions"]),
-                each["oldest"] or "",
-            )
-            for each in channels
-        ]
-        print_table(("CHANNEL", "EVENTS", "NOT YET DELIVERED", "SUBSCRIPTIONS", "OLDEST"), rows)
-        if not rows:
-            say("There are no channels yet; publishing makes them.")
-        return FINE
-
-    return with_api(arguments, work)

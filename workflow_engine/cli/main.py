@@ -43,6 +43,7 @@ Exit codes: 0 fine; 1 the document is invalid, the run did not complete, or what
 130 interrupted by Ctrl-C.
 """
 LISTS = {
+    "channel": "wfe channels list",
     "dead letter": "wfe dead-letters list",
     "event": "wfe events list",
     "run": "wfe runs list",
@@ -155,6 +156,9 @@ GROUPS: Sequence[tuple[str, Sequence[Command]]] = (
                 "publish and find events",
                 "wfe events publish --type order.placed --source shop",
                 "events:configure",
+            ),
+            Command(
+                "channels", "the logs that events are in", "wfe channels show orders", "channels:configure"
             ),
             Command(
                 "subscriptions",

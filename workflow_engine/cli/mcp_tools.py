@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine import dsl
+from workflow_engine.engine.names import narrowed
 from workflow_engine.engine.runtime import RunQuery
 from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Rejected, Unavailable
 from workflow_engine.graph.embedding import embedded
@@ -136,15 +137,17 @@ class Tools:
             "workflow": {**_TEXT, "description": "the document, YAML or JSON, DSL 1.0 or 0.8"}
         }
 
-        async def workflows(_: Any) -> Json:
-            return [*await api.workflows()]
+        async def workflows(given: Any) -> Json:
+            limit, cursor = given.get("limit", 100), given.get("cursor")
+            return await api.page("workflows", limit=limit, cursor=cursor, namespace=given.get("namespace"))
 
         async def source(given: Any) -> Json:
             return await api.workflow(given["namespace"], given["name"], given.get("version", "latest"))
 
         async def list_runs(given: Any) -> Json:
-            query = RunQuery(name=given.get("name"), status=given.get("status"), limit=given.get("limit", 20))
-            return await api.runs(query)
+            namespace, name, version = narrowed(given.get("namespace"), given.get("name"), None)
+            status, limit, cursor = given.get("status"), given.get("limit", 20), given.get("cursor")
+            return await api.runs(RunQuery(namespace, name, version, status, limit, cursor))
 
         async def show(given: Any) -> Json:
             return await api.run(given["id"], wait=min(float(given.get("wait", 0)), WAIT))
@@ -164,19 +167,27 @@ class Tools:
         async def deploy(given: Any) -> Json:
             return await api.deploy(given["workflow"])
 
-        yield Tool(
-            "list_workflows", "Every workflow that is deployed, with its latest version.", workflows, {}
-        )
+        pages: JsonObject = {
+            "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+            "cursor": {**_TEXT, "description": "of the page before, for the next one"},
+        }
+        about = "Every workflow that is deployed, with its latest version; a page, and the cursor of the next one."
+        yield Tool("list_workflows", about, workflows, {"namespace": _TEXT, **pages})
         names: JsonObject = {"namespace": _TEXT, "name": _TEXT, "version": _TEXT}
         yield Tool("show_workflow", "The text of a deployed workflow.", source, names, ("namespace", "name"))
         listing: JsonObject = {
-            "name": {**_TEXT, "description": "of the workflow"},
+            "name": {
+                **_TEXT,
+                "description": "of the workflow: name, namespace/name or namespace/name:version",
+            },
+            "namespace": _TEXT,
             "status": {
                 "enum": ["pending", "running", "waiting", "suspended", "cancelled", "faulted", "completed"]
             },
-            "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+            **pages,
         }
-        yield Tool("list_runs", "Runs, newest first.", list_runs, listing)
+        about = "Runs, newest first; a page, and the cursor of the next one."
+        yield Tool("list_runs", about, list_runs, listing)
         wait: JsonObject = {
             "wait": {"type": "number", "description": f"seconds to wait for its end, {WAIT:g} at most"}
         }

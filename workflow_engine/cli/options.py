@@ -136,6 +136,11 @@ def add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
             group.add_argument(option, dest=_PREFIX + name, type=reader, metavar=metavar, help=text)
 
 
+def add_limit(parser: argparse.ArgumentParser) -> None:
+    """Add ``--limit`` of a list, which is shown whole without."""
+    parser.add_argument("--limit", type=count, metavar="N", help="at most N (default: all)")
+
+
 def add_express(parser: argparse.ArgumentParser) -> None:
     """Add the choice of express runs; None where nothing is chosen."""
     parser.add_argument(

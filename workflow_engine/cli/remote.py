@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from workflow_engine.cli.options import CLIENT, add_settings, settings
-from workflow_engine.errors import NotFound, Rejected
+from workflow_engine.engine.names import named
+from workflow_engine.errors import NotFound
 
 if TYPE_CHECKING:
     from workflow_engine.api.client import HttpApi
 
-NAME = "NAMESPACE/NAME[/VERSION]"
+NAME = "NAMESPACE/NAME[:VERSION]"
 PATIENCE = 45.0
 """Seconds for one answer: longer than the API waits for Temporal, so that it can say that it does in vain."""
 
@@ -40,30 +41,17 @@ def with_api(arguments: argparse.Namespace, work: Callable[[HttpApi], Awaitable[
     return asyncio.run(connected())
 
 
-def parts_of(name: str) -> tuple[str | None, str, str | None]:
-    """Namespace, name and version in ``NAME``, ``NAMESPACE/NAME`` or ``NAMESPACE/NAME/VERSION``."""
-    parts = name.split("/")
-    if not all(parts) or len(parts) > 3:
-        raise Rejected("workflow-name", f"{name!r} names no workflow; write {NAME}, or NAME alone")
-    match parts:
-        case [only]:
-            return None, only, None
-        case [namespace, local]:
-            return namespace, local, None
-        case _:
-            return parts[0], parts[1], parts[2]
-
-
-async def find_workflow(api: HttpApi, name: str) -> tuple[str, str, str | None]:
-    """As `parts_of`, the namespace of a name alone looked up; `NotFound` when there is none or are several."""
-    namespace, local, version = parts_of(name)
-    if namespace is not None:
-        return namespace, local, version
-    known = await api.workflows()
-    found = [str(item["namespace"]) for item in known if item["name"] == local]
-    if len(found) == 1:
-        return found[0], local, version
-    if found:
-        several = " or ".join(f"{each}/{local}" for each in found)
-        raise NotFound("workflow", local, f"it is in several namespaces; write {several}")
-    raise NotFound("workflow", local, "`wfe workflows list` shows what is deployed")
+async def find_workflow(api: HttpApi, text: str) -> tuple[str, str, str | None]:
+    """Namespace, name and version, as `named`; the namespace of a name alone is looked up: `NotFound` when there is
+    none, or are several.
+    """
+    found = named(text)
+    if found.namespace is not None:
+        return found.namespace, found.name, found.version
+    known = [str(item["namespace"]) for item in await api.workflows(name=found.name, limit=10)]
+    if len(known) == 1:
+        return known[0], found.name, found.version
+    if known:
+        several = " or ".join(f"{each}/{found.name}" for each in known)
+        raise NotFound("workflow", found.name, f"it is in several namespaces; write {several}")
+    raise NotFound("workflow", found.name, "`wfe workflows list` shows what is deployed")

@@ -15,7 +15,7 @@ from workflow_engine.cli.debug import configure_debug
 from workflow_engine.cli.inputs import read_json
 from workflow_engine.cli.moving import configure_migrate
 from workflow_engine.cli.options import add_express, count, seconds
-from workflow_engine.cli.remote import NAME, add_connection, find_workflow, parts_of, with_api
+from workflow_engine.cli.remote import NAME, add_connection, find_workflow, with_api
 from workflow_engine.cli.terminal import (
     FAILED,
     FINE,
@@ -28,6 +28,7 @@ from workflow_engine.cli.terminal import (
     say,
     span,
 )
+from workflow_engine.engine.names import named
 from workflow_engine.values import Json
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def configure_runs(parser: argparse.ArgumentParser) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     from workflow_engine.engine.runtime import RunQuery
 
-    namespace, name, version = parts_of(arguments.workflow) if arguments.workflow else (None, None, None)
+    namespace, name, version = named(arguments.workflow) if arguments.workflow else (None, None, None)
 
     async def work(api: HttpApi) -> int:
         runs: list[Any] = []

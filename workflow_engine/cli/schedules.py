@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from workflow_engine.cli.options import add_limit
 from workflow_engine.cli.remote import add_connection, find_workflow, with_api
 from workflow_engine.cli.terminal import FINE, print_json, print_table, printable, result, say
 from workflow_engine.values import JsonObject
@@ -27,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing = commands.add_parser(
         "list", help="every schedule", description="List the workflows that the clock starts."
     )
+    add_limit(listing)
     add_connection(listing)
     listing.set_defaults(work=_list)
     show = commands.add_parser(
@@ -50,7 +52,7 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
 
 def _list(arguments: argparse.Namespace) -> int:
     async def work(api: HttpApi) -> int:
-        schedules = await api.schedules()
+        schedules = await api.schedules(limit=arguments.limit)
         if arguments.json:
             print_json(schedules)
             return FINE

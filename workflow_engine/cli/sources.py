@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.cli.inputs import read_bytes, read_json, shown
+from workflow_engine.cli.options import add_limit
 from workflow_engine.cli.remote import add_connection, with_api
 from workflow_engine.cli.terminal import FINE, print_json, print_table, result, say
 from workflow_engine.dsl.source import load
@@ -26,6 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing = commands.add_parser(
         "list", help="every source", description="List the sources, and how they are."
     )
+    listing.add_argument("--channel", metavar="NAME", help="of this channel")
+    add_limit(listing)
     add_connection(listing)
     listing.set_defaults(work=_list)
     _configure_add(commands)
@@ -146,7 +149,7 @@ def _put(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     async def work(api: HttpApi) -> int:
-        found = await api.sources()
+        found = await api.sources(channel=arguments.channel, limit=arguments.limit)
         if arguments.json:
             print_json(found)
             return FINE

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workflow_engine.cli.inputs import read_bytes, read_events, shown
-from workflow_engine.cli.options import count
+from workflow_engine.cli.options import add_limit, count
 from workflow_engine.cli.remote import add_connection, with_api
 from workflow_engine.cli.terminal import FINE, counted, print_json, print_table, result, say
 from workflow_engine.dsl.source import load
@@ -23,6 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "docs/events.md says what a subscription may have."
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     listing = commands.add_parser("list", help="every subscription", description="List the subscriptions.")
+    listing.add_argument("--channel", metavar="NAME", help="of this channel")
+    add_limit(listing)
     add_connection(listing)
     listing.set_defaults(work=_list)
     put = commands.add_parser(
@@ -89,7 +91,7 @@ def configure_dead_letters(parser: argparse.ArgumentParser) -> None:
 
 def _list(arguments: argparse.Namespace) -> int:
     async def work(api: HttpApi) -> int:
-        found = await api.subscriptions()
+        found = await api.subscriptions(channel=arguments.channel, limit=arguments.limit)
         if arguments.json:
             print_json(found)
             return FINE

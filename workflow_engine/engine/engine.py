@@ -13,6 +13,7 @@ from workflow_engine.dsl.bundle import Bundle, says_express
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.pinning import pin
 from workflow_engine.engine.batches import Batches
+from workflow_engine.engine.definitions import Definitions
 from workflow_engine.engine.deployed import Allowed, Bounds, Deployed, Resolve, anything
 from workflow_engine.engine.processes import refused
 from workflow_engine.engine.queues import Queues
@@ -20,7 +21,7 @@ from workflow_engine.engine.runtime import Retry, RunDescription, RunPage, RunQu
 from workflow_engine.engine.schedules import ScheduleDescription
 from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.starting import checked, correlation_of, id_of, keys_of, new_id, start_of
-from workflow_engine.engine.store import Definition, DefinitionStore, find
+from workflow_engine.engine.store import Definition, DefinitionStore, workflows_of
 from workflow_engine.engine.triggers import Triggers
 from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Problem, Rejected
 from workflow_engine.filters import read
@@ -33,7 +34,7 @@ from workflow_engine.values import Json, JsonObject
 _log = logging.getLogger(__name__)
 
 
-class Engine:
+class Engine(Definitions):
     """Deploys, starts and follows workflows. It owns nothing: stores and runtimes are given to it."""
 
     def __init__(
@@ -51,11 +52,11 @@ class Engine:
         they may call; a workflow that starts or calls another is refused. *express*: runs are, where neither the
         document nor who deploys or starts it says whether they are. *bounds* are those of each namespace.
         """
+        super().__init__(store)
         self._bounds = bounds
         self._express = express
         self._processes = processes
         self._queues = queues
-        self._store = store
         self._runtime = runtime
         self._resolve = resolve
         self._triggering = asyncio.Lock()
@@ -117,13 +118,9 @@ class Engine:
                 f"version {name.version} of {name.namespace}/{name.name} is deployed with another text; "
                 "give the new text a new version"
             )
-        # Also when nothing is new: a process that died while it deployed may have left the trigger unset.
-        await self._trigger(name.namespace, name.name)
-        schedule: ScheduleDescription | None = None
-        if self.scheduling is not None:
-            schedule = await self.scheduling.settle(name.namespace, name.name)
-            if schedule is not None and schedule.workflow != name:
-                schedule = None
+        schedule = await self.settle(name.namespace, name.name)  # also when nothing is new
+        if schedule is not None and schedule.workflow != name:
+            schedule = None
         return Deployed(kept, created, warnings, schedule)
 
     async def _check(self, text: str, name: str) -> tuple[Document, list[Problem]]:
@@ -184,56 +181,49 @@ class Engine:
         if problems:
             raise InvalidDocument(problems, name=document.name)
 
+    async def settle(self, namespace: str, name: str, *, gone: bool = False) -> ScheduleDescription | None:
+        """Let the events and the schedule of its latest version start a workflow, or nothing any more when it has none;
+        the schedule, where there is one. *gone*: a version was deleted. Again is harmless: a process may have died
+        before.
+        """
+        await self._trigger(namespace, name)
+        if self.scheduling is None:
+            return None
+        return await self.scheduling.settle(namespace, name, gone=gone)
+
     async def _trigger(self, namespace: str, name: str) -> None:
         if self.triggers is None:
             return
         # Who sets it last must have seen the latest version, however many are deployed at a time.
         async with self._triggering:
-            latest = await self._store.get(namespace, name, None)
+            latest = await self._latest(namespace, name)
             while True:
-                await self.triggers.set(latest.bundle.graph())
-                seen, latest = latest, await self._store.get(namespace, name, None)
-                if seen.workflow == latest.workflow:  # else another process has deployed one meanwhile
+                if latest is None:
+                    await self.triggers.remove(namespace, name)
+                else:
+                    await self.triggers.set(latest.bundle.graph())
+                seen, latest = latest, await self._latest(namespace, name)
+                # else another process has deployed or deleted one meanwhile
+                if (seen and seen.workflow) == (latest and latest.workflow):
                     break
+
+    async def _latest(self, namespace: str, name: str) -> Definition | None:
+        try:
+            return await self._store.get(namespace, name, None)
+        except NotFound:
+            return None
 
     async def restore_triggers(self) -> None:
         """After a start of the process: let every deployed workflow be started by its events.
 
         One that this version of the engine cannot run any more is passed over, and told in the log.
         """
-        for definition in await self._store.list():
-            name = definition.workflow
+        async for listed in workflows_of(self._store):
+            name = listed.workflow
             try:
                 await self._trigger(name.namespace, name.name)
             except (InvalidDocument, Rejected) as invalid:
                 _log.error("events do not start %s/%s: %s", name.namespace, name.name, invalid)
-
-    async def definition(self, namespace: str, name: str, version: str | None = None) -> Definition:
-        """A deployed workflow; *version* None or ``latest`` is the latest."""
-        return await find(self._store, namespace, name, None if version == "latest" else version)
-
-    async def versions(self, namespace: str, name: str) -> Sequence[Definition]:
-        """Every version of a workflow, latest first; `NotFound` when there is none."""
-        found = await self._store.versions(namespace, name)
-        if not found:
-            raise NotFound("workflow", f"{namespace}/{name}")
-        return found
-
-    async def definitions(self) -> Sequence[Definition]:
-        """The latest version of every workflow."""
-        return await self._store.list()
-
-    async def find_bundle(self, namespace: str | None, name: str, version: str | None) -> Bundle:
-        """The bundle that a name stands for: ``name`` alone must be unique among the namespaces."""
-        if namespace is not None:
-            return (await self.definition(namespace, name, version)).bundle
-        found = await self._store.find(name)
-        if len(found) != 1:
-            names = ", ".join(str(definition.workflow) for definition in found)
-            raise NotFound(
-                "workflow", name, f"it is in several namespaces: {names}" if names else "deploy it first"
-            )
-        return found[0].bundle
 
     # --- runs ---------------------------------------------------------------------------------------------
 

@@ -8,13 +8,14 @@ schedules live could not be reached.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.schedules import MAX_NOTE, Plan, ScheduleDescription, Schedules, ScheduleState
-from workflow_engine.engine.store import Definition, DefinitionStore
+from workflow_engine.engine.store import PAGE, Definition, DefinitionStore, Listed, workflows_of
 from workflow_engine.errors import InvalidDocument, NotFound, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
 
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _LOOKS = 16
 """How many schedules are looked at side by side."""
+MOST_PAGES = 50
+"""How often workflows are read, for one page of those that have a schedule."""
 
 
 class Scheduling:
@@ -34,20 +37,21 @@ class Scheduling:
         self._unsettled: dict[tuple[str, str], str] = {}
         self._wake = asyncio.Event()
 
-    async def settle(self, namespace: str, name: str) -> ScheduleDescription | None:
-        """Make the schedule of a workflow what its latest version says; None where that has none.
+    async def settle(self, namespace: str, name: str, *, gone: bool = False) -> ScheduleDescription | None:
+        """Make the schedule of a workflow what its latest version says; None where that has none. *gone*: a version was
+        deleted, which may have had one.
 
         What cannot be done now is done later, by `keep`; the description remarks on it.
         """
         key = namespace, name
         # Who sets it last must have seen the latest version, however many are deployed at a time.
         async with self._locks[key]:
-            latest = await self._store.get(namespace, name, None)
-            plan = plan_of(latest)
+            latest = await self._latest(namespace, name)
+            plan = None if latest is None else plan_of(latest)
             try:
                 if plan is not None:
                     await self._schedules.set(plan)
-                elif key in self._unsettled or await self._had_one(latest.workflow):
+                elif gone or latest is None or key in self._unsettled or await self._had_one(latest.workflow):
                     await self._schedules.remove(namespace, name)
                 self._unsettled.pop(key, None)
             except (Unavailable, NotFound) as error:  # not found: somebody else removed it meanwhile
@@ -58,9 +62,33 @@ class Scheduling:
                 _log.error("the clock does not start %s/%s: %s", namespace, name, error)
         return None if plan is None else await self._describe(plan)
 
+    async def remove(self, namespace: str, name: str) -> None:
+        """Let the clock start no more runs of a workflow that is to be deleted; those under way go on."""
+        async with self._locks[namespace, name]:
+            await self._schedules.remove(namespace, name)
+            self._unsettled.pop((namespace, name), None)
+
+    async def _latest(self, namespace: str, name: str) -> Definition | None:
+        try:
+            return await self._store.get(namespace, name, None)
+        except NotFound:
+            return None
+
     async def _had_one(self, workflow: WorkflowName) -> bool:
-        versions = await self._store.versions(workflow.namespace, workflow.name)
-        return any(_scheduled(item.bundle) for item in versions if item.workflow != workflow)
+        for item in await self._store.versions(workflow.namespace, workflow.name):
+            if item.workflow != workflow and await self._is_scheduled(item):
+                return True
+        return False
+
+    async def _is_scheduled(self, listed: Listed) -> bool | None:
+        """Whether the clock starts *listed*; None where this version of the engine cannot tell."""
+        if listed.digest not in _known:
+            name = listed.workflow
+            try:
+                _scheduled((await self._store.get(name.namespace, name.name, name.version)).bundle)
+            except NotFound:  # it was deleted meanwhile
+                return False
+        return _known.get(listed.digest)
 
     async def keep(self) -> None:
         """Settle every workflow, then, until cancelled, each that could not be settled before."""
@@ -86,15 +114,15 @@ class Scheduling:
 
     async def _settle_all(self) -> None:
         there = set(await self._schedules.names())
-        deployed = await self._store.list()
+        deployed = [listed async for listed in workflows_of(self._store)]
         unknown = there - {(item.workflow.namespace, item.workflow.name) for item in deployed}
         if unknown:
             names = ", ".join("/".join(key) for key in sorted(unknown)[:10])
             _log.warning("the clock starts workflows that are not deployed here: %s", names)
-        for definition in deployed:
-            name = definition.workflow
+        for listed in deployed:
+            name = listed.workflow
             key = name.namespace, name.name
-            scheduled = _scheduled(definition.bundle)
+            scheduled = await self._is_scheduled(listed)
             if scheduled:
                 await self.settle(*key)
             elif scheduled is False and key in there:
@@ -109,17 +137,38 @@ class Scheduling:
 
     # --- for who looks at them ------------------------------------------------------------------------------
 
-    async def descriptions(self) -> Sequence[ScheduleDescription]:
-        """Every schedule, by namespace and name."""
+    async def page(
+        self, after: tuple[str, str] | None, limit: int, within: Sequence[str] | None = None
+    ) -> tuple[Sequence[ScheduleDescription], tuple[str, str] | None]:
+        """Up to *limit* schedules, by namespace and name, from behind *after* on, and behind which workflow there may
+        be more; None where there are none. It is not full where `MOST_PAGES` of workflows have not so many schedules.
+        """
+        found: list[Listed] = []
+        for _ in range(MOST_PAGES):
+            read = await self._store.page(after, PAGE, within=within)
+            for listed in read:
+                after = listed.workflow.namespace, listed.workflow.name
+                if await self._is_scheduled(listed):
+                    found.append(listed)
+                if len(found) > limit:
+                    last = found[limit - 1].workflow
+                    return await self._described(found[:limit]), (last.namespace, last.name)
+            if len(read) < PAGE:
+                return await self._described(found), None
+        return await self._described(found), after
+
+    async def _described(self, found: Sequence[Listed]) -> Sequence[ScheduleDescription]:
         room = asyncio.Semaphore(_LOOKS)
 
-        async def look(plan: Plan) -> ScheduleDescription:
+        async def look(listed: Listed) -> ScheduleDescription | None:
+            name = listed.workflow
             async with room:
-                return await self._describe(plan)
+                with contextlib.suppress(NotFound):  # it was deleted, or its latest version has none any more
+                    return await self.description(name.namespace, name.name)
+            return None
 
-        definitions = [item for item in await self._store.list() if _scheduled(item.bundle)]
-        plans = [plan for definition in definitions if (plan := plan_of(definition)) is not None]
-        return await asyncio.gather(*map(look, plans))
+        looked = await asyncio.gather(*map(look, found))
+        return [each for each in looked if each is not None]
 
     async def description(self, namespace: str, name: str) -> ScheduleDescription:
         """The schedule of a workflow; `NotFound` when its latest version has none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -18,6 +19,11 @@ UNTIL_STARTED = RetryPolicy(max_attempts=None, max_age=None, initial=0.2, max_de
 """An event that starts a run is never given up while Temporal cannot be reached."""
 
 
+def id_of(namespace: str, name: str) -> str:
+    """The id of the subscription of a workflow."""
+    return f"{OWN}{quote(namespace)}/{quote(name)}"
+
+
 class Subscriptions(Protocol):
     """What the router offers."""
 
@@ -26,6 +32,9 @@ class Subscriptions(Protocol):
 
     async def put_subscription(self, subscription: Subscription) -> Any:
         """Keep it; one with that id keeps its place in the channel."""
+
+    def subscriptions(self) -> Sequence[Subscription]:
+        """All of them, by id."""
 
     async def delete_subscription(self, id: str) -> Any:
         """Forget it; `NotFound` when it is not there."""
@@ -37,17 +46,31 @@ class Triggers:
     def __init__(self, router: Subscriptions) -> None:
         self._router = router
 
+    async def remove(self, namespace: str, name: str) -> None:
+        """Let no events start the workflow any more, not even those that wait to; no-op where none did."""
+        with contextlib.suppress(NotFound):
+            await self._router.delete_subscription(id_of(namespace, name))
+
+    def starting(self, namespace: str, name: str) -> Sequence[Subscription]:
+        """The subscriptions by which events start the workflow, its own and others, by id; none that is paused."""
+        wanted = ("workflow", namespace, name)
+        return [
+            each
+            for each in self._router.subscriptions()
+            if each.enabled
+            and tuple(each.target.get(member) for member in ("kind", "namespace", "name")) == wanted
+        ]
+
     async def set(self, graph: StateGraph) -> None:
         """Let events start *graph*'s workflow from now on, or no longer, when it has no trigger.
 
         A trigger that somebody has paused stays so, whatever is deployed and started meanwhile.
         """
         name = graph.name
-        id = f"{OWN}{quote(name.namespace)}/{quote(name.name)}"
         if graph.trigger is None:
-            with contextlib.suppress(NotFound):
-                await self._router.delete_subscription(id)
+            await self.remove(name.namespace, name.name)
             return
+        id = id_of(name.namespace, name.name)
         target: JsonObject = {"kind": "workflow", "namespace": name.namespace, "name": name.name}
         if graph.trigger.keeps:
             target["received"] = True

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
 from workflow_engine.errors import NotFound
 from workflow_engine.events import backlogs, tracing
+from workflow_engine.events.broker_sources import BrokerSource
 from workflow_engine.events.cloudevents import decode, records
 from workflow_engine.events.letters import DEAD_LETTERS
 from workflow_engine.events.records import microseconds
 from workflow_engine.events.sharing import Sharing
-from workflow_engine.events.subscriptions import check_filters, check_strategy
+from workflow_engine.events.sources import Source
+from workflow_engine.events.spi import Caps
+from workflow_engine.events.subscriptions import Subscription, check_filters, check_strategy
 from workflow_engine.events.transforms import NotTransformed, check_transform, transformed
 from workflow_engine.filters import filters, machine
 from workflow_engine.values import Json, JsonObject
 
 STAMP = "stamp"
 """The setting with the mark of a store."""
+MOST_SOURCES, _READ = 10_000, 200
+"""How many sources are looked at for one page of some of them, and read at a time, at least."""
 
 
 class Looking(Sharing):
@@ -67,20 +73,70 @@ class Looking(Sharing):
         """What became of the events with this id, newest first; see `tracing.trace`. `NotFound` if none."""
         return await tracing.trace(self._store, event_id, channel)
 
+    def subscriptions_after(
+        self, after: str | None, limit: int, wanted: Callable[[Subscription], bool]
+    ) -> list[Subscription]:
+        """Up to *limit* of those that are *wanted*, by id, from behind the id *after* on."""
+        self._require_store()
+        behind = (each for id, each in self._subscriptions.items() if after is None or id > after)
+        return heapq.nsmallest(limit, filter(wanted, behind), key=lambda each: each.id)
+
+    async def sources_after(
+        self,
+        after: str | None,
+        limit: int,
+        wanted: Callable[[Source | BrokerSource], bool],
+        most: int = MOST_SOURCES,
+    ) -> tuple[list[Source | BrokerSource], str | None]:
+        """Likewise of sources, and behind which id there may be more; None where there are none. Of all, at most *most*
+        are looked at: then there may be fewer than *limit*.
+        """
+        found: list[Source | BrokerSource] = []
+        while most > 0:
+            read = await self._read_sources(after, min(most, max(limit + 1, _READ)))
+            for each in read:
+                if not wanted(each):
+                    continue
+                if len(found) == limit:
+                    return found, found[-1].id
+                found.append(each)
+            if len(read) < min(most, max(limit + 1, _READ)):
+                return found, None
+            after, most = read[-1].id, most - len(read)
+        return found, after
+
+    def channels_after(self, after: str | None, limit: int, wanted: Callable[[str], bool]) -> list[str]:
+        """The names of up to *limit* channels, in their order."""
+        self._require_store()
+        behind = (name for name in self._channels if after is None or name > after)
+        return heapq.nsmallest(limit, filter(wanted, behind))
+
+    async def channel(self, name: str) -> JsonObject:
+        """A channel, as `channels` has them; `NotFound` if there is none."""
+        self._require_store()
+        if name not in self._channels:
+            raise NotFound("channel", name)
+        return await self._channel(name)
+
+    def kept_in(self) -> JsonObject:
+        """What keeps the channels: ``{kind, durable, shared}``, the kind by the scheme of its URL."""
+        kind = type(self._store).__module__.rpartition(".")[2].partition("_")[0]
+        caps = self._store.caps
+        return {"kind": kind, "durable": Caps.DURABLE in caps, "shared": Caps.SHARED in caps}
+
     async def channels(self) -> list[JsonObject]:
         """Every channel: ``{name, partitions, dedupe_seconds, events, bytes, oldest, lag, subscriptions,
         catching_up, listeners}``: *lag* is how many events are not dispatched yet, *catching_up* how many
         subscriptions still read older ones.
         """
         self._require_store()
-        return [
-            await tracing.describe(self._store, self._dispatchers[name])
-            if name in self._dispatchers
-            else await tracing.describe_elsewhere(
-                self._store, self._channels[name], self._subscriptions.values()
-            )
-            for name in sorted(self._channels)
-        ]
+        return [await self._channel(name) for name in sorted(self._channels)]
+
+    async def _channel(self, name: str) -> JsonObject:
+        if name in self._dispatchers:
+            return await tracing.describe(self._store, self._dispatchers[name])
+        subscriptions = self._subscriptions.values()
+        return await tracing.describe_elsewhere(self._store, self._channels[name], subscriptions)
 
     async def undelivered(self, run_id: str, listen_id: str) -> int:
         """How many events wait for their delivery to a listener of a run."""

@@ -161,6 +161,11 @@ class Sources:
         """All of them, by id."""
         return [_kept(entry.value) for entry in await self._store.entries(SOURCE)]
 
+    async def _read_sources(self, after: str | None, limit: int) -> list[Source | BrokerSource]:
+        """Up to *limit* of them, by id, from behind the id *after* on."""
+        behind = None if after is None else SOURCE + after
+        return [_kept(entry.value) for entry in await self._store.entries(SOURCE, after=behind, limit=limit)]
+
     async def delete_source(self, id: str) -> None:
         """Delete it. `NotFound` if there is none."""
         if not await self._store.delete(SOURCE + id):

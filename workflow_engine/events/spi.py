@@ -380,8 +380,10 @@ class MetaStore(Protocol):
     async def delete(self, key: str, *, if_rev: int | None = None) -> bool:
         """Whether there was something to delete. *if_rev* as for `put`."""
 
-    async def entries(self, prefix: str) -> list[Versioned]:
-        """The settings whose key begins so, by key."""
+    async def entries(
+        self, prefix: str, *, after: str | None = None, limit: int | None = None
+    ) -> list[Versioned]:
+        """The settings whose key begins so, by key: up to *limit* of those behind *after*, which need not be there."""
 
     def watch(self, prefix: str, from_rev: int) -> AsyncIterator[Change]:
         """Every change after *from_rev*, in order, then those to come. Changes to one key may be joined."""

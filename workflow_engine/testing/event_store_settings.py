@@ -42,6 +42,21 @@ class MetaContract(StoreFixtures):
             await store.put(key, key.encode())
         assert [entry.key for entry in await store.entries("p/")] == ["p/a", "p/b"]
 
+    async def test_entries_are_read_in_parts_behind_a_key_that_may_be_gone(self, store: Store) -> None:
+        keys = ["p/ü", "p/b", "p/a", "p/aa", "p/c"]
+        for key in (*keys, "o", "q", "p0"):
+            await store.put(key, b"")
+        found: list[str] = []
+        after: str | None = None
+        while read := await store.entries("p/", after=after, limit=2):
+            found += [entry.key for entry in read]
+            after = found[-1]
+            await store.delete(after)
+        assert found == sorted(keys)
+        left = [key for index, key in enumerate(sorted(keys)) if index % 2 == 0 and key != found[-1]]
+        assert [entry.key for entry in await store.entries("p/", after="a", limit=9)] == left
+        assert await store.entries("p/", after="q") == []
+
     async def test_a_watch_sees_what_was_and_what_comes(self, store: Store) -> None:
         before = await store.put("w/a", b"1")
         await store.put("w/b", b"2")

@@ -11,24 +11,31 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from workflow_engine.dsl.bundle import Bundle
-from workflow_engine.engine.store import Definition, order
-from workflow_engine.errors import NotFound, Unavailable
+from workflow_engine.engine.store import Definition, Listed, changed, missing, rank, ranked
+from workflow_engine.errors import Unavailable
 from workflow_engine.graph.model import WorkflowName
 
 T = TypeVar("T")
 _Row: TypeAlias = tuple[str, str, str, str, str, str, bytes, str, str]
+_Head: TypeAlias = tuple[str, str, str, str, str, str, str]
 
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS removed (
+    namespace TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, digest TEXT NOT NULL, removed_at TEXT NOT NULL,
+    PRIMARY KEY (namespace, name, version)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS definition (
     namespace TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL,
     dialect TEXT NOT NULL, text TEXT NOT NULL, digest TEXT NOT NULL, bundle BLOB NOT NULL,
     title TEXT NOT NULL, deployed_at TEXT NOT NULL,
     PRIMARY KEY (namespace, name, version)
-) WITHOUT ROWID
+) WITHOUT ROWID;
 """
 _BUSY = 5.0
 """Seconds to wait for another process that writes."""
 _COLUMNS = "namespace, name, version, dialect, text, digest, bundle, title, deployed_at"
+_KEY = "namespace = ? AND name = ? AND version = ?"
+_HEAD = "namespace, name, version, dialect, digest, title, deployed_at"
 
 
 class SqliteDefinitions:
@@ -52,7 +59,7 @@ class SqliteDefinitions:
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
-                connection.execute(_SCHEMA)
+                connection.executescript(_SCHEMA)
             except sqlite3.Error:
                 connection.close()
                 raise
@@ -72,6 +79,13 @@ class SqliteDefinitions:
             except sqlite3.Error as error:
                 raise Unavailable(f"the definition store {self._path} does not work: {error}") from error
 
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """*work* on what is there at one moment, whatever other processes write meanwhile."""
+        return await self._do(lambda connection: _transacted(connection, "BEGIN", work))
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._do(lambda connection: _transacted(connection, "BEGIN IMMEDIATE", work))
+
     async def add(self, definition: Definition) -> Definition:
         name = definition.workflow
         row = (
@@ -85,50 +99,111 @@ class SqliteDefinitions:
             definition.title,
             definition.deployed_at.isoformat(),
         )
-        insert = f"INSERT OR IGNORE INTO definition ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608
-        await self._do(lambda connection: connection.execute(insert, row))
+        key = row[:3]
+
+        def work(connection: sqlite3.Connection) -> None:
+            select = f"SELECT digest, removed_at FROM removed WHERE {_KEY}"  # noqa: S608
+            gone = connection.execute(select, key).fetchone()
+            if gone is not None and gone[0] != definition.bundle.digest and not _there(connection, key):
+                raise changed(definition, gone[0], datetime.fromisoformat(gone[1]))
+            insert = f"INSERT OR IGNORE INTO definition ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)"  # noqa: S608
+            connection.execute(insert, row)
+
+        await self._write(work)
         return await self.get(name.namespace, name.name, name.version)
 
     async def get(self, namespace: str, name: str, version: str | None) -> Definition:
-        def work(connection: sqlite3.Connection) -> _Row | None:
+        def work(connection: sqlite3.Connection) -> _Row | str | None:
             wanted = version
             if wanted is None:
-                select = "SELECT version FROM definition WHERE namespace = ? AND name = ?"
-                there = connection.execute(select, (namespace, name)).fetchall()
-                wanted = max((row[0] for row in there), key=order, default=None)
-            return _one(connection, namespace, name, wanted)
+                wanted = max(_versions(connection, namespace, name), key=rank, default=None)
+            found = _one(connection, namespace, name, wanted)
+            if found is not None:
+                return found
+            select = (
+                "SELECT max(removed_at) FROM removed "
+                "WHERE namespace = ?1 AND name = ?2 AND (?3 IS NULL OR version = ?3)"
+            )
+            removed: str | None = connection.execute(select, (namespace, name, version)).fetchone()[0]
+            return removed
 
-        row = await self._do(work)
-        if row is None:
-            raise NotFound("workflow", f"{namespace}/{name}" + (f"/{version}" if version else ""))
+        row = await self._read(work)
+        if row is None or isinstance(row, str):
+            raise missing(namespace, name, version, None if row is None else datetime.fromisoformat(row))
         return _definition(row)
 
-    async def versions(self, namespace: str, name: str) -> Sequence[Definition]:
-        query = f"SELECT {_COLUMNS} FROM definition WHERE namespace = ? AND name = ?"  # noqa: S608
-        rows = await self._do(lambda connection: connection.execute(query, (namespace, name)).fetchall())
-        found = [_definition(row) for row in rows]
-        return sorted(found, key=lambda item: order(item.workflow.version), reverse=True)
+    async def versions(
+        self, namespace: str, name: str, *, after: str | None = None, limit: int | None = None
+    ) -> Sequence[Listed]:
+        def work(connection: sqlite3.Connection) -> Sequence[Listed]:
+            chosen = ranked(_versions(connection, namespace, name), after, limit)
+            return [_head(connection, namespace, name, version) for version in chosen]
 
-    async def list(self) -> Sequence[Definition]:
-        return await self._latest("")
+        return await self._read(work)
+
+    async def page(
+        self,
+        after: tuple[str, str] | None,
+        limit: int,
+        *,
+        within: Sequence[str] | None = None,
+        name: str | None = None,
+    ) -> Sequence[Listed]:
+        conditions, values = ["TRUE"], list[str]()
+        if after is not None:
+            conditions, values = ["(namespace, name) > (?, ?)"], [*after]
+        if name is not None:
+            conditions, values = [*conditions, "name = ?"], [*values, name]
+        if within is not None:
+            begin = [each[:-1] for each in within if each.endswith("*")]
+            whole = [each for each in within if not each.endswith("*")]
+            ways = ["substr(namespace, 1, length(?)) = ?" for _ in begin]
+            ways.append(f"namespace IN ({', '.join('?' for _ in whole)})")
+            conditions.append(f"({' OR '.join(ways)})")
+            values += [text for each in begin for text in (each, each)] + whole
+
+        def work(connection: sqlite3.Connection) -> Sequence[Listed]:
+            select = (
+                f"SELECT DISTINCT namespace, name FROM definition WHERE {' AND '.join(conditions)} "  # noqa: S608
+                "ORDER BY namespace, name LIMIT ?"
+            )
+            keys = connection.execute(select, (*values, limit)).fetchall()
+            latest = [(*key, max(_versions(connection, *key), key=rank)) for key in keys]
+            return [_head(connection, *key) for key in latest]
+
+        return await self._read(work)
+
+    async def every(self, after: tuple[str, str, str] | None, limit: int) -> Sequence[Definition]:
+        behind = "" if after is None else "WHERE (namespace, name, version) > (?, ?, ?)"
+        query = f"SELECT {_COLUMNS} FROM definition {behind} ORDER BY namespace, name, version LIMIT ?"  # noqa: S608
+        values = (*(after or ()), limit)
+        return [_definition(row) for row in await self._read(lambda db: db.execute(query, values).fetchall())]
 
     async def find(self, name: str) -> Sequence[Definition]:
-        return await self._latest("WHERE name = ?", name)
+        """Only of the latest are text and bundle read, which may have a megabyte each."""
 
-    async def _latest(self, where: str, *values: str) -> Sequence[Definition]:
-        """The latest of each workflow; only of those are text and bundle read, which may have a megabyte each."""
+        def work(connection: sqlite3.Connection) -> Sequence[_Row | None]:
+            select = "SELECT DISTINCT namespace FROM definition WHERE name = ? ORDER BY namespace"
+            keys = [(namespace, name) for (namespace,) in connection.execute(select, (name,)).fetchall()]
+            return [
+                _one(connection, *key, max(_versions(connection, *key), key=rank, default=None))
+                for key in keys
+            ]
 
-        def work(connection: sqlite3.Connection) -> Sequence[_Row]:
-            latest: dict[tuple[str, str], str] = {}
-            select = f"SELECT namespace, name, version FROM definition {where}"  # noqa: S608
-            for namespace, name, version in connection.execute(select, values):
-                present = latest.get((namespace, name))
-                if present is None or order(present) < order(version):
-                    latest[namespace, name] = version
-            found = [_one(connection, *key, latest[key]) for key in sorted(latest)]
-            return [row for row in found if row is not None]
+        return [_definition(row) for row in await self._read(work) if row is not None]
 
-        return [_definition(row) for row in await self._do(work)]
+    async def remove(self, namespace: str, name: str, version: str | None, at: datetime) -> Sequence[Listed]:
+        def work(connection: sqlite3.Connection) -> Sequence[Listed]:
+            there = ranked(_versions(connection, namespace, name), None, None)
+            gone = [_head(connection, namespace, name, each) for each in there if version in (None, each)]
+            for each in gone:
+                key = namespace, name, each.workflow.version
+                insert = "INSERT OR REPLACE INTO removed VALUES (?, ?, ?, ?, ?)"
+                connection.execute(insert, (*key, each.digest, at.isoformat()))
+                connection.execute(f"DELETE FROM definition WHERE {_KEY}", key)  # noqa: S608
+            return gone
+
+        return await self._write(work)
 
     async def check(self) -> None:
         await self._do(lambda connection: connection.execute("SELECT 1 FROM definition LIMIT 1").fetchone())
@@ -137,8 +212,37 @@ class SqliteDefinitions:
         await self._do(lambda connection: connection.close())
 
 
+def _transacted(connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    connection.execute(begin)
+    try:
+        done = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return done
+
+
+def _there(connection: sqlite3.Connection, key: Sequence[str]) -> bool:
+    return connection.execute(f"SELECT 1 FROM definition WHERE {_KEY}", key).fetchone() is not None  # noqa: S608
+
+
+def _versions(connection: sqlite3.Connection, namespace: str, name: str) -> Sequence[str]:
+    select = "SELECT version FROM definition WHERE namespace = ? AND name = ?"
+    return [version for (version,) in connection.execute(select, (namespace, name))]
+
+
+def _head(connection: sqlite3.Connection, namespace: str, name: str, version: str) -> Listed:
+    query = f"SELECT {_HEAD} FROM definition WHERE {_KEY}"  # noqa: S608
+    row: _Head = connection.execute(query, (namespace, name, version)).fetchone()
+    *_, dialect, digest, title, deployed_at = row
+    workflow = WorkflowName(namespace, name, version)
+    return Listed(workflow, dialect, digest, title, datetime.fromisoformat(deployed_at))
+
+
 def _one(connection: sqlite3.Connection, namespace: str, name: str, version: str | None) -> _Row | None:
-    query = f"SELECT {_COLUMNS} FROM definition WHERE namespace = ? AND name = ? AND version = ?"  # noqa: S608
+    query = f"SELECT {_COLUMNS} FROM definition WHERE {_KEY}"  # noqa: S608
     found: _Row | None = connection.execute(query, (namespace, name, version)).fetchone()
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import islice
 
 from workflow_engine.errors import Conflict
 from workflow_engine.events.spi import Assignment, Attempt, Change, Fenced, Lease, Parked, Versioned
@@ -130,13 +131,16 @@ class MemoryStore(MemoryDeliveries):
             self._write(key, None)
         return present
 
-    async def entries(self, prefix: str) -> list[Versioned]:
+    async def entries(
+        self, prefix: str, *, after: str | None = None, limit: int | None = None
+    ) -> list[Versioned]:
         self._use()
-        return [
-            Versioned(key, value, rev)
-            for key, (value, rev) in sorted(self._settings.items())
-            if value is not None and key.startswith(prefix)
-        ]
+        behind = sorted(
+            key for key in self._settings if key.startswith(prefix) and (after is None or key > after)
+        )
+        there = ((key, *self._settings[key]) for key in behind)
+        found = (Versioned(key, value, rev) for key, value, rev in there if value is not None)
+        return list(islice(found, limit))
 
     async def watch(self, prefix: str, from_rev: int) -> AsyncIterator[Change]:
         while True:

@@ -93,10 +93,15 @@ class PostgresStore(PostgresGroups):
             )
         )
 
-    async def entries(self, prefix: str) -> list[Versioned]:
-        where, values = between("key", prefix, "$1", "$2")
-        query = f"SELECT key, value, rev FROM setting WHERE {where} AND value IS NOT NULL ORDER BY key"
-        return [Versioned(*row) for row in await self._db.read(lambda db: db.fetch(query, *values))]
+    async def entries(
+        self, prefix: str, *, after: str | None = None, limit: int | None = None
+    ) -> list[Versioned]:
+        where, values = between("key", prefix, "$2", "$3", after)
+        query = (
+            f"SELECT key, value, rev FROM setting WHERE {where} AND value IS NOT NULL ORDER BY key LIMIT $1"
+        )
+        rows = await self._db.read(lambda db: db.fetch(query, limit, *values))
+        return [Versioned(*row) for row in rows]
 
     async def watch(self, prefix: str, from_rev: int) -> AsyncIterator[Change]:
         query = "SELECT key, value, rev FROM setting WHERE rev > $1 AND starts_with(key, $2) ORDER BY rev LIMIT 1000"

@@ -50,10 +50,15 @@ class SqliteStore(SqliteGroups):
         self._wakeups.notify(_SETTINGS)
         return present
 
-    async def entries(self, prefix: str) -> list[Versioned]:
-        where, values = between("key", prefix, "?", "?")
-        query = f"SELECT key, value, rev FROM setting WHERE {where} AND value IS NOT NULL ORDER BY key"
-        return await self._db.read(lambda db: [Versioned(*row) for row in db.execute(query, values)])
+    async def entries(
+        self, prefix: str, *, after: str | None = None, limit: int | None = None
+    ) -> list[Versioned]:
+        where, values = between("key", prefix, "?", "?", after)
+        query = (
+            f"SELECT key, value, rev FROM setting WHERE {where} AND value IS NOT NULL ORDER BY key LIMIT ?"
+        )
+        given = (*values, -1 if limit is None else limit)
+        return await self._db.read(lambda db: [Versioned(*row) for row in db.execute(query, given)])
 
     async def watch(self, prefix: str, from_rev: int) -> AsyncIterator[Change]:
         def work(db: sqlite3.Connection) -> list[Change]:
