@@ -34,7 +34,7 @@ from workflow_engine.engine.restoring import Restoring, StoreStamps
 from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.stores import open_definitions
 from workflow_engine.engine.targets import RunTarget, WorkflowTarget
-from workflow_engine.engine.triggers import Triggers
+from workflow_engine.engine.triggers import Triggers, restored
 from workflow_engine.errors import Rejected, Unavailable
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
@@ -185,7 +185,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         engine.triggers = Triggers(router)
         await router.start()
         stack.push_async_callback(router.stop)
-        await engine.restore_triggers()
+        await stack.enter_async_context(restored(router, engine.restore_triggers))
         hearings = Hearings(router, egress, secrets, resolution, reach)
         await hearings.start()
         stack.push_async_callback(hearings.stop)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Sequence
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from workflow_engine.errors import NotFound
+from workflow_engine.errors import NotFound, Unavailable
 from workflow_engine.events.subscriptions import RetryPolicy, Subscription
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.listening import triggering
@@ -17,6 +19,10 @@ OWN = "workflow:"
 """How the subscriptions of deployed workflows begin; others may only pause and resume them, and let them begin anew."""
 UNTIL_STARTED = RetryPolicy(max_attempts=None, max_age=None, initial=0.2, max_delay=30.0)
 """An event that starts a run is never given up while Temporal cannot be reached."""
+AGAIN = 1.0
+"""Seconds until it is tried again to set the triggers, where the store was away."""
+
+_log = logging.getLogger(__name__)
 
 
 def id_of(namespace: str, name: str) -> str:
@@ -87,3 +93,41 @@ class Triggers:
                 in_order=graph.trigger.keeps,
             )
         )
+
+
+class StandingBy(Protocol):
+    """What the router tells of a store that one process has at a time."""
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether another process has it."""
+
+    async def until_it_has_the_store(self) -> None:
+        """Wait until this one has it."""
+
+
+@contextlib.asynccontextmanager
+async def restored(router: StandingBy, restore: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Let *restore* set the triggers of all workflows, before the block, or once the router stands by no more."""
+
+    async def later() -> None:
+        while True:
+            await router.until_it_has_the_store()
+            try:
+                await restore()
+            except Unavailable as error:
+                _log.warning("events do not start workflows yet: %s", error)
+                await asyncio.sleep(AGAIN)
+            else:
+                return
+
+    if not router.stands_by:
+        await restore()
+        yield
+        return
+    restoring = asyncio.create_task(later(), name="triggers")
+    try:
+        yield
+    finally:
+        restoring.cancel()
+        await asyncio.gather(restoring, return_exceptions=True)

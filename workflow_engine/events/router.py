@@ -26,7 +26,7 @@ from workflow_engine.events.pulling import Pulling, PullTarget
 from workflow_engine.events.recent import RecentBodies
 from workflow_engine.events.records import ChannelSpec, microseconds
 from workflow_engine.events.retention import trim
-from workflow_engine.events.shared_store import LosableStore
+from workflow_engine.events.shared_store import LosableStore, Taken
 from workflow_engine.events.spans import carrying
 from workflow_engine.events.spi import Store
 from workflow_engine.events.standing_by import StandBy
@@ -88,12 +88,32 @@ class Router(Looking, Pulling):
         return int(self._clock() * 1e6)
 
     async def start(self) -> None:
-        """Open the store and go on with everything that is in it."""
-        await self._begin_with_store()
+        """Open the store and go on with everything that is in it. Where another process has a store that is of one at a
+        time, and can be taken up when that ends, this one stands by until then: all that needs it is `Unavailable`.
+        """
+        taken = ""
+        try:
+            await self._begin_with_store()
+        except Taken as error:
+            if not isinstance(self._store, LosableStore):
+                raise
+            taken = str(error)
         if isinstance(self._store, LosableStore):
-            self._stand_by = StandBy(self._store, let_go=self._end_with_store, take_up=self._begin_with_store)
+            self._stand_by = StandBy(
+                self._store, let_go=self._end_with_store, take_up=self._begin_with_store, taken=taken
+            )
         if self._retention is not None:
             self._retaining = asyncio.create_task(self._retain(self._retention), name="retention")
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether another process has the store."""
+        return self._stand_by is not None and self._stand_by.waits
+
+    async def until_it_has_the_store(self) -> None:
+        """Wait while this process stands by."""
+        if self._stand_by is not None:
+            await self._stand_by.until_it_has()
 
     async def stop(self, grace: float = 10.0) -> None:
         """Take nothing more up, give deliveries that are under way *grace* seconds, close the store."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from workflow_engine.errors import Conflict
 from workflow_engine.events.spi import Assignment, Attempt, Parked, Store
 
 
@@ -78,9 +79,15 @@ class TellingStore(Protocol):
         """Call *wake* whenever there may be something."""
 
 
+class Taken(Conflict):
+    """Another process has the store."""
+
+
 @runtime_checkable
 class LosableStore(Protocol):
-    """A store of one process at a time, which another one can take where the first is thought to be dead."""
+    """A store of one process at a time, which another one can take where the first is thought to be dead. While one has
+    it, `open` raises `Taken` in the others.
+    """
 
     def when_lost(self, tell: Callable[[], None]) -> None:
         """Call *tell* when another process has it. It can then be closed, and opened again once that one lets go."""

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 class StandBy:
     """Watches over *store*: *let_go* closes what there is, *take_up* opens it and goes on; `Conflict` while another
-    process has it.
+    process has it. *taken* says who has it from the beginning, if anybody has.
     """
 
     def __init__(
@@ -27,11 +27,13 @@ class StandBy:
         *,
         let_go: Callable[[], Awaitable[None]],
         take_up: Callable[[], Awaitable[None]],
+        taken: str = "",
     ) -> None:
         self._let_go, self._take_up = let_go, take_up
-        self._lost = asyncio.Event()
+        self._lost, self._has = asyncio.Event(), asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
-        self._why = ""
+        self._why = f"this process stands by: {taken}" if taken else ""
+        (self._lost if taken else self._has).set()
         store.when_lost(self._lost.set)
         self._task = asyncio.create_task(self._run(), name="standing by")
 
@@ -39,6 +41,15 @@ class StandBy:
         """`Unavailable` while another process has the store."""
         if self._lost.is_set() or self._why:
             raise Unavailable(self._why or "another process has taken the event store over")
+
+    @property
+    def waits(self) -> bool:
+        """Whether another process has the store."""
+        return not self._has.is_set()
+
+    async def until_it_has(self) -> None:
+        """Wait until this process has the store."""
+        await self._has.wait()
 
     async def stop(self) -> None:
         """Stand by no more; what was being let go is let go."""
@@ -50,7 +61,8 @@ class StandBy:
     async def _run(self) -> None:
         while True:
             await self._lost.wait()
-            self._why = "another process has taken the event store over; this one stands by"
+            self._has.clear()
+            self._why = self._why or "another process has taken the event store over; this one stands by"
             _log.warning("%s", self._why)
             while self._why:
                 self._ending = asyncio.ensure_future(self._let_go())
@@ -65,4 +77,5 @@ class StandBy:
                     report(_log, error, "the router cannot go on: %s", error)
                 else:
                     self._why = ""
-            _log.warning("this process has the event store again")
+            self._has.set()
+            _log.warning("this process has the event store now")

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workflow_engine.errors import Conflict, Unavailable
+from workflow_engine.events.shared_store import Taken
 from workflow_engine.events.stores.journal import Bounds, Journal, Snapshot, digest
 from workflow_engine.events.stores.nats_address import Address, address
 from workflow_engine.events.stores.nats_journal import NatsJournal
@@ -86,7 +87,7 @@ class NatsStore(SqliteStore):
     async def _alone(self) -> None:
         who = await self._journal.holder()
         if who is not None:
-            raise Conflict(
+            raise Taken(
                 f"the event store {self._shown} is in use by {who}; stop it, reach its router over HTTP, or give "
                 "another name"
             )
@@ -96,7 +97,10 @@ class NatsStore(SqliteStore):
             self._temporary = await asyncio.to_thread(tempfile.mkdtemp, prefix="wfe-events-")
             self._path = Path(self._temporary) / "events.db"
             self._lock = type(self._lock)(self._path)
-        await asyncio.to_thread(self._lock.acquire)
+        try:
+            await asyncio.to_thread(self._lock.acquire)
+        except Conflict as error:
+            raise Taken(str(error)) from None
         # Whoever has the store answers before it writes. So if nobody answers, and nothing was written since before
         # that was asked, nobody has it; and if somebody is about to, only one of the two first entries is taken.
         bounds = await self._journal.bounds()
