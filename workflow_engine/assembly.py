@@ -11,18 +11,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import catalog
-from workflow_engine.api.access import Access, Either, Tokens
+from workflow_engine.api.access import Access
 from workflow_engine.api.certificates import served, shown
 from workflow_engine.api.client import HttpApi
-from workflow_engine.api.grants import tokens_in
-from workflow_engine.api.issuer import Issuer
+from workflow_engine.api.opening import open_access
 from workflow_engine.calls import CALLERS, Egress
 from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.calls.brokers.target import OperationTarget
 from workflow_engine.calls.container_sweeping import sweeping
 from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.calls.egress import MAX_RESPONSE
-from workflow_engine.calls.reach import open_reach
+from workflow_engine.calls.reach import Reaches
+from workflow_engine.calls.reach_file import kept_reach
 from workflow_engine.calls.reaching import bounds_of
 from workflow_engine.calls.resolution import Resolution
 from workflow_engine.calls.secrets import open_secrets
@@ -159,7 +159,8 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             limits=limits,
             eager=settings.api_worker,
         )
-        resolution, reach = open_resolution(settings, specs, egress), open_reach(settings.reach)
+        reach = await stack.enter_async_context(kept_reach(settings.reach))
+        resolution = open_resolution(settings, specs, egress)
         engine = Engine(
             definitions,
             runtime,
@@ -173,12 +174,8 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         webhook = WebhookTarget(egress, secrets, reach=reach)
         operations = OperationTarget(egress, secrets, resolution, reach)
         stack.push_async_callback(operations.close)
-        targets: dict[str, Target] = {
-            "run": RunTarget(runtime),
-            "workflow": WorkflowTarget(engine),
-            "webhook": webhook,
-            "asyncapi": operations,
-        }
+        targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
+        targets |= {"webhook": webhook, "asyncapi": operations}
         retention = settings.events_days * 86_400 if settings.events_days else None
         router = Router(open_store(settings.events_url), targets=targets, retention=retention)
         webhook.publish, webhook.handshakes.permissions = router.publish, router
@@ -217,7 +214,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         orphans = asyncio.create_task(Orphans(client, settings.task_queue).keep(), name="orphans")
         stack.push_async_callback(_end, orphans)
         if settings.api_worker:
-            working = _working(settings, client, payloads, router, engine.find_bundle, egress)
+            working = _working(settings, client, payloads, router, engine.find_bundle, egress, reach)
             await stack.enter_async_context(working)
 
         away: set[str] = set()
@@ -255,24 +252,11 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         )
 
 
-@asynccontextmanager
-async def _open_access(settings: Settings) -> AsyncIterator[Access | None]:
-    """Who may ask the API; None: whoever can reach it."""
+def _open_access(settings: Settings) -> AbstractAsyncContextManager[Access | None]:
     tokens = {"admin": settings.api_token, "run": settings.api_token_run, "read": settings.api_token_read}
-    known = {role: token for role, token in tokens.items() if token}
-    if not known:
-        yield None
-        return
-    own = Tokens(known, () if settings.api_tokens is None else tokens_in(settings.api_tokens))
-    if not settings.api_issuer:
-        yield own
-    else:
-        async with Egress(
-            ca_file=settings.ca_file
-        ) as egress:  # the operator's choice: not bound as calls are
-            kept = settings.api_issuer_hours
-            issuer = Issuer(settings.api_issuer, settings.api_audience, egress, kept_hours=kept)
-            yield Either(own, issuer)
+    kept, ca_file = settings.api_issuer_hours, settings.ca_file
+    issuer, audience = settings.api_issuer, settings.api_audience
+    return open_access(tokens, settings.api_tokens, issuer, audience, kept_hours=kept, ca_file=ca_file)
 
 
 async def _open_catalog(url: str) -> catalog.Catalog:
@@ -353,6 +337,7 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
         open_payloads(**settings.payload_options) as payloads,
         open_client(settings) as api,
         open_egress(settings) as egress,
+        kept_reach(settings.reach) as reach,
     ):
         client = await connect(
             settings.temporal_address,
@@ -360,7 +345,7 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
             profile=settings.temporal_profile,
             payloads=payloads,
         )
-        async with _working(settings, client, payloads, api, api.bundle, egress):
+        async with _working(settings, client, payloads, api, api.bundle, egress, reach):
             if ready is not None:
                 ready()
             await stop.wait()
@@ -368,12 +353,18 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
 
 @asynccontextmanager
 async def _working(
-    settings: Settings, client: Client, payloads: Payloads, events: Events, find: FindBundle, egress: Egress
+    settings: Settings,
+    client: Client,
+    payloads: Payloads,
+    events: Events,
+    find: FindBundle,
+    egress: Egress,
+    reach: Reaches,
 ) -> AsyncIterator[None]:
     """A worker of *client*, until the block ends; then it finishes what it does, for ``grace_seconds`` at most."""
     processes = settings.allowed_processes
     keep = payloads.keeper(client.data_converter)
-    activities = activities_of(settings, events, find, egress, processes, keep)
+    activities = activities_of(settings, events, find, egress, processes, keep, reach)
     async with contextlib.AsyncExitStack() as stack:
         if "container" in processes:
             await stack.enter_async_context(sweeping())
@@ -393,8 +384,8 @@ def activities_of(
     egress: Egress,
     processes: frozenset[str],
     keep: Keep,
+    reach: Reaches,
 ) -> Activities:
     secrets, bounds = open_secrets(settings.secrets), process_bounds(settings)
     express = settings.express_seconds
-    reach = open_reach(settings.reach)
     return Activities(CALLERS, events, find, egress, secrets, processes, bounds, express, keep, reach)

@@ -93,13 +93,14 @@ async def run_embedded(
         processes = settings.own_processes
         resolution = open_resolution(settings, specs, egress)
         queues = Queues(settings.activity_queues and settings.allowed_queues, settings.task_queue)
+        reach = open_reach(settings.reach)
         engine = Engine(
             MemoryDefinitions(),
             runtime,
             resolve=resolution,
             processes=processes,
             queues=queues,
-            bounds=bounds_of(open_reach(settings.reach), resolution),
+            bounds=bounds_of(reach, resolution),
         )
         targets: dict[str, Target] = {"run": RunTarget(runtime), "workflow": WorkflowTarget(engine)}
         router = Router(open_store("memory:"), targets=targets)
@@ -107,7 +108,7 @@ async def run_embedded(
         await router.start()
         stack.push_async_callback(router.stop)
         keep = payloads.keeper(client.data_converter)
-        activities = activities_of(settings, router, engine.find_bundle, egress, processes, keep)
+        activities = activities_of(settings, router, engine.find_bundle, egress, processes, keep, reach)
         await stack.enter_async_context(worker(client, settings.task_queue, activities))
         for other in others:
             await engine.deploy(other, resources=resources)

@@ -154,6 +154,7 @@ def create_app(
             guarded=guarded,
             hearings=hearings,
             restoring=restoring,
+            reach=reach,
         ),
         responses=_PROBLEM,
     )

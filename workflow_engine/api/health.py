@@ -17,6 +17,7 @@ from workflow_engine.api.grants import granted
 from workflow_engine.api.metrics import MEDIA_TYPE, Metrics
 from workflow_engine.api.wire import LiveModel, ReadyModel
 from workflow_engine.calls.brokers.hearing import Hearings
+from workflow_engine.calls.reach import UNLIMITED, Reaches
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.restoring import Restoring
 from workflow_engine.errors import Unavailable
@@ -46,11 +47,16 @@ def create_routes(
     guarded: Sequence[Any] = (),
     hearings: Hearings | None = None,
     restoring: Restoring | None = None,
+    reach: Reaches = UNLIMITED,
 ) -> APIRouter:
-    """``/livez``, and with the dependencies *guarded* ``/readyz`` and ``/metrics``, also of the disk of *folder* and of
-    the issuer of tokens that *access* has.
+    """``/livez``, and with the dependencies *guarded* ``/readyz`` and ``/metrics``, also of the disk of *folder*, of
+    the issuer of tokens that *access* has, and of the file of *reach*.
     """
     routes = APIRouter(tags=["health"])
+
+    def told() -> dict[str, str]:
+        found = {} if restoring is None else restoring.warnings
+        return found if reach.failing is None else {**found, "reach": f"stays as it was: {reach.failing}"}
 
     @routes.get("/livez", response_model=LiveModel)
     async def livez() -> Response:
@@ -69,7 +75,7 @@ def create_routes(
         Sources that hear nothing are told, but do not count: what is sent to them waits at their brokers.
         """
         found, issuer = await asyncio.gather(_parts(ready), _standing(access))
-        warnings: JsonObject = {**(restoring.warnings if restoring is not None else {}), **_issuer(issuer)}
+        warnings: JsonObject = {**told(), **_issuer(issuer)}
         parts: JsonObject = {part: reason is None for part, reason in found.items()}
         reasons: JsonObject = {part: reason for part, reason in found.items() if reason is not None}
         status = "not ready" if reasons else "ready"
@@ -107,7 +113,7 @@ def create_routes(
             parts=found,
             disk=disk(folder),
             heard=() if hearings is None else hearings.ears(),
-            warnings=[*(restoring.warnings if restoring is not None else ()), *_issuer(issuer)],
+            warnings=[*told(), *_issuer(issuer)],
             issuer=None if issuer is None else (issuer.away is None, issuer.age),
         )
         return Response(text, headers={"content-type": MEDIA_TYPE})

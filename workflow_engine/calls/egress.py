@@ -118,7 +118,7 @@ class Egress:
         What it has fetched is not shared with others, who may not call those hosts.
         """
         made = self._narrowed.get(whose)
-        if made is None:
+        if made is None or made.policy.besides != why_not:  # others may be allowed by now
             if len(self._narrowed) >= MAX_NARROWED:
                 self._narrowed.clear()
             made = self._narrowed[whose] = _Narrowed(self, why_not)

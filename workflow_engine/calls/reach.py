@@ -6,7 +6,7 @@ started the run; a sub-flow is a run of its own namespace. Subscriptions and sou
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,8 @@ from workflow_engine.values import Json, JsonObject, pointer
 EVERY = "*"
 SETTING = "WFE_REACH"
 MAX_NAMES = 1000
+MAX_BYTES = 1024 * 1024
+"""How large the file may be."""
 _WHOSE = ("namespaces", "channels")
 _WHAT = ("hosts", "secrets", "processes", "queues")
 
@@ -83,16 +85,26 @@ class _Rule:
     allowed: dict[str, frozenset[str]]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Reaches:
     """What there is to say of all namespaces and channels; without *rules* (None) nothing is limited.
 
     Whoever several rules name has what they give together. Whoever none names has nothing, and so has what a rule says
-    nothing of.
+    nothing of. What they say may become something else at any time, so ask for each call; those in *changed* are told.
+    *failing* is why they are not what they should be by now; None if they are.
     """
 
     rules: tuple[_Rule, ...] | None = None
-    _known: dict[tuple[str, str], Reach] = field(default_factory=dict, compare=False)
+    failing: str | None = None
+    changed: list[Callable[[], None]] = field(default_factory=list)
+    _known: dict[tuple[str, str], Reach] = field(default_factory=dict)
+
+    def become(self, other: Reaches) -> None:
+        """Say from now on what *other* says."""
+        self.rules = other.rules
+        self._known = {}  # after the rules: what others make meanwhile of the old ones is in the old one
+        for tell in self.changed:
+            tell()
 
     def of_namespace(self, name: str) -> Reach:
         """That of the workflows in the namespace *name*."""
@@ -107,18 +119,20 @@ class Reaches:
         return self._of("namespaces", uri.split("/")[1] if uri.startswith("/") else "")
 
     def _of(self, kind: str, name: str) -> Reach:
-        known = self._known.get((kind, name))
+        there = self._known
+        known = there.get((kind, name))
         if known is None:
-            if len(self._known) >= MAX_NAMES:
-                self._known.clear()
-            known = self._known[kind, name] = self._made(kind, name)
+            if len(there) >= MAX_NAMES:
+                there.clear()
+            known = there[kind, name] = self._made(kind, name)
         return known
 
     def _made(self, kind: str, name: str) -> Reach:
         whose = f"{kind.removesuffix('s')} {name!r}"
-        if self.rules is None:
+        rules = self.rules
+        if rules is None:
             return Reach(whose)
-        found = [rule.allowed for rule in self.rules if _among(name, rule.names[kind])]
+        found = [rule.allowed for rule in rules if _among(name, rule.names[kind])]
         together = {what: frozenset[str]().union(*(each[what] for each in found)) for what in _WHAT}
         hosts, *others = (None if EVERY in each else each for each in together.values())
         return Reach(whose, None if hosts is None else tuple(sorted(hosts)), *others)
@@ -144,15 +158,27 @@ UNLIMITED = Reaches()
 
 def open_reach(file: Path | None) -> Reaches:
     """What *file* says; `Rejected` where it cannot be understood."""
-    if file is None:
-        return UNLIMITED
+    return UNLIMITED if file is None else reaches_in(read_reach(file), str(file))
+
+
+def read_reach(file: Path) -> bytes:
+    """The content of *file*; `Rejected` where it cannot be read, or has more than `MAX_BYTES`."""
     try:
-        listed = load(file.read_bytes(), name=str(file)).data
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise _invalid(f"{file} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise _invalid(f"{file} has more than {MAX_BYTES:,} bytes")
+    return content
+
+
+def reaches_in(content: bytes, name: str) -> Reaches:
+    """What the *content* of the file *name* says; `Rejected` where it cannot be understood."""
+    try:
+        return reaches_of(load(content, name=name).data, name)
     except InvalidDocument as error:
         raise _invalid(str(error)) from None
-    return reaches_of(listed, str(file))
 
 
 def reaches_of(listed: Json, name: str = "the rules") -> Reaches:

@@ -16,7 +16,7 @@ from workflow_engine.calls.brokers.link import OURS, Hearing
 from workflow_engine.calls.brokers.server import choose
 from workflow_engine.calls.connections import guarded
 from workflow_engine.calls.egress import Egress
-from workflow_engine.calls.reach import UNLIMITED, Reaches
+from workflow_engine.calls.reach import UNLIMITED, Reach, Reaches
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.errors import NotFound, Rejected, Unavailable
 from workflow_engine.events.broker_sources import BrokerSource
@@ -50,6 +50,8 @@ class Hearings:
         self._router, self._egress, self._secrets, self._resolve = router, egress, secrets, resolve
         self._reach = reach
         self._ears: dict[str, Ear] = {}
+        self._by: dict[str, Reach] = {}
+        """By which bounds each of them began."""
         self._known: dict[str, BrokerSource] = {}
         self._waiting: dict[str, float] = {}
         """Since when a source that is for this process waits for another one to let go of it."""
@@ -60,6 +62,7 @@ class Hearings:
     async def start(self) -> None:
         """Begin with the sources that there are, and those to come."""
         self._router.sources_changed = self._woken.set
+        self._reach.changed.append(self._woken.set)
         self._tasks = [
             asyncio.create_task(self._keep(), name="sources"),
             asyncio.create_task(self._tell(), name="sources: tell"),
@@ -67,6 +70,8 @@ class Hearings:
 
     async def stop(self) -> None:
         """Let go of them all, after what was heard is stored; the brokers keep their places."""
+        with contextlib.suppress(ValueError):
+            self._reach.changed.remove(self._woken.set)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -77,6 +82,7 @@ class Hearings:
             with contextlib.suppress(Unavailable):
                 await self._router.release_source(id)
         self._ears.clear()
+        self._by.clear()
 
     # What the API asks
 
@@ -147,10 +153,11 @@ class Hearings:
         for id, ear in list(self._ears.items()):
             wanted = mine.get(id)
             stays = wanted is not None and wanted.enabled and wanted == ear.source
+            stays = stays and self._by[id] == self._reach.of_channel(ear.source.channel)
             if not stays or not await self._router.take_source(id):
                 await ear.stop()
                 await self._note()
-                del self._ears[id]
+                del self._ears[id], self._by[id]
                 await self._router.release_source(id)
         for id, before in self._known.items():
             now = there.get(id)
@@ -161,6 +168,7 @@ class Hearings:
         for id, source in mine.items():
             if source.enabled and id not in self._ears and await self._may_hear(id):
                 noted = await self._router.source_note(id)
+                self._by[id] = self._reach.of_channel(source.channel)
                 ear = self._ears[id] = Ear(source, self._router, *self._given(source), noted)
                 ear.changed = self._changed.set
                 ear.start()
