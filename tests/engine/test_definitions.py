@@ -237,7 +237,7 @@ async def test_versions_come_in_pages_too_behind_one_that_may_be_gone(store: Def
         await store.add(definition(version))
     found = [item.workflow.version for item in await store.versions("tests", "greet", limit=2)]
     assert found == ["2.0.0-rc.1", "1.10.0+b"]
-    await store.remove("tests", "greet", "1.10.0+b", datetime.now(UTC))
+    await store.remove("tests", "greet", ["1.10.0+b"], datetime.now(UTC))
     rest = [item.workflow.version for item in await store.versions("tests", "greet", after=found[-1])]
     assert rest == ["1.10.0+a", "1.10.0", "1.9.0"]
 
@@ -261,9 +261,9 @@ async def test_what_was_removed_is_told_so_and_comes_back_only_as_it_was(store: 
         await store.add(definition(version))
     await store.add(definition(name="other"))
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    (gone,) = await store.remove("tests", "greet", "2.0.0", at)
+    (gone,) = await store.remove("tests", "greet", ["2.0.0"], at)
     assert gone.workflow.version == "2.0.0"
-    assert await store.remove("tests", "greet", "2.0.0", at) == []
+    assert await store.remove("tests", "greet", ["2.0.0"], at) == []
     with pytest.raises(NotFound, match=r"deleted at 2026-01-02T03:04:05") as missing:
         await store.get("tests", "greet", "2.0.0")
     assert missing.value.id == "tests/greet/2.0.0"
@@ -273,7 +273,7 @@ async def test_what_was_removed_is_told_so_and_comes_back_only_as_it_was(store: 
     again = await store.add(definition("2.0.0"))
     assert (await store.get("tests", "greet", "2.0.0")) == again
     assert await store.add(definition("2.0.0", value=2)) == again
-    whole = await store.remove("tests", "greet", None, at)
+    whole = await store.remove("tests", "greet", ["1.0.0", "2.0.0", "3.0.0", "4.0.0"], at)
     assert [item.workflow.version for item in whole] == ["3.0.0", "2.0.0", "1.0.0"]
     with pytest.raises(NotFound, match="deleted"):
         await store.get("tests", "greet", None)

@@ -24,6 +24,7 @@ from workflow_engine.api.parameters import Express, Name, Namespace, NewRunId, R
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire import RunModel, RunOnceModel, RunsModel, RunStatus
 from workflow_engine.api.workflows import EXAMPLE, document_of, resources_of
+from workflow_engine.engine.batches import may_fit
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.names import narrowed
 from workflow_engine.engine.runtime import RunDescription, RunPage, RunQuery
@@ -207,19 +208,11 @@ async def _seen(engine: Engine, query: RunQuery, grant: Grant) -> RunPage:
     kept: list[RunDescription] = []
     for _ in range(_PAGES):
         page = await engine.runs(replace(query, limit=query.limit - len(kept)))
-        kept += [run for run in page.runs if grant.sees(run.workflow) and _is_of(run, query)]
+        kept += [run for run in page.runs if grant.sees(run.workflow) and may_fit(run, query)]
         query = replace(query, cursor=page.cursor)
         if page.cursor is None or len(kept) >= query.limit or query.parked or query.status in _LOOKED_AT:
             break
     return RunPage(kept, query.cursor)
-
-
-def _is_of(run: RunDescription, query: RunQuery) -> bool:
-    """Whether *run* is of the namespace and version that *query* has, as far as that is known of it."""
-    of = run.workflow
-    if of is None or not of.version:
-        return True
-    return query.namespace in (None, of.namespace) and query.version in (None, of.version)
 
 
 async def _started(request: Request, engine: Engine, id: str, wait: float | None) -> Response:

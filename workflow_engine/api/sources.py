@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -190,9 +191,10 @@ def create_routes(
         if grant.limited:
             default = "default" if body.get("operation") is None else ""
             grant.check_channel(str(body.get("channel") or default), "/channel")
-            there = [each for each in await router.sources() if each.id == id]
-            if any(not grant.hears(each.channel) for each in there):
-                raise grant.refuse(f"the id {id!r} is taken by another source")
+            with suppress(NotFound):
+                there = await router.get_source(id)
+                if not grant.hears(there.channel):
+                    raise grant.refuse(f"the id {id!r} is taken by another source")
 
     async def pause_or_resume(id: str, *, paused: bool) -> Response:
         if hearings is None:

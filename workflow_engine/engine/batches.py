@@ -139,6 +139,16 @@ def fits(run: RunDescription, query: RunQuery) -> bool:
     )
 
 
+def may_fit(run: RunDescription, query: RunQuery) -> bool:
+    """Whether *run* is of the namespace and version that *query* names, or of one that is not known: it was started by
+    others, or is listed by a server without search attributes.
+    """
+    name = run.workflow
+    if name is None or not name.version:
+        return True
+    return query.namespace in (None, name.namespace) and query.version in (None, name.version)
+
+
 def is_error(wanted: str, error: JsonObject | None) -> bool:
     """Whether *error* is of the type *wanted*: the whole URI, or its last part, such as ``communication``."""
     if error is None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from workflow_engine.engine.batches import fits
+from workflow_engine.engine.batches import may_fit
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunQuery
 from workflow_engine.engine.store import Definition, Listed
@@ -108,7 +108,9 @@ class Deleting:
         try:
             if not left:
                 await self._stop(namespace, name)
-            gone = await store.remove(namespace, name, version, datetime.now(UTC))
+            # Those that were looked at: not what somebody has deployed meanwhile.
+            chosen = [each.workflow.version for each in going]
+            gone = await store.remove(namespace, name, chosen, datetime.now(UTC))
         finally:
             # As what is left says: also where this failed, or another process has deployed a version meanwhile.
             await self._engine.settle(namespace, name, gone=True)
@@ -143,7 +145,7 @@ class Deleting:
         cursor: str | None = None
         while len(ids) < MOST_RUNS:
             page = await self._engine.runs(RunQuery(namespace, name, version, "running", query.limit, cursor))
-            ids += [run.id for run in page.runs if fits(run, query)]
+            ids += [run.id for run in page.runs if may_fit(run, query)]
             cursor = page.cursor
             if cursor is None:
                 break

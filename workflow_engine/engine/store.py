@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, Self
@@ -87,8 +87,10 @@ class DefinitionStore(Protocol):
     async def find(self, name: str) -> Sequence[Definition]:
         """The latest version of every workflow with that name, in whatever namespace."""
 
-    async def remove(self, namespace: str, name: str, version: str | None, at: datetime) -> Sequence[Listed]:
-        """Forget a version, or all if None, but for its digest and the moment *at*; what was there, latest first."""
+    async def remove(
+        self, namespace: str, name: str, versions: Collection[str], at: datetime
+    ) -> Sequence[Listed]:
+        """Forget *versions*, but for their digests and the moment *at*; those that were there, latest first."""
 
     async def check(self) -> None:
         """Raise `Unavailable` when definitions cannot be read."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from itertools import islice
 
 from workflow_engine.errors import NotFound
 from workflow_engine.events import backlogs, tracing
@@ -78,8 +80,10 @@ class Looking(Sharing):
     ) -> list[Subscription]:
         """Up to *limit* of those that are *wanted*, by id, from behind the id *after* on."""
         self._require_store()
-        behind = (each for id, each in self._subscriptions.items() if after is None or id > after)
-        return heapq.nsmallest(limit, filter(wanted, behind), key=lambda each: each.id)
+        ids = self._in_order()
+        start = 0 if after is None else bisect_right(ids, after)
+        behind = (self._subscriptions[id] for id in islice(ids, start, None))
+        return list(islice(filter(wanted, behind), limit))
 
     async def sources_after(
         self,

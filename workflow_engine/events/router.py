@@ -316,7 +316,7 @@ class Router(Looking, Pulling):
     def subscriptions(self) -> list[Subscription]:
         """All of them, by id."""
         self._require_store()
-        return [self._subscriptions[id] for id in sorted(self._subscriptions)]
+        return [self._subscriptions[id] for id in self._in_order()]
 
     # Runs that listen
 

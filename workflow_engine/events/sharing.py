@@ -47,6 +47,7 @@ class Sharing(Sources, Holding, Permissions):
         self._channels: dict[str, ChannelSpec] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._subscriptions: dict[str, Subscription] = {}
+        self._ids: list[str] | None = None
         self._revisions: dict[str, int] = {}
         self._limits: dict[str, int] = {}
         self._peers: Peers | None = None
@@ -107,7 +108,7 @@ class Sharing(Sources, Holding, Permissions):
             await dispatcher.stop()
         if self._peers is not None:
             await self._peers.stop()
-        self._arranger = self._peers = None
+        self._arranger = self._peers = self._ids = None
         for known in (self._dispatchers, self._channels, self._subscriptions, self._revisions, self._limits):
             known.clear()
 
@@ -247,6 +248,8 @@ class Sharing(Sources, Holding, Permissions):
             dispatcher.let_go()
 
     def _remember(self, subscription: Subscription, rev: int) -> None:
+        if subscription.id not in self._subscriptions:
+            self._ids = None
         self._subscriptions[subscription.id] = subscription
         self._revisions[subscription.id] = rev
         handed_out = subscription.enabled and subscription.target.get("kind") != "pull"
@@ -254,9 +257,16 @@ class Sharing(Sources, Holding, Permissions):
         self._deliverer.let_go(f"sub:{subscription.id}")
 
     def _forget(self, id: str) -> None:
+        self._ids = None
         self._subscriptions.pop(id, None)
         self._revisions.pop(id, None)
         self._limits.pop(f"sub:{id}", None)
+
+    def _in_order(self) -> list[str]:
+        """The ids of all subscriptions, in their order, which is kept until there is another one, or one fewer."""
+        if self._ids is None:
+            self._ids = sorted(self._subscriptions)
+        return self._ids
 
     async def find_subscription(self, id: str) -> Subscription | None:
         """The subscription, which another process may have made just now."""

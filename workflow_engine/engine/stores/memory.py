@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from workflow_engine.engine.store import Definition, Listed, changed, missing, rank, ranked
@@ -64,9 +64,11 @@ class MemoryDefinitions:
     async def find(self, name: str) -> Sequence[Definition]:
         return [await self.get(*key, None) for key in sorted(self._kept) if key[1] == name]
 
-    async def remove(self, namespace: str, name: str, version: str | None, at: datetime) -> Sequence[Listed]:
+    async def remove(
+        self, namespace: str, name: str, versions: Collection[str], at: datetime
+    ) -> Sequence[Listed]:
         there = self._kept.get((namespace, name), {})
-        gone = [there[each] for each in ranked(there, None, None) if version in (None, each)]
+        gone = [there[each] for each in ranked(there, None, None) if each in versions]
         for each in gone:
             mark = each.bundle.digest, at
             self._removed.setdefault((namespace, name), {})[each.workflow.version] = mark

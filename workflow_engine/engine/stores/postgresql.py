@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Self
 
@@ -189,11 +189,13 @@ class PostgresqlDefinitions:
 
         return [_definition(row) for row in await self._db.read(work) if row is not None]
 
-    async def remove(self, namespace: str, name: str, version: str | None, at: datetime) -> Sequence[Listed]:
+    async def remove(
+        self, namespace: str, name: str, versions: Collection[str], at: datetime
+    ) -> Sequence[Listed]:
         async def work(db: Db) -> Sequence[Listed]:
             await db.execute("SELECT pg_advisory_xact_lock($1::bigint)", _CHANGING)
             there = ranked(await _versions(db, namespace, name), None, None)
-            gone = await _heads(db, [(namespace, name, each) for each in there if version in (None, each)])
+            gone = await _heads(db, [(namespace, name, each) for each in there if each in versions])
             for each in gone:
                 key = _key(namespace, name, each.workflow.version)
                 insert = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -192,10 +192,12 @@ class SqliteDefinitions:
 
         return [_definition(row) for row in await self._read(work) if row is not None]
 
-    async def remove(self, namespace: str, name: str, version: str | None, at: datetime) -> Sequence[Listed]:
+    async def remove(
+        self, namespace: str, name: str, versions: Collection[str], at: datetime
+    ) -> Sequence[Listed]:
         def work(connection: sqlite3.Connection) -> Sequence[Listed]:
             there = ranked(_versions(connection, namespace, name), None, None)
-            gone = [_head(connection, namespace, name, each) for each in there if version in (None, each)]
+            gone = [_head(connection, namespace, name, each) for each in there if each in versions]
             for each in gone:
                 key = namespace, name, each.workflow.version
                 insert = "INSERT OR REPLACE INTO removed VALUES (?, ?, ?, ?, ?)"
