@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import orjson
 
-from workflow_engine.errors import NotFound
+from workflow_engine.errors import NotFound, Unavailable
 from workflow_engine.events.deliveries import Deliverer
 from workflow_engine.events.dispatch import GROUP, Dispatcher
 from workflow_engine.events.holding import HELD, Holding
@@ -100,6 +100,7 @@ class Sharing(Sources, Holding, Permissions):
 
     async def _let_go(self) -> None:
         """Leave everything to other processes, or the next one."""
+        self.sources_changed()
         tasks = [*self._adopting, *([self._arranger] if self._arranger is not None else [])]
         for task in tasks:
             task.cancel()
@@ -169,7 +170,13 @@ class Sharing(Sources, Holding, Permissions):
         self._dispatchers[spec.name] = dispatcher
 
     def is_mine(self, name: str) -> bool:
-        """Whether what is called so is for this process, of those that share the store, to do."""
+        """Whether what is called so is for this process, of those that share the store, to do; nothing is while another
+        one has it.
+        """
+        try:
+            self._require_store()
+        except Unavailable:
+            return False
         return self._peers is None or self._peers.is_mine(name)
 
     def _was_lost(self, channel: str) -> None:

@@ -147,6 +147,8 @@ class Hearings:
 
     async def _arrange(self) -> None:
         """Begin with the sources that are for this process, and let go of the others."""
+        for id in [id for id in self._ears if not self._is_mine(id)]:
+            await self._stop(id)  # also where it cannot be asked which there are, for another has the store
         found = [source for source in await self._router.sources() if isinstance(source, BrokerSource)]
         there = {source.id: source for source in found}
         mine = {id: source for id, source in there.items() if self._is_mine(id)}
@@ -155,10 +157,7 @@ class Hearings:
             stays = wanted is not None and wanted.enabled and wanted == ear.source
             stays = stays and self._by[id] == self._reach.of_channel(ear.source.channel)
             if not stays or not await self._router.take_source(id):
-                await ear.stop()
-                await self._note()
-                del self._ears[id], self._by[id]
-                await self._router.release_source(id)
+                await self._stop(id)
         for id, before in self._known.items():
             now = there.get(id)
             if self._is_mine(id) and (now is None or now.group != before.group):
@@ -172,6 +171,13 @@ class Hearings:
                 ear = self._ears[id] = Ear(source, self._router, *self._given(source), noted)
                 ear.changed = self._changed.set
                 ear.start()
+
+    async def _stop(self, id: str) -> None:
+        """Let go of a source, so that another process can hear it."""
+        await self._ears[id].stop()
+        await self._note()
+        del self._ears[id], self._by[id]
+        await self._router.release_source(id)
 
     async def _may_hear(self, id: str) -> bool:
         """Whether nobody else does any more, or who does has not let go of it for so long that it may never."""
