@@ -1,4 +1,4 @@
-"""Sources of a process that another one took the event store from: a real NATS server keeps it, a web server is heard."""
+"""Sources of a process whose event store another one took: a real NATS server has it, a web server is heard."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ async def test_who_stands_by_hears_no_source_and_goes_on_when_it_has_the_store_a
     monkeypatch.setattr(standing_by, "EVERY", 0.05)
     monkeypatch.setattr("workflow_engine.calls.brokers.ear.SETTLING", 0.2)
     broker = Web()
-    async with serve(broker.app()) as server:
-        async with hearing(nats_url, "ws", server.port, "notes", json.dumps({"path": "/ws"})) as first:
-            await eventually(lambda: len(broker.sockets) == 1)
-            second = Router(open_store(nats_url), targets={})
+    async with (
+        serve(broker.app()) as server,
+        hearing(nats_url, "ws", server.port, "notes", json.dumps({"path": "/ws"})) as first,
+    ):
+        await eventually(lambda: len(broker.sockets) == 1)
+        second = Router(open_store(nats_url), targets={})
 
-            async def nobody() -> None:
-                return None
+        async def nobody() -> None:
+            return None
 
-            with monkeypatch.context() as cut_off:
-                cut_off.setattr(second._store._journal, "holder", nobody)  # type: ignore[attr-defined]
-                await second.start()
-            assert await second.sources() != []
-            broker.give(b'{"n": 1}')  # of which there is no saying who stores it
-            await eventually(lambda: broker.sockets[0].closed)
-            broker.sent.clear()
-            await second.stop()
-            await eventually(lambda: len(broker.sockets) == 2)
-            broker.give(b'{"n": 2}')
-            assert [event["data"] for event in await heard(first, 1)] == [{"n": 2}]
+        with monkeypatch.context() as cut_off:
+            cut_off.setattr(second._store._journal, "holder", nobody)  # type: ignore[attr-defined]
+            await second.start()
+        assert await second.sources() != []
+        broker.give(b'{"n": 1}')  # of which there is no saying who stores it
+        await eventually(lambda: broker.sockets[0].closed)
+        broker.sent.clear()
+        await second.stop()
+        await eventually(lambda: len(broker.sockets) == 2)
+        broker.give(b'{"n": 2}')
+        assert [event["data"] for event in await heard(first, 1)] == [{"n": 2}]

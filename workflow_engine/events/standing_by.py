@@ -58,6 +58,9 @@ class StandBy:
         if self._ending is not None:
             await asyncio.gather(self._ending, return_exceptions=True)
 
+    async def _pause(self) -> None:
+        await asyncio.sleep(random.uniform(0.5, 1.0) * EVERY)  # noqa: S311  so that several do not ask at once
+
     async def _run(self) -> None:
         while True:
             await self._lost.wait()
@@ -65,17 +68,20 @@ class StandBy:
             self._why = self._why or "another process has taken the event store over; this one stands by"
             _log.warning("%s", self._why)
             while self._why:
-                self._ending = asyncio.ensure_future(self._let_go())
-                await asyncio.shield(self._ending)
-                self._lost.clear()
-                await asyncio.sleep(random.uniform(0.5, 1.0) * EVERY)  # noqa: S311  so that several do not ask at once
                 try:
+                    self._ending = asyncio.ensure_future(self._let_go())
+                    await asyncio.shield(self._ending)
+                    self._lost.clear()
+                    await self._pause()
                     await self._take_up()
                 except (Conflict, Unavailable) as error:
                     self._why = f"this process stands by: {error}"
                 except Exception as error:  # noqa: BLE001  a bug must not stop it for good
+                    self._why = f"this process stands by, for it cannot go on: {error}"
                     report(_log, error, "the router cannot go on: %s", error)
                 else:
                     self._why = ""
+                if self._lost.is_set():  # it was not let go of
+                    await self._pause()
             self._has.set()
             _log.warning("this process has the event store now")
