@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
 import sqlite3
 from collections.abc import AsyncIterator
@@ -176,3 +177,30 @@ async def test_a_nats_server_that_is_away_is_named_and_publishing_answers_503(
             await asyncio.sleep(0.05)
         async with session.post(f"{url}/v1/events", json=event) as answer:
             assert (answer.status, (await answer.json())["accepted"][0]["duplicate"]) == (202, False)
+
+
+async def test_a_disk_that_is_nearly_full_is_warned_of(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def warned() -> dict[str, str]:
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as answer:
+            found: dict[str, str] = (await answer.json())["warnings"]
+            return found
+
+    assert "disk" not in await warned()
+    monkeypatch.setattr("workflow_engine.api.health.SCARCE", 1 << 62)
+    assert "bytes are free on the disk of the data folder" in (await warned())["disk"]
+
+
+async def test_what_is_answered_with_503_is_in_the_log(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    break_table(tmp_path / "events.db", "record")
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
+    head = {"Content-Type": "application/cloudevents+json"}
+    sent = json.dumps(event)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/v1/events", data=sent, headers=head) as answer,
+    ):
+        assert answer.status == 503
+        detail = (await answer.json())["detail"]
+    assert f"answered 503: {detail}" in caplog.text

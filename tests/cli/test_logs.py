@@ -83,6 +83,19 @@ def test_a_temporal_that_does_not_answer_is_told_once_a_minute_and_whenever_the_
     assert said("no route", 1062.0) == first.replace("refused", "no route")
     assert said("no route", 1063.0, "elsewhere") is not None
 
+    def beat(at: float) -> str | None:
+        text = (
+            "Network error while sending worker heartbeat {'error': 'Status { code: Unavailable, message: "
+            'Os { code: 111, kind: ConnectionRefused, message: "no route" }}\'}'
+        )
+        record = logging.LogRecord("temporal", logging.WARNING, __file__, 1, text, None, None)
+        record.created = at
+        return record.getMessage() if seldom.filter(record) else None
+
+    assert beat(1064.0) is None
+    first = "Temporal does not answer: no route (a worker's sign of life); it is asked again"
+    assert beat(1130.0) == f"{first}; 1 lines like this were left out"
+
 
 def of_the_sdk(message: str, error: Exception, name: str) -> logging.LogRecord:
     return logging.LogRecord(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +28,8 @@ from workflow_engine.errors import (
     Unavailable,
 )
 from workflow_engine.values import Json, JsonObject, pointer
+
+_log = logging.getLogger(__name__)
 
 _PATH = 2000
 PIECE = 256 * 1024
@@ -81,6 +84,8 @@ def answer_problems(app: FastAPI) -> None:
     async def ours(request: Request, error: Exception) -> Response:
         told = details(error)
         assert told is not None
+        if isinstance(error, Unavailable):  # who reads the log at night learns why callers are sent away
+            _log.warning("answered %d: %s", told.status, told.detail)
         return problem_answer(told, request.url.path)
 
     for kind in (InvalidDocument, Rejected, NotFound, Conflict, Unavailable, Fault):

@@ -30,6 +30,8 @@ READY_SECONDS = 5.0
 """How long the parts have to say that they are ready."""
 TOLD_SECONDS = 2.0
 """How long each number of the metrics may take."""
+SCARCE = 64 * 1024 * 1024
+"""With how many bytes left on its disk a server warns: what it is asked to keep soon has no room."""
 
 _T = TypeVar("_T")
 
@@ -54,9 +56,16 @@ def create_routes(
     """
     routes = APIRouter(tags=["health"])
 
-    def told() -> dict[str, str]:
-        found = {} if restoring is None else restoring.warnings
-        return found if reach.failing is None else {**found, "reach": f"stays as it was: {reach.failing}"}
+    def told(issuer: Standing | None, room: tuple[int, int] | None) -> dict[str, str]:
+        found = {} if restoring is None else dict(restoring.warnings)
+        if reach.failing is not None:
+            found["reach"] = f"stays as it was: {reach.failing}"
+        if issuer is not None and (away := issuer.told()) is not None:
+            found["issuer"] = away
+        if room is not None and room[0] < SCARCE:
+            left = f"{room[0]:,} bytes"
+            found["disk"] = f"{left} are free on the disk of the data folder; what has no room is refused"
+        return found
 
     @routes.get("/livez", response_model=LiveModel)
     async def livez() -> Response:
@@ -75,7 +84,7 @@ def create_routes(
         Sources that hear nothing are told, but do not count: what is sent to them waits at their brokers.
         """
         found, issuer = await asyncio.gather(_parts(ready), _standing(access))
-        warnings: JsonObject = {**told(), **_issuer(issuer)}
+        warnings: JsonObject = {**told(issuer, disk(folder))}
         parts: JsonObject = {part: reason is None for part, reason in found.items()}
         reasons: JsonObject = {part: reason for part, reason in found.items() if reason is not None}
         status = "not ready" if reasons else "ready"
@@ -105,15 +114,16 @@ def create_routes(
             _parts(ready),
             _standing(access),
         )
+        room = disk(folder)
         text = metrics.render(
             channels or (),
             backlog=backlog,
             parked=parked,
             load=load,
             parts=found,
-            disk=disk(folder),
+            disk=room,
             heard=() if hearings is None else hearings.ears(),
-            warnings=[*told(), *_issuer(issuer)],
+            warnings=[*told(issuer, room)],
             issuer=None if issuer is None else (issuer.away is None, issuer.age),
         )
         return Response(text, headers={"content-type": MEDIA_TYPE})
@@ -128,12 +138,6 @@ def disk(folder: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return None if usage is None else (usage.free, usage.total)
-
-
-def _issuer(standing: Standing | None) -> dict[str, str]:
-    """What is to be told of the issuer of tokens, under its name."""
-    told = None if standing is None else standing.told()
-    return {} if told is None else {"issuer": told}
 
 
 async def _standing(access: Access | None) -> Standing | None:

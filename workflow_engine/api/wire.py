@@ -282,6 +282,6 @@ class ReadyModel(BaseModel):
     )
     warnings: dict[str, str] = Field(
         description="What works on, and deserves a look: `issuer`, of tokens, is away; `store` or `temporal` is older "
-        "than the other; `asking`, runs that cannot be asked what they listen for",
+        "than the other; `asking`, runs that cannot be asked what they listen for; `disk`, there is hardly any room",
         examples=[{}],
     )

@@ -117,6 +117,7 @@ class OutageSeldom(logging.Filter):
     """Tells once a minute, in our words, that a server does not answer: the SDK's core does it for every attempt."""
 
     _CALL = re.compile(r"gRPC call (\w+) retried (\d+) times")
+    _BEAT = "Network error while sending worker heartbeat"
     _CAUSE = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
 
     def __init__(self) -> None:
@@ -125,7 +126,10 @@ class OutageSeldom(logging.Filter):
         self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name != "temporal" or (call := self._CALL.match(text := record.getMessage())) is None:
+        if record.name != "temporal":
+            return True
+        call = self._CALL.match(text := record.getMessage())
+        if call is None and not text.startswith(self._BEAT):
             return True
         causes = self._CAUSE.findall(text)
         cause = causes[-1][:_LONGEST] if causes else text[:_LONGEST]
@@ -135,9 +139,8 @@ class OutageSeldom(logging.Filter):
             return False
         more = f"; {self._left_out} lines like this were left out" if self._left_out else ""
         self._last, self._left_out = (cause, record.created), 0
-        record.msg = (
-            f"Temporal does not answer: {cause} ({call[1]}, asked {call[2]} times); it is asked again{more}"
-        )
+        asked = f"{call[1]}, asked {call[2]} times" if call else "a worker's sign of life"
+        record.msg = f"Temporal does not answer: {cause} ({asked}); it is asked again{more}"
         record.args = ()
         return True
 
