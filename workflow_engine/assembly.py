@@ -130,7 +130,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Unavailable(f"the folder {settings.data} cannot be used: {error.strerror}") from None
+        raise Unavailable(f"the data folder {settings.data} cannot be used: {error.strerror}") from None
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(open_traces(settings))
         egress = await stack.enter_async_context(open_egress(settings))

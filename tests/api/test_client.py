@@ -153,6 +153,12 @@ async def test_a_server_of_another_kind_is_unavailable_and_named(status):
             await client.workflows()
 
 
+async def test_a_server_that_hangs_up_is_said_to_have_closed_the_connection():
+    async with RawServer() as server, HttpApi(server.url) as client:
+        with pytest.raises(Unavailable, match="it closed the connection without an answer"):
+            await client.workflows()
+
+
 async def test_a_server_that_never_answers_is_given_up():
     async with RawServer(hold=True) as server, HttpApi(server.url, timeout=0.1) as client:
         with pytest.raises(Unavailable, match="in time"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -156,6 +157,8 @@ def _why(error: aiohttp.ClientError | OSError, url: URL) -> str:
             return os.strerror(number) if number else str(error.os_error)
         case aiohttp.ClientResponseError():
             return "what answers there does not speak HTTP"
+        case aiohttp.ServerDisconnectedError() | OSError(errno=errno.ECONNRESET):
+            return "it closed the connection without an answer"
         case _:
             return " ".join(str(error).split()) or type(error).__name__
 

@@ -326,6 +326,10 @@ def _complain(command: Command, error: Exception, *, debug: bool) -> int:
                 say(
                     "It may wait for Temporal or for a store: its address /readyz says which part does not work."
                 )
+            elif "certificate is not trusted" in str(error):
+                say("Name the authority that has issued it with --api-ca or WFE_API_CA.")
+            elif "closed the connection without an answer" in str(error):
+                say("It may want TLS (https://…), or a certificate of you: --api-cert or WFE_API_CERT.")
             elif "the API at" in str(error):
                 say("Start one with `wfe dev`, or name another with --api-url or WFE_API_URL.")
             return UNREACHABLE
