@@ -723,4 +723,35 @@ do:
 """,
         {},
     ),
+    "inline": Recorded(
+        workflow("""
+do:
+  - first: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .url}}
+  - second: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .url}}
+  - third: {emit: {event: {with: {type: told}}}}
+  - timed: {set: '${ now | {at: .} }'}
+  - fourth:
+      call: http
+      with: {method: post, endpoint: 'https://httpbin.org/anything/4', body: '${ . }'}
+      output: {as: .url}
+  - slow: {call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/1'}, output: {as: .url}}
+  - breathe: {wait: {milliseconds: 5}}
+  - failing:
+      try: [{bad: {call: http, with: {method: get, endpoint: 'https://httpbin.org/status/503'}}}]
+      catch:
+        retry: {delay: {milliseconds: 20}, limit: {attempt: {count: 1}}}
+        do: [{caught: {set: '${ $error.status }'}}]
+  - loop:
+      for: {each: n, in: '[1, 2, 3]'}
+      do: [{each: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .url}}}]
+  - beside:
+      fork:
+        branches:
+          - left: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .url}}
+          - right: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .url}}
+  - last: {call: http, with: {method: get, endpoint: 'https://httpbin.org/status/404'}}
+"""),
+        {},
+        status="faulted",
+    ),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from temporalio.api.enums.v1 import EventType
 
@@ -58,9 +60,10 @@ async def test_everything_in_the_history_is_named_after_its_state(runner: Tempor
         + """
 do:
   - lookUp: {call: http, with: {method: get, endpoint: 'https://petstore.swagger.io/v2/pet/1'}}
+  - again: {call: http, with: {method: get, endpoint: 'https://petstore.swagger.io/v2/pet/2'}}
   - breathe: {wait: {milliseconds: 20}}
   - tell: {emit: {event: {with: {type: com.example.told}}}}
-  - again: {for: {in: '[1, 2]'}, do: [{rest: {wait: {milliseconds: 10}}}]}
+  - loop: {for: {in: '[1, 2]'}, do: [{rest: {wait: {milliseconds: 10}}}]}
 """
     )
     assert ended.status == "completed", ended.error
@@ -71,12 +74,17 @@ do:
         if event.HasField("activity_task_scheduled_event_attributes"):
             attributes = event.activity_task_scheduled_event_attributes
             said[attributes.activity_id] = (attributes.activity_type.name, summary)
+        if event.HasField("marker_recorded_event_attributes"):
+            details = event.marker_recorded_event_attributes.details["data"].payloads[0].data
+            local = json.loads(details)
+            said[local["activity_id"]] = (local["activity_type"], summary)
         if event.HasField("timer_started_event_attributes"):
             said[summary] = ("timer", summary)
     assert said == {
         "/do/0/lookUp": ("call.http", "lookUp"),
+        "/do/1/again": ("call.http", "again"),
         "breathe": ("timer", "breathe"),
-        "/do/2/tell": ("event.publish", "tell: com.example.told"),
+        "/do/3/tell": ("event.publish", "tell: com.example.told"),
         "rest[0]": ("timer", "rest[0]"),
         "rest[1]": ("timer", "rest[1]"),
     }

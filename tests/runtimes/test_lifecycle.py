@@ -61,7 +61,10 @@ async def test_two_hundred_pure_states_and_all_that_is_told_of_them_make_six_eve
 async def test_a_run_tells_in_one_batch_each_time_it_waits(runner: TemporalRunner) -> None:
     body = """
 do:
-  - lookUp: {call: http, with: {method: get, endpoint: 'https://petstore.swagger.io/v2/pet/1'}}
+  - lookUp:
+      call: http
+      with: {method: get, endpoint: 'https://petstore.swagger.io/v2/pet/1'}
+      metadata: {express: false}
   - one: {set: {x: 1}}
   - breathe: {wait: {milliseconds: 20}}
   - two: {set: {x: 2}}

@@ -20,6 +20,7 @@ from workflow_engine.runtimes.temporal import resting
 from workflow_engine.runtimes.temporal.resting import Limits
 
 pytestmark = pytest.mark.temporal
+LONG = ", metadata: {express: false}"
 
 
 async def moving(runner: TemporalRunner, run_id: str, text: str) -> WorkflowHandle[Any, Any]:
@@ -36,10 +37,13 @@ async def test_a_call_is_not_made_again_whose_answer_is_looked_at_with_secrets(
     """What looks at it is done by a worker: in the old history, for the answer is nowhere else."""
     far.held = {"a"}
     if what == "output":
-        call = far.call("a", ", output: {as: '${ if $secrets.KEY == \"\" then {} else . end }'}")
+        call = far.call(
+            "a",
+            ", metadata: {express: false}, output: {as: '${ if $secrets.KEY == \"\" then {} else . end }'}",
+        )
     else:
         far.broken = {"a"}
-        call = f"{{try: [{{c: {far.call('a')}}}], catch: {{when: '${{ $secrets.KEY == \"\" }}'}}}}"
+        call = f"{{try: [{{c: {far.call('a', LONG)}}}], catch: {{when: '${{ $secrets.KEY == \"\" }}'}}}}"
     text = "use: {secrets: [KEY]}\n" + workflow(f"do: [{{a: {call}}}, {{b: {far.call('b')}}}]")
     run_id = await begun(runner, text)
     await far.asked_for("a")

@@ -228,14 +228,16 @@ class Lowering:
             self.problem("invalid-value", f"lifecycle events: {error}", f"{pointer}/lifecycleEvents")
         return None
 
-    def express(self, metadata: Json, pointer: str) -> bool:
-        """Whether *metadata* ask for express runs, or calls, by ``express``."""
-        wanted = metadata.get("express", False) if isinstance(metadata, dict) else False
+    def express(self, metadata: Json, pointer: str) -> bool | None:
+        """Whether *metadata* ask for express runs, or calls, by ``express``; None: they do not say."""
+        if not isinstance(metadata, dict) or "express" not in metadata:
+            return None
+        wanted = metadata["express"]
         if isinstance(wanted, bool):
             return wanted
         message = "`express` is true or false: whether calls are short and may be made again"
         self.problem("invalid-value", message, f"{pointer}/express")
-        return False
+        return None
 
     def keys(self, metadata: Json, pointer: str) -> dict[str, Expression]:
         """By what runs are found: ``runKeys`` of *metadata*, names to expressions over the input."""

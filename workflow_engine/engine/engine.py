@@ -89,10 +89,12 @@ class Engine(Definitions):
         allowed(graph)
         present = await self._present(graph)
         if present is not None:
-            if express is not None and present.bundle.graph().express is not express:
+            said = present.bundle.graph().express
+            if express is not None and said is not express:
+                how = "with nothing said of" if said is None else "with" if said else "without"
                 raise Conflict(
                     f"version {graph.name.version} of {graph.name.namespace}/{graph.name.name} is deployed "
-                    f"{'without' if express else 'with'} express runs; choose so for a new version"
+                    f"{how} express runs; choose so for a new version"
                 )
             return await self._deployed(present, document, text, warnings, created=False)
         bundle = await self._bundle(document, resources or {}, express, allowed)

@@ -203,7 +203,8 @@ class StateGraph:
     what *before_end* makes of the data, and else a timeout fault. *input_is_context*: ``$context`` begins as the
     transformed input, not as an empty object (decision A6). *lifecycle*: which lifecycle events its author wants; None:
     as the operator says. *express*: its calls are short and may be made again, so that they are made with the fewest
-    operations, unless the metadata of a state say otherwise. *keys*: by what its runs are found, from their input.
+    operations, unless the metadata of a state say otherwise; False: each is to be an operation of its own; None: nobody
+    has said. *keys*: by what its runs are found, from their input.
     """
 
     name: WorkflowName
@@ -223,7 +224,7 @@ class StateGraph:
     input_is_context: bool = False
     resources: Mapping[str, Json] = field(default_factory=dict)
     lifecycle: Told | None = None
-    express: bool = False
+    express: bool | None = None
     keys: Mapping[str, Expression] = field(default_factory=dict)
     functions: Mapping[str, Json] = field(default_factory=dict)
     """Functions from elsewhere, by the reference by which they are called."""

@@ -31,13 +31,14 @@ class Place:
 
     *id* is unique in the run and the same on every replay and resume: the state's pointer, and ``#2`` and
     so on from its second execution. *label* is what a person reads in the Temporal UI. *express*: what is done here is
-    short and may be made again, so that a runtime may do it with fewer operations.
+    short and may be made again, so that a runtime may do it with fewer operations; False: it is to be an operation of
+    its own; None: nobody has said.
     """
 
     id: str
     state: str
     label: str
-    express: bool = False
+    express: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,9 @@ class Effects(Protocol):
 
     def now(self) -> datetime:
         """The run's time, in UTC: the same on every replay."""
+
+    def told_time(self) -> datetime:
+        """The same, where an expression asks for it: what the run then does may depend on when it is done."""
 
     def random(self) -> float:
         """A number in [0, 1) that is the same on every replay: for jitter."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence as Several
 from datetime import timedelta
 from functools import partial
-from typing import assert_never
+from typing import assert_never, cast
 
 from workflow_engine.errors import Error, Fault, fault
 from workflow_engine.graph.model import (
@@ -170,7 +170,7 @@ class Run:
             count = self.counts[state.id] = self.counts.get(state.id, 0) + 1
             id = fitting(state.id if count == 1 else f"{state.id}#{count}")
             frame.local["place"] = id
-        express = state.metadata.get("express", self.graph.express) is True
+        express = cast("bool | None", state.metadata.get("express", self.graph.express))
         return Place(id, state.id, self.names.label(state, frame), express)
 
     async def walk(self, region: Region, frame: Frame) -> tuple[Json, bool]:

@@ -94,6 +94,7 @@ def state_scope(run: Run, state: State, frame: Frame, **given: Json) -> Scope:
 
 def _descriptor(run: Run) -> JsonObject:
     """``$workflow``; its input is the raw one."""
+    _tell(run, run.started.timestamp())
     return {
         "id": run.effects.run_id,
         "definition": run.graph.source,
@@ -128,7 +129,14 @@ def _described(run: Run, state: State, frame: Frame, raw_output: Json) -> JsonOb
     return _task(run, run.names.of(extended.state), str(extended.state), extended, raw_output)
 
 
+def _tell(run: Run, at: float) -> None:
+    """An expression is told a moment: the run's time, if it is the present one."""
+    if at == run.effects.now().timestamp():
+        run.effects.told_time()
+
+
 def _task(run: Run, name: str, id: str, frame: Frame, raw_output: Json) -> JsonObject:
+    _tell(run, frame.started)
     return {
         "name": name,
         "reference": id,
@@ -159,7 +167,7 @@ def _constants(scope: Scope) -> Json:
 
 
 def _now(scope: Scope) -> Json:
-    return _run(scope).effects.now().timestamp()
+    return _run(scope).effects.told_time().timestamp()
 
 
 def _spent(scope: Scope) -> Json:

@@ -219,6 +219,9 @@ class LocalRun(SteppedTasks):
     def now(self) -> datetime:
         return self.scheduler.now()
 
+    def told_time(self) -> datetime:
+        return self.now()
+
     def random(self) -> float:
         return self._random.random()
 

@@ -32,8 +32,9 @@ from workflow_engine.errors import Fault, NotFound, Rejected, fault
 from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.interpreter.projecting import project
 from workflow_engine.runtimes.temporal import outcomes
-from workflow_engine.runtimes.temporal.attempts import Attempts, heartbeat
+from workflow_engine.runtimes.temporal.attempts import INLINE, TAKEN, Allowance, Attempts, heartbeat
 from workflow_engine.runtimes.temporal.failures import SLOW, failure_of, unsuited
+from workflow_engine.runtimes.temporal.going_on import GoingOn
 from workflow_engine.runtimes.temporal.leaving import rooms
 from workflow_engine.runtimes.temporal.loans import BORROWS
 from workflow_engine.runtimes.temporal.payloads.references import is_reference, weight_of
@@ -47,6 +48,8 @@ OVERDUE = 30.0
 """How long after its time a call is given up that does not keep to it: a bug of ours, so it is made again."""
 BORROWERS = frozenset({"http"})
 """The kinds of calls that may have their arguments as the run has them (`loans`); they change nothing there."""
+INLINE_SECONDS = 0.5
+"""For how long a workflow task waits for a call of which nobody has said that it is short."""
 BATCH = 500
 """How many lifecycle events are published at once."""
 _FINAL = frozenset({400, 413, 422})
@@ -96,20 +99,33 @@ class Activities:
     """What the workflows of each namespace may use of all this."""
     sent: Flow = field(default_factory=Flow)
     received: Flow = field(default_factory=Flow)
+    going_on: GoingOn = field(default_factory=GoingOn)
     under_way: Counter[str] = field(default_factory=Counter)
     """The calls that are made now: the run and the place of each."""
 
     def all(self) -> list[Callable[..., Any]]:
         """Every activity, each under its own type."""
-        calls = [self._call_activity(kind, caller) for kind, caller in self.callers.items()]
         events = (self.publish, self.tell, self.listen, self.unlisten, self.forget)
         room = rooms(stores=getattr(self.keep, "stores", False))
-        return [*calls, *events, self.evaluate, self.resolve, room, *outcomes.ACTIVITIES]
+        return [*self.calls(), *events, self.evaluate, self.resolve, room, *outcomes.ACTIVITIES]
+
+    def calls(self) -> list[Callable[..., Any]]:
+        """The calls among them."""
+        return [self._call_activity(kind, caller) for kind, caller in self.callers.items()]
 
     def _call_activity(self, kind: str, caller: Caller) -> Callable[..., Any]:
         @activity.defn(name=f"call.{kind}")
         async def call(arguments: RawValue, about: dict[str, Any]) -> Any:
             info = activity.info()
+            within, key = about.get("within"), f"{info.workflow_run_id}{about['place']}"
+            if within == TAKEN:
+                return await self.going_on.taken(key)
+            if within is None:
+                return await alone(arguments, about, info)
+            longest = INLINE_SECONDS if within == INLINE else self.express_seconds
+            return await self.going_on.briefly(key, lambda: alone(arguments, about, info), longest)
+
+        async def alone(arguments: RawValue, about: dict[str, Any], info: activity.Info) -> Any:
             what = f"{about['place']} of {about.get('run_id') or info.workflow_id}"
             self.under_way[what] += 1
             try:
@@ -141,11 +157,12 @@ class Activities:
             plan = about.get("attempts")
             if plan is not None:
                 allowed = None if about["timeout"] is None else about["timeout"] - SLACK
-                attempts = Attempts(plan, about["state"], allowed, self.express_seconds)
+                allowance = Allowance(self.express_seconds, about.get("within"))
+                attempts = Attempts(plan, about["state"], allowed, allowance)
                 return await self._kept(await attempts.make(once))
-            if info.is_local:
+            if info.is_local and "within" not in about:
                 return await self._kept(await _shortly(_faults(once()), self.express_seconds))
-            with heartbeat():
+            with contextlib.nullcontext() if info.is_local else heartbeat():
                 return await self._kept(await _faults(once()))
 
         return call

@@ -11,6 +11,7 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -22,11 +23,15 @@ from workflow_engine.interpreter.attempts import decide, length
 from workflow_engine.runtimes.temporal.failures import SLOW, failure_of, unsuited
 from workflow_engine.values import JsonObject
 
+INLINE, EXPRESS, TAKEN = "inline", "express", "taken"
+"""What the activity of a call is told of being ``within`` a workflow task, or of taking over what was."""
 HEARTBEAT_SECONDS = 3.0
 AT_ONCE = 1.0
 """A wait of up to so many seconds is not worth a round trip to the server."""
 LONG = 60.0
 """A wait of more than so many seconds is the run's."""
+LONGEST_REASON = 200
+"""So many characters of the failure of an attempt come into the history: the server shows them until the next one."""
 STAY = 300.0
 """After so many seconds, with the wait that is next, the run goes on with the attempts."""
 
@@ -41,12 +46,22 @@ class Clock:
         return self._started + time.monotonic() - self._since
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What attempts may take within a workflow task: so many *seconds*. *within*: what takes longer goes on, so that
+    none has to be given up (`going_on`); and where nobody has said that the call is short, the first one is the only.
+    """
+
+    seconds: float
+    within: str | None = None
+
+
 class Attempts:
     """The attempts at the call of the current activity, as *plan* says (`interpreter.attempts.planned`)."""
 
-    def __init__(self, plan: JsonObject, state: str, allowed: float | None, express: float) -> None:
-        """*state* calls, and an attempt is *allowed* so many seconds, if it has a timeout. *express* is how long they
-        may all take within a workflow task.
+    def __init__(self, plan: JsonObject, state: str, allowed: float | None, express: Allowance) -> None:
+        """*state* calls, and an attempt is *allowed* so many seconds, if it has a timeout. *express* is what they may
+        all take within a workflow task.
         """
         self._plan, self._state, self._allowed = plan, state, allowed
         self._info = activity.info()
@@ -57,7 +72,7 @@ class Attempts:
         if details and isinstance(details[0], dict) and "retries" in details[0]:
             self._progress = dict(details[0])
         elif isinstance(wait := plan.get("wait"), int | float):
-            self._again(wait, "made again as an activity of its own")
+            self._again(wait, str(plan.get("why", "made again as an activity of its own")))
         begun = self._info.current_attempt_scheduled_time.timestamp()
         self._since = float(self._progress.get("since", self._clock.now() if self._info.is_local else begun))
 
@@ -103,7 +118,7 @@ class Attempts:
 
     async def _within(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """Make *call*; within a workflow task only for as long as that may wait, and then as an activity of its own."""
-        if not self._info.is_local:
+        if not self._info.is_local or self._express.within is not None:
             return await call()
         try:
             async with asyncio.timeout(self._left()) as timer:
@@ -115,7 +130,7 @@ class Attempts:
 
     def _left(self) -> float:
         """How long a workflow task may still wait."""
-        return self._info.started_time.timestamp() + self._express - self._clock.now()
+        return self._info.started_time.timestamp() + self._express.seconds - self._clock.now()
 
     async def _failed(self, raised: Fault) -> None:
         """Wait for the next attempt, here; or leave it to the server or the run, or to nobody."""
@@ -130,8 +145,9 @@ class Attempts:
         stayed = self._clock.now() - self._info.scheduled_time.timestamp()
         if wait > LONG or stayed + wait > STAY:
             raise failure_of(raised, of_call=True, told={**self._progress, "wait": wait}) from None
-        if self._info.is_local and (wait > AT_ONCE or wait > self._left()):
-            raise unsuited(str(raised), {**self._progress, "wait": wait}) from None
+        if self._info.is_local and (wait > AT_ONCE or wait > self._left() or self._express.within == INLINE):
+            why = str(raised)[:LONGEST_REASON]
+            raise unsuited(why, {**self._progress, "wait": wait, "why": why}) from None
         if wait > AT_ONCE:
             self._again(wait, str(raised))
         self._count(wait)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import TimeoutError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
 
 from workflow_engine.errors import Fault
 from workflow_engine.interpreter.effects import Call, Expired, Place
-from workflow_engine.runtimes.temporal.attempts import STAY
-from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, progress_of, reraise
+from workflow_engine.runtimes.temporal.attempts import EXPRESS, INLINE, STAY, TAKEN
+from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, progress_of, queue_of, reraise
 from workflow_engine.runtimes.temporal.traces import traced
 from workflow_engine.values import Json, JsonObject
 
@@ -38,12 +39,26 @@ SHORT = frozenset({"http", "openapi", "grpc", "graphql", "odata", "asyncapi", "m
 long, or that waits for what others do."""
 PUBLISH = timedelta(seconds=60)
 """How long one attempt to publish may take."""
+TAKEN_WITHIN = timedelta(seconds=10)
+"""By then the worker at which a call goes on has come for the activity that takes it over, if it lives."""
 STUCK = timedelta(seconds=30)
 """How long a local activity may take that should have ended by itself long before."""
 
 
-async def make(call: Call, place: Place, about: JsonObject, *, short: bool) -> Json:
-    """Make *call*, of which *about* tells its activity more; *short*: within this workflow task, if it can be so."""
+@dataclass(frozen=True, slots=True)
+class Within:
+    """How something is done within a workflow task. *handed_over*: what takes long goes on, and an activity takes it
+    over; else it is given up and made again. *inline*: for the shortest time, since nobody has said that it is short.
+    *done* is to be called once it is.
+    """
+
+    handed_over: bool
+    inline: bool
+    done: Callable[[], None]
+
+
+async def make(call: Call, place: Place, about: JsonObject, within: Within | None) -> Json:
+    """Make *call*, of which *about* tells its activity more; *within* this workflow task, if it can be so."""
     if call.reception is not None:
         return await receive(call.kind, call.arguments, {**about, "reception": call.reception}, place.label)
     if call.filtered is not None:
@@ -53,9 +68,14 @@ async def make(call: Call, place: Place, about: JsonObject, *, short: bool) -> J
     # Each attempt has its own time, which the activity itself keeps.
     bound = None if call.attempts is not None else call.timeout
     # One with a time of its own is an activity: that it was up is not told the same when a local one is replayed.
-    if short and call.kind in SHORT and bound is None:
+    if within is not None and call.kind in SHORT and bound is None:
+        type, handed = f"call.{call.kind}", {"within": INLINE if within.inline else EXPRESS}
+        told = {**about, **handed} if within.handed_over else about
         try:
-            return await shortly(f"call.{call.kind}", [call.arguments, about], place.id, place.label)
+            try:
+                return await shortly(type, [call.arguments, told], place.id, place.label, within)
+            except GoesOn as going:
+                return await take_over(type, about, place.label, going.queue)
         except Unsuited as unsuited:
             if unsuited.progress is not None and call.attempts is not None:
                 tried = unsuited.progress["retries"]
@@ -97,10 +117,19 @@ class Unsuited(Exception):
         self.progress = progress
 
 
-async def shortly(type: str, args: Sequence[Any], id: str, label: str) -> Json:
+class GoesOn(Exception):
+    """What was begun within a workflow task takes longer than it may there, and goes on; *queue* leads to it."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__()
+        self.queue = queue
+
+
+async def shortly(type: str, args: Sequence[Any], id: str, label: str, within: Within) -> Json:
     """Do an activity within this workflow task, which costs one event of history instead of six.
 
-    `Unsuited` where it takes longer than the worker's settings allow there, or fails otherwise than by a fault.
+    `Unsuited` where it takes longer than the worker's settings allow there, or fails otherwise than by a fault;
+    `GoesOn` where it is `Within.handed_over`.
     """
     try:
         return await workflow.execute_local_activity(  # type: ignore[no-any-return]
@@ -108,29 +137,54 @@ async def shortly(type: str, args: Sequence[Any], id: str, label: str) -> Json:
             args=args,
             activity_id=id,
             summary=summary(label),
-            start_to_close_timeout=STUCK,
+            start_to_close_timeout=LONGEST if within.handed_over else STUCK,
             retry_policy=RetryPolicy(maximum_attempts=1),
         )
     except LOCAL_FAILURES as failure:
-        if is_cancelled_exception(failure):
-            raise asyncio.CancelledError from None
-        if isinstance(failure.cause, TimeoutError):
-            raise Unsuited from None
-        raised = reraise(failure)
-        if isinstance(raised, Fault | Expired):
-            raise raised from None
-        raise Unsuited(progress_of(failure)) from None
+        if (queue := queue_of(failure)) is not None:
+            raise GoesOn(queue) from None
+        raise _unsuited(failure) from None
+    finally:
+        within.done()
+
+
+async def take_over(type: str, about: JsonObject, label: str, queue: str) -> Json:
+    """What becomes of a call that goes on at the worker of *queue*; `Unsuited` where that was lost."""
+    try:
+        return await workflow.execute_activity(  # type: ignore[no-any-return]
+            type,
+            args=[None, {"place": about["place"], "within": TAKEN}],
+            task_queue=queue,
+            activity_id=str(about["place"]),
+            summary=summary(label),
+            schedule_to_start_timeout=TAKEN_WITHIN,
+            start_to_close_timeout=LONGEST,
+            heartbeat_timeout=HEARTBEAT,
+            retry_policy=RetryPolicy(maximum_attempts=1),
+        )
+    except ActivityError as failure:
+        raise _unsuited(failure) from None
+
+
+def _unsuited(failure: ActivityError | ApplicationError) -> BaseException:
+    """What *failure* is of what can be made again as an activity of its own: `Unsuited` unless it is final."""
+    if is_cancelled_exception(failure):
+        return asyncio.CancelledError()
+    if isinstance(failure.cause, TimeoutError):
+        return Unsuited()
+    raised = reraise(failure)
+    return raised if isinstance(raised, Fault | Expired) else Unsuited(progress_of(failure))
 
 
 async def publish(
-    event: JsonObject, channel: str, place: Place, *, short: bool, trace: Mapping[str, Any]
+    event: JsonObject, channel: str, place: Place, within: Within | None, trace: Mapping[str, Any]
 ) -> None:
-    """Publish *event*; *short*: within this workflow task, if it can be so. *trace* is what it is part of."""
+    """Publish *event*; *within* this workflow task, if it can be so. *trace* is what it is part of."""
     args = [event, traced(channel, trace)]
     label = f"{place.label}: {event.get('type')}"
-    if short:
+    if within is not None:
         with contextlib.suppress(Unsuited):
-            await shortly("event.publish", args, place.id, label)
+            await shortly("event.publish", args, place.id, label, replace(within, handed_over=False))
             return
     await workflow.execute_activity(
         "event.publish",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -17,24 +17,22 @@ from temporalio.workflow import ParentClosePolicy
 
 from workflow_engine.calls.activity import KIND
 from workflow_engine.dsl.bundle import SEMANTICS
-from workflow_engine.errors import Fault
 from workflow_engine.graph.model import StateGraph
 from workflow_engine.interpreter.effects import (
     CLOSED,
     Arrival,
     Call,
     Evaluation,
-    Expired,
     Listener,
     Place,
     Progress,
     SubRun,
-    Thunk,
 )
 from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.events import check_event
 from workflow_engine.runtimes.temporal import foreign
-from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS, make, publish, summary
+from workflow_engine.runtimes.temporal.branches import Branches
+from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS, Within, make, publish, summary
 from workflow_engine.runtimes.temporal.clock import Clock
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
 from workflow_engine.runtimes.temporal.naming import identity_of, sub_run_id
@@ -64,7 +62,7 @@ LIFECYCLE = "lifecycle"
 """The member of a run's memo that says who is told of it."""
 
 
-class TemporalEffects:
+class TemporalEffects(Branches):
     """The effects of one run, called from inside its workflow."""
 
     def __init__(
@@ -83,6 +81,7 @@ class TemporalEffects:
         self._clocks: dict[str, asyncio.Task[None]] = {}
         self._listened = False
         self._pure = 0
+        self._unrecorded_at = self._called_at = 0
         self.suspended = self.draining = self.broken = self.failed = False
         self.since: str | None = None
         self.graph = graph
@@ -113,6 +112,10 @@ class TemporalEffects:
     def now(self) -> datetime:
         return self._clock.now()
 
+    def told_time(self) -> datetime:
+        self._unrecorded()
+        return self._clock.now()
+
     def random(self) -> float:
         return workflow.random().random()
 
@@ -132,6 +135,8 @@ class TemporalEffects:
             )
         except LOCAL_FAILURES as failure:
             raise cancelled_or(failure) from None
+        finally:
+            self._unrecorded()
 
     async def sleep(self, seconds: float, place: Place) -> None:
         self._show(place, f"waiting {seconds:g} s")
@@ -158,9 +163,58 @@ class TemporalEffects:
             await self._begin(call, place, about)
             return None
         try:
-            return await make(call, place, about, short=place.express and self.semantics > 1)
+            return await make(call, place, about, self._within(place))
         except ActivityError as failure:
             raise cancelled_or(failure) from None
+
+    def _within(self, place: Place) -> Within | None:
+        """How what is done at *place* is done within this workflow task; None: it is not."""
+        express = place.express is True and self.semantics > 1
+        if not express and not self.inline(place):
+            return None
+        return Within(self.semantics > 6, inline=not express, done=self._called)
+
+    def inline(self, place: Place) -> bool:
+        """Whether what is done at *place* may be done within this workflow task and nothing is lost by that.
+
+        Nothing else of the run goes on, which would have to wait for it. And all that the run has done is in its
+        history, as is all of which it can be made the same again: if the worker dies, just this is done again, as any
+        call would be.
+        """
+        return (
+            self.semantics > 6
+            and place.express is None
+            and not self._beside
+            and self.audience is None
+            and workflow.info().get_current_history_length() != self._unrecorded_at
+        )
+
+    async def recorded(self) -> None:
+        """Return once the calls of this workflow task are in the history, for it is to fail, and then fails again and
+        again: they are not to be made each time. The SDK records them when a task has taken most of its time.
+        """
+        here = workflow.info()
+        if self._called_at == here.get_current_history_length() and not workflow.unsafe.is_replaying():
+            rest = here.task_timeout.total_seconds() * 0.9 if here.task_timeout else 9.0
+            await workflow.execute_local_activity(
+                "run.rest",
+                args=[rest],
+                start_to_close_timeout=timedelta(seconds=rest + 30),
+                retry_policy=RetryPolicy(maximum_attempts=1),
+            )
+
+    def looked_up(self) -> None:
+        """Which workflow this is was asked just now."""
+        self._unrecorded()
+
+    def _called(self) -> None:
+        self._unrecorded()
+        self._called_at = self._unrecorded_at
+
+    def _unrecorded(self) -> None:
+        """What was done just now is not in the history before this workflow task ends."""
+        if not self.elsewhere:
+            self._unrecorded_at = workflow.info().get_current_history_length()
 
     async def _begin(self, call: Call, place: Place, about: dict[str, Any]) -> None:
         """Have a call made by a workflow of its own, so that it is not lost when the run ends before it."""
@@ -183,8 +237,7 @@ class TemporalEffects:
         check_event(event)
         self._show(place, f"publishing {event.get('type')}")
         try:
-            short = place.express and self.semantics > 1
-            await publish(event, channel, place, short=short, trace=self._traced)
+            await publish(event, channel, place, self._within(place), self._traced)
         except ActivityError as failure:
             raise cancelled_or(failure) from None
 
@@ -272,53 +325,6 @@ class TemporalEffects:
         self._show(place, f"running {sub_run.namespace}/{sub_run.name}")
         return await self.sub_flows.run(sub_run, place)
 
-    async def join(self, branches: Sequence[Thunk[T]], *, need: int, tolerant: bool) -> Mapping[int, T]:
-        tasks = [asyncio.create_task(_run(branch)) for branch in branches]
-        try:
-            while True:
-                done = [task for task in tasks if task.done()]
-                errors = [_error(task) for task in done]
-                fatal = [error for error in errors if error and not (tolerant and isinstance(error, Fault))]
-                good = sum(error is None for error in errors)
-                if fatal:
-                    raise fatal[0]
-                if good >= need:
-                    break
-                if good + len(tasks) - len(done) < need:
-                    raise next(error for error in errors if error is not None)
-                await workflow.wait(
-                    [task for task in tasks if not task.done()], return_when=asyncio.FIRST_COMPLETED
-                )
-        except GeneratorExit:
-            self.broke()
-            raise
-        finally:
-            pending = [task for task in tasks if not task.done()]
-            if self.let_go:
-                pending = []
-            for task in pending:
-                task.cancel()
-            if pending:
-                await workflow.wait(pending)
-                for task in pending:
-                    if not task.cancelled():
-                        task.exception()
-        given_up = set(pending)
-        won = {
-            number: task.result()
-            for number, task in enumerate(tasks)
-            if task not in given_up and _error(task) is None
-        }
-        return dict(list(won.items())[:need])
-
-    async def within(self, seconds: float, work: Thunk[T], place: Place) -> T:
-        async def timer() -> Any:
-            await workflow.sleep(max(seconds, 0.001), summary=summary(place.label))
-            raise Expired
-
-        first = await self.join([work, timer], need=1, tolerant=False)
-        return first[0]
-
     def held(self) -> bool:
         """Whether nothing of the run may go on to its next state now."""
         return self.suspended or self.draining or len(self._untold) >= MOST_UNTOLD
@@ -387,11 +393,3 @@ class TemporalEffects:
 def _loop() -> asyncio.AbstractEventLoop | None:
     """That of the run that is at work: each has one of its own."""
     return asyncio.get_running_loop() if workflow.in_workflow() else None
-
-
-async def _run(branch: Thunk[T]) -> T:
-    return await branch()
-
-
-def _error(task: asyncio.Task[Any]) -> BaseException | None:
-    return asyncio.CancelledError() if task.cancelled() else task.exception()

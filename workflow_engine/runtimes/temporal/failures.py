@@ -21,6 +21,9 @@ from workflow_engine.interpreter.effects import Attempted, Expired
 from workflow_engine.values import JsonObject
 
 SLOW = "it takes longer than a workflow task may wait, and is made again as an activity of its own"
+GONE = "it does not go on here any more, and is made again as an activity of its own"
+GOES_ON = "GoesOn"
+"""The type of the failure of a local activity that goes on; an activity of the queue in its details takes it over."""
 UNSUITED = "Unsuited"
 """The type of the failure of a local activity that is to be made as an activity of its own."""
 FAULT = "wfe.fault"
@@ -54,6 +57,21 @@ def unsuited(why: str, progress: JsonObject | None = None) -> ApplicationError:
     details = [] if progress is None else [progress]
     category = ApplicationErrorCategory.BENIGN
     return ApplicationError(why, *details, type=UNSUITED, non_retryable=True, category=category)
+
+
+def goes_on(queue: str | None) -> ApplicationError:
+    """The failure of a local activity that goes on, to be taken over by an activity of *queue*."""
+    why, category = "it goes on as an activity", ApplicationErrorCategory.BENIGN
+    return ApplicationError(why, queue, type=GOES_ON, non_retryable=True, category=category)
+
+
+def queue_of(failure: BaseException | None) -> str | None:
+    """Where that `goes_on` which *failure* stands for; None where it is another failure."""
+    while failure is not None:
+        if isinstance(failure, ApplicationError) and failure.type == GOES_ON:
+            return str(failure.details[0])
+        failure = getattr(failure, "cause", None) or failure.__cause__
+    return None
 
 
 def progress_of(failure: BaseException | None) -> JsonObject | None:

@@ -64,7 +64,7 @@ def missing() -> Iterator[str]:
     if callable(taken) and [*inspect.signature(taken).parameters] != ["self", "act"]:
         yield "_WorkflowWorker._handle_activation(act)"
     for module, name, sets in (
-        ("worker._worker", "Worker", {"_workflow_worker", "_bridge_worker"}),
+        ("worker._worker", "Worker", {"_workflow_worker", "_bridge_worker", "_shutdown_event"}),
         ("worker._workflow", "_RunningWorkflow", {"instance", "workflow_id"}),
         ("worker._workflow_instance", "_WorkflowInstanceImpl", {"_pending_activities", "_object"}),
         ("worker._workflow_instance", "_ActivityHandle", {"_input"}),
@@ -143,6 +143,11 @@ class Tasks:
         """The runs that are in memory, by their executions: `instance_of` each."""
         found: Mapping[str, Any] = self._tasks._running_workflows
         return found
+
+
+async def stops(made: Worker) -> None:
+    """Return when the worker is told to stop."""
+    await made._shutdown_event.wait()
 
 
 def evicts(made: Worker) -> Callable[[str], None] | None:

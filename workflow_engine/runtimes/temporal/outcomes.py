@@ -172,4 +172,10 @@ async def _known(client: Client, id: str) -> set[str]:
     return found
 
 
-ACTIVITIES: list[Callable[..., Any]] = [outcome, begun_by, end]
+@activity.defn(name="run.rest")
+async def rest(seconds: float) -> None:
+    """Have a workflow task take so long that the SDK records what was done in it, and begins another one."""
+    await asyncio.sleep(seconds)
+
+
+ACTIVITIES: list[Callable[..., Any]] = [outcome, begun_by, end, rest]

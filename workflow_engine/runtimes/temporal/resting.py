@@ -306,6 +306,9 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
             self._breath = asyncio.create_task(workflow.sleep(0.001, summary="letting other runs go on"))
         await asyncio.shield(self._breath)
 
+    def inline(self, place: Place) -> bool:
+        return not self._open and super().inline(place)
+
     async def evaluate(self, evaluation: Evaluation, place: Place) -> Json:
         if self.semantics > 4:
             # It may look at what a call has just answered, which is in no position yet: that is done before the rest.

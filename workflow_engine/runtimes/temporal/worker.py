@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from workflow_engine.runtimes.temporal.admission import admit
 from workflow_engine.runtimes.temporal.batches import Batches, BatchWorkflow
 from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.endings import ENDINGS
+from workflow_engine.runtimes.temporal.going_on import Closing, GoingOn
 from workflow_engine.runtimes.temporal.inside import Tasks, check
 from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.runner import Runner
@@ -83,6 +84,7 @@ def worker(
     check()
     batches = Batches(TemporalRuntime(client, task_queue, search_attributes=False), activities.find)
     # Where there is no payload store, no value is large, and slots of our own would be asked for in vain.
+    activities = replace(activities, going_on=GoingOn())
     slots = Slots() if getattr(activities.keep, "stores", False) else None
     concurrency: dict[str, Any] = {"max_concurrent_activities": MOST_CALLS}
     if slots is not None:
@@ -97,11 +99,14 @@ def worker(
         max_cached_workflows=1000,
         sticky_queue_schedule_to_start_timeout=KEPT_FOR,
         **concurrency,
+        plugins=[Closing(activities.going_on, drain)],
+        plugin_shutdown_timeout=timedelta(seconds=drain + GRACEFUL),
         max_heartbeat_throttle_interval=HEARD_WITHIN,
         deployment_config=None if build is None else build.config(),
         # Otherwise the SDK makes one of the code of all modules, which it has to read for that.
         build_id=f"wfe-{__version__}" if build is None else None,
     )
+    activities.going_on.serves(client, task_queue, activities.calls(), MOST_CALLS)
     tasks = Tasks(made)
     tasks.stuck_after(STUCK)
     admit(made, aside=nullcontext if slots is None else slots.aside)

@@ -103,6 +103,7 @@ class ServerlessWorkflow(Hearing):
                     effects.broke()
                     raise GeneratorExit from None
                 if isinstance(error, Exception) and not isinstance(error, (Fault, FailureError)):
+                    await effects.recorded()
                     raise Bug.of(error) from error
                 effects.failed = True
                 effects.ends(error)
@@ -132,6 +133,8 @@ class ServerlessWorkflow(Hearing):
         effects = self._effects = self.effects_type(graph, audience, generation, bundle.semantics, limits)
         effects.sub_flows.followers = self._followers
         effects.restore(before)
+        if self._named:
+            effects.looked_up()
         commanded, was = self._suspended, before.get("suspended") is True
         self._suspended = effects.suspended = was if commanded is None else commanded
         for listen_id, message in self._early:

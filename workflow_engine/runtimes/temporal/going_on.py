@@ -1,0 +1,186 @@
+"""Calls that take longer than a workflow task may wait for them go on, and an activity takes them over.
+
+It is given to the worker that makes the call, by a task queue that only this worker serves: so nobody makes the call a
+second time while it goes on, and the server knows when the worker is lost; then it is made again as any other. The
+queue is there once the first call needs it: most calls end long before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
+
+from workflow_engine.runtimes.temporal.attempts import heartbeat
+from workflow_engine.runtimes.temporal.failures import GONE, fault_of, goes_on, unsuited
+from workflow_engine.runtimes.temporal.inside import stops
+
+Work = Callable[[], Coroutine[Any, Any, Any]]
+UNCLAIMED = 60.0
+"""For how many seconds a call goes on that no activity has taken over: its run has ended meanwhile, most likely."""
+KEPT = 15.0
+"""For how many seconds the result of a call is kept. A workflow task may fail after the call was made, for an event has
+come in the moment in which the run was to end: the call is not made again then."""
+MOST_KEPT = 500
+LARGEST_KEPT = 2000
+"""The parts and tens of characters of what is kept."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class GoingOn:
+    """Those of one worker, by the execution and the place that each is made for."""
+
+    _calls: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    _made: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    _queue: str | None = None
+    _serve: Callable[[str], Coroutine[Any, Any, None]] | None = None
+    _served: asyncio.Task[None] | None = None
+    _worker: Worker | None = None
+
+    def serves(
+        self, client: Client, task_queue: str, activities: Sequence[Callable[..., Any]], most: int
+    ) -> None:
+        """Take calls over by a queue of *client*, at most so many at a time."""
+
+        async def serve(queue: str) -> None:
+            self._worker = Worker(
+                client,
+                task_queue=queue,
+                activities=activities,
+                max_concurrent_activities=most,
+                activity_task_poller_behavior=PollerBehaviorSimpleMaximum(2),
+                graceful_shutdown_timeout=timedelta(seconds=1),
+                max_heartbeat_throttle_interval=timedelta(seconds=1),
+                build_id="wfe",
+            )
+            await self._worker.run()
+
+        self._queue, self._serve = f"{task_queue}/{uuid.uuid4().hex}", serve
+
+    async def briefly(self, key: str, work: Work, seconds: float) -> Any:
+        """What *work* gives, if it does within so many *seconds*; else it goes on, and `goes_on` says where.
+
+        What is under way, or was done just now, under the same *key* is not done again.
+        """
+        if key in self._made:
+            return self._made[key].result()
+        task = self._calls.get(key)
+        if task is None:
+            task = self._calls[key] = asyncio.create_task(work())
+        try:
+            done, _ = await asyncio.wait([task], timeout=seconds)
+            if not done and not self._serves():
+                await asyncio.wait([task])
+        except asyncio.CancelledError:
+            await self._stop(key, task)
+            raise
+        if not task.done():
+            asyncio.get_running_loop().call_later(UNCLAIMED, self._give_up, key, task)
+            raise goes_on(self._queue)
+        del self._calls[key]
+        self._keep(key, task)
+        return task.result()
+
+    async def taken(self, key: str) -> Any:
+        """What the call comes to that goes on under *key*."""
+        task = self._calls.pop(key, None)
+        if task is None:
+            raise unsuited(GONE)
+        try:
+            with heartbeat():
+                await asyncio.wait([task])
+        except asyncio.CancelledError:
+            await self._stop(key, task)
+            raise
+        return task.result()
+
+    async def close(self, seconds: float) -> None:
+        """The worker has stopped: finish what goes on, within so many *seconds*, and serve the queue no longer."""
+        if self._calls:
+            _, left = await asyncio.wait(self._calls.values(), timeout=seconds)
+            for task in left:
+                task.cancel()
+        if self._worker is not None and self._served is not None and not self._served.done():
+            await self._worker.shutdown()
+            await asyncio.wait([self._served])
+
+    def _serves(self) -> bool:
+        """Whether there is a worker that takes over, as there is from now on."""
+        if self._serve is None or self._queue is None:
+            return False
+        if self._served is None:
+            self._served = asyncio.create_task(self._serve(self._queue))
+            self._served.add_done_callback(_told)
+        return not self._served.done()
+
+    async def _stop(self, key: str, task: asyncio.Task[Any]) -> None:
+        self._calls.pop(key, None)
+        task.cancel()
+        await asyncio.wait([task])
+
+    def _give_up(self, key: str, task: asyncio.Task[Any]) -> None:
+        if self._calls.get(key) is task:
+            del self._calls[key]
+            task.cancel()
+
+    def _keep(self, key: str, task: asyncio.Task[Any]) -> None:
+        """Keep what a call came to: a result that is not large, or a fault."""
+        if len(self._made) >= MOST_KEPT or task.cancelled():
+            return
+        error = task.exception()
+        small = fault_of(error) is not None if error else _size(task.result(), LARGEST_KEPT) <= LARGEST_KEPT
+        if small:
+            self._made[key] = task
+            asyncio.get_running_loop().call_later(KEPT, self._made.pop, key, None)
+
+
+class Closing(SimplePlugin):
+    """Has a worker finish what is in *going_on* once it stops, within so many seconds of when it was told to."""
+
+    def __init__(self, going_on: GoingOn, seconds: float) -> None:
+        super().__init__("going-on")
+        self._going_on, self._seconds = going_on, seconds
+
+    async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:
+        loop = asyncio.get_running_loop()
+        running: asyncio.Future[None] = asyncio.ensure_future(next(worker))
+        stopped = asyncio.create_task(stops(worker))
+        until = loop.time()
+        try:
+            await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
+            until = loop.time() + self._seconds
+            await asyncio.wait([running])
+        finally:
+            stopped.cancel()
+            running.cancel()
+            await asyncio.wait([running])
+            await self._going_on.close(max(until - loop.time(), 0.0))
+        running.result()
+
+
+def _told(served: asyncio.Task[None]) -> None:
+    if not served.cancelled() and (error := served.exception()) is not None:
+        _log.error("calls that take long are no longer taken over: %s", error, exc_info=error)
+
+
+def _size(value: Any, most: int) -> int:
+    """How many parts and tens of characters *value* has; something above *most* where it has more."""
+    if isinstance(value, str):
+        return 1 + len(value) // 10
+    if not isinstance(value, dict | list):
+        return 1
+    size = 1
+    for part in value.values() if isinstance(value, dict) else value:
+        size += _size(part, most - size)
+        if size > most:
+            break
+    return size
