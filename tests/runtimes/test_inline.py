@@ -16,6 +16,7 @@ from tests.runtimes.far_side import FarSide
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
+from workflow_engine.runtimes.temporal import going_on
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
 
 pytestmark = pytest.mark.temporal
@@ -129,6 +130,32 @@ async def test_an_attempt_that_fails_is_followed_by_those_of_an_activity(
     counted = await events(runner, run_id)
     assert (counted["MARKER_RECORDED"], counted["ACTIVITY_TASK_SCHEDULED"]) == (1, 1)
     assert set(far.keys("a")) == {f"{run_id}/do/0/t/try/0/a"}
+
+
+async def test_attempts_that_the_run_makes_are_each_made(runner: TemporalRunner, far: FarSide) -> None:
+    far.broken.add("a")
+    catch = "{when: '${ $task.name != null }', retry: {delay: PT0.05S, limit: {attempt: {count: 50}}}}"
+    run_id = await started(runner, f"do: [{{t: {{try: [{{a: {far.call('a')}}}], catch: {catch}}}}}]")
+    await far.asked_for("a", 3)
+    far.broken.clear()
+    assert (await runner.runtime.wait(run_id, 30)).output == {"did": "a"}
+    assert set(far.keys("a")) == {f"{run_id}/do/0/t/try/0/a"}
+
+
+async def test_a_call_is_an_activity_from_the_beginning_while_too_many_go_on(
+    runner: TemporalRunner, far: FarSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(going_on, "MOST", 1)
+    far.held.update("ab")
+    first = await started(runner, f"do: [{{a: {far.call('a')}}}]")
+    await scheduled(runner, first, 1)
+    second = await started(runner, f"do: [{{b: {far.call('b')}}}]")
+    (activity,) = await scheduled(runner, second, 1)
+    assert activity.task_queue.name == runner.queue
+    far.held.clear()
+    for run_id in (first, second):
+        assert (await runner.runtime.wait(run_id, 30)).status == "completed"
+    assert [what for what, _ in far.asked] == ["a", "b"]
 
 
 async def test_a_call_that_takes_long_is_taken_over_and_not_made_again(

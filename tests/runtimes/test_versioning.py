@@ -18,6 +18,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from tests.running import TemporalRunner, temporal_runner
+from tests.runtimes.far_side import FarSide
+from tests.semantics.v1.documents import workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
@@ -148,6 +150,23 @@ async def test_pinned_runs_stay_with_their_build_and_new_ones_go_to_the_current_
         assert await deployment.build_of(old) == "a"
         for each in (ramped, new):
             await b.runtime.terminate(each, "the test is over")
+
+
+@pytest.mark.parametrize("versioning", ["pinned", "auto-upgrade"])
+async def test_a_call_that_takes_long_is_taken_over_whatever_build_its_worker_is(
+    temporal_address: str, internet: Any, far: FarSide, versioning: str
+) -> None:
+    far.held.add("a")
+    text = workflow(f"do: [{{a: {far.call('a')}}}]")
+    async with builds(temporal_address, internet, versioning) as (_, a, _):
+        run_id, bundle = f"versioned-{uuid.uuid4()}", Bundle.of(dsl.parse(text), {})
+        await a.runtime.start(Start(run_id, bundle.graph().name, bundle, {}))
+        async with asyncio.timeout(20):
+            while len(await a.history(run_id)) < 6:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        far.held.clear()
+        assert (await a.runtime.wait(run_id, 20)).output == {"did": "a"}
+    assert len(far.keys("a")) == 1
 
 
 async def test_runs_that_upgrade_move_to_the_current_build_with_their_next_task(

@@ -117,7 +117,9 @@ class Activities:
         @activity.defn(name=f"call.{kind}")
         async def call(arguments: RawValue, about: dict[str, Any]) -> Any:
             info = activity.info()
-            within, key = about.get("within"), f"{info.workflow_run_id}{about['place']}"
+            within = about.get("within")
+            # One that is made again after a fault has the place of the one before.
+            key = f"{info.workflow_run_id}{about['place']} {about.get('number')}"
             if within == TAKEN:
                 return await self.going_on.taken(key)
             if within is None:

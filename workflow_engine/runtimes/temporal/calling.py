@@ -39,7 +39,7 @@ SHORT = frozenset({"http", "openapi", "grpc", "graphql", "odata", "asyncapi", "m
 long, or that waits for what others do."""
 PUBLISH = timedelta(seconds=60)
 """How long one attempt to publish may take."""
-TAKEN_WITHIN = timedelta(seconds=10)
+TAKEN_WITHIN = timedelta(seconds=30)
 """By then the worker at which a call goes on has come for the activity that takes it over, if it lives."""
 STUCK = timedelta(seconds=30)
 """How long a local activity may take that should have ended by itself long before."""
@@ -47,12 +47,12 @@ STUCK = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """How something is done within a workflow task. *handed_over*: what takes long goes on, and an activity takes it
-    over; else it is given up and made again. *inline*: for the shortest time, since nobody has said that it is short.
-    *done* is to be called once it is.
+    """How something is done within a workflow task. It has a *number* in its run: what takes long goes on under that,
+    and an activity takes it over; with 0 it is given up, and made again. *inline*: for the shortest time, since nobody
+    has said that it is short. *done* is to be called once it is.
     """
 
-    handed_over: bool
+    number: int
     inline: bool
     done: Callable[[], None]
 
@@ -69,13 +69,14 @@ async def make(call: Call, place: Place, about: JsonObject, within: Within | Non
     bound = None if call.attempts is not None else call.timeout
     # One with a time of its own is an activity: that it was up is not told the same when a local one is replayed.
     if within is not None and call.kind in SHORT and bound is None:
-        type, handed = f"call.{call.kind}", {"within": INLINE if within.inline else EXPRESS}
-        told = {**about, **handed} if within.handed_over else about
+        type, told = f"call.{call.kind}", about
+        if within.number:
+            told = {**about, "within": INLINE if within.inline else EXPRESS, "number": within.number}
         try:
             try:
                 return await shortly(type, [call.arguments, told], place.id, place.label, within)
             except GoesOn as going:
-                return await take_over(type, about, place.label, going.queue)
+                return await take_over(type, told, place.label, going.queue)
         except Unsuited as unsuited:
             if unsuited.progress is not None and call.attempts is not None:
                 tried = unsuited.progress["retries"]
@@ -129,7 +130,7 @@ async def shortly(type: str, args: Sequence[Any], id: str, label: str, within: W
     """Do an activity within this workflow task, which costs one event of history instead of six.
 
     `Unsuited` where it takes longer than the worker's settings allow there, or fails otherwise than by a fault;
-    `GoesOn` where it is `Within.handed_over`.
+    `GoesOn` where it has a number and does not end.
     """
     try:
         return await workflow.execute_local_activity(  # type: ignore[no-any-return]
@@ -137,7 +138,7 @@ async def shortly(type: str, args: Sequence[Any], id: str, label: str, within: W
             args=args,
             activity_id=id,
             summary=summary(label),
-            start_to_close_timeout=LONGEST if within.handed_over else STUCK,
+            start_to_close_timeout=LONGEST if within.number else STUCK,
             retry_policy=RetryPolicy(maximum_attempts=1),
         )
     except LOCAL_FAILURES as failure:
@@ -153,7 +154,7 @@ async def take_over(type: str, about: JsonObject, label: str, queue: str) -> Jso
     try:
         return await workflow.execute_activity(  # type: ignore[no-any-return]
             type,
-            args=[None, {"place": about["place"], "within": TAKEN}],
+            args=[None, {**{name: about[name] for name in ("place", "number")}, "within": TAKEN}],
             task_queue=queue,
             activity_id=str(about["place"]),
             summary=summary(label),
@@ -184,7 +185,7 @@ async def publish(
     label = f"{place.label}: {event.get('type')}"
     if within is not None:
         with contextlib.suppress(Unsuited):
-            await shortly("event.publish", args, place.id, label, replace(within, handed_over=False))
+            await shortly("event.publish", args, place.id, label, replace(within, number=0))
             return
     await workflow.execute_activity(
         "event.publish",

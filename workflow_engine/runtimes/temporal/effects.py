@@ -81,7 +81,7 @@ class TemporalEffects(Branches):
         self._clocks: dict[str, asyncio.Task[None]] = {}
         self._listened = False
         self._pure = 0
-        self._unrecorded_at = self._called_at = 0
+        self._unrecorded_at = self._called_at = self._number = 0
         self.suspended = self.draining = self.broken = self.failed = False
         self.since: str | None = None
         self.graph = graph
@@ -172,7 +172,8 @@ class TemporalEffects(Branches):
         express = place.express is True and self.semantics > 1
         if not express and not self.inline(place):
             return None
-        return Within(self.semantics > 6, inline=not express, done=self._called)
+        self._number += self.semantics > 6
+        return Within(self._number, inline=not express, done=self._called)
 
     def inline(self, place: Place) -> bool:
         """Whether what is done at *place* may be done within this workflow task and nothing is lost by that.

@@ -21,6 +21,7 @@ from workflow_engine.interpreter.effects import Attempted, Expired
 from workflow_engine.values import JsonObject
 
 SLOW = "it takes longer than a workflow task may wait, and is made again as an activity of its own"
+FULL = "too many calls go on that take long, so it is made as an activity of its own"
 GONE = "it does not go on here any more, and is made again as an activity of its own"
 GOES_ON = "GoesOn"
 """The type of the failure of a local activity that goes on; an activity of the queue in its details takes it over."""

@@ -20,10 +20,12 @@ from temporalio.plugin import SimplePlugin
 from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
 
 from workflow_engine.runtimes.temporal.attempts import heartbeat
-from workflow_engine.runtimes.temporal.failures import GONE, fault_of, goes_on, unsuited
+from workflow_engine.runtimes.temporal.failures import FULL, GONE, fault_of, goes_on, unsuited
 from workflow_engine.runtimes.temporal.inside import stops
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
+MOST = 500
+"""How many calls go on at a time; those beyond are activities from the beginning, of which there are so many too."""
 UNCLAIMED = 60.0
 """For how many seconds a call goes on that no activity has taken over: its run has ended meanwhile, most likely."""
 KEPT = 15.0
@@ -37,9 +39,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class GoingOn:
-    """Those of one worker, by the execution and the place that each is made for."""
+    """Those of one worker, by the execution, the place and the number in that execution that each is made for."""
 
     _calls: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    _taken: set[str] = field(default_factory=set)
     _made: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     _queue: str | None = None
     _serve: Callable[[str], Coroutine[Any, Any, None]] | None = None
@@ -69,12 +72,15 @@ class GoingOn:
     async def briefly(self, key: str, work: Work, seconds: float) -> Any:
         """What *work* gives, if it does within so many *seconds*; else it goes on, and `goes_on` says where.
 
-        What is under way, or was done just now, under the same *key* is not done again.
+        What is under way, or was done just now, under the same *key* is not done again. While too much goes on nothing
+        is begun, and left to an activity (`unsuited`).
         """
         if key in self._made:
             return self._made[key].result()
         task = self._calls.get(key)
         if task is None:
+            if len(self._calls) >= MOST:
+                raise unsuited(FULL)
             task = self._calls[key] = asyncio.create_task(work())
         try:
             done, _ = await asyncio.wait([task], timeout=seconds)
@@ -84,7 +90,7 @@ class GoingOn:
             await self._stop(key, task)
             raise
         if not task.done():
-            asyncio.get_running_loop().call_later(UNCLAIMED, self._give_up, key, task)
+            asyncio.get_running_loop().call_later(UNCLAIMED, self._give_up, key)
             raise goes_on(self._queue)
         del self._calls[key]
         self._keep(key, task)
@@ -92,15 +98,19 @@ class GoingOn:
 
     async def taken(self, key: str) -> Any:
         """What the call comes to that goes on under *key*."""
-        task = self._calls.pop(key, None)
+        task = self._calls.get(key)
         if task is None:
             raise unsuited(GONE)
+        self._taken.add(key)
         try:
             with heartbeat():
                 await asyncio.wait([task])
         except asyncio.CancelledError:
             await self._stop(key, task)
             raise
+        finally:
+            self._taken.discard(key)
+            self._calls.pop(key, None)
         return task.result()
 
     async def close(self, seconds: float) -> None:
@@ -127,10 +137,9 @@ class GoingOn:
         task.cancel()
         await asyncio.wait([task])
 
-    def _give_up(self, key: str, task: asyncio.Task[Any]) -> None:
-        if self._calls.get(key) is task:
-            del self._calls[key]
-            task.cancel()
+    def _give_up(self, key: str) -> None:
+        if key in self._calls and key not in self._taken:
+            self._calls.pop(key).cancel()
 
     def _keep(self, key: str, task: asyncio.Task[Any]) -> None:
         """Keep what a call came to: a result that is not large, or a fault."""
