@@ -111,7 +111,8 @@ def _limits(found: Row) -> str:
         "With all cores at work, throughput is the inverse of the CPU of a run, most of which is the Temporal "
         "server's: the same operations cost it the same whoever asks for them. The last two columns say how many "
         "times the throughput of (a) and (b) the engine would have **if its own process cost nothing at all**; an "
-        "aim above them cannot be met by a faster engine, but only by fewer operations, as (d) does. What the "
+        "aim above them cannot be met by a faster engine, but only by fewer operations: (d) makes every call within "
+        "the workflow task, (c) every other one, so that what each gave is recorded before the next begins. What the "
         "sandbox costs (a) is known from the profile below; written as its guide advises, a few milliseconds. "
         "Written all in one file (e), it loads the file and what that imports for each run"
         + _than_one_file(found)
