@@ -11,6 +11,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -31,9 +32,11 @@ UNCLAIMED = 60.0
 KEPT = 15.0
 """For how many seconds the result of a call is kept. A workflow task may fail after the call was made, for an event has
 come in the moment in which the run was to end: the call is not made again then."""
-MOST_KEPT = 500
-LARGEST_KEPT = 2000
+MOST_KEPT = 1000
+LARGEST_KEPT = 500
 """The parts and tens of characters of what is kept."""
+UNTIL_TAKEN = 2.0
+"""For how many seconds a worker that stops waits for the activities that take over what is done already."""
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +46,7 @@ class GoingOn:
 
     _calls: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
-    _made: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    _made: dict[str, tuple[Any, BaseException | None]] = field(default_factory=dict)
     _queue: str | None = None
     _serve: Callable[[str], Coroutine[Any, Any, None]] | None = None
     _served: asyncio.Task[None] | None = None
@@ -76,12 +79,16 @@ class GoingOn:
         is begun, and left to an activity (`unsuited`).
         """
         if key in self._made:
-            return self._made[key].result()
+            result, error = self._made[key]
+            if error is not None:
+                raise error
+            return result
         task = self._calls.get(key)
         if task is None:
             if len(self._calls) >= MOST:
                 raise unsuited(FULL)
             task = self._calls[key] = asyncio.create_task(work())
+            task.add_done_callback(_seen)
         try:
             done, _ = await asyncio.wait([task], timeout=seconds)
             if not done and not self._serves():
@@ -92,7 +99,7 @@ class GoingOn:
         if not task.done():
             asyncio.get_running_loop().call_later(UNCLAIMED, self._give_up, key)
             raise goes_on(self._queue)
-        del self._calls[key]
+        self._calls.pop(key, None)
         self._keep(key, task)
         return task.result()
 
@@ -119,6 +126,10 @@ class GoingOn:
             _, left = await asyncio.wait(self._calls.values(), timeout=seconds)
             for task in left:
                 task.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UNTIL_TAKEN):
+                    while self._calls:  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
         if self._worker is not None and self._served is not None and not self._served.done():
             await self._worker.shutdown()
             await asyncio.wait([self._served])
@@ -143,12 +154,18 @@ class GoingOn:
 
     def _keep(self, key: str, task: asyncio.Task[Any]) -> None:
         """Keep what a call came to: a result that is not large, or a fault."""
-        if len(self._made) >= MOST_KEPT or task.cancelled():
+        if task.cancelled():
             return
         error = task.exception()
-        small = fault_of(error) is not None if error else _size(task.result(), LARGEST_KEPT) <= LARGEST_KEPT
-        if small:
-            self._made[key] = task
+        kept: tuple[Any, BaseException | None] | None
+        if error is not None:
+            kept = (None, error.with_traceback(None)) if fault_of(error) is not None else None
+        else:
+            kept = (task.result(), None) if _size(task.result(), LARGEST_KEPT) <= LARGEST_KEPT else None
+        if kept is not None:
+            while len(self._made) >= MOST_KEPT:
+                del self._made[next(iter(self._made))]
+            self._made[key] = kept
             asyncio.get_running_loop().call_later(KEPT, self._made.pop, key, None)
 
 
@@ -174,6 +191,12 @@ class Closing(SimplePlugin):
             await asyncio.wait([running])
             await self._going_on.close(max(until - loop.time(), 0.0))
         running.result()
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Nobody may ever ask for the failure of a call."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _told(served: asyncio.Task[None]) -> None:
