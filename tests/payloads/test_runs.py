@@ -290,7 +290,7 @@ async def test_a_heavy_run_goes_on_in_a_new_history(
     """Its position has the input and the context, each too large for Temporal."""
     size = SIZE // 3
     async with runner(temporal_address, internet, tmp_path / "store") as run:
-        run.limits = Limits(events=20)
+        run.limits = Limits(events=10)
         ended = await run(LONG.replace("URL", heavy.url).replace("SIZE", str(size)), {"text": text(size)})
         assert ended.status == "completed", ended.error
         assert ended.output == {"text": text(size), "given": len(text(size))}

@@ -91,10 +91,10 @@ class Engine(Definitions):
         if present is not None:
             said = present.bundle.graph().express
             if express is not None and said is not express:
-                how = "with nothing said of" if said is None else "with" if said else "without"
+                how, of = {None: "with nothing said of", True: "with", False: "without"}[said], graph.name
                 raise Conflict(
-                    f"version {graph.name.version} of {graph.name.namespace}/{graph.name.name} is deployed "
-                    f"{how} express runs; choose so for a new version"
+                    f"version {of.version} of {of.namespace}/{of.name} is deployed {how} express runs; choose "
+                    "so for a new version"
                 )
             return await self._deployed(present, document, text, warnings, created=False)
         bundle = await self._bundle(document, resources or {}, express, allowed)

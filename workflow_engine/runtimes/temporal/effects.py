@@ -80,6 +80,7 @@ class TemporalEffects(Branches):
         self._handed: dict[str, int] = {}
         self._clocks: dict[str, asyncio.Task[None]] = {}
         self._listened = False
+        self._open: set[str] = set()
         self._pure = 0
         self._unrecorded_at = self._called_at = self._number = 0
         self.suspended = self.draining = self.broken = self.failed = False
@@ -185,7 +186,7 @@ class TemporalEffects(Branches):
         return (
             self.semantics > 6
             and place.express is None
-            and not self._beside
+            and not (self._beside or self._open)
             and self.audience is None
             and workflow.info().get_current_history_length() != self._unrecorded_at
         )
@@ -203,10 +204,6 @@ class TemporalEffects(Branches):
                 start_to_close_timeout=timedelta(seconds=rest + 30),
                 retry_policy=RetryPolicy(maximum_attempts=1),
             )
-
-    def looked_up(self) -> None:
-        """Which workflow this is was asked just now."""
-        self._unrecorded()
 
     def _called(self) -> None:
         self._unrecorded()

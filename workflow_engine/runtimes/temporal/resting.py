@@ -121,7 +121,6 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
         self._breath: asyncio.Task[None] | None = None
         self._tried_at = 0
         self._stays = False
-        self._open: set[str] = set()
         self._backoffs = Backoffs()
 
     # --- coming to rest -----------------------------------------------------------------------------------
@@ -224,8 +223,10 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
             "recent": _steps(self.recent),
         }
 
-    def restore(self, carried: dict[str, Any]) -> None:
-        """Know what `carried` said."""
+    def restore(self, carried: dict[str, Any], *, looked_up: bool = False) -> None:
+        """Know what `carried` said. *looked_up*: which workflow this is was asked just now."""
+        if looked_up:
+            self._unrecorded()
         self.since = carried.get("since")
         self._listened = carried.get("listened") is True
         self.sub_flows.earlier = dict(carried.get("runs", {}))
@@ -305,9 +306,6 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
         if self._breath is None or self._breath.done():
             self._breath = asyncio.create_task(workflow.sleep(0.001, summary="letting other runs go on"))
         await asyncio.shield(self._breath)
-
-    def inline(self, place: Place) -> bool:
-        return not self._open and super().inline(place)
 
     async def evaluate(self, evaluation: Evaluation, place: Place) -> Json:
         if self.semantics > 4:

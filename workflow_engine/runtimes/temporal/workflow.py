@@ -117,9 +117,8 @@ class ServerlessWorkflow(Hearing):
             assert continued is not None
             self._continue(continued, following)
         except Fault as raised:
-            place = raised.error.instance or "no state"
-            failure = failure_of(raised)
-            workflow.logger.warning("faulted at %s: %s: %s", place, failure.type, failure.message)
+            at, failure = raised.error.instance or "no state", failure_of(raised)
+            workflow.logger.warning("faulted at %s: %s: %s", at, failure.type, failure.message)
             ENDINGS.returns(UNKNOWN)
             raise failure from None
 
@@ -132,9 +131,7 @@ class ServerlessWorkflow(Hearing):
         audience, generation = workflow.memo_value(LIFECYCLE, None), workflow.memo_value(GENERATION, "")
         effects = self._effects = self.effects_type(graph, audience, generation, bundle.semantics, limits)
         effects.sub_flows.followers = self._followers
-        effects.restore(before)
-        if self._named:
-            effects.looked_up()
+        effects.restore(before, looked_up=self._named)
         commanded, was = self._suspended, before.get("suspended") is True
         self._suspended = effects.suspended = was if commanded is None else commanded
         for listen_id, message in self._early:
@@ -209,10 +206,10 @@ class ServerlessWorkflow(Hearing):
     def _continue(self, continued: Continued, bundle: Bundle) -> NoReturn:
         """Begin the run of *bundle* in the place of this one, under the same id."""
         assert self._run is not None
+        assert self._effects is not None
         name = bundle.graph().name
         attributes = renamed(workflow.info().typed_search_attributes, name)
         memo: dict[str, Any] = {"namespace": name.namespace, "name": name.name, "version": name.version}
-        assert self._effects is not None
         memo |= self._effects.handed_on()
         if generation := workflow.memo_value(GENERATION, ""):
             memo[GENERATION] = generation
