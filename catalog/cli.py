@@ -226,6 +226,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     try:
         family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
         listener = socket.create_server((arguments.host, arguments.port), family=family)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as asyncio does for its own
     except OSError as error:
         return _complain(
             f"{arguments.host}:{arguments.port} cannot be listened on: {error.strerror or error}", USAGE

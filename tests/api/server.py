@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import catalog
 from catalog.api import create_router
 from tests.api.local_runtime import LocalRuntime
 from workflow_engine.api.app import create_app
+from workflow_engine.api.serving import listen
 from workflow_engine.calls import Egress
 from workflow_engine.calls.brokers.hearing import Hearings
 from workflow_engine.calls.brokers.target import OperationTarget
@@ -90,7 +90,7 @@ async def serve(app) -> AsyncIterator[str]:
     config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1, lifespan="on")
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = listen("127.0.0.1", 0)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started:
         await asyncio.sleep(0.005)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -67,6 +68,13 @@ async def sent(port: int, *pieces: bytes, pause: float = 0.1) -> bytes:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
         writer.close()
+
+
+def test_what_is_answered_goes_out_at_once_and_not_when_its_head_was_received() -> None:
+    with serving.listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_head_that_does_not_come_closes_the_connection(port: int) -> None:

@@ -27,6 +27,7 @@ class Served:
 
     async def __aenter__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.task = asyncio.create_task(self.server.serve(sockets=[self.listener]))
         return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
 

@@ -280,3 +280,25 @@ async def test_what_was_removed_is_told_so_and_comes_back_only_as_it_was(store: 
     with pytest.raises(Conflict, match="give the new content a new version"):
         await store.add(definition("3.0.0", value=3))
     assert [str(item.workflow) for item in await store.page(None, 10)] == ["tests/other/1.0.0"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_store_of_an_earlier_version_learns_to_forget(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    file = tmp_path / "definitions.db"
+    url = f"sqlite:///{file}" if kind == "sqlite" else request.getfixturevalue("postgresql_url")
+    earlier = await open_definitions(url)
+    await earlier.add(definition())
+    if kind == "postgresql":
+        await earlier._db.write(lambda db: db.execute("DROP TABLE definition_removed"))  # type: ignore[attr-defined]
+    await earlier.close()
+    if kind == "sqlite":
+        with sqlite3.connect(file) as other:
+            other.execute("DROP TABLE removed")
+        other.close()
+    again = await open_definitions(url)
+    assert len(await again.remove("tests", "greet", ["1.0.0"], datetime.now(UTC))) == 1
+    with pytest.raises(Conflict):
+        await again.add(definition(value=2))
+    await again.close()

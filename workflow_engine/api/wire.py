@@ -39,7 +39,7 @@ class ProblemAnswerModel(BaseModel):
     detail: str = Field(description="What is wrong, and what to do")
     instance: str = Field(description="The path of the request", examples=["/v1/workflows"])
     problems: list[DocumentProblemModel] | None = Field(
-        None, description="Everything wrong, in document order"
+        None, description="Everything wrong, in document order; or every reason why it is refused"
     )
     pointer: str | None = Field(None, description="RFC 6901 pointer into the body of the request")
     kind: str | None = Field(None, description="What kind of thing was not found")
