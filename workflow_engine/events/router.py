@@ -147,6 +147,7 @@ class Router(Looking, Pulling):
 
     async def check(self) -> None:
         """Raise `Unavailable` when the store cannot be written, or nothing is delivered."""
+        self._require_store()
         await self._deliverer.check()
 
     # Channels and publishing

@@ -185,6 +185,7 @@ class Sharing(Sources, Holding, Permissions):
 
     async def _known(self, channel: str) -> ChannelSpec:
         """The channel, which is created if it is not there."""
+        self._require_store()
         if not self._is_begun(channel):
             await self.create_channel(channel)
         return self._channels[channel]
