@@ -148,4 +148,5 @@ async def test_a_document_comes_to_the_same_on_both_runtimes(runner: Any, dialec
         async with room:
             return await compared(runner, dialect, seed, beside=beside)
 
-    assert any(await asyncio.gather(*(one(seed) for seed in range(DOCUMENTS))))
+    found = await asyncio.gather(*(one(seed) for seed in range(DOCUMENTS)))
+    assert sum(found) > DOCUMENTS * 0.8, "nearly all of them say something"

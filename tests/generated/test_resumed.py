@@ -30,7 +30,9 @@ AUDIENCE = Audience(Told.parse("task,status"))
 
 
 class Done(NamedTuple):
-    """What came of a run: its end, the ids of what it published and told, and the places of its calls."""
+    """What came of a run: its end, the ids of what it published and told, and the places of its calls, each as often as
+    it was made.
+    """
 
     ended: Json
     published: list[str]
@@ -107,7 +109,7 @@ async def run(
         told = [str(event["id"]) for event in channels.get(AUDIENCE.channel, [])]
         published = sorted(str(event["id"]) for event in channels["default"])
         own = sorted({id for id in told if id.startswith(("r/task", "r/workflow"))})
-        return Done([outcome.status, outcome.output, error], published, own, sorted(set(answers.made))), stops
+        return Done([outcome.status, outcome.output, error], published, own, sorted(answers.made)), stops
 
 
 def stopped_everywhere(document: JsonObject, input: Json, events: list[JsonObject], *, ordered: bool) -> None:

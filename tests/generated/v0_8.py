@@ -96,8 +96,10 @@ class Drawing:
         return bool(self.pick(*range(of)) == 0)
 
     def wait(self) -> str:
+        """A time that no other is: what ends at the same instant as a limit may come before it or after it."""
         self.waits += 1
-        return f"PT0.0{10 + self.waits}S" if self.real else f"PT{7 ** min(self.waits, 8) / 1000}S"
+        late = (7 ** min(self.waits, 8) + self.waits) / 1000
+        return f"PT0.0{10 + self.waits}S" if self.real else f"PT{late}S"
 
     def limit(self) -> str:
         return "PT1H" if self.real else self.wait()

@@ -11,7 +11,8 @@ from workflow_engine.cli.terminal import FINE, result
 SCRIPT = """\
 # Completion of wfe.{zsh}
 _wfe() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} first=${{COMP_WORDS[1]}} second=${{COMP_WORDS[2]}} words=""
+    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}
+    local first=${{COMP_WORDS[1]-}} second=${{COMP_WORDS[2]-}} options="" words="" valued=""
     if [ "$COMP_CWORD" -eq 1 ]; then
         words={commands}
     else
@@ -19,11 +20,15 @@ _wfe() {{
 {cases}
         esac
     fi
+    case "$word" in -*) words=$options ;; esac
+    case " $valued " in *" $before "*) words="" ;; esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))
 }}
 complete -o default -F _wfe wfe
 """
-"""Where no word fits, the shell completes names of files (``-o default``)."""
+"""Where no word fits, the shell completes names of files (``-o default``): so options are there for a dash alone, and
+for commands that take nothing else; and not behind an option that has a value (*valued*), such as a file.
+"""
 ZSH = "\nautoload -U +X compinit && compinit -u\nautoload -U +X bashcompinit && bashcompinit"
 
 
@@ -51,8 +56,8 @@ def _case(name: str, parser: argparse.ArgumentParser) -> str:
     """What may follow the command *name*: of a group first its commands, then the options of that one."""
     groups = dict(_commands(parser))
     if not groups:
-        return f"            {name}) words={_options(parser)} ;;"
-    inner = "\n".join(f"                {each}) words={_options(found)} ;;" for each, found in groups.items())
+        return f"            {name}) {_words(parser)} ;;"
+    inner = "\n".join(f"                {each}) {_words(found)} ;;" for each, found in groups.items())
     none = f'                *) [ "$COMP_CWORD" -eq 2 ] && words={shlex.quote(" ".join(groups))} ;;'
     return f'            {name}) case "$second" in\n{inner}\n{none}\n            esac ;;'
 
@@ -64,11 +69,23 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.A
             yield from choices.items()
 
 
-def _options(parser: argparse.ArgumentParser) -> str:
-    """The long options, quoted, and what a positional argument may be."""
+def _words(parser: argparse.ArgumentParser) -> str:
+    """The long options, those of them that have a value, and what a positional argument or a value may be."""
+    options: list[str] = []
+    valued: list[str] = []
     words: list[str] = []
+    values = ""
+    takes = False
     for action in parser._actions:
-        words += [option for option in action.option_strings if option.startswith("--")]
-        if not action.option_strings and action.choices is not None:
-            words += map(str, action.choices)
-    return shlex.quote(" ".join(words))
+        long = [option for option in action.option_strings if option.startswith("--")]
+        options += long
+        if not action.option_strings:
+            takes = True
+            words += map(str, action.choices or ())
+        elif action.nargs != 0 and action.choices is not None:
+            known = shlex.quote(" ".join(map(str, action.choices)))
+            values += f' case "$before" in {"|".join(action.option_strings)}) words={known} ;; esac;'
+        elif action.nargs != 0:
+            valued += action.option_strings
+    given = {"options": options, "words": words if takes else options, "valued": valued}
+    return "; ".join(f"{name}={shlex.quote(' '.join(found))}" for name, found in given.items()) + f";{values}"
