@@ -155,7 +155,7 @@ async def test_a_server_of_another_kind_is_unavailable_and_named(status):
 
 async def test_a_server_that_hangs_up_is_said_to_have_closed_the_connection():
     async with RawServer() as server, HttpApi(server.url) as client:
-        with pytest.raises(Unavailable, match="it closed the connection without an answer"):
+        with pytest.raises(Unavailable, match="it ended the connection without an answer"):
             await client.workflows()
 
 

@@ -63,7 +63,9 @@ async def test_what_is_not_to_be_seen_is_answered_like_what_is_not_there(server:
 
 async def test_a_limited_token_takes_no_id_of_a_run_that_the_engine_is_to_start(server: Any) -> None:
     """Else an event, a schedule or another's sub-flow would find its run begun already, by somebody else."""
-    (made,) = (await ask(server, "whole", "GET", "/v1/runs?workflow=on-order")).json["runs"]
+    while not (runs := (await ask(server, "whole", "GET", "/v1/runs?workflow=on-order")).json["runs"]):
+        pass
+    (made,) = runs
     for id in (made["id"], "tests.tidy-2026-11-26T10:00:00Z", "order-1.do.0.pay", "order-1~ab.states.0.a"):
         path = f"/v1/workflows/tests/greet/1.0.0/runs?id={id}"
         refused = await ask(server, "runner", "POST", path, json={})
