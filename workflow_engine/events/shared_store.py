@@ -15,8 +15,9 @@ from workflow_engine.events.spi import Assignment, Attempt, Parked, Store
 class SharedStore(Store, Protocol):
     """A store with `Caps.SHARED`.
 
-    Its `read` and `watch` are woken by what other processes write, and revisions are seen in their order. A `commit` is
-    as durable as one can be whatever *sync* says, if the store can fail without its processes.
+    Its `read` and `watch` are woken by what other processes write, and revisions are seen in their order. If the store
+    can fail without its processes, a `commit` that moves a cursor may be lost with it, where *sync* allows that; later
+    ones of the same epoch are `Fenced` then.
     """
 
     async def due(
@@ -77,6 +78,14 @@ class TellingStore(Protocol):
 
     def when_due(self, wake: Callable[[], None]) -> None:
         """Call *wake* whenever there may be something."""
+
+
+@runtime_checkable
+class ForgetfulStore(Protocol):
+    """A store whose server may lose the commits that were made last without being flushed, while its processes live."""
+
+    def when_back(self, tell: Callable[[], None]) -> None:
+        """Call *tell* when the server is there again after it was away."""
 
 
 class Taken(Conflict):

@@ -22,7 +22,7 @@ from workflow_engine.events.outages import report
 from workflow_engine.events.peers import Peers
 from workflow_engine.events.permissions import Permissions
 from workflow_engine.events.recent import RecentBodies
-from workflow_engine.events.shared_store import SharedStore
+from workflow_engine.events.shared_store import ForgetfulStore, SharedStore
 from workflow_engine.events.sources import SOURCE, Sources
 from workflow_engine.events.spi import Caps, Change, ChannelSpec, Fenced, Store, Versioned
 from workflow_engine.events.standing_by import StandBy
@@ -88,6 +88,8 @@ class Sharing(Sources, Holding, Permissions):
                 execute=self._do,
             )
             entries = await self._peers.start()
+            if isinstance(self._store, ForgetfulStore):
+                self._store.when_back(self._begin_anew)
         else:
             entries = await self._store.entries(SUBSCRIPTION)
         for entry in entries:
@@ -178,6 +180,11 @@ class Sharing(Sources, Holding, Permissions):
         except Unavailable:
             return False
         return self._peers is None or self._peers.is_mine(name)
+
+    def _begin_anew(self) -> None:
+        """The store may have less than this process knows of: go on from what it has, also where nothing comes."""
+        for dispatcher in self._dispatchers.values():
+            dispatcher.let_go()
 
     def _was_lost(self, channel: str) -> None:
         self._lost.add(channel)

@@ -193,8 +193,8 @@ _LOG = """IF cardinality(a_channels) = 1 THEN
     END IF;"""
 
 _COMMIT = f"""(
-    g_channel int, g_grp text, g_member text, g_epoch bigint, g_parts int[], g_offs bigint[], s_deleted text[],
-    s_written text[], s_values bytea[], {_LEDGER}, p_topic text,
+    g_channel int, g_grp text, g_member text, g_epoch bigint, g_parts int[], g_offs bigint[], e_parts int[],
+    e_offs bigint[], g_sync boolean, s_deleted text[], s_written text[], s_values bytea[], {_LEDGER}, p_topic text,
     p_class text, p_locks int[], p_ids text[], p_channels int[], p_grps text[], p_parts int[], p_offs bigint[],
     p_dues bigint[], p_payloads bytea[], p_keys text[], p_attempts int[], p_firsts bigint[], p_reasons text[],
     p_after boolean[], c_owner text, c_now bigint, c_until bigint, c_class text, c_locks int[], c_grps text[],
@@ -206,7 +206,14 @@ BEGIN
     SELECT epoch INTO now_epoch FROM grp WHERE channel = g_channel AND name = g_grp FOR SHARE;
     held := coalesce(now_epoch = g_epoch, false) AND EXISTS (
         SELECT FROM member WHERE channel = g_channel AND grp = g_grp AND name = g_member);
+    IF cardinality(e_parts) > 0 THEN  -- what was committed last, which the server may have lost
+        held := held AND NOT EXISTS (
+            SELECT FROM unnest(e_parts, e_offs) AS e (part, off) LEFT JOIN cursor c
+                ON c.channel = g_channel AND c.grp = g_grp AND c.part = e.part
+            WHERE c.off IS DISTINCT FROM e.off);
+    END IF;
     IF NOT held THEN RETURN; END IF;
+    IF NOT g_sync THEN PERFORM set_config('synchronous_commit', 'off', true); END IF;
     IF cardinality(g_parts) > 0 THEN
         INSERT INTO cursor SELECT g_channel, g_grp, c.part, c.off FROM unnest(g_parts, g_offs) AS c (part, off)
         ON CONFLICT (channel, grp, part) DO UPDATE SET off = excluded.off;

@@ -11,19 +11,28 @@ from typing import Any
 from workflow_engine.events.shared_store import Claim
 from workflow_engine.events.spi import Assignment, Attempt, Fenced, Parked
 from workflow_engine.events.stores.indices import between
-from workflow_engine.events.stores.postgresql_connection import Db
+from workflow_engine.events.stores.postgresql_connection import Address, Db
 from workflow_engine.events.stores.postgresql_deliveries import NO_CLAIM, PostgresDeliveries, ledger_rows
 from workflow_engine.events.stores.postgresql_functions import COMMIT, called
 from workflow_engine.events.stores.postgresql_log import affected
 from workflow_engine.events.stores.postgresql_settling import ledger_columns, text
 
-_COMMIT = called(COMMIT, 22 + 22)
+_COMMIT = called(COMMIT, 25 + 22)
 
 
 class PostgresGroups(PostgresDeliveries):
     """`GroupStore` over tables of members, cursors and state. Who changes a group's members holds its row until the
     commit, and whose commits depend on them hold it too: an older epoch cannot slip through.
+
+    A commit that moves a cursor need not be flushed: what it did can be done again from the log, which is. Whoever made
+    it goes on from what it knows, though, and the server may crash alone, or fail over. So each commit says where those
+    before it left the cursors; where they are not there, it is fenced, and who made it begins anew from what is there.
     """
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self._moved: dict[tuple[int, str], tuple[int, dict[int, int]]] = {}
+        """Where commits have left the cursors of a group, and of which epoch they were."""
 
     async def join(self, name: str, group: str, member: str, now_us: int, ttl_us: int) -> Assignment:
         channel = await self._channel(name)
@@ -110,8 +119,7 @@ class PostgresGroups(PostgresDeliveries):
         ledger: Sequence[Attempt] = (),
         sync: bool = True,
     ) -> None:
-        # Flushed whatever *sync* says: the server may crash alone, and whoever committed goes on from what it knows.
-        await self._commit(held, offsets, outbox, state or {}, ledger, NO_CLAIM)
+        await self._commit(held, offsets, outbox, state or {}, ledger, NO_CLAIM, sync=sync)
 
     async def commit_and_claim(
         self,
@@ -126,7 +134,7 @@ class PostgresGroups(PostgresDeliveries):
     ) -> tuple[list[Parked], bool]:
         given = self._claiming(claim.room, claim.limits)
         arguments = (claim.owner, claim.now_us, claim.until_us, *given)
-        ids, more = await self._commit(held, offsets, outbox, state, ledger, arguments)
+        ids, more = await self._commit(held, offsets, outbox, state, ledger, arguments, sync=sync)
         taken = set(ids)
         return [
             replace(item, owner=claim.owner, due_us=claim.until_us, reason=text(item.reason))
@@ -142,12 +150,17 @@ class PostgresGroups(PostgresDeliveries):
         state: Mapping[str, bytes | None],
         ledger: Sequence[Attempt],
         claim: tuple[Any, ...],
+        *,
+        sync: bool,
     ) -> tuple[list[str], bool]:
         """The ids of what was leased at once, and whether there is more that is due."""
         channel, group = await self._channel(held.channel), held.group
         channels = await self._numbers([*(item.channel for item in outbox), *(row.channel for row in ledger)])
         written = sorted(key for key, value in state.items() if value is not None)
         deleted = [key for key, value in state.items() if value is None]
+        epoch, moved = self._moved.pop((channel, group), (held.epoch, {}))
+        if epoch != held.epoch:
+            moved = {}
         arguments = (
             channel,
             group,
@@ -155,6 +168,9 @@ class PostgresGroups(PostgresDeliveries):
             held.epoch,
             list(offsets),
             list(offsets.values()),
+            list(moved),
+            list(moved.values()),
+            sync or not offsets,
             deleted,
             written,
             [state[key] for key in written],
@@ -163,14 +179,15 @@ class PostgresGroups(PostgresDeliveries):
             *self._parking(channels, outbox),
             *claim,
         )
-        epoch = held.epoch
+        now = held.epoch
         if {*offsets} <= {*held.partitions}:
-            epoch, holds, claimed, more = await self._db.statement(
-                lambda db: db.fetchrow(_COMMIT, *arguments)
-            )
+            now, holds, claimed, more = await self._db.statement(lambda db: db.fetchrow(_COMMIT, *arguments))
             if holds:
+                self._moved[channel, group] = (held.epoch, {**moved, **offsets})
                 return claimed or [], more
-        raise Fenced(f"{group} of {held.channel} was given to others (epoch {epoch or 0})")
+            if now == held.epoch:
+                raise Fenced(f"the server has not what was committed last for {group} of {held.channel}")
+        raise Fenced(f"{group} of {held.channel} was given to others (epoch {now or 0})")
 
     async def states(self, name: str, group: str, prefix: str = "") -> dict[str, bytes]:
         channel = await self._channel(name)
@@ -190,6 +207,7 @@ class PostgresGroups(PostgresDeliveries):
 
     async def drop_group(self, name: str, group: str) -> None:
         channel = await self._channel(name)
+        self._moved.pop((channel, group), None)
 
         async def work(db: Db) -> None:
             await _advance(db, channel, group)

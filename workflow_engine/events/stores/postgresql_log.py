@@ -56,6 +56,8 @@ class PostgresLog:
         self._tail = Tail()
         self._appender = Appender(self._database, self._topic_for, self._was_stored)
         self._wake_deliveries: Callable[[], None] = lambda: None
+        self._tell_of_return: Callable[[], None] = lambda: None
+        self._has_listened = False
         self._untold: set[str] = set()
         self._telling: asyncio.Task[None] | None = None
         self._open = False
@@ -71,7 +73,15 @@ class PostgresLog:
         """As `TellingStore`."""
         self._wake_deliveries = wake
 
+    def when_back(self, tell: Callable[[], None]) -> None:
+        """As `ForgetfulStore`."""
+        self._tell_of_return = tell
+
     def _on_news(self, news: str | None) -> None:
+        if news is None:
+            if self._has_listened:
+                self._tell_of_return()
+            self._has_listened = True
         if news in (None, "due"):
             self._wake_deliveries()
         if news is None:
