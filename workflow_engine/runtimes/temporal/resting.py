@@ -185,7 +185,7 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
             yield
         finally:
             self._busy -= 1
-            if self.wanted and self._busy == 0:
+            if self.wanted and self._busy == 0 and not self.elsewhere:
                 self._look()
 
     def ear(self, place: str) -> tuple[int, list[JsonObject]] | None:
