@@ -28,8 +28,8 @@ Wait = Annotated[
 Express = Annotated[
     bool | None,
     Query(
-        description="Whether short calls are made with the fewest operations, more than once if a worker is lost; "
-        "by default as the workflow says"
+        description="True: all short calls are made within the workflow task, more than once if a worker is lost; "
+        "false: each call is an activity; by default as the workflow says, else as many as lose nothing by it"
     ),
 ]
 Mapped = Annotated[

@@ -146,8 +146,8 @@ def add_express(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--express",
         action=argparse.BooleanOptionalAction,
-        help="make short calls with the fewest operations, more than once if a worker is lost; default: as the "
-        "workflow says",
+        help="make all short calls within the workflow task, more than once if a worker is lost; or each call as an "
+        "activity; default: as the workflow says, else as many as lose nothing by it",
     )
 
 

@@ -62,7 +62,7 @@ _STATES = {
 }
 METADATA = {
     "document.metadata": {
-        "express": "Whether short calls that may be repeated cost one event of the history. Default: `false`.",
+        "express": "`true`: all calls are short and may be made again; `false`: each is an activity. Default: what is safe.",
         "timezone": "The time zone of `schedule.cron`, such as `Europe/Rome`. Default: UTC.",
         "initialContext": "What `$context` begins as: `empty` or `input`. Default: `empty`.",
         "channel": "The channel of the router that the events of `schedule.on` come from.",
@@ -73,7 +73,7 @@ METADATA = {
         "mode": "With `for`: `parallel` does all rounds side by side.",
         "parallelism": "How many rounds of a parallel loop, or branches of a fork, are done at once.",
         "channel": "The channel of the router that events of this task go to or come from.",
-        "express": "Whether this call costs one event of the history, whatever the document says.",
+        "express": "`true`: this call is short and may be made again; `false`: it is an activity of its own.",
     },
 }
 """What this engine reads of metadata, which the languages leave open."""
