@@ -62,7 +62,7 @@ _STATES = {
 }
 METADATA = {
     "document.metadata": {
-        "express": "`true`: calls are short and may be made again; `false`: each is an activity. Default: what is safe.",
+        "express": "`true`: calls are short and may be made again; `false`: each is an activity. Default: as is safe.",
         "timezone": "The time zone of `schedule.cron`, such as `Europe/Rome`. Default: UTC.",
         "initialContext": "What `$context` begins as: `empty` or `input`. Default: `empty`.",
         "channel": "The channel of the router that the events of `schedule.on` come from.",
