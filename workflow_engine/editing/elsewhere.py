@@ -43,9 +43,9 @@ def definition(
         return []
     text = here.node.text
     name, _, operation = text.removeprefix(FILE).partition("#")
-    beside = file_of(of, text)
-    if beside is not None:
-        return list(_in(beside, of, operation))
+    there = file_of(of, text)
+    if there is not None:
+        return list(_in(there, of, operation))
     if text.startswith(FILE):
         files = [each.file for each in asyncapi if each.file.name == name.rpartition("/")[2]]
         return [found for file in files for found in _in(file, of, operation)]
@@ -54,8 +54,8 @@ def definition(
     if "openapi.operationId" in labels:
         document = of.root.at((*here.path[:-1], "document", "endpoint"))
         document = document if document is None or document.kind == "scalar" else document.child("uri")
-        beside = None if document is None else file_of(of, document.text)
-        return [] if beside is None else list(_in(beside, of, text))
+        there = None if document is None else file_of(of, document.text)
+        return [] if there is None else list(_in(there, of, text))
     wanted = _wanted(labels, here, of.root)
     those = [each for each in workflows if wanted == (each.namespace, each.name)]
     version = _version_of(here, of.root)
@@ -92,13 +92,19 @@ def file_of(of: Snapshot, text: str) -> Path | None:
         return None
 
 
-def operations(of: Snapshot, name: str) -> list[str]:
-    """The ids of the operations in the OpenAPI document beside this one that is called *name*."""
+def beside(of: Snapshot, name: str) -> Node | None:
+    """The tree of the file beside the document that is called *name*."""
     file = file_of(of, name)
     text = None if file is None else _text(file, of)
-    if text is None:
+    return None if text is None else read(text.source)
+
+
+def operations(of: Snapshot, name: str) -> list[str]:
+    """The ids of the operations in the OpenAPI document beside this one that is called *name*."""
+    root = beside(of, name)
+    if root is None:
         return []
-    found = (each.value.text for _, each in walk(read(text.source)) if each.name == "operationId")
+    found = (each.value.text for _, each in walk(root) if each.name == "operationId")
     return [id for id, _ in zip(dict.fromkeys(filter(None, found)), range(_MOST), strict=False)]
 
 

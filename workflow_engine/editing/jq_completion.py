@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 
 from lsprotocol import types
 
 from workflow_engine.editing import jq
+from workflow_engine.editing.fields import Field, fields
 from workflow_engine.editing.jq_words import FORMATS, KEYWORDS, MEMBERS, VARIABLES, functions
 from workflow_engine.editing.language import language
 from workflow_engine.editing.nodes import Spot, spot
 from workflow_engine.editing.opened import Snapshot
 
 _ITEM = types.CompletionItemKind
-_VARIABLE = re.compile(r"(\$[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\.\Z")
+_LONGEST = 2_000
+"""Characters that may lead to what is typed."""
+_CHAIN = re.compile(r"(\$[A-Za-z_]\w*|(?<![\w.\])}\"$])(?=\.))((?:\.[A-Za-z_]\w*+|\.?\[\d{0,9}\])*+)\.\Z")
+"""What leads to the members that are typed: a variable or nothing, and what stands between dots."""
+_STEP = re.compile(r"\.([A-Za-z_]\w*)|\.?\[\d*\]")
+_PIPED = re.compile(r"[|(]|\b(?:reduce|foreach|as)\b")
+"""Behind one of these `.` may be something else than the data of the place."""
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _CALLS = re.compile(r'"(?:[^"\\]|\\.)*+"?|([A-Za-z_]\w*\s*\()|[()\[\]{};]', re.DOTALL)
 
@@ -26,7 +34,8 @@ def in_expression(
     source, (start, end) = of.text.source, inside
     word, before = jq.typed(source, start, offset)
     if before == "." and not word.startswith(("$", "@")):
-        yield from _members(of, source[start : offset - len(word)], of.text.range(offset - len(word), offset))
+        place = of.text.range(offset - len(word), offset)
+        yield from _members(of, here, source[start : offset - len(word)], place)
         return
     if source[start:offset].count('"') % 2:
         return
@@ -63,23 +72,33 @@ def in_expression(
         yield item(name, _ITEM.Keyword, "a word of jq", text)
 
 
-def _members(of: Snapshot, before: str, place: types.Range) -> Iterator[types.CompletionItem]:
-    """What the variable has that stands *before* a dot, where that is known."""
-    match = _VARIABLE.search(before)
+def _members(of: Snapshot, here: Spot, before: str, place: types.Range) -> Iterator[types.CompletionItem]:
+    """What that has that stands *before* a dot, where it is known."""
+    match = _CHAIN.search(before[-_LONGEST:])
     if match is None:
         return
-    holder = match[1]
+    holder = match[1] + match[2]
     names: Sequence[str] = MEMBERS.get(holder, ())
     if holder in ("$secrets", "$SECRETS", "$SECRET"):
         names = [each.text for each in of.names if each.sort == "secret" and each.defines]
     elif holder == "$CONST":
         constants = of.root.child("constants")
         names = [] if constants is None else [each.name for each in constants.resolved.entries]
-    for name in dict.fromkeys(names):
-        written = name if _NAME.fullmatch(name) else f'"{name}"'
-        edit = types.TextEdit(place, written)
+    found = [Field(name, "", "") for name in dict.fromkeys(names)]
+    if not found and (match[1] or not _PIPED.search(before)):
+        chain = [match[1], *(step[1] or "" for step in _STEP.finditer(match[2]))]
+        tasks = [name.path for name in of.names if name.sort == "task" and name.defines]
+        found = fields(of, here.path, tasks, chain)
+    for each in found:
+        written = each.name if _NAME.fullmatch(each.name) else json.dumps(each.name, ensure_ascii=False)
+        text = types.MarkupContent(types.MarkupKind.Markdown, each.text) if each.text else None
         yield types.CompletionItem(
-            name, kind=_ITEM.Field, detail=f"of {holder}", filter_text=written, text_edit=edit
+            each.name,
+            kind=_ITEM.Field,
+            detail=each.types or (f"of {holder}" if holder else None),
+            documentation=text,
+            filter_text=written,
+            text_edit=types.TextEdit(place, written),
         )
 
 
