@@ -25,7 +25,11 @@ def names(found: Found) -> tuple[list[str], list[str]]:
     ]
 
 
-def test_what_is_open_counts_as_it_stands_there_also_without_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [5.0, 0.0])
+def test_what_is_open_counts_as_it_stands_there_also_without_a_file(
+    again: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_engine.editing.neighbours._AGAIN", again)  # so often files are looked at
     orders, child = tmp_path / "orders.yaml", tmp_path / "child.yaml"
     orders.write_text(ORDERS)
     opened: dict[Path, Text] = {}

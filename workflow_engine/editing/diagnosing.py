@@ -137,7 +137,7 @@ class Diagnosing:
                 raise Changed from None
             finally:
                 pull.work = None
-            if document.text is not text:
+            if document.text is not text or self._opened.get(uri) is not document:
                 raise Changed
             self._count += 1
             pull.text, pull.id, pull.found = text, str(self._count), found

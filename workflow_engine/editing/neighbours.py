@@ -75,7 +75,8 @@ class Neighbours:
 
     def __init__(self, opened: Callable[[], Mapping[Path, Text]] = dict) -> None:
         self._opened = opened
-        self._known: dict[Path, tuple[int | Text, Neighbour | Workflow | None]] = {}
+        self._known: dict[Path, tuple[int, Neighbour | Workflow | None]] = {}
+        self._typed: dict[Path, tuple[Text, Neighbour | Workflow | None]] = {}
         self._listed: tuple[float, tuple[Path, ...], dict[Path, Neighbour | Workflow | None]] | None = None
         self._looking = threading.Lock()
 
@@ -87,6 +88,7 @@ class Neighbours:
     def _find(self, folders: Sequence[Path]) -> Found:
         opened = {file: text for file, text in self._opened().items() if _is_below(file, folders)}
         there = dict(self._saved(folders))
+        self._typed = {file: known for file, known in self._typed.items() if file in opened}
         for file, text in opened.items():
             there[file] = self._open(file, text, there.get(file))
         found = list(there.values())
@@ -128,14 +130,14 @@ class Neighbours:
         self, file: Path, text: Text, saved: Neighbour | Workflow | None
     ) -> Neighbour | Workflow | None:
         """What stands in the editor; while that is in the middle of a change, what it was before."""
-        known = self._known.get(file)
+        known = self._typed.get(file)
         if known is not None and known[0] is text:
             return known[1]
         try:
             found = _read(file, text.source) if len(text.source) <= MOST else None
         except (OSError, ValueError):
             found = known[1] if known is not None else saved
-        self._known[file] = text, found
+        self._typed[file] = text, found
         return found
 
 
