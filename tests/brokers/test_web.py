@@ -102,6 +102,33 @@ async def test_server_sent_events_are_messages_and_go_on_where_they_broke(run: A
     assert broker.listeners == 2
 
 
+async def test_a_run_waits_for_a_stream_that_ended_as_long_as_its_server_says(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_engine.calls.brokers.direct.PAUSES", (3600.0,))
+    monkeypatch.setattr("workflow_engine.calls.brokers.http.PAUSE", 3600.0)
+    asked: list[str | None] = []
+
+    async def stream(request: WebRequest) -> StreamResponse:
+        asked.append(request.headers.get("Last-Event-ID"))
+        answer = StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        if len(asked) == 1:
+            await answer.write(b'retry: 60\n\nid: a\ndata: {"n": 1}\n\ndata: {"n": 2}\n\n')
+        else:
+            await answer.write(b'data: {"n": 3}\n\n')
+            await asyncio.sleep(0.5)
+        return answer
+
+    app = Application()
+    app.router.add_get("/api/notes", stream)
+    async with serve(app) as server, asyncio.timeout(30):
+        ended = await run(subscribing("{consume: {amount: 3}}"), resources=http(server))
+    assert ended.status == "completed", ended.error
+    assert [message["payload"]["n"] for message in ended.output] == [1, 2, 3]
+    assert asked == [None, "a"]
+
+
 async def test_who_calls_may_be_a_secret_that_no_history_has(run: Any, web: Any) -> None:
     broker, server = web
     given = publishing(rest=", authentication: {basic: {use: LOGIN}}")

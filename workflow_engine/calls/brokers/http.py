@@ -15,7 +15,7 @@ from yarl import URL
 
 from workflow_engine.calls.authentication import authenticate
 from workflow_engine.calls.brokers.inbox import Inbox, read_aside
-from workflow_engine.calls.brokers.link import Hearing, Incoming, Link, Outgoing, lost
+from workflow_engine.calls.brokers.link import Hearing, Incoming, Link, Outgoing
 from workflow_engine.calls.context import Reception
 from workflow_engine.calls.credentials import NOBODY, Credentials
 from workflow_engine.calls.event_stream import MEDIA_TYPE, ServerEvent, server_events
@@ -45,15 +45,20 @@ async def publish(link: Link, message: Outgoing) -> None:
 
 
 async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming | None, None]:
-    """The server-sent events of the channel; after a break the server is told which one was the last."""
-    last = reception.progress.get("id")
-    async with _stream(link, last, partial(_left_out, link)) as events:
-        yield None
-        async for event in events:
-            if event.data:
-                at: JsonObject = {"id": event.id} if event.id else {}
-                yield Incoming(event.data, {}, id=event.id or None, at=at)
-    raise lost(link, "the server has ended the stream")
+    """The server-sent events of the channel. A stream that the server ends is asked for again, from the last event on
+    that had an id.
+    """
+    last, pause = reception.progress.get("id"), PAUSE
+    while True:
+        async with _stream(link, last, partial(_left_out, link)) as events:
+            yield None
+            async for event in events:
+                last = last if event.id is None else event.id
+                pause = pause if event.retry is None else event.retry / 1000
+                if event.data:
+                    at: JsonObject = {"id": last} if isinstance(last, str) else {}
+                    yield Incoming(event.data, {}, id=event.id or None, at=at)
+        await asyncio.sleep(min(max(pause, LEAST), MOST))
 
 
 async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], None]:
