@@ -258,3 +258,19 @@ async def test_b47_an_expression_function_sees_what_from_state_data_selects(run:
     """
     given = {"name": "outer", "customer": {"name": "inner"}}
     assert await output(run, body, given) == {**given, "seen": "inner"}
+
+
+@pytest.mark.parametrize("value", [5, "yes", None])
+async def test_a4_a_condition_of_dsl_0_8_is_true_or_false_and_nothing_else(run: Any, value: Any) -> None:
+    body = """
+    states:
+      - name: Choose
+        type: switch
+        dataConditions: [{condition: '${ .value }', transition: There}]
+        defaultCondition: {end: true}
+      - {name: There, type: inject, data: {there: true}, end: true}
+    """
+    assert await output(run, body, {"value": True}) == {"value": True, "there": True}
+    assert await output(run, body, {"value": False}) == {"value": False}
+    fault = await error(run, body, {"value": value})
+    assert (kind(fault), fault["instance"]) == ("expression", "/states/0")
