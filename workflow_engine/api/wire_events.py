@@ -166,6 +166,11 @@ class SubscriptionModel(BaseModel):
         "`webhook` (with `url`), `asyncapi` (with `operation`) or `pull`",
         examples=[{"kind": "workflow", "namespace": "shop", "name": "order"}],
     )
+    within: str | None = Field(
+        None,
+        description="How long events are gathered that are one delivery together, from the first on, ISO 8601; what "
+        "has come is forgotten then",
+    )
     start: str = Field("latest", description="`latest`, `earliest` or an RFC 3339 timestamp")
     retry: RetryModel = Field(default_factory=RetryModel)
     enabled: bool = Field(True, description="When not, it keeps its place and its deliveries")

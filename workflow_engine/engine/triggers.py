@@ -91,6 +91,7 @@ class Triggers:
                 enabled=there is None or there.enabled,
                 # Its run is started by the first event of several, and hears what came since: never a later one.
                 in_order=graph.trigger.keeps,
+                within=None if graph.trigger.within is None else str(graph.trigger.within),
             )
         )
 

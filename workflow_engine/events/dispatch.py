@@ -29,6 +29,8 @@ BATCH = 100
 BREATH = 200
 """After how many listeners that are asked about one event everything else has a turn."""
 IDLE = 3600.0
+SLACK_US = 10_000_000
+"""How long after its time a collection is forgotten to which nothing comes: clocks differ, and writing takes time."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +90,8 @@ class Dispatcher:
         self.subscribers = Subscribers(self)
         self.waiters = Waiters(self)
         self._held: Assignment | None = None
+        self._behind_us = dict.fromkeys(range(spec.partitions), 0)
+        """Up to which time partitions have been looked at of which more may be there already."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, subscriptions: Mapping[str, tuple[Subscription, dict[int, int]]]) -> None:
@@ -119,11 +123,16 @@ class Dispatcher:
         pause = 0.05
         while True:
             try:
+                wait = self._patience(partition)
                 batch = await self.store.read(
-                    self.name, partition, self.cursor[partition], limit=BATCH, wait=IDLE
+                    self.name, partition, self.cursor[partition], limit=BATCH, wait=wait
                 )
                 if batch:
                     await self._dispatch(partition, batch)
+                    self._behind_us[partition] = batch[-1].time_us
+                else:
+                    self._behind_us.pop(partition, None)
+                await self._forget_late()
                 pause = 0.05
             except NotFound:
                 return  # the channel was dropped
@@ -134,6 +143,29 @@ class Dispatcher:
                 pause = min(pause * 2, 5.0)
                 if isinstance(error, Fenced) and self._lost is None:
                     await self._rejoin()
+
+    def _patience(self, partition: int) -> float:
+        """How many seconds to wait for more events: where collections have a time, until it is over."""
+        first = self.subscribers.first_late()
+        if first is None:
+            return IDLE
+        if partition in self._behind_us:
+            return 0.0
+        return min(max((first + SLACK_US - self.now_us()) / 1e6, 0.05), IDLE)
+
+    async def _forget_late(self) -> None:
+        """Forget the collections for which it is too late, once nothing is unread that could have completed them."""
+        first, read_us = (
+            self.subscribers.first_late(),
+            min([self.now_us(), *self._behind_us.values()]) - SLACK_US,
+        )
+        if first is None or first >= read_us:
+            return
+        async with self.lock:
+            step = Step(self.name, self.now_us())
+            self.subscribers.forget(read_us, step)
+            if step.state:
+                await self.commit(step)
 
     async def _rejoin(self) -> None:
         async with self.lock:

@@ -43,6 +43,7 @@ class Subscribers:
         self._starts: dict[str, dict[int, int]] = {}
         self._joined: dict[str, dict[int, int]] = {}
         self._catching_up: dict[str, asyncio.Task[None]] = {}
+        self._timed: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._subscribers)
@@ -78,6 +79,21 @@ class Subscribers:
                 committed = await dispatcher.store.committed(dispatcher.name, subscriber.group)
                 needed += [Position(part, off) for part, off in {**self._starts[id], **committed}.items()]
         return needed
+
+    def first_late(self) -> int | None:
+        """When the time of a collection is over first, of those that have joined; None where none has one."""
+        times = [
+            kept.until_us
+            for id in self._timed & self._joined.keys()
+            for kept in self._subscribers[id].collections.values()
+            if kept.until_us is not None
+        ]
+        return min(times, default=None)
+
+    def forget(self, time_us: int, step: Step) -> None:
+        """Forget what those that have joined gathered, and for which it is too late by *time_us*."""
+        for id in self._timed & self._joined.keys():
+            self._subscribers[id].forget(time_us, step)
 
     async def load(
         self, state: Mapping[str, bytes], subscriptions: Mapping[str, tuple[Subscription, dict[int, int]]]
@@ -116,6 +132,7 @@ class Subscribers:
     async def _take_up(self, subscriber: Subscriber, starts: dict[int, int]) -> None:
         id = subscriber.subscription.id
         self._subscribers[id], self._starts[id] = subscriber, starts
+        (self._timed.discard if subscriber.subscription.within is None else self._timed.add)(id)
         if id in self._joined:
             if subscriber.subscription.enabled:
                 self._dispatcher.index.add(subscriber, subscriber.interests())
@@ -146,6 +163,7 @@ class Subscribers:
         if subscriber is None:
             return
         await self._cancel(id)
+        self._timed.discard(id)
         self._dispatcher.index.remove(subscriber)
         self._joined.pop(id, None)
         self._starts.pop(id, None)

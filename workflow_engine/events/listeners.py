@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import orjson
 
-from workflow_engine.events.records import Position, StoredRecord
+from workflow_engine.events.records import Position, StoredRecord, microseconds, moment
 from workflow_engine.events.spi import Attempt, Parked
 from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.filters import Accepted, Filters, Machine, filters, machine
 from workflow_engine.filters.interest import Interest
-from workflow_engine.values import JsonObject
+from workflow_engine.values import Duration, JsonObject
 
 MAX_OPEN = 1000
 """How many correlations one subscription follows at a time; beyond, the oldest is given up."""
@@ -61,18 +61,27 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Collecting:
-    """A strategy half way: the state of its machine and the events that it took."""
+    """A strategy half way: the state of its machine and the events that it took. What is received after *until_us* is
+    too late for it.
+    """
 
     state: JsonObject
     events: tuple[Position, ...]
+    until_us: int | None = None
 
     def to_bytes(self) -> bytes:
-        return orjson.dumps({"state": self.state, "events": [str(at) for at in self.events]})
+        members: dict[str, Any] = {"state": self.state, "events": [str(at) for at in self.events]}
+        return orjson.dumps(members if self.until_us is None else {**members, "until_us": self.until_us})
 
     @classmethod
     def from_bytes(cls, value: bytes) -> Collecting:
         members = orjson.loads(value)
-        return cls(members["state"], tuple(map(Position.parse, members["events"])))
+        events = tuple(map(Position.parse, members["events"]))
+        return cls(members["state"], events, members.get("until_us"))
+
+    def late(self, time_us: int) -> bool:
+        """Whether what is received at *time_us* is too late for it."""
+        return self.until_us is not None and time_us > self.until_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ class Subscriber:
     """A subscription that is being offered events.
 
     A strategy that is complete at its first event keeps no state. Else there is one collection of events at a time
-    or, with correlation, one for each set of correlation values.
+    or, with correlation, one for each set of correlation values. One that is not complete in time is forgotten.
     """
 
     subscription: Subscription
@@ -123,8 +132,11 @@ class Subscriber:
 
     @property
     def prefix(self) -> str:
-        """How the keys of its collections begin; another strategy has another one, for states do not fit it."""
+        """How the keys of its collections begin; another strategy, or another time for it, has another one, for states
+        do not fit it.
+        """
         strategy = orjson.dumps(self.subscription.strategy, option=orjson.OPT_SORT_KEYS).decode()
+        strategy += "" if self.subscription.within is None else f" within {self.subscription.within}"
         return f"collecting/{quote(self.subscription.id, safe='')}/{identity_of(strategy)[:8]}/"
 
     def key(self, number: int) -> str:
@@ -136,8 +148,7 @@ class Subscriber:
         if self.until_us is not None and stored.time_us >= self.until_us:
             return
         errors: list[str] = []
-        before = step.progress.get(self, self.collections)
-        assert isinstance(before, dict)
+        before = self.forget(stored.time_us, step)
         passed = self.filters is None or self.filters.take(event, errors)
         taken = self._take(before, event, errors) if passed else None
         step.wrong(stored.position, self.group, errors)
@@ -148,13 +159,34 @@ class Subscriber:
             events = (*events, stored.position)[-MAX_COLLECTED:]
         if not accepted.complete:
             step.note(stored.position, self.group, "held")
-            self._keep({**before, number: Collecting(accepted.state, events)}, number, step)
+            until_us = before[number].until_us if number in before else self._deadline(stored.time_us)
+            self._keep({**before, number: Collecting(accepted.state, events, until_us)}, number, step)
             return
         if number in before:
             step.progress[self] = {other: kept for other, kept in before.items() if other != number}
             step.state[self.key(number)] = None
         if events:
             self._deliver(events, stored, accepted, step)
+
+    def forget(self, time_us: int, step: Step) -> Collections:
+        """Forget the collections for which it is too late at *time_us*; those that are left."""
+        before = step.progress.get(self, self.collections)
+        assert isinstance(before, dict)
+        late = [number for number, kept in before.items() if kept.late(time_us)]
+        if not late:
+            return before
+        for number in late:
+            step.state[self.key(number)] = None
+            for at in before[number].events:
+                why = f"not all events came within {self.subscription.within}"
+                step.note(at, self.group, "given-up", why)
+        left = step.progress[self] = {number: kept for number, kept in before.items() if number not in late}
+        return left
+
+    def _deadline(self, time_us: int) -> int | None:
+        """Until when a collection must be complete whose first event was received at *time_us*."""
+        within = self.subscription.within
+        return None if within is None else microseconds(Duration.parse(within).after(moment(time_us)))
 
     def _take(
         self, before: Collections, event: JsonObject, errors: list[str]

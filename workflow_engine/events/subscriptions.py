@@ -14,7 +14,7 @@ from workflow_engine.errors import Rejected
 from workflow_engine.events.records import Start, microseconds
 from workflow_engine.events.transforms import check_transform
 from workflow_engine.filters import filters, machine
-from workflow_engine.values import Json, JsonObject, pointer
+from workflow_engine.values import Duration, Json, JsonObject, pointer
 
 SUBSCRIPTION = "subscription/"
 """Settings under which subscriptions are kept."""
@@ -98,8 +98,9 @@ class Subscription:
     *max_in_flight* deliveries at most are with the target at a time. *in_order*: one at a time and in the order of the
     channel, of those that have the same correlation values; of all of them where the strategy does not correlate. One
     that fails holds up those behind it until it is made or given up. *transform* is what is made of each event for the
-    target (`transforms`). Events received at *until*, a timestamp, or later are not for it: with a *start* in the past
-    that makes a replay.
+    target (`transforms`). A strategy that gathers several events must be complete *within* that time, an ISO 8601
+    duration, from the first of them on, or what has come is forgotten. Events received at *until*, a timestamp, or
+    later are not for it: with a *start* in the past that makes a replay.
     """
 
     id: str
@@ -114,6 +115,7 @@ class Subscription:
     transform: JsonObject | None = None
     until: str | None = None
     filters: list[Json] | None = None
+    within: str | None = None
 
     def check(self) -> None:
         """Raise `Rejected` for what is wrong with it."""
@@ -133,8 +135,23 @@ class Subscription:
             raise Rejected("until-invalid", "it is not after the start", pointer="/until")
         if self.transform is not None:
             check_transform(self.transform, "transform")
+        if self.within is not None:
+            self._check_within()
         if not 1 <= self.max_in_flight <= 1000:
             raise Rejected("max-in-flight", "from 1 to 1000", pointer="/max_in_flight")
+
+    def _check_within(self) -> None:
+        listed = self.strategy.get("filters")
+        several = isinstance(listed, list) and len(listed) > 1 and self.strategy.get("mode") == "all"
+        if not several and "until" not in self.strategy:
+            message = "only a strategy that gathers several events takes a time to do so"
+            raise Rejected("within-invalid", message, pointer="/within")
+        try:
+            length = Duration.parse(str(self.within))
+        except ValueError as error:
+            raise Rejected("within-invalid", str(error), pointer="/within") from None
+        if length == Duration():
+            raise Rejected("within-invalid", "more than nothing, such as PT1H", pointer="/within")
 
     @property
     def at_a_time(self) -> int:
@@ -152,6 +169,8 @@ class Subscription:
 
     def to_json(self) -> JsonObject:
         members: JsonObject = asdict(self)
+        if self.within is None:  # processes of an earlier version do not know it
+            del members["within"]
         return members
 
     @classmethod
@@ -172,9 +191,10 @@ class Subscription:
             "transform": dict,
             "until": str,
             "filters": list,
+            "within": str,
         }
         for name, value in members.items():
-            if value is None and name in ("transform", "until", "filters"):
+            if value is None and name in ("transform", "until", "filters", "within"):
                 continue
             if name not in types:
                 raise Rejected(

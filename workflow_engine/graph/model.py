@@ -58,7 +58,7 @@ from workflow_engine.graph.flow import (
 )
 from workflow_engine.graph.lifecycle import Told
 from workflow_engine.graph.schedule import Schedule
-from workflow_engine.values import Json, JsonObject, pointer, resolve_pointer
+from workflow_engine.values import Duration, Json, JsonObject, pointer, resolve_pointer
 
 __all__ = [
     "Action",
@@ -185,7 +185,8 @@ class Trigger:
     """Which events start a run, and what it gets of them.
 
     *state*: the 0.8 event state that takes the events; None: they are the run's input, as *read* (1.0). *keeps*: a run
-    is kept active, and takes the further events that have its correlation, instead of another run (0.8, B19).
+    is kept active, and takes the further events that have its correlation, instead of another run (0.8, B19). All
+    events of one run must come *within* that time from the first one on, or there is none (0.8, ``eventTimeout``).
     """
 
     strategy: Strategy
@@ -193,6 +194,7 @@ class Trigger:
     read: str
     state: StateId | None
     keeps: bool = False
+    within: Duration | None = None
 
 
 @dataclass(frozen=True)

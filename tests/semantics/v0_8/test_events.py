@@ -10,6 +10,7 @@ import pytest
 from tests.semantics.v0_8.documents import event, output, problems, refused, warnings, workflow
 from workflow_engine import dsl
 from workflow_engine.graph.model import StateGraph
+from workflow_engine.values import Duration
 
 DEFINITIONS = """
 events:
@@ -237,9 +238,33 @@ def test_the_channel_is_what_the_metadata_says() -> None:
     assert trigger.channel == "orders"
 
 
-def test_a_time_between_the_events_that_start_a_run_is_refused() -> None:
-    body = wait("exclusive: false\ntimeouts: {eventTimeout: PT1H}\n" + textwrap.dedent(TWO), start=True)
-    found = refused(body)
+TIMED = "exclusive: false\ntimeouts: {eventTimeout: %s}\n" + textwrap.dedent(TWO)
+
+
+async def test_all_events_that_start_a_run_have_a_time_in_which_to_come(run: Any) -> None:
+    """The router forgets what has come when it is over (tests/events/test_in_time.py); in time they start the run."""
+    body = wait(TIMED % "PT1H", start=True)
+    trigger = graph(body).trigger
+    assert trigger is not None
+    assert trigger.within == Duration.parse("PT1H")
+    events = [event("b", "1", {"y": 1}), event("a", "2", {"x": 2})]
+    assert (await output(run, body, events=events))["done"] == ["first", "second"]
+    # One event is all of them at once, and any of them needs no other.
+    for alone in (
+        "exclusive: false\ntimeouts: {eventTimeout: PT1H}\nonEvents: [{eventRefs: [A]}]",
+        TIMED[17:] % "PT1H",
+    ):
+        alone_trigger = graph(wait(alone, start=True)).trigger
+        assert alone_trigger is not None
+        assert alone_trigger.within is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "time"), [("keepActive: true\n", "PT1H"), ("constants: {t: PT1H}\n", "'${ $CONST.t }'")]
+)
+def test_a_time_for_events_that_cannot_be_kept_is_refused(kept: str, time: str) -> None:
+    """A run that is kept active is started by the first event already; an expression has no run to be computed in."""
+    found = refused(kept + wait(TIMED % time, start=True))
     assert (found.code, found.pointer) == ("unsupported", "/states/0/timeouts/eventTimeout")
 
 

@@ -110,6 +110,11 @@ def _schedule(writer: Writer, data: JsonObject) -> tuple[JsonObject, JsonObject]
             "sub-workflow has none",
             "where another workflow runs it, begin it with a `listen`",
         )
+        if every and len(names) > 1 and writer.time_for_events(body):
+            message = (
+                "all events that start a run must come in a time from the first one on, which 1.0 cannot say"
+            )
+            writer.differs(f"{start.state}/timeouts/eventTimeout", message)
         if given is not None:
             writer.differs("/start/schedule", "events start the runs; when they may do so 1.0 cannot say")
         return {"on": on}, events.channel(writer, body, start.state) or {}

@@ -86,6 +86,11 @@ class Writer:
     def cannot(self, at: str, message: str, suggestion: str = "") -> None:
         self.note("cannot", at, message, suggestion)
 
+    def time_for_events(self, body: JsonObject) -> bool:
+        """Whether the state *body* has a time in which its events must come, of its own or of the workflow."""
+        given = (body.get("timeouts"), self.lowering.data.get("timeouts"), body)
+        return any(isinstance(part, dict) and "eventTimeout" in part for part in given)
+
     def mapped(self, text: str) -> None:
         if self.state is not None and text not in self.state.mapped:
             self.state.mapped.append(text)

@@ -24,6 +24,7 @@ from workflow_engine.dsl.v0_8 import (
 from workflow_engine.dsl.v0_8.expression_slots import ExpressionLowering
 from workflow_engine.dsl.v0_8.timeouts import check_common, state_timeout, workflow_timeout
 from workflow_engine.dsl.v0_8.variables import mentions
+from workflow_engine.expressions import Expression
 from workflow_engine.expressions.schemas import Schema
 from workflow_engine.graph.model import (
     DataStep,
@@ -33,13 +34,14 @@ from workflow_engine.graph.model import (
     Region,
     State,
     StateGraph,
+    Timing,
     Transform,
     Transition,
     Trigger,
     Validate,
     WorkflowName,
 )
-from workflow_engine.values import Json, JsonObject
+from workflow_engine.values import Duration, Json, JsonObject
 
 _ADDRESSABLE = re.compile(r"[^/\s\x00-\x1f][^/\x00-\x1f]{0,199}")
 
@@ -225,11 +227,26 @@ class WorkflowLowering(ExpressionLowering):
         body = self.body_of(state.id)
         if body.get("type") != "event" or not isinstance(state.action, Event):
             return None
-        if state.action.strategy.mode == "all" and state.action.timeout is not None:
-            message = "`eventTimeout` of a start state that waits for all of several events"
-            self.unsupported(message, f"{state.id}/timeouts/eventTimeout")
-        kept = self.data.get("keepActive") is True
-        return Trigger(state.action.strategy, state.action.channel, "envelope", state.id, kept)
+        kept, strategy = self.data.get("keepActive") is True, state.action.strategy
+        within: Duration | None = None
+        if strategy.mode == "all" and len(strategy.filters) > 1:
+            within = self._within(state.action.timeout, f"{state.id}/timeouts/eventTimeout", kept=kept)
+        return Trigger(strategy, state.action.channel, "envelope", state.id, kept, within)
+
+    def _within(self, timeout: Timing | None, at: str, *, kept: bool) -> Duration | None:
+        """``eventTimeout`` of a start state that waits for all of its events: the longest time from the first one
+        to the last, or else there is no run (dsl.md §2.9).
+        """
+        if isinstance(timeout, Expression):
+            what = "an expression as the `eventTimeout` of the events that start a run, which would have to exist"
+            self.unsupported(what, at)
+            return None
+        if timeout is not None and kept:
+            what = (
+                "`eventTimeout` of the start state of a run that is kept active, which the first event starts"
+            )
+            self.unsupported(what, at)
+        return timeout
 
     def _state(self, at: str, body: JsonObject) -> State:
         self.compensating = bool(body.get("usedForCompensation"))
