@@ -281,7 +281,8 @@ async def _check_temporal(client: Client, task_queue: str) -> None:
 async def _reason(part: str, check: Awaitable[object], away: set[str]) -> str | None:
     """Why *check* does not succeed within two seconds; None if it does. The log has it too, and that it is back."""
     try:
-        reason = "it does not work" if await asyncio.wait_for(check, 2) is False else None
+        async with asyncio.timeout(2):
+            reason = "it does not work" if await check is False else None
     except TimeoutError:
         reason = "no answer within 2 s"
     except Exception as raised:  # noqa: BLE001 - whatever is wrong with it, it is not ready

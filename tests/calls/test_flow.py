@@ -55,3 +55,17 @@ async def test_a_request_that_finds_no_room_is_told_and_leaves_the_queue(
     await Share(room).take(20)
     one.leave()
     await Share(room).take(80)
+
+
+async def test_who_gives_up_in_the_moment_in_which_there_is_room_hinders_nobody() -> None:
+    room = Flow(100)
+    await room.enter(80)
+    gives_up, waits = [asyncio.create_task(room.enter(50)) for _ in range(2)]
+    await settled()
+    gives_up.cancel()
+    room.leave(80)
+    with pytest.raises(asyncio.CancelledError):
+        await gives_up
+    await waits
+    room.leave(50)
+    await room.enter(100)

@@ -65,7 +65,8 @@ class JsonAnswer(JSONResponse):
                 "more_body": more,
             }
             try:
-                await asyncio.wait_for(send(piece), STALLED)
+                async with asyncio.timeout(STALLED):
+                    await send(piece)
             except TimeoutError:
                 raise ClientDisconnect from None
 

@@ -147,7 +147,8 @@ async def _standing(access: Access | None) -> Standing | None:
 async def _told(what: str, asked: Awaitable[_T]) -> _T | None:
     """What is *asked* for, or None where that cannot be told in time."""
     try:
-        return await asyncio.wait_for(asked, TOLD_SECONDS)
+        async with asyncio.timeout(TOLD_SECONDS):
+            return await asked
     except (Unavailable, TimeoutError) as error:
         _log.warning("metrics without %s: %s", what, str(error) or "no answer in time")
         return None
@@ -157,7 +158,8 @@ async def _parts(ready: Ready | None) -> Mapping[str, str | None]:
     if ready is None:
         return {}
     try:
-        return await asyncio.wait_for(ready(), READY_SECONDS)
+        async with asyncio.timeout(READY_SECONDS):
+            return await ready()
     except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the server is not ready
         _log.warning("the check of readiness failed: %r", error)
         return {"checked": f"the check failed: {type(error).__name__}"}

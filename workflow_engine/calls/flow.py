@@ -48,7 +48,8 @@ class Flow:
             if turn.done() and not turn.cancelled():
                 self.leave(size)
             else:
-                self._waiting.remove((size, turn))
+                with contextlib.suppress(ValueError):  # `_next` may have passed it over meanwhile
+                    self._waiting.remove((size, turn))
                 self._next()
             raise
 
@@ -67,8 +68,9 @@ class Flow:
     def _next(self) -> None:
         while self._waiting and self._fits(self._waiting[0][0]):
             size, turn = self._waiting.popleft()
-            self._taken += size
-            turn.set_result(None)
+            if not turn.cancelled():
+                self._taken += size
+                turn.set_result(None)
 
 
 class Room:
@@ -107,7 +109,8 @@ class Share:
             self._flow.add(size)
         else:
             try:
-                await asyncio.wait_for(self._flow.enter(size), PATIENCE)
+                async with asyncio.timeout(PATIENCE):
+                    await self._flow.enter(size)
             except TimeoutError:
                 raise Unavailable("too many large values are being read; ask again later") from None
         self._taken += size

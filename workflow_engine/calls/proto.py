@@ -202,7 +202,8 @@ async def _compile(files: dict[str, str], address: str) -> FileDescriptorSet:
                 stderr=said,
             )
         try:
-            await asyncio.wait_for(process.wait(), SECONDS)
+            async with asyncio.timeout(SECONDS):
+                await process.wait()
         except TimeoutError:
             raise Rejected("unresolved", f"the proto {address} takes too long to compile") from None
         finally:

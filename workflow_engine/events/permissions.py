@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import orjson
 
-from workflow_engine.errors import Conflict
+from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.events.spi import Store
 from workflow_engine.events.subscriptions import SUBSCRIPTION
 from workflow_engine.events.targets import PermittedTarget, Target
@@ -36,7 +36,11 @@ class Permissions:
         return needing.permission(target) if isinstance(needing, PermittedTarget) else None
 
     async def _forget_permissions(self) -> None:
-        """Let go of those that no subscription needs any more."""
+        """Let go of those that no subscription needs any more; later, where the store is away."""
+        with suppress(Unavailable):
+            await self._forget_those()
+
+    async def _forget_those(self) -> None:
         kept = await self._store.entries(_PERMISSION)  # first: who needs one of them was there before it
         if not kept:
             return
