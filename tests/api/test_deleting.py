@@ -187,6 +187,11 @@ async def test_a_workflow_of_dsl_0_8_that_calls_it_keeps_it_and_one_that_calls_i
     assert reasons(refused) == ["called"]
     assert "default/old-parent/1.0" in refused.json["detail"]
     assert (await delete(server, "default/old-parent")).status == 200
+    goes_on = old.replace('it "is"', "next").replace(
+        "end: true", "end: {continueAs: {workflowId: 'it \"is\"', version: '1.0'}}"
+    )
+    assert (await server.deploy(goes_on)).status == 201
+    assert "default/next/1.0" in (await delete(server, "default/it%20%22is%22")).json["detail"]
     itself = OLD_SUB_FLOW % ("old-parent", "1.0")
     assert (
         await server.deploy(itself.replace("version: '1.0', specVersion", "version: '2.0', specVersion"))

@@ -99,7 +99,7 @@ class EventChannelModel(BaseModel):
 
 
 class StoreModel(BaseModel):
-    kind: str = Field(description="By the scheme of its URL", examples=["sqlite"])
+    kind: str = Field(description="memory, sqlite, postgresql, nats, or another", examples=["sqlite"])
     durable: bool = Field(description="Whether it outlives this process")
     shared: bool = Field(description="Whether several processes may have it at once")
 

@@ -95,7 +95,8 @@ def create_routes(engine: Engine) -> APIRouter:
     async def deploy(request: Request, express: Express = None) -> Response:
         """Deploy a workflow: from now on it can be started, and its events or its schedule start it.
 
-        The same text again changes nothing; another text under the same version is refused with 409.
+        The same text again changes nothing; another text under the same version is refused with 409, also where that
+        was deleted.
         """
         package = await _package(request)
         deployed = await engine.deploy(
