@@ -199,6 +199,20 @@ async def test_subscriptions_of_one_target_ask_once_for_the_highest_rate_and_eac
         assert len(guard.asked) == 3
 
 
+async def test_a_clock_that_is_put_back_holds_up_nothing(guard: Guard) -> None:
+    now = 1e9
+    handshakes = Handshakes(lambda: now)
+    handshakes.permissions = Kept()
+    guard.allows = {"WebHook-Allowed-Origin": ORIGIN, CALLED: "1"}
+    async with Egress() as egress:
+        spec = {"origin": ORIGIN}
+        assert await handshakes.turn(spec, URL(guard.url), egress) == 60.0
+        with pytest.raises(Retry, match="1 a minute are allowed"):
+            await handshakes.turn(spec, URL(guard.url), egress)
+        now -= 3600
+        assert await handshakes.turn(spec, URL(guard.url), egress) == 60.0
+
+
 async def test_a_target_that_has_called_back_is_sent_to_while_it_is_asked_for_a_higher_rate(
     guard: Guard,
 ) -> None:

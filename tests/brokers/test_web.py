@@ -417,9 +417,9 @@ async def test_why_a_socket_was_closed_is_told(web: Any, monkeypatch: pytest.Mon
     broker, server = web
     async with hearing("memory:", "ws", server.port, "notes", json.dumps({"path": "/ws"})) as router:
         await eventually(lambda: broker.sockets)
-        await broker.sockets[0].close(code=1008, message=b"the token has\x20expired")
+        await broker.sockets[0].close(code=1008, message=b"the token\x1b[2J has\nexpired")
         found = await told(router, lambda found: found.get("last_error"))
-        assert "the server has closed the socket (1008: the token has expired)" in found["last_error"]
+        assert "the server has closed the socket (1008: the token?[2J has expired)" in found["last_error"]
         broker.give(b"x" * (9 * 1024 * 1024))
         found = await told(router, lambda found: "closed" not in found["last_error"])
         assert "exceeds limit" in found["last_error"]

@@ -183,7 +183,8 @@ async def login(policy: Json, context: CallContext, server: Server) -> Login:
 
 def lost(link: Link, error: BaseException | str) -> Exception:
     """The fault that the broker cannot be reached, or is gone."""
-    reason = " ".join(str(error).split()) or type(error).__name__
+    said = "".join(char if char.isprintable() or char.isspace() else "?" for char in str(error)[:2_000])
+    reason = " ".join(said.split()) or type(error).__name__
     return fault("communication", f"{link.shown}: {reason[:300]}")
 
 
