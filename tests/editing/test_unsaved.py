@@ -9,7 +9,9 @@ from lsprotocol import types
 
 from tests.editing.conftest import CHILD, ORDERS
 from tests.editing.editor import MARK, editor
+from workflow_engine.editing.elsewhere import links
 from workflow_engine.editing.neighbours import Found, Neighbours
+from workflow_engine.editing.opened import Opened, Snapshot
 from workflow_engine.editing.text import Text
 
 CALLER = f"""document: {{dsl: 1.0.3, namespace: shop, name: caller, version: 1.0.0}}
@@ -75,3 +77,17 @@ async def test_what_is_typed_in_one_document_is_offered_and_gone_to_in_another(t
         params = types.DefinitionParams(types.TextDocumentIdentifier(at), place)
         (found,) = await code.text_document_definition_async(params)
         assert (found.uri, found.range.start.line) == (child.as_uri(), 1)
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "file:", "file:///", "file://[::1", "file:///%00.yaml", "untitled:Untitled-1"]
+)
+def test_a_document_at_no_address_of_a_file_is_one_all_the_same(uri: str) -> None:
+    opened = Opened()
+    opened.open(types.TextDocumentItem(uri, "yaml", 1, CHILD))
+    document = opened.get(uri)
+    assert document is not None
+    of = Snapshot(uri, document.text, "yaml", opened.text_of)
+    assert (of.kind, links(of)) == ("1.0", [])
+    opened.close(uri)
+    assert opened.files() == {}

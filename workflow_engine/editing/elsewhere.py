@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lsprotocol import types
-from pygls.uris import to_fs_path
 
 from workflow_engine.editing.kinds import flow_of
 from workflow_engine.editing.language import language
 from workflow_engine.editing.neighbours import Found, Neighbour, Workflow
 from workflow_engine.editing.nodes import Node, Spot, spot, walk
-from workflow_engine.editing.opened import Snapshot
+from workflow_engine.editing.opened import Snapshot, file_at
 from workflow_engine.editing.reading import MOST, read
 from workflow_engine.editing.text import Text
 
@@ -82,10 +81,10 @@ def _version_of(here: Spot, root: Node) -> str:
 def file_of(of: Snapshot, text: str) -> Path | None:
     """The file beside the document that *text* names, as the engine finds it; None where there is none."""
     name = text.removeprefix(FILE).partition("#")[0]
-    here = to_fs_path(of.uri) if of.uri.startswith("file:") else None
+    here = file_at(of.uri)
     if here is None or _FILE.fullmatch(name) is None:
         return None
-    path = Path(here).parent / name
+    path = here.parent / name
     try:
         return path if path.is_file() or of.others(path) is not None else None
     except (OSError, ValueError):

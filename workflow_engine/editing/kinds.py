@@ -33,8 +33,15 @@ def kind_of(root: Node, uri: str, language: str | None) -> Kind | None:
         return "asyncapi"
     sonataflow = _text(root, "apiVersion").startswith("sonataflow.org/")
     both = document is not None and older
-    named = PurePosixPath(unquote(urlsplit(uri).path)).name.endswith(_ENDINGS)
+    named = _path(uri).name.endswith(_ENDINGS)
     return "workflow" if sonataflow or both or named or language == LANGUAGE else None
+
+
+def _path(uri: str) -> PurePosixPath:
+    try:
+        return PurePosixPath(unquote(urlsplit(uri).path))
+    except ValueError:
+        return PurePosixPath()
 
 
 def flow_of(root: Node) -> Node | None:

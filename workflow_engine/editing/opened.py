@@ -113,7 +113,7 @@ class Opened:
         text = Text(item.text, item.version, self.encoding)
         document = Document(item.uri, text, item.language_id, self.text_of)
         self._documents[item.uri] = document
-        if (file := file_of(item.uri)) is not None:
+        if (file := file_at(item.uri)) is not None:
             self._files[file] = document
 
     def change(self, params: types.DidChangeTextDocumentParams) -> None:
@@ -122,7 +122,7 @@ class Opened:
             document.text = document.text.changed(params.content_changes, params.text_document.version)
 
     def close(self, uri: str) -> None:
-        document, file = self._documents.pop(uri, None), file_of(uri)
+        document, file = self._documents.pop(uri, None), file_at(uri)
         if file is not None and self._files.get(file) is document:
             del self._files[file]
 
@@ -139,7 +139,10 @@ class Opened:
         return {file: document.text for file, document in self._files.copy().items()}
 
 
-def file_of(uri: str) -> Path | None:
+def file_at(uri: str) -> Path | None:
     """The file of *uri*, as it is called without ``..``; None where it has none."""
-    path = to_fs_path(uri) if uri.startswith("file:") else None
+    try:
+        path = to_fs_path(uri) if uri.startswith("file:") else None
+    except ValueError:
+        return None
     return Path(os.path.normpath(path)) if path else None

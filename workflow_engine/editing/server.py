@@ -15,11 +15,10 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInternalError
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import default_converter
-from pygls.uris import to_fs_path
 
 from workflow_engine.editing.checking import Checking
 from workflow_engine.editing.diagnosing import Diagnosing
-from workflow_engine.editing.opened import Opened, Snapshot
+from workflow_engine.editing.opened import Opened, Snapshot, file_at
 from workflow_engine.editing.protocol import Protocol
 from workflow_engine.editing.streams import Incoming, Outgoing
 
@@ -74,8 +73,7 @@ class Server(LanguageServer):
     def folders(self) -> list[Path]:
         """The folders that the editor has open, in this file system."""
         uris = [folder.uri for folder in self.workspace.folders.values()] or [self.workspace.root_uri or ""]
-        paths = [to_fs_path(uri) for uri in uris if uri.startswith("file:")]
-        return [Path(path) for path in paths if path and path != "/"]
+        return [path for uri in uris if (path := file_at(uri)) is not None and path != Path("/")]
 
     def report_server_error(self, error: Exception, source: object) -> None:
         """What goes wrong here is for the log; the editor of a person who types is no place for it."""
