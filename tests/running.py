@@ -39,7 +39,7 @@ from workflow_engine.runtimes.temporal.connection import connect
 from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
 from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
-from workflow_engine.runtimes.temporal.worker import worker
+from workflow_engine.runtimes.temporal.worker import GRACEFUL, worker
 from workflow_engine.values import Json, JsonObject
 
 KEY = "s3cr3t/key+of=the service"
@@ -349,6 +349,7 @@ async def temporal_runner(
     find: Any = None,
     payloads: Payloads | None = None,
     reach: Reaches = UNLIMITED,
+    drain: float = GRACEFUL,
 ) -> AsyncIterator[TemporalRunner]:
     """A worker with a router of its own, which the worker reaches through *wrap*; *payloads* says how values travel."""
     client = await connect(address, "default", payloads=payloads)
@@ -359,7 +360,7 @@ async def temporal_runner(
         activities = _activities(
             wrap(runner.router), find or runner.find, egress, express_seconds, keep, reach
         )
-        async with worker(client, runner.queue, activities, build=build):
+        async with worker(client, runner.queue, activities, build=build, drain=drain):
             yield runner
 
 

@@ -207,6 +207,21 @@ async def test_a_worker_that_stops_finishes_what_goes_on(
     assert far.done == Counter("ab")
 
 
+async def test_a_worker_that_stops_hands_back_what_takes_too_long(
+    temporal_address: str, internet: Any, far: FarSide, caplog: pytest.LogCaptureFixture
+) -> None:
+    far.held.add("a")
+    queue = f"test-{uuid.uuid4()}"
+    async with temporal_runner(temporal_address, internet, queue=queue, drain=0.3) as runner:
+        run_id = await started(runner, f"do: [{{a: {far.call('a')}}}, {{b: {far.call('b')}}}]")
+        await scheduled(runner, run_id, 1)
+    far.held.clear()
+    async with temporal_runner(temporal_address, internet, queue=queue) as runner:
+        assert (await runner.runtime.wait(run_id, 30)).output == {"did": "b"}
+    assert far.keys("a") == [f"{run_id}/do/0/a"] * 2
+    assert "Traceback" not in caplog.text
+
+
 async def test_a_call_that_goes_on_is_made_again_when_its_worker_is_killed(
     temporal_address: str, internet: Any, far: FarSide
 ) -> None:

@@ -118,6 +118,8 @@ class GoingOn:
         finally:
             self._taken.discard(key)
             self._calls.pop(key, None)
+        if task.cancelled():  # the worker stops
+            raise unsuited(GONE)
         return task.result()
 
     async def close(self, seconds: float) -> None:
