@@ -38,7 +38,7 @@ from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled
 from workflow_engine.runtimes.temporal.naming import identity_of, sub_run_id
 from workflow_engine.runtimes.temporal.sub_flows import SubFlows
 from workflow_engine.runtimes.temporal.traces import RunTrace, traced
-from workflow_engine.values import Json, JsonObject, rfc3339
+from workflow_engine.values import Json, JsonObject
 
 T = TypeVar("T")
 
@@ -57,7 +57,6 @@ UNTIL_TOLD = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=2)
 )
 """For lifecycle events: from the second try on each costs some events of history, so a long outage is asked seldom."""
-LONGEST_SHOWN = 500
 LIFECYCLE = "lifecycle"
 """The member of a run's memo that says who is told of it."""
 
@@ -140,11 +139,11 @@ class TemporalEffects(Branches):
             self._unrecorded()
 
     async def sleep(self, seconds: float, place: Place) -> None:
-        self._show(place, f"waiting {seconds:g} s")
+        self._pure = 0
         await workflow.sleep(seconds, summary=summary(place.label))
 
     async def call(self, call: Call, place: Place) -> Json:
-        self._show(place, f"calling {call.kind}")
+        self._pure = 0
         if call.kind == KIND:
             return await foreign.execute(call, place)
         # The server keeps the time that the document sets: the call is only not to stay behind.
@@ -233,7 +232,7 @@ class TemporalEffects(Branches):
 
     async def publish(self, channel: str, event: JsonObject, place: Place) -> None:
         check_event(event)
-        self._show(place, f"publishing {event.get('type')}")
+        self._pure = 0
         try:
             await publish(event, channel, place, self._within(place), self._traced)
         except ActivityError as failure:
@@ -252,7 +251,7 @@ class TemporalEffects(Branches):
         self._hear(listener, place)
 
     def _hear(self, listener: Listener, place: Place) -> None:
-        self._show(place, "listening for events")
+        self._pure = 0
         closed = any(arrival.closed for arrival in self._inbox.get(place.id, []))
         if listener.seconds is not None and not closed:
             self._clocks[place.id] = asyncio.create_task(self._close(listener.seconds, place))
@@ -320,7 +319,7 @@ class TemporalEffects(Branches):
         return True
 
     async def run_workflow(self, sub_run: SubRun, place: Place) -> Json:
-        self._show(place, f"running {sub_run.namespace}/{sub_run.name}")
+        self._pure = 0
         return await self.sub_flows.run(sub_run, place)
 
     def held(self) -> bool:
@@ -377,15 +376,6 @@ class TemporalEffects(Branches):
         if not isinstance(self._memo, dict):
             return {}
         return {LIFECYCLE: {key: value for key, value in self._memo.items() if key != "correlated"}}
-
-    def _show(self, place: Place, doing: str) -> None:
-        """What the Temporal UI shows as the current details of the run."""
-        title = self.graph.title or self.graph.name.name
-        state, label, doing = (text[:LONGEST_SHOWN] for text in (place.state, place.label, doing))
-        self._pure = 0
-        workflow.set_current_details(
-            f"**{title}**\n\n- at `{state}` **{label}**\n- {doing}\n- since {rfc3339(workflow.now())}"
-        )
 
 
 def _loop() -> asyncio.AbstractEventLoop | None:

@@ -33,6 +33,7 @@ from workflow_engine.interpreter.skipping import skip, skippable
 from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS
 from workflow_engine.runtimes.temporal.carrying import STARTED, started
 from workflow_engine.runtimes.temporal.compiling import graph_of
+from workflow_engine.runtimes.temporal.details import details, when_asked
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE
 from workflow_engine.runtimes.temporal.endings import ENDINGS, UNKNOWN
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, failure_of, reraise
@@ -69,8 +70,7 @@ class ServerlessWorkflow(Hearing):
     async def run(self, args: collections.abc.Sequence[RawValue]) -> Any:
         """Run to the end; the output is the workflow's result, a fault its failure."""
         ENDINGS.begun()
-        payloads = [arg.payload for arg in args]
-        converter = workflow.payload_converter()
+        payloads, converter = [arg.payload for arg in args], workflow.payload_converter()
         input = converter.from_payload(payloads[0]) if payloads else None
         try:
             bundle = await self._bundle(payloads[1] if len(payloads) > 1 else None)
@@ -80,9 +80,9 @@ class ServerlessWorkflow(Hearing):
             if isinstance(position := before.get("position"), dict):
                 apart = [converter.from_payload(payload) for payload in payloads[4:]]
                 before["position"] = unpack(position, input, apart)
-            if input is None and not payloads:
-                input = {}
+            input = {} if input is None and not payloads else input
             effects, run = self._prepare(bundle, input, seeds, before)
+            when_asked(lambda ended: details(run, suspended=self._suspended is True, ended=ended))
             leaving: Leaving | None = None
             continued: Continued | None = None
             try:
