@@ -27,6 +27,8 @@ from tests.temporal_server import server_in_thread
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import Start
+from workflow_engine.runtimes.temporal.debugging import debugged
+from workflow_engine.runtimes.temporal.histories import parsed, sizes_in
 from workflow_engine.runtimes.temporal.payloads.keys import new_key
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.resting import Limits
@@ -363,3 +365,17 @@ async def test_a_heavy_run_with_a_bucket(
         assert ended.status == "completed", ended.error
         assert ended.output["given"] == len(text(400_000))
     assert len(stored(tmp_path / "bucket" / "runs" / "default")) == 3
+
+
+async def test_what_a_run_cost_is_what_the_server_keeps_and_not_what_is_in_the_store(
+    temporal_address: str, internet: Internet, tmp_path: Path
+) -> None:
+    document = "document: {dsl: '1.0.3', namespace: tests, name: cost, version: '1.0.0'}\ndo: [{a: {wait: PT0.01S}}]\n"
+    async with runner(temporal_address, internet, tmp_path / "store", threshold=20_000) as run:
+        ended = await run(document, {"text": text(50_000)})
+        content = await run.runtime.history(ended.run_id, None)
+        kept = await history_bytes(run.client.get_workflow_handle(ended.run_id))
+    told = await debugged(parsed(content), sizes=sizes_in(content))
+    assert told["bytes"] == kept < 20_000
+    assert told["bytes"] == sum(state["bytes"] for state in told["states"])  # type: ignore[index,union-attr,call-overload,misc]
+    assert sum(event.ByteSize() for event in parsed(content).events) > 100_000  # input and output

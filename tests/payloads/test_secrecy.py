@@ -223,4 +223,9 @@ async def test_who_has_no_keys_is_told_so_and_still_lists_the_runs(
             while not (listed := (await keyless.list(RunQuery())).runs):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert [(each.id, each.workflow.name) for each in listed] == [(run_id, "sealed")]
+        await keyless.list(RunQuery(parked=True))
+        [sealed] = [run async for run in keyless._client.list_workflows(f"WorkflowId = '{run_id}'")]
+        looked_at = await keyless._looked_at_one(sealed)  # as a list of parked runs does
+        assert looked_at is not None
+        assert (looked_at.id, looked_at.workflow.name) == (run_id, "sealed")
         await keyless.terminate(run_id, "the test is over")

@@ -15,6 +15,7 @@ from workflow_engine import dsl
 from workflow_engine.cli.runs import description
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import RunDescription, Start
+from workflow_engine.errors import Unavailable
 
 pytestmark = pytest.mark.temporal
 
@@ -81,4 +82,17 @@ async def test_of_several_calls_that_the_run_tries_again(runner: TemporalRunner,
     assert (state.id, state.status) == ("/do/0/t", "waiting")
     assert "503 Service Unavailable" in str(state.failure)
     assert "attempt 1 failed: " in lines(run)
+    await runner.runtime.terminate(run.id, "enough")
+
+
+async def test_of_an_event_that_cannot_be_published(
+    runner: TemporalRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(channel: str, events: object) -> None:
+        raise Unavailable("this is not the token of this server")
+
+    monkeypatch.setattr(runner.router, "publish", away)
+    run = await shown(runner, workflow("do: [{e: {emit: {event: {with: {type: x, source: /here}}}}}]"), 2)
+    assert "attempt 1 failed: " in lines(run)
+    assert "this is not the token of this server" in lines(run)
     await runner.runtime.terminate(run.id, "enough")

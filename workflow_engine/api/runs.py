@@ -37,7 +37,7 @@ _OUTPUT: dict[int | str, dict[str, Any]] = {
 }
 _HISTORY: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "`id`, `execution`, `previous`, `next` and the `events`",
+        "description": "`id`, `execution`, `previous`, `next`, the `events`, and their `sizes` as Temporal keeps them",
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
 }

@@ -97,11 +97,11 @@ def _of_file(arguments: argparse.Namespace, file: Path) -> int:
 
 async def _show(arguments: argparse.Namespace, links: Sequence[JsonObject], run: JsonObject | None) -> int:
     from workflow_engine.runtimes.temporal.debugging import debugged
-    from workflow_engine.runtimes.temporal.histories import parsed
+    from workflow_engine.runtimes.temporal.histories import parsed, sizes_in
 
     if arguments.format in {"mermaid", "dot"}:
         return await _draw(arguments.format, [parsed(link) for link in links])
-    told = [await debugged(parsed(link)) for link in links]
+    told = [await debugged(parsed(link), sizes=sizes_in(link)) for link in links]
     if run is not None and run.get("parked"):
         told[-1]["parked"] = run["parked"]
     chosen = [_chosen(arguments, link) for link in told]

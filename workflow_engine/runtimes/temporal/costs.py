@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -53,16 +53,19 @@ class Cost:
 
 
 def costs(
-    events: Iterable[HistoryEvent], places: Mapping[str, str], labels: Mapping[str, Iterable[str]]
+    events: Sequence[HistoryEvent],
+    sizes: Sequence[int],
+    places: Mapping[str, str],
+    labels: Mapping[str, Iterable[str]],
 ) -> dict[str, Cost]:
-    """The cost of each state by its pointer, ``""`` being the run itself.
+    """The cost of each state by its pointer, ``""`` being the run itself; *sizes* are the bytes of each event.
 
     *places* and *labels* are those of the `Trace`. The tasks of a workflow count for the state whose event brought them
     about, and so does what came of them at no place.
     """
     accounts = _Accounts(places, {summary(label): deque(states) for label, states in labels.items()})
-    for event in events:
-        accounts.add(event)
+    for event, size in zip(events, sizes, strict=True):
+        accounts.add(event, size)
     return accounts.costs
 
 
@@ -74,7 +77,7 @@ class _Accounts:
         self._times: dict[int, float] = {}
         self._cause = ""
 
-    def add(self, event: HistoryEvent) -> None:
+    def add(self, event: HistoryEvent, size: int) -> None:
         name = EventType.Name(event.event_type)
         task = name.startswith(_TASK)
         owner = self._cause if task else self._owner(event)
@@ -84,7 +87,7 @@ class _Accounts:
             self._cause = owner
         cost = self.costs.setdefault(owner, Cost())
         cost.events += 1
-        cost.bytes += event.ByteSize()
+        cost.bytes += size
         self._clock(event, cost)
 
     def _clock(self, event: HistoryEvent, cost: Cost) -> None:

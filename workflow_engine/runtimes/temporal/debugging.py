@@ -30,10 +30,16 @@ _ENDS = {
 }
 
 
-async def debugged(history: WorkflowHistory, *, converter: DataConverter = DATA_CONVERTER) -> JsonObject:
+async def debugged(
+    history: WorkflowHistory,
+    *,
+    sizes: Sequence[int] | None = None,
+    converter: DataConverter = DATA_CONVERTER,
+) -> JsonObject:
     """What a run did, as JSON: ``steps`` in the order in which they began, ``states`` with what they cost.
 
     ``failure`` is there when this version of the engine does not follow the history; the steps are then those before.
+    *sizes* are the bytes of each event as the server keeps it, where *history* has values of the payload store in it.
     `ValueError` for the history of what is no run of a workflow.
     """
     started = history.events[0].workflow_execution_started_event_attributes
@@ -41,8 +47,9 @@ async def debugged(history: WorkflowHistory, *, converter: DataConverter = DATA_
         raise ValueError(f"it is the history of {other}, not of a run")
     replayed = await replay(history, converter=converter)
     trace, graph = replayed.trace, replayed.graph
-    spent = costs(history.events, trace.places, trace.labels)
-    total = Cost(len(history.events), sum(event.ByteSize() for event in history.events))
+    kept = [event.ByteSize() for event in history.events] if sizes is None else sizes
+    spent = costs(history.events, kept, trace.places, trace.labels)
+    total = Cost(len(history.events), sum(kept))
     began = _time(history.events[0])
     return {
         "id": history.workflow_id,

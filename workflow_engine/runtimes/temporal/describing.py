@@ -27,10 +27,12 @@ from workflow_engine.graph.model import WorkflowName
 from workflow_engine.runtimes.temporal import histories, outcomes
 from workflow_engine.runtimes.temporal.carrying import STARTED
 from workflow_engine.runtimes.temporal.connection import translated
+from workflow_engine.runtimes.temporal.converter import KeyMissing
 from workflow_engine.runtimes.temporal.endings import UNKNOWN
 from workflow_engine.runtimes.temporal.listing import condition
 from workflow_engine.runtimes.temporal.naming import keys_in
 from workflow_engine.runtimes.temporal.parked import parked, reported
+from workflow_engine.runtimes.temporal.payloads.store import ValueLost
 from workflow_engine.runtimes.temporal.retrying import Retrying, attempts_of
 from workflow_engine.runtimes.temporal.whereabouts import whereabouts
 from workflow_engine.values import Json, JsonObject
@@ -79,7 +81,7 @@ class Describing(Retrying):
                 if held is None:
                     status, states, remark = await whereabouts(self._client, description)
                 else:
-                    remark = "a bug keeps it where it is; it goes on once a fixed worker runs"
+                    remark = "its worker cannot go on with it; `parked` says why"
             elif status == "completed" and known is not UNKNOWN:
                 output = known
             elif status != "cancelled" and values:
@@ -130,7 +132,7 @@ class Describing(Retrying):
             runs: Sequence[RunDescription]
             if query.parked:
                 listed = found.current_page or []
-                looked = await asyncio.gather(*(self._looked_at_one(one.id) for one in listed))
+                looked = await asyncio.gather(*map(self._looked_at_one, listed))
                 runs = [run for run in looked if run is not None and run.parked is not None]
             elif query.status in _LOOKED_AT:
                 runs = await self._looked_at(found.current_page or [], query.status)
@@ -140,9 +142,12 @@ class Describing(Retrying):
         following = found.next_page_token
         return RunPage(runs, base64.urlsafe_b64encode(following).decode() if following else None)
 
-    async def _looked_at_one(self, run_id: str) -> RunDescription | None:
+    async def _looked_at_one(self, execution: WorkflowExecution) -> RunDescription | None:
         with contextlib.suppress(NotFound):  # it was deleted, and what is listed is some moments late
-            return await self._described_with(run_id, UNKNOWN, values=False)
+            try:
+                return await self._described_with(execution.id, UNKNOWN, values=False)
+            except (KeyMissing, ValueLost):  # which may be what parks it, and hides no other run
+                return await self._brief(execution)
         return None
 
     async def _looked_at(

@@ -27,8 +27,11 @@ async def history(client: Client, run_id: str, execution: str | None = None) -> 
     """One of the histories of a run: the latest, unless *execution* names another.
 
     A run has several where it went on as a new execution; ``previous`` and ``next`` are the neighbours of this one.
+    ``sizes`` are the bytes of each event as Temporal keeps it, with claims in the place of large values.
     """
-    fetched, execution = await opened(client, run_id, execution)
+    fetched = await client.get_workflow_handle(run_id, run_id=execution).fetch_history()
+    sizes: Json = [event.ByteSize() for event in fetched.events]
+    await _open(client, fetched)
     first, last = fetched.events[0], fetched.events[-1]
     started = first.workflow_execution_started_event_attributes
     which = last.WhichOneof("attributes")
@@ -40,7 +43,20 @@ async def history(client: Client, run_id: str, execution: str | None = None) -> 
         "previous": started.continued_execution_run_id or None,
         "next": following or None,
         "events": content["events"],
+        "sizes": sizes,
     }
+
+
+def sizes_in(content: JsonObject) -> list[int] | None:
+    """The bytes of each event, if *content* has them: the API does, and Temporal's own tools do not."""
+    sizes, events = content.get("sizes"), content.get("events")
+    if not isinstance(sizes, list) or not isinstance(events, list) or len(sizes) != len(events):
+        return None
+    return (
+        [size for size in sizes if isinstance(size, int)]
+        if all(isinstance(size, int) for size in sizes)
+        else None
+    )
 
 
 async def opened(
@@ -48,10 +64,14 @@ async def opened(
 ) -> tuple[WorkflowHistory, str | None]:
     """A history with payloads that everybody can read, and which execution it is of, if that was said."""
     fetched = await client.get_workflow_handle(run_id, run_id=execution).fetch_history()
+    await _open(client, fetched)
+    return fetched, execution
+
+
+async def _open(client: Client, fetched: WorkflowHistory) -> None:
     opening = _Opened(client.data_converter)
     for event in fetched.events:
         await opening.message(event)
-    return fetched, execution
 
 
 def parsed(content: JsonObject, id: str = "run") -> WorkflowHistory:

@@ -44,7 +44,7 @@ async def pending(client: Client, description: WorkflowExecutionDescription) -> 
     """The calls of a run that have failed at least once, or are tried again, by their places."""
     found: dict[str, Pending] = {}
     for info in list(description.raw_description.pending_activities)[:_MOST]:
-        if info.activity_type.name.startswith("call."):
+        if info.activity_type.name.startswith(("call.", "event.publish")):
             each = await _pending(client, info)
             if each.retries:
                 found[each.place] = each
