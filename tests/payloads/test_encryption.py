@@ -16,6 +16,7 @@ from workflow_engine.runtimes.temporal.payloads import keys as keys_module
 from workflow_engine.runtimes.temporal.payloads.encryption import KEY_ID, Encryption
 from workflow_engine.runtimes.temporal.payloads.keys import KeyMissing, Keys, new_key, open_keys
 from workflow_engine.runtimes.temporal.payloads.store import ValueLost
+from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
 
 SAME = 1000
 DOCUMENT = "document: {dsl: '1.0.3', namespace: n, name: x, version: '1.0.0'}\ndo: [{a: {set: {b: 1}}}]\n"
@@ -109,6 +110,17 @@ async def test_a_key_that_is_taken_away_is_missed_by_name(tmp_path: Path) -> Non
     [sealed] = await Encryption(ring(k1=new_key()), SAME).encode([payload(1)])
     with pytest.raises(KeyMissing, match=r"the key 'k1', which is not at .*; there are k2"):
         await Encryption(open_keys(tmp_path.as_uri(), None), SAME).decode([sealed])
+
+
+async def test_how_far_an_activity_had_come_is_refused_only_to_who_uses_it() -> None:
+    """The SDK reads it before the activity begins, and takes one for failed for good where it cannot."""
+    [sealed] = await Encryption(ring(k1=new_key()), SAME).encode([payload(1)])
+    heartbeat = await Payloads().converter().decode([sealed])
+    for use in (list, len, bool, lambda given: given[0]):
+        with pytest.raises(KeyMissing, match="the key 'k1', and this process has no keys"):
+            use(heartbeat)
+    with pytest.raises(KeyMissing):
+        await Payloads().converter().decode([sealed], [int])
 
 
 def test_keys_are_read_from_the_environment() -> None:

@@ -76,7 +76,7 @@ async def _pending(client: Client, info: PendingActivityInfo) -> Pending:
 
 async def _decoded(client: Client, info: PendingActivityInfo) -> Sequence[Any]:
     try:
-        return await client.data_converter.decode(info.heartbeat_details.payloads)
+        return [*await client.data_converter.decode(info.heartbeat_details.payloads)]
     except Unavailable:  # a key that is not here, for one
         return []
 

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
@@ -20,7 +20,7 @@ from temporalio.converter import (
 
 from workflow_engine.errors import fault
 from workflow_engine.runtimes.temporal import inside
-from workflow_engine.runtimes.temporal.converter import DIGEST, EngineConverter, json_of
+from workflow_engine.runtimes.temporal.converter import DIGEST, EngineConverter, KeyMissing, json_of
 from workflow_engine.runtimes.temporal.held import HELD, is_token
 from workflow_engine.runtimes.temporal.payloads.driver import JSON, REMEMBERED, ClaimCheck
 from workflow_engine.runtimes.temporal.payloads.encryption import Encryption
@@ -132,11 +132,33 @@ class Keeper:
         return self.payloads.kept(value, self.converter)
 
 
+class Unread(list[Any]):
+    """Values that cannot be read now: who looks at them gets the *error*."""
+
+    def __init__(self, error: KeyMissing) -> None:
+        super().__init__()
+        self._error = error
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise self._error
+
+    __iter__ = __getitem__ = __len__ = __bool__ = _refuse
+
+
 class Travelling(DataConverter):
-    """Leaves a claim as it is to who wants a raw value: it is fetched when there is room for it."""
+    """Leaves a claim as it is to who wants a raw value: it is fetched when there is room for it.
+
+    What nobody says the type of may be how far an activity had come: where the key of that is missing, the SDK would
+    take the activity for failed for good, and its run with it. Whoever uses it is refused, and tried again.
+    """
 
     async def decode(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
-        if type_hints is None or RawValue not in type_hints or not any(map(is_reference, payloads)):
+        if type_hints is None:
+            try:
+                return await super().decode(payloads, type_hints)
+            except KeyMissing as error:
+                return Unread(error)
+        if RawValue not in type_hints or not any(map(is_reference, payloads)):
             return await super().decode(payloads, type_hints)
         decoded: list[Any] = []
         for payload, hint in zip(payloads, type_hints, strict=True):
