@@ -10,10 +10,9 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from temporalio import workflow
-
 from workflow_engine.interpreter.run import Run
 from workflow_engine.interpreter.showing import shown
+from workflow_engine.runtimes.temporal.inside import tells
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 MOST = 20
@@ -26,8 +25,8 @@ def when_asked(tell: Callable[[bool], str]) -> None:
     """Let the run whose task this is answer with *tell* when its current details are asked for: *tell* is given whether
     that has ended.
     """
-    at_work, task = workflow._Runtime.current(), asyncio.current_task()
-    at_work.workflow_get_current_details = lambda: tell(task is None or task.done())  # type: ignore[method-assign]
+    task = asyncio.current_task()
+    tells(lambda: tell(task is None or task.done()))
 
 
 def details(run: Run, *, suspended: bool, ended: bool) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import temporalio.bridge.worker
 import temporalio.converter
 import temporalio.worker
+import temporalio.workflow
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as ApiStatus
 from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import __version__
@@ -68,6 +69,7 @@ def missing() -> Iterator[str]:
         ("worker._workflow", "_RunningWorkflow", {"instance", "workflow_id"}),
         ("worker._workflow_instance", "_WorkflowInstanceImpl", {"_pending_activities", "_object"}),
         ("worker._workflow_instance", "_ActivityHandle", {"_input"}),
+        ("worker._workflow_instance", "_WorkflowInstanceImpl", {"workflow_get_current_details"}),
     ):
         methods = filter(inspect.isfunction, vars(_class(module, name) or object).values())
         there = {each for method in methods for each in method.__code__.co_names}
@@ -143,6 +145,11 @@ class Tasks:
         """The runs that are in memory, by their executions: `instance_of` each."""
         found: Mapping[str, Any] = self._tasks._running_workflows
         return found
+
+
+def tells(details: Callable[[], str]) -> None:
+    """Have the run whose task this is answer with *details* when its current details are asked for."""
+    temporalio.workflow._Runtime.current().workflow_get_current_details = details  # type: ignore[method-assign]
 
 
 async def stops(made: Worker) -> None:
