@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 import trustme
 from fastapi import FastAPI
 
+from tests.api.server import serve as serving_plain
+from tests.events.conftest import eventually
 from workflow_engine.api.certificates import Served, shown
 from workflow_engine.api.client import HttpApi
 from workflow_engine.api.serving import listen, serve
+from workflow_engine.assembly import open_app
 from workflow_engine.cli.serve import url_of
 from workflow_engine.cli.stack import Stack
 from workflow_engine.errors import Rejected, Unavailable
@@ -153,6 +158,46 @@ def test_files_of_the_api_that_cannot_be_read_are_told_of_once(
     assert len(caplog.messages) == 1
     write(tmp_path, "api", ca.issue_cert("127.0.0.1"))
     assert certificates.refresh() is True
+
+
+async def test_a_certificate_that_nobody_renews_is_told_of_before_it_ends_once_a_day_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_engine.api.certificates.LOOK_SECONDS", 0.01)
+    ca, now = trustme.CA(), datetime.now(UTC)
+
+    def issued(days: float) -> tuple[Path, Path]:
+        began = now - timedelta(days=90)
+        cert = ca.issue_cert("127.0.0.1", not_before=began, not_after=now + timedelta(days=days))
+        return write(tmp_path, "api", cert)
+
+    certificates = Served(*issued(2))
+    settings = Settings(data=tmp_path, temporal_address="127.0.0.1:1")
+    async with open_app(settings) as app, serving_plain(app) as url, aiohttp.ClientSession() as session:
+        app.state.certificates = certificates
+
+        async def warned() -> str | None:
+            async with session.get(f"{url}/readyz") as answer:
+                found: str | None = (await answer.json())["warnings"].get("certificates")
+                return found
+
+        assert f"api.pem ends on {now + timedelta(days=2):%Y-%m-%d}" in str(await warned())
+        async with session.get(f"{url}/metrics") as answer:
+            assert 'wfe_warning{about="certificates"} 1' in await answer.text()
+        issued(-1)
+        assert certificates.refresh() is True
+        assert "has ended on" in str(await warned())
+        keeping = asyncio.create_task(certificates.keep())
+        await asyncio.sleep(0.1)
+        said = [line for line in caplog.messages if "was not renewed" in line]
+        assert len(said) == 1
+        issued(60)
+        await eventually(lambda: certificates.warning() is None)
+        assert await warned() is None
+        (tmp_path / "api.pem").write_text("-----BEGIN CERT")
+        await eventually(certificates.warning)
+        assert "stay as they were" in str(await warned())
+        keeping.cancel()
 
 
 def test_files_that_are_none_are_refused_with_the_name_of_the_setting(tmp_path: Path) -> None:

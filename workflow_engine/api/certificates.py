@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
+
+from cryptography import x509
 
 from workflow_engine.errors import Rejected
 
 LOOK_SECONDS = 10.0
 """How often files are looked at."""
+SOON = timedelta(days=7)
+"""How long before its end it is told that a certificate was not renewed."""
+SAID_AGAIN = 86_400.0
+"""After how many seconds the log says so again."""
 
 _Stamps: TypeAlias = tuple[tuple[int, int, int], ...]
 _log = logging.getLogger("wfe")
@@ -27,6 +35,8 @@ class Served:
     def __init__(self, cert: Path, key: Path | None = None, client_ca: Path | None = None) -> None:
         self._cert, self._key, self._client_ca = cert, key, client_ca
         self._stamps, self._told = self._stamped(), ""
+        self._said: float | None = None
+        self._ends: datetime | None = None
         self._current = self._read()
         self.context = self._read()
         """What connections begin with; each goes on with what there is by then."""
@@ -51,11 +61,29 @@ class Served:
         _log.info("the certificates of the API were renewed: %s", self._cert)
         return True
 
+    def warning(self) -> str | None:
+        """That the certificate ends soon or has ended, or that what was renewed cannot be read; None if all is well."""
+        left = timedelta.max if self._ends is None else self._ends - datetime.now(UTC)
+        if left >= SOON:
+            return f"stay as they were: {self._told}" if self._told else None
+        how = "ends" if left > timedelta() else "has ended"
+        return f"{self._cert} {how} on {self._ends:%Y-%m-%d at %H:%M} UTC, and was not renewed"
+
     async def keep(self) -> None:
         """Look at the files from time to time."""
         while True:
+            self._say()
             await asyncio.sleep(LOOK_SECONDS)
             await asyncio.to_thread(self.refresh)
+
+    def _say(self) -> None:
+        """Warn of a certificate that ends, once a day."""
+        warning = None if self._told else self.warning()
+        if warning is None:
+            self._said = None
+        elif self._said is None or time.monotonic() - self._said >= SAID_AGAIN:
+            _log.warning("the certificate of the API: %s", warning)
+            self._said = time.monotonic()
 
     def _stamped(self) -> _Stamps:
         return _stamps(self._cert, self._key, self._client_ca)
@@ -70,6 +98,7 @@ class Served:
         if self._client_ca is not None:
             _trust(context, self._client_ca, "WFE_CLIENT_CA")
             context.verify_mode = ssl.CERT_REQUIRED
+        self._ends = _end(self._cert)
         return context
 
 
@@ -133,6 +162,14 @@ def _trust(context: ssl.SSLContext, ca: Path, setting: str) -> None:
         context.load_verify_locations(cafile=ca)
     except OSError as error:
         raise Rejected("invalid-setting", f"{setting}: {ca}: {_why(error)}") from None
+
+
+def _end(cert: Path) -> datetime | None:
+    """When the first certificate of the file ends; None where it does not say."""
+    try:
+        return x509.load_pem_x509_certificates(cert.read_bytes())[0].not_valid_after_utc
+    except (OSError, ValueError):
+        return None
 
 
 def _why(error: Exception) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from workflow_engine.api.access import Access, Standing
 from workflow_engine.api.answers import JsonAnswer
+from workflow_engine.api.certificates import Served
 from workflow_engine.api.grants import granted
 from workflow_engine.api.metrics import MEDIA_TYPE, Metrics
 from workflow_engine.api.wire import LiveModel, ReadyModel
@@ -56,8 +57,11 @@ def create_routes(
     """
     routes = APIRouter(tags=["health"])
 
-    def told(issuer: Standing | None, room: tuple[int, int] | None) -> dict[str, str]:
+    def told(request: Request, issuer: Standing | None, room: tuple[int, int] | None) -> dict[str, str]:
         found = {} if restoring is None else dict(restoring.warnings)
+        certificates: Served | None = getattr(request.app.state, "certificates", None)
+        if certificates is not None and (ends := certificates.warning()) is not None:
+            found["certificates"] = ends
         if reach.failing is not None:
             found["reach"] = f"stays as it was: {reach.failing}"
         if issuer is not None and (away := issuer.told()) is not None:
@@ -78,13 +82,13 @@ def create_routes(
         response_model=ReadyModel,
         responses={503: {"model": ReadyModel, "description": "Not all parts work"}},
     )
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         """Whether requests can be served: the parts, which of them work, and what deserves a look all the same.
 
         Sources that hear nothing are told, but do not count: what is sent to them waits at their brokers.
         """
         found, issuer = await asyncio.gather(_parts(ready), _standing(access))
-        warnings: JsonObject = {**told(issuer, disk(folder))}
+        warnings: JsonObject = {**told(request, issuer, disk(folder))}
         parts: JsonObject = {part: reason is None for part, reason in found.items()}
         reasons: JsonObject = {part: reason for part, reason in found.items() if reason is not None}
         status = "not ready" if reasons else "ready"
@@ -104,7 +108,7 @@ def create_routes(
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
-    async def show() -> Response:
+    async def show(request: Request) -> Response:
         """Counters of this process, and how parts, channels, subscriptions, workers and runs are, for Prometheus."""
         channels, backlog, parked, load, found, issuer = await asyncio.gather(
             _told("channels", router.channels()),
@@ -123,7 +127,7 @@ def create_routes(
             parts=found,
             disk=room,
             heard=() if hearings is None else hearings.ears(),
-            warnings=[*told(issuer, room)],
+            warnings=[*told(request, issuer, room)],
             issuer=None if issuer is None else (issuer.away is None, issuer.age),
         )
         return Response(text, headers={"content-type": MEDIA_TYPE})

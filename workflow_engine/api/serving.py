@@ -39,6 +39,7 @@ async def serve(
     if certificates is None:
         await server.serve(sockets=[listening])
         return
+    app.state.certificates = certificates
     keeping = asyncio.create_task(certificates.keep(), name="certificates")
     try:
         await server.serve(sockets=[listening])
