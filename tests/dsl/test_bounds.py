@@ -10,6 +10,12 @@ from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.errors import InvalidDocument
 from workflow_engine.values import Duration
 
+QUARTZ = """
+id: past
+specVersion: '0.8'
+start: {stateName: A, schedule: {cron: '0 0 12 1 1 ? %s'}}
+states: [{name: A, type: inject, data: {}, end: true}]
+"""
 BEFORE = """
 document: {dsl: '1.0.3', namespace: test, name: before, version: '1.0.0'}
 do:
@@ -40,3 +46,16 @@ def test_what_was_deployed_before_it_was_refused_goes_on_to_run():
         dsl.compile(document)
     assert [problem.code for problem in refused.value.problems] == ["invalid-timeout", "invalid-attribute"]
     assert set(Bundle.of(document, {}).graph().root.states) == {"/do/0/hurried", "/do/1/told"}
+
+
+@pytest.mark.parametrize(("years", "over"), [("1999", True), ("1999,2098", False), ("*", False)])
+def test_a_cron_expression_whose_years_are_past_is_warned_of_and_compiles(years, over):
+    document = dsl.parse(QUARTZ % years)
+    assert [problem.code for problem in dsl.check(document)] == ["schedule-over"] * over
+    assert dsl.compile(document).schedule is not None
+
+
+@pytest.mark.parametrize("cron", ["0 0 12 29 2 ? 2027", "0 0 12 31 4,6 ? *"])
+def test_a_day_that_no_month_of_these_years_has_never_comes(cron):
+    with pytest.raises(InvalidDocument, match="never comes"):
+        dsl.compile(dsl.parse(QUARTZ.replace("0 0 12 1 1 ? %s", cron)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from workflow_engine.dsl import v0_8, v1
 from workflow_engine.dsl.collecting import uncollected
 from workflow_engine.dsl.document import Document
 from workflow_engine.dsl.lowering import Lowering, in_order
 from workflow_engine.dsl.parsing import parse
+from workflow_engine.dsl.recurring import is_over
 from workflow_engine.dsl.v0_8.workflow import lower as lower_v0_8
 from workflow_engine.dsl.v1.workflow import lower as lower_v1
 from workflow_engine.errors import Problem
@@ -38,6 +40,9 @@ def check(document: Document, resources: Mapping[str, Json] | None = None) -> li
 
     graph, lowering = _lower(document, resources, warned=True)
     problems = [*document.warnings, *lowering.problems]
+    if graph.schedule is not None and is_over(graph.schedule, datetime.now(UTC)):
+        message = "the last moment of this schedule is over, so the clock starts no run"
+        problems.append(document.problem("schedule-over", message, "/start/schedule", severity="warning"))
     if not any(problem.severity == "error" for problem in problems):
         problems += [
             document.problem(

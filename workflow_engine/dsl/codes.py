@@ -144,6 +144,8 @@ _COMPILE = {
     "several-outputs": "jq can yield several values. They come as an array, a single one comes as it is, and none "
     "comes as null. Put the expression in `[ ]` to have an array always, or in `first( )` to have one value.",
     "schedule-of-events": "The workflow begins with an event state, so that events start its runs, and not the clock.",
+    "schedule-over": "The end of the schedule is past, or the last year of its cron expression, so that the clock "
+    "starts no run any more. Let it end later, or leave the schedule out.",
     "two-defaults": "A switch has at most one case without `when`: the default.",
     "unbounded-retry": "A retry policy without a limit stops after a default number of retries. Set "
     "`limit.attempt.count` or `limit.duration`.",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 from workflow_engine.dsl.lowering import Lowering
+from workflow_engine.graph.schedule import Cron, Schedule
 from workflow_engine.values import Duration, Json
 
 LONGEST = 100 * 365 * 86400
@@ -36,6 +38,19 @@ def interval(lowering: Lowering, length: Duration, at: str) -> int:
         message = f"runs start at full seconds; {seconds:g} s is not a number of those"
         lowering.problem("invalid-interval", message, at)
     return max(1, int(seconds))
+
+
+def is_over(schedule: Schedule, now: datetime) -> bool:
+    """Whether no moment of *schedule* is *now* or later."""
+    if schedule.end is not None and schedule.end <= now:
+        return True
+    if not isinstance(schedule.recurrence, Cron):
+        return False
+    # Of another time zone the year may end a day later.
+    last = (now - timedelta(days=1)).year
+    return all(
+        each.year and max(item.end for item in each.year) < last for each in schedule.recurrence.calendars
+    )
 
 
 def timezone(lowering: Lowering, name: Json, at: str) -> str:
