@@ -18,6 +18,8 @@ STATUSES = range(100, 600)
 CONTAINER_PORT = re.compile(r"(\d{1,5})(?:/(tcp|udp|sctp))?")
 HOST_PORT = re.compile(r"(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+):)?(\d{1,5})")
 _EXPRESSION = re.compile(r"\s*[.$]|.*\$\{|\s*\{\{", re.DOTALL)
+_PORT = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://[^/?#{}$]*:(\d{1,10})(?:[/?#]|\s*$)")
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TIMEOUT, _BOUNDS = "invalid-timeout", "invalid-bounds"
 _ACTIVITY = (
     ("startToClose", "scheduleToClose"),
@@ -119,6 +121,19 @@ def check_query(lowering: Lowering, name: str, value: Json, at: str) -> None:
         lowering.nonsense(_BOUNDS, f"`{name}` must be a whole number, 0 or more, not {str(value)[:50]!r}", at)
     elif name == "count" and value not in (True, False, "true", "false"):
         lowering.nonsense(_BOUNDS, f"`count` must be true or false, not {str(value)[:50]!r}", at)
+
+
+def check_address(lowering: Lowering, address: Json, at: str) -> None:
+    """The port of an address, which may be a template."""
+    found = _PORT.match(address) if isinstance(address, str) else None
+    if found is not None and not 1 <= int(found[1]) <= 65535:
+        lowering.nonsense(_BOUNDS, f"{found[1]} is no port, which is from 1 to 65535", at)
+
+
+def check_method(lowering: Lowering, method: Json, at: str) -> None:
+    """The method of a call over HTTP is a token (RFC 9110, section 9.1)."""
+    if isinstance(method, str) and "${" not in method and not _METHOD.fullmatch(method):
+        lowering.nonsense("invalid-value", f"{method[:50]!r} is no method of HTTP, such as GET", at)
 
 
 def is_port_of_host(text: str) -> bool:

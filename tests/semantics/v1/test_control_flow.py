@@ -276,6 +276,7 @@ async def test_a35_empty_lists_give_the_input_and_an_empty_fork_an_empty_list(ru
     """
     assert await output(run, body, {"n": 1}) == {"forked": [], "data": {"n": 1}}
     assert await output(run, "do: []", {"n": 1}) == {"n": 1}
+    assert await output(run, "do: [{race: {fork: {branches: [], compete: true}}}]", {"n": 1}) == []
 
 
 async def test_the_output_of_a_do_is_that_of_its_last_task(run: Any) -> None:

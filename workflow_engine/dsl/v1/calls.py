@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from workflow_engine.dsl import bounds
 from workflow_engine.dsl.needs import openapi_key
 from workflow_engine.dsl.v1 import a2a, activity, asyncapi, functions, grpc, mcp, secrets
 from workflow_engine.dsl.v1.endpoints import authenticate, expand
@@ -32,6 +33,7 @@ def http(lowering: WorkflowLowering, task: Task) -> Action:
         authenticate(lowering, task, endpoint, ("with", "endpoint"))
         address, at = endpoint.get("uri"), at + "/uri"
     expand(lowering, given, address, at)
+    bounds.check_method(lowering, given.get("method"), task.at("with", "method"))
     return secrets.operation(lowering, task, "http", given)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workflow_engine.dsl import uri_templates
+from workflow_engine.dsl import bounds, uri_templates
 from workflow_engine.dsl.policies import known_at_deployment, policy_of
 from workflow_engine.dsl.v1 import secrets
 from workflow_engine.dsl.v1.scope import Task
@@ -18,6 +18,7 @@ def expand(lowering: WorkflowLowering, given: JsonObject, address: Json, at: str
     """Give a call what the URI template *address* reads (decision A63), and report what is wrong with it."""
     for code, message in uri_templates.problems(address):
         lowering.problem(code, message, at)
+    bounds.check_address(lowering, address, at)
     given.update(uri_templates.arguments(address))
 
 
