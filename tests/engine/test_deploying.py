@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from tests.api.local_runtime import LocalRuntime
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.dsl.needs import Need
+from workflow_engine.engine.deleting import Deleting
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.stores.memory import MemoryDefinitions
 from workflow_engine.engine.targets import WorkflowTarget
 from workflow_engine.engine.triggers import Triggers
-from workflow_engine.errors import Conflict, InvalidDocument, NotFound
+from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Rejected, Unavailable
 from workflow_engine.events.router import Router
 from workflow_engine.events.stores import open_store
 from workflow_engine.runtimes.temporal.connection import connect
@@ -198,3 +201,52 @@ async def test_the_setting_makes_runs_express_where_nobody_has_said_anything(rou
     assert (await engine_.deploy(text("1.0.0"))).definition.bundle.graph().express
     assert not (await engine_.deploy(said)).definition.bundle.graph().express
     assert not (await engine_.deploy(text("3.0.0"), express=False)).definition.bundle.graph().express
+
+
+class Stuck(MemoryDefinitions):
+    """A store that cannot be written any more."""
+
+    async def remove(self, namespace, name, versions, at):  # type: ignore[no-untyped-def]
+        raise Unavailable("the definition store does not work")
+
+
+async def test_a_trigger_of_what_was_deleted_is_taken_back_once_that_can_be_done(router: Router) -> None:
+    """Whoever deleted the workflow has died before it came to its trigger."""
+    for way in ("a process starts", "it is asked for again"):
+        store = MemoryDefinitions()
+        engine_ = Engine(store, LocalRuntime(), resolve=nothing)
+        engine_.triggers = Triggers(router)
+        await engine_.deploy(text("1.0.0", trigger="one"))
+        await store.remove("tests", "greet", ["1.0.0"], datetime.now(UTC))
+        assert trigger(router) == "one"
+        if way == "a process starts":
+            await engine_.restore_triggers()
+        else:
+            with pytest.raises(NotFound, match="it was deleted at"):
+                await Deleting(engine_).delete("tests", "greet", None)
+        assert trigger(router) is None, way
+
+
+async def test_what_could_not_be_deleted_is_started_by_its_events_as_before(router: Router) -> None:
+    engine_ = Engine(Stuck(), LocalRuntime(), resolve=nothing)
+    engine_.triggers = Triggers(router)
+    await engine_.deploy(text("1.0.0", trigger="one"))
+    with pytest.raises(Rejected, match="events start it by workflow:tests/greet"):
+        await Deleting(engine_).delete("tests", "greet", None)
+    with pytest.raises(Unavailable):
+        await Deleting(engine_).delete("tests", "greet", None, despite=["triggers"])
+    assert trigger(router) == "one"
+
+
+async def test_a_version_that_is_deployed_while_others_are_deleted_stays(router: Router) -> None:
+    class Meanwhile(MemoryDefinitions):
+        async def remove(self, namespace, name, versions, at):  # type: ignore[no-untyped-def]
+            await engine_.deploy(text("2.0.0", trigger="two"))
+            return await super().remove(namespace, name, versions, at)
+
+    engine_ = Engine(Meanwhile(), LocalRuntime(), resolve=nothing)
+    engine_.triggers = Triggers(router)
+    await engine_.deploy(text("1.0.0"))
+    deleted = await Deleting(engine_).delete("tests", "greet", None)
+    assert ([each.workflow.version for each in deleted.versions], deleted.latest) == (["1.0.0"], "2.0.0")
+    assert trigger(router) == "two"

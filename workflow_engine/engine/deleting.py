@@ -13,7 +13,7 @@ import orjson
 from workflow_engine.engine.batches import may_fit
 from workflow_engine.engine.engine import Engine
 from workflow_engine.engine.runtime import RunQuery
-from workflow_engine.engine.store import Definition, Listed
+from workflow_engine.engine.store import Definition, Listed, Removed
 from workflow_engine.errors import InvalidDocument, NotFound, Problem, Rejected
 from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.graph.model import ContinueAs, StateGraph, SubFlow, WorkflowName, states_of
@@ -84,7 +84,11 @@ class Deleting:
     ) -> Deleted:
         """Delete a version, or all if None. `Rejected` with every reason against it that is not among *despite*."""
         store = self._engine.store
-        there = await self._engine.versions(namespace, name)
+        try:
+            there = await self._engine.versions(namespace, name)
+        except Removed:
+            await self._engine.settle(namespace, name, gone=True)  # should a process have died at that
+            raise
         going = [each for each in there if version in (None, each.workflow.version)]
         left = [each for each in there if each not in going]
         if not going:
@@ -105,15 +109,11 @@ class Deleting:
         if callers := await self._callers(namespace, name, version, left, seen):
             against["callers"] = callers
         self._refuse(namespace, name, version, {why: against[why] for why in against if why not in despite})
-        try:
-            if not left:
-                await self._stop(namespace, name)
-            # Those that were looked at: not what somebody has deployed meanwhile.
-            chosen = [each.workflow.version for each in going]
-            gone = await store.remove(namespace, name, chosen, datetime.now(UTC))
-        finally:
-            # As what is left says: also where this failed, or another process has deployed a version meanwhile.
-            await self._engine.settle(namespace, name, gone=True)
+        # Those that were looked at: not what somebody has deployed meanwhile.
+        chosen = [each.workflow.version for each in going]
+        gone = await store.remove(namespace, name, chosen, datetime.now(UTC))
+        # What is stored says what starts: should this fail, it is made so once a process starts, or is asked again.
+        await self._engine.settle(namespace, name, gone=True)
         after = await store.versions(namespace, name, limit=1)
         return Deleted(namespace, name, gone, after[0].workflow.version if after else None, runs)
 
@@ -131,13 +131,6 @@ class Deleting:
             seen.allowed(
                 (await self._engine.definition(name.namespace, name.name, name.version)).bundle.graph()
             )
-
-    async def _stop(self, namespace: str, name: str) -> None:
-        """Before it is forgotten: should we die then, it is started again once this process is."""
-        if self._engine.triggers is not None:
-            await self._engine.triggers.remove(namespace, name)
-        if self._engine.scheduling is not None:
-            await self._engine.scheduling.remove(namespace, name)
 
     async def _runs(self, namespace: str, name: str, version: str | None) -> tuple[int, Sequence[str]]:
         """How many runs are in flight, up to `MOST_RUNS`, and the newest of them."""

@@ -21,7 +21,7 @@ from workflow_engine.engine.runtime import Retry, RunDescription, RunPage, RunQu
 from workflow_engine.engine.schedules import ScheduleDescription
 from workflow_engine.engine.scheduling import Scheduling
 from workflow_engine.engine.starting import checked, correlation_of, id_of, keys_of, new_id, start_of
-from workflow_engine.engine.store import Definition, DefinitionStore, workflows_of
+from workflow_engine.engine.store import Definition, DefinitionStore, Removed, workflows_of
 from workflow_engine.engine.triggers import Triggers
 from workflow_engine.errors import Conflict, InvalidDocument, NotFound, Problem, Rejected
 from workflow_engine.filters import read
@@ -216,10 +216,17 @@ class Engine(Definitions):
             return None
 
     async def restore_triggers(self) -> None:
-        """After a start of the process: let every deployed workflow be started by its events.
+        """After a start of the process: let every deployed workflow be started by its events, none that was deleted.
 
         One that this version of the engine cannot run any more is passed over, and told in the log.
         """
+        for key in self.triggers.known() if self.triggers is not None else ():
+            try:
+                await self._store.get(*key, None)
+            except Removed:
+                await self._trigger(*key)
+            except NotFound:
+                pass
         async for listed in workflows_of(self._store):
             name = listed.workflow
             try:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.schedules import MAX_NOTE, Plan, ScheduleDescription, Schedules, ScheduleState
-from workflow_engine.engine.store import PAGE, Definition, DefinitionStore, Listed, workflows_of
+from workflow_engine.engine.store import PAGE, Definition, DefinitionStore, Listed, Removed, workflows_of
 from workflow_engine.errors import InvalidDocument, NotFound, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
 
@@ -61,12 +61,6 @@ class Scheduling:
                 self._unsettled[key] = f"it cannot be set: {error}"
                 _log.error("the clock does not start %s/%s: %s", namespace, name, error)
         return None if plan is None else await self._describe(plan)
-
-    async def remove(self, namespace: str, name: str) -> None:
-        """Let the clock start no more runs of a workflow that is to be deleted; those under way go on."""
-        async with self._locks[namespace, name]:
-            await self._schedules.remove(namespace, name)
-            self._unsettled.pop((namespace, name), None)
 
     async def _latest(self, namespace: str, name: str) -> Definition | None:
         try:
@@ -116,6 +110,14 @@ class Scheduling:
         there = set(await self._schedules.names())
         deployed = [listed async for listed in workflows_of(self._store)]
         unknown = there - {(item.workflow.namespace, item.workflow.name) for item in deployed}
+        for key in sorted(unknown):
+            try:
+                await self._store.get(*key, None)
+            except Removed:  # and whoever deleted it has not come to its schedule
+                await self._schedules.remove(*key)
+                unknown.discard(key)
+            except NotFound:
+                pass
         if unknown:
             names = ", ".join("/".join(key) for key in sorted(unknown)[:10])
             _log.warning("the clock starts workflows that are not deployed here: %s", names)

@@ -50,6 +50,10 @@ class Listed:
         )
 
 
+class Removed(NotFound):
+    """It was there, and was removed."""
+
+
 class DefinitionStore(Protocol):
     """Definitions by namespace, name and version; a version never changes, not even by being removed and added."""
 
@@ -61,7 +65,7 @@ class DefinitionStore(Protocol):
         """
 
     async def get(self, namespace: str, name: str, version: str | None) -> Definition:
-        """The definition; *version* None is the latest. `NotFound` when there is none, which says if it was removed."""
+        """The definition; *version* None is the latest. `NotFound` when there is none, `Removed` where it was."""
 
     async def versions(
         self, namespace: str, name: str, *, after: str | None = None, limit: int | None = None
@@ -125,8 +129,10 @@ def ranked(versions: Iterable[str], after: str | None, limit: int | None) -> lis
 
 def missing(namespace: str, name: str, version: str | None, removed: datetime | None) -> NotFound:
     """The error for what is not there, and may have been *removed*."""
-    hint = "" if removed is None else f"it was deleted at {rfc3339(removed)}"
-    return NotFound("workflow", f"{namespace}/{name}" + (f"/{version}" if version else ""), hint)
+    id = f"{namespace}/{name}" + (f"/{version}" if version else "")
+    if removed is None:
+        return NotFound("workflow", id)
+    return Removed("workflow", id, f"it was deleted at {rfc3339(removed)}")
 
 
 def changed(definition: Definition, digest: str, removed: datetime) -> Conflict:

@@ -57,6 +57,11 @@ class Triggers:
         with contextlib.suppress(NotFound):
             await self._router.delete_subscription(id_of(namespace, name))
 
+    def known(self) -> Sequence[tuple[str, str]]:
+        """Namespace and name of every workflow that has a subscription of its own."""
+        own = (each.target for each in self._router.subscriptions() if each.id.startswith(OWN))
+        return [(str(target.get("namespace")), str(target.get("name"))) for target in own]
+
     def starting(self, namespace: str, name: str) -> Sequence[Subscription]:
         """The subscriptions by which events start the workflow, its own and others, by id; none that is paused."""
         wanted = ("workflow", namespace, name)
