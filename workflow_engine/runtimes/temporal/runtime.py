@@ -136,7 +136,8 @@ class TemporalRuntime(Describing):
         left = deadline - time.monotonic()
         if left > 0:
             with translated(run_id), contextlib.suppress(TimeoutError, WorkflowFailureError):
-                return await asyncio.wait_for(self._client.get_workflow_handle(run_id).result(), left)
+                async with asyncio.timeout(left):
+                    return await self._client.get_workflow_handle(run_id).result()
         return UNKNOWN
 
     async def history(self, run_id: str, execution: str | None) -> JsonObject:
