@@ -200,6 +200,26 @@ async def test_a_certificate_that_nobody_renews_is_told_of_before_it_ends_once_a
         keeping.cancel()
 
 
+async def test_files_are_looked_at_again_after_an_error_that_nobody_thought_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_engine.api.certificates.LOOK_SECONDS", 0.01)
+    ca = trustme.CA()
+    certificates = Served(*write(tmp_path, "api", ca.issue_cert("127.0.0.1")))
+    before = certificates._current
+
+    def fails() -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(certificates, "_read", fails)
+        write(tmp_path, "api", ca.issue_cert("127.0.0.1"))
+        keeping = asyncio.create_task(certificates.keep())
+        await eventually(lambda: "a bug" in caplog.text)
+    await eventually(lambda: certificates._current is not before)
+    keeping.cancel()
+
+
 def test_files_that_are_none_are_refused_with_the_name_of_the_setting(tmp_path: Path) -> None:
     ca = trustme.CA()
     cert, _ = write(tmp_path, "api", ca.issue_cert("127.0.0.1"))

@@ -72,9 +72,12 @@ class Served:
     async def keep(self) -> None:
         """Look at the files from time to time."""
         while True:
-            self._say()
-            await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.to_thread(self.refresh)
+            try:
+                self._say()
+                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.to_thread(self.refresh)
+            except Exception:  # noqa: BLE001  a bug must not leave it with a certificate that ends
+                _log.exception("the certificates of the API were not looked at")
 
     def _say(self) -> None:
         """Warn of a certificate that ends, once a day."""
