@@ -73,11 +73,11 @@ class Served:
         """Look at the files from time to time."""
         while True:
             try:
-                self._say()
-                await asyncio.sleep(LOOK_SECONDS)
                 await asyncio.to_thread(self.refresh)
+                self._say()
             except Exception:  # noqa: BLE001  a bug must not leave it with a certificate that ends
                 _log.exception("the certificates of the API were not looked at")
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _say(self) -> None:
         """Warn of a certificate that ends, once a day."""
