@@ -241,7 +241,8 @@ class Activities:
                 publishing = sending(publishing, channel, given, trace)
             publishing = _faults(publishing)
             if info.is_local:
-                await _shortly(publishing, self.express_seconds)
+                inline = isinstance(where, dict) and where.get("within") == INLINE
+                await _shortly(publishing, INLINE_SECONDS if inline else self.express_seconds)
                 return
             with heartbeat():
                 await publishing

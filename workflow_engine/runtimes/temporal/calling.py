@@ -185,7 +185,8 @@ async def publish(
     label = f"{place.label}: {event.get('type')}"
     if within is not None:
         with contextlib.suppress(Unsuited):
-            await shortly("event.publish", args, place.id, label, replace(within, number=0))
+            told = [event, traced(channel, {**trace, "within": INLINE})] if within.inline else args
+            await shortly("event.publish", told, place.id, label, replace(within, number=0))
             return
     await workflow.execute_activity(
         "event.publish",

@@ -113,7 +113,7 @@ class TemporalEffects(Branches):
         return self._clock.now()
 
     def told_time(self) -> datetime:
-        self._unrecorded()
+        self.unrecorded()
         return self._clock.now()
 
     def random(self) -> float:
@@ -136,7 +136,7 @@ class TemporalEffects(Branches):
         except LOCAL_FAILURES as failure:
             raise cancelled_or(failure) from None
         finally:
-            self._unrecorded()
+            self.unrecorded()
 
     async def sleep(self, seconds: float, place: Place) -> None:
         self._pure = 0
@@ -197,18 +197,20 @@ class TemporalEffects(Branches):
         here = workflow.info()
         if self._called_at == here.get_current_history_length() and not workflow.unsafe.is_replaying():
             rest = here.task_timeout.total_seconds() * 0.9 if here.task_timeout else 9.0
-            await workflow.execute_local_activity(
-                "run.rest",
-                args=[rest],
-                start_to_close_timeout=timedelta(seconds=rest + 30),
-                retry_policy=RetryPolicy(maximum_attempts=1),
-            )
+            # Neither that the run is cancelled meanwhile nor that the worker stops is an end of a run that is parked.
+            with contextlib.suppress(asyncio.CancelledError, *LOCAL_FAILURES):
+                await workflow.execute_local_activity(
+                    "run.rest",
+                    args=[rest],
+                    start_to_close_timeout=timedelta(seconds=rest + 30),
+                    retry_policy=RetryPolicy(maximum_attempts=1),
+                )
 
     def _called(self) -> None:
-        self._unrecorded()
+        self.unrecorded()
         self._called_at = self._unrecorded_at
 
-    def _unrecorded(self) -> None:
+    def unrecorded(self) -> None:
         """What was done just now is not in the history before this workflow task ends."""
         if not self.elsewhere:
             self._unrecorded_at = workflow.info().get_current_history_length()

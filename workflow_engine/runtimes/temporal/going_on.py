@@ -17,6 +17,8 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
 
@@ -46,7 +48,7 @@ class GoingOn:
 
     _calls: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     _taken: set[str] = field(default_factory=set)
-    _made: dict[str, tuple[Any, BaseException | None]] = field(default_factory=dict)
+    _made: dict[str, tuple[Any, ApplicationError | None]] = field(default_factory=dict)
     _queue: str | None = None
     _serve: Callable[[str], Coroutine[Any, Any, None]] | None = None
     _served: asyncio.Task[None] | None = None
@@ -81,7 +83,7 @@ class GoingOn:
         if key in self._made:
             result, error = self._made[key]
             if error is not None:
-                raise error
+                raise _anew(error)
             return result
         task = self._calls.get(key)
         if task is None:
@@ -159,11 +161,11 @@ class GoingOn:
         if task.cancelled():
             return
         error = task.exception()
-        kept: tuple[Any, BaseException | None] | None
-        if error is not None:
-            kept = (None, error.with_traceback(None)) if fault_of(error) is not None else None
-        else:
+        kept: tuple[Any, ApplicationError | None] | None = None
+        if error is None:
             kept = (task.result(), None) if _size(task.result(), LARGEST_KEPT) <= LARGEST_KEPT else None
+        elif isinstance(error, ApplicationError) and fault_of(error) is not None:
+            kept = (None, _anew(error)) if _size([*error.details], LARGEST_KEPT) <= LARGEST_KEPT else None
         if kept is not None:
             while len(self._made) >= MOST_KEPT:
                 del self._made[next(iter(self._made))]
@@ -206,8 +208,21 @@ def _told(served: asyncio.Task[None]) -> None:
         _log.error("calls that take long are no longer taken over: %s", error, exc_info=error)
 
 
+def _anew(error: ApplicationError) -> ApplicationError:
+    """*error* without the frames it went through: they keep the arguments of the call, and what was answered."""
+    return ApplicationError(
+        error.message,
+        *error.details,
+        type=error.type,
+        non_retryable=error.non_retryable,
+        category=error.category,
+    )
+
+
 def _size(value: Any, most: int) -> int:
     """How many parts and tens of characters *value* has; something above *most* where it has more."""
+    if isinstance(value, RawValue):
+        return 1 + value.payload.ByteSize() // 10
     if isinstance(value, str):
         return 1 + len(value) // 10
     if not isinstance(value, dict | list):

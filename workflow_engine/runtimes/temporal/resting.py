@@ -226,7 +226,7 @@ class RestingEffects(AsyncioTasks, TemporalEffects):
     def restore(self, carried: dict[str, Any], *, looked_up: bool = False) -> None:
         """Know what `carried` said. *looked_up*: which workflow this is was asked just now."""
         if looked_up:
-            self._unrecorded()
+            self.unrecorded()
         self.since = carried.get("since")
         self._listened = carried.get("listened") is True
         self.sub_flows.earlier = dict(carried.get("runs", {}))

@@ -48,7 +48,7 @@ def traced(channel: str, trace: Mapping[str, Any]) -> Any:
 
 def untraced(channel: Any) -> tuple[str, dict[str, Any] | None]:
     """What `traced` was given."""
-    return (channel["channel"], channel[TRACE]) if isinstance(channel, dict) else (channel, None)
+    return (channel["channel"], channel.get(TRACE)) if isinstance(channel, dict) else (channel, None)
 
 
 def kept_trace() -> dict[str, Any]:

@@ -318,11 +318,9 @@ class ServerlessWorkflow(Hearing):
     @workflow.query
     def state(self) -> dict[str, Any]:
         """Where the run is: the states it stands at, and what it does there."""
-        run = self._run
-        if run is None:
-            return {"suspended": self._suspended is True, "states": []}
-        suspended = self._suspended is True
-        return {"suspended": suspended, "states": shown(run, suspended=suspended)}
+        run, suspended = self._run, self._suspended is True
+        states = [] if run is None else shown(run, suspended=suspended)
+        return {"suspended": suspended, "states": states}
 
     @workflow.query
     def recent(self) -> list[dict[str, Any]]:
@@ -379,6 +377,8 @@ class ServerlessWorkflow(Hearing):
         if self._run is None:
             await workflow.wait_condition(lambda: self._run is not None)
         assert self._run is not None
+        if self._effects is not None:
+            self._effects.unrecorded()
         try:
             return {"id": change(self._run, wish).state}
         except Rejected as refused:
