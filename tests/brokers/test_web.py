@@ -357,9 +357,10 @@ async def test_a_server_that_is_gone_now_and_then_is_heard_again_at_once(
     monkeypatch.setattr("workflow_engine.calls.brokers.ear.PAUSES", (0.01, 3600.0))
     monkeypatch.setattr("workflow_engine.calls.brokers.ear.STEADY", 0.0)
     broker, server = web
-    async with hearing("memory:", "ws", server.port, "notes", json.dumps({"path": "/ws"})):
+    broker.give(b'{"n": 1}')
+    async with hearing("memory:", "ws", server.port, "notes", json.dumps({"path": "/ws"})) as router:
         for n in range(4):
-            await eventually(lambda n=n: len(broker.sockets) > n)
+            await heard(router, n + 1)  # each socket gives it, once it is heard
             await broker.sockets[n].close()
         await eventually(lambda: len(broker.sockets) > 4)
 

@@ -87,8 +87,8 @@ class GoingOn:
             return result
         task = self._calls.get(key)
         if task is None:
-            if len(self._calls) >= MOST:
-                raise unsuited(FULL)
+            if len(self._calls) >= MOST or (self._served is not None and self._served.done()):
+                raise unsuited(FULL)  # nobody could take it over
             task = self._calls[key] = asyncio.create_task(work())
             task.add_done_callback(_seen)
         try:
