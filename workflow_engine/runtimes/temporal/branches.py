@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -18,20 +19,20 @@ SOON = 30.0
 """A time of fewer seconds may be up while a workflow task waits for a call, which it must not be late for."""
 
 
-class Branches:
+class Branches(ABC):
     """That part of the effects of one run."""
 
     _beside = 0
     """How much goes on beside what is done now, and would have to wait for it if the workflow task did."""
 
     @property
+    @abstractmethod
     def let_go(self) -> bool:
         """Whether the run unwinds though it has not ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def broke(self) -> None:
         """What unwinds the run is no end of it."""
-        raise NotImplementedError
 
     async def join(self, branches: Sequence[Thunk[T]], *, need: int, tolerant: bool) -> Mapping[int, T]:
         others = max(len(branches) - 1, 0)
