@@ -122,7 +122,9 @@ class Deleting:
             what = f"version {version} of {namespace}/{name}" if version else f"{namespace}/{name}"
             problems = [Problem(DESPITE[why], text) for why, text in against.items()]
             reasons = "; ".join(against.values())
-            message = f"{what} is in use: {reasons}. To delete it all the same, give `despite`: {','.join(against)}"
+            message = (
+                f"{what} is in use: {reasons}. To delete it all the same, give `despite`: {','.join(against)}"
+            )
             raise Rejected("workflow-in-use", message, status=409, problems=problems)
 
     async def _check_allowed(self, listed: Listed, seen: Seen) -> None:
