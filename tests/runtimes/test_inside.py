@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import temporalio.bridge.worker
 from temporalio.api.workflowservice.v1 import PauseWorkflowExecutionRequest
+from temporalio.bridge.proto.activity_task import ActivityTask, Cancel
 from temporalio.converter import _extstore
 from temporalio.service import __version__
-from temporalio.worker import _workflow, _workflow_instance
+from temporalio.worker import _activity, _workflow, _workflow_instance
 
 from tests.running import temporal_runner
 from tests.semantics.v1.documents import workflow
@@ -37,6 +38,8 @@ READ = {
     "Worker.request_workflow_eviction": "45ae28cdbec6",
     "Worker.complete_workflow_activation": "96fab34e9b3f",
     "_ActivityHandle.__init__": "6664e0d19811",
+    "_ActivityWorker.run": "8d191969d277",
+    "_ActivityWorker._handle_cancel_activity_task": "918838c5d404",
 }
 """The methods that were read for `inside`, and what they were then."""
 METHODS: dict[str, Any] = {
@@ -48,6 +51,8 @@ METHODS: dict[str, Any] = {
     "Worker.request_workflow_eviction": temporalio.bridge.worker.Worker.request_workflow_eviction,
     "Worker.complete_workflow_activation": temporalio.bridge.worker.Worker.complete_workflow_activation,
     "_ActivityHandle.__init__": _workflow_instance._ActivityHandle.__init__,
+    "_ActivityWorker.run": _activity._ActivityWorker.run,
+    "_ActivityWorker._handle_cancel_activity_task": _activity._ActivityWorker._handle_cancel_activity_task,
 }
 
 
@@ -129,6 +134,30 @@ def test_a_version_that_nobody_has_looked_at_is_refused_though_nothing_seems_to_
 def test_the_versions_that_are_known_are_not_refused() -> None:
     inside.refuse("1.35.7", [])
     inside.check()
+
+
+@pytest.mark.temporal
+async def test_a_worker_goes_on_where_a_call_is_cancelled_that_has_ended_already(
+    temporal_address: str, internet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK warns of it, which is an error in all tests."""
+    told: list[bytes] = []
+    poll = temporalio.bridge.worker.Worker.poll_activity_task
+
+    async def late(self: Any) -> ActivityTask:
+        """Each task that there is, after the cancellation of a call that is not there."""
+        if len(told) < 2:
+            told.append(b"local_act_%d" % len(told))
+            return ActivityTask(task_token=told[-1], cancel=Cancel())
+        return await poll(self)
+
+    monkeypatch.setattr(temporalio.bridge.worker.Worker, "poll_activity_task", late)
+    async with temporal_runner(temporal_address, internet) as runner:
+        ended = await runner(
+            workflow("do: [{c: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}}}]")
+        )
+    assert len(told) == 2
+    assert ended.status == "completed", ended.error
 
 
 @pytest.mark.temporal

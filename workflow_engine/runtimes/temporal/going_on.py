@@ -24,7 +24,7 @@ from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
 
 from workflow_engine.runtimes.temporal.attempts import heartbeat
 from workflow_engine.runtimes.temporal.failures import FULL, GONE, fault_of, goes_on, unsuited
-from workflow_engine.runtimes.temporal.inside import stops
+from workflow_engine.runtimes.temporal.inside import forgets_ended_calls, stops
 
 Work = Callable[[], Coroutine[Any, Any, Any]]
 MOST = 500
@@ -70,6 +70,7 @@ class GoingOn:
                 max_heartbeat_throttle_interval=timedelta(seconds=1),
                 build_id="wfe",
             )
+            forgets_ended_calls(self._worker)
             await self._worker.run()
 
         self._queue, self._serve = f"{task_queue}/{uuid.uuid4().hex}", serve

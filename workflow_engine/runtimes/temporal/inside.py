@@ -65,7 +65,12 @@ def missing() -> Iterator[str]:
     if callable(taken) and [*inspect.signature(taken).parameters] != ["self", "act"]:
         yield "_WorkflowWorker._handle_activation(act)"
     for module, name, sets in (
-        ("worker._worker", "Worker", {"_workflow_worker", "_bridge_worker", "_shutdown_event"}),
+        (
+            "worker._worker",
+            "Worker",
+            {"_workflow_worker", "_activity_worker", "_bridge_worker", "_shutdown_event"},
+        ),
+        ("worker._activity", "_ActivityWorker", {"_handle_cancel_activity_task", "_running_activities"}),
         ("worker._workflow", "_RunningWorkflow", {"instance", "workflow_id"}),
         ("worker._workflow_instance", "_WorkflowInstanceImpl", {"_pending_activities", "_object"}),
         ("worker._workflow_instance", "_ActivityHandle", {"_input"}),
@@ -155,6 +160,24 @@ def tells(details: Callable[[], str]) -> None:
 async def stops(made: Worker) -> None:
     """Return when the worker is told to stop."""
     await made._shutdown_event.wait()
+
+
+def forgets_ended_calls(made: Worker) -> None:
+    """Have the worker take no notice where a call is cancelled that has just ended.
+
+    A run that is let go of while its local activity ends has that cancelled all the same. The SDK warns of each that it
+    does not find, of which nobody can make anything; and where warnings are errors, the worker would end of it.
+    """
+    calls: Any = made._activity_worker
+    if calls is None:
+        return
+    cancel, running = calls._handle_cancel_activity_task, calls._running_activities
+
+    def cancel_if_there(token: bytes, how: Any) -> None:
+        if token in running:
+            cancel(token, how)
+
+    calls._handle_cancel_activity_task = cancel_if_there
 
 
 def evicts(made: Worker) -> Callable[[str], None] | None:

@@ -19,7 +19,7 @@ from workflow_engine.runtimes.temporal.batches import Batches, BatchWorkflow
 from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.endings import ENDINGS
 from workflow_engine.runtimes.temporal.going_on import Closing, GoingOn
-from workflow_engine.runtimes.temporal.inside import Tasks, check
+from workflow_engine.runtimes.temporal.inside import Tasks, check, forgets_ended_calls
 from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.runner import Runner
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
@@ -111,6 +111,7 @@ def worker(
     tasks.stuck_after(STUCK)
     admit(made, aside=nullcontext if slots is None else slots.aside)
     tasks.on_let_go(_telling)
+    forgets_ended_calls(made)
     FINISHED.told = True
     return made
 
