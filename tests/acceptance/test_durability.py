@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.cli.test_dev import Dev, dev
-from tests.processes import gone
+from tests.processes import gone, parent_of
 from tests.standins import httpbin
 from tests.standins.server import ServerThread
 
@@ -120,7 +120,19 @@ def kill_the_worker(running: Dev) -> None:
         except AssertionError:  # the one before has been killed, and the next one is on its way
             return 0
 
-    os.kill(until(there, "there is a worker"), signal.SIGKILL)
+    worker = until(there, "there is a worker")
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: gone(worker), "the worker has ended")
+
+
+def of_the_worker(running: Dev, pid: int) -> bool:
+    """Whether *pid* is a process that the worker which there is now has started, and not one that is about to end with
+    the worker that was killed.
+    """
+    try:
+        return parent_of(parent_of(pid)) == program(running, "workflow_engine", "worker")
+    except (OSError, AssertionError):  # it has ended; or there is no worker yet
+        return False
 
 
 def completed(base: str, run: str) -> Any:
@@ -178,17 +190,28 @@ def test_runs_complete_though_their_worker_is_killed_during_a_call_a_process_and
         lines = file.read_text().splitlines() if file.exists() else []
         return [line.split() for line in lines if line.endswith(what)]
 
+    def both_run() -> bool:
+        return all(
+            any(of_the_worker(running, int(pid)) for _, pid, _ in marks(what))
+            for what in ("work", "detached")
+        )
+
     with ServerThread(httpbin.app) as server:
         post(base, "/v1/workflows", JOURNEY.format(url=server.url), "application/yaml")
         post(base, "/v1/workflows", PROCESSES.replace("FILE", str(file)), "application/yaml")
         post(base, "/v1/workflows/test/processes/latest/runs?id=p1", {})
-        until(lambda: marks("work") and marks("detached"), "both processes run")
+        until(both_run, "both processes run")
         post(base, "/v1/workflows/test/journey/latest/runs?id=j1", {"n": 1})
         until(lambda: server.requests, "the call is under way")
         kill_the_worker(running)
         at(base, "j1", "rest")
         kill_the_worker(running)
-        until(lambda: len(marks("work")) > 1 and len(marks("detached")) > 1, "both processes run again")
+        until(both_run, "both processes run again")
+        lost = [int(pid) for what in ("work", "detached") for _, pid, _ in marks(what)]
+        until(
+            lambda: sum(not gone(pid) for pid in lost) == 2,
+            "those of the workers that were killed have ended",
+        )
         file.with_name("marks.go").touch()
         assert completed(base, "j1") == {"n": 1}
         check_effects(base, server, "j1")
