@@ -170,6 +170,9 @@ async def test_a_run_that_is_paused_by_the_means_of_temporal_is_told_to_be_and_h
         bundle = Bundle.of(dsl.parse(workflow("do: [{w: {wait: {hours: 1}}}]")), {})
         for id in ("paused", "goes on"):
             await runner.runtime.start(Start(id, bundle.graph().name, bundle, {}))
+        # One whose task is being done is paused when that ends.
+        while (await runner.runtime.describe("paused")).status != "waiting":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
         pause = PauseWorkflowExecutionRequest(
             namespace="default", workflow_id="paused", reason="r", request_id="1"
         )
