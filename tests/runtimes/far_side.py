@@ -42,6 +42,11 @@ class FarSide:
         self.done[what] += 1
         return web.json_response({"did": what})
 
+    async def _echo(self, request: web.Request) -> web.Response:
+        """As `_work`, and gives back what it was sent."""
+        answer = await self._work(request)
+        return web.json_response(self.bodies[-1]) if answer.status == 200 else answer
+
     def keys(self, what: str) -> list[str]:
         """The keys with which *what* was asked for."""
         return [key for asked, key in self.asked if asked == what]
@@ -61,8 +66,9 @@ class FarSide:
 
 @asynccontextmanager
 async def far_side() -> AsyncIterator[FarSide]:
-    far, app = FarSide(), web.Application()
+    far, app = FarSide(), web.Application(client_max_size=50_000_000)
     app.router.add_post("/{what}", far._work)
+    app.router.add_post("/echo/{what}", far._echo)
     async with serve(app) as server:
         far.url = f"http://{server.address}"
         yield far

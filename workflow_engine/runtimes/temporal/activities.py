@@ -32,8 +32,8 @@ from workflow_engine.errors import Fault, NotFound, Rejected, fault
 from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.interpreter.projecting import project
 from workflow_engine.runtimes.temporal import outcomes
-from workflow_engine.runtimes.temporal.attempts import INLINE, TAKEN, Allowance, Attempts, heartbeat
-from workflow_engine.runtimes.temporal.failures import SLOW, failure_of, unsuited
+from workflow_engine.runtimes.temporal.attempts import INLINE, TAKEN, Allowance, Attempts, gone_on, heartbeat
+from workflow_engine.runtimes.temporal.failures import SLOW, UNSUITED, failure_of, progress_of, unsuited
 from workflow_engine.runtimes.temporal.going_on import GoingOn
 from workflow_engine.runtimes.temporal.leaving import rooms
 from workflow_engine.runtimes.temporal.loans import BORROWS
@@ -123,6 +123,14 @@ class Activities:
             if within == TAKEN:
                 return await self.going_on.taken(key)
             if within is None:
+                if "number" in about:  # nobody came for it in time, but it may go on here all the same
+                    try:
+                        return await self.going_on.taken(key)
+                    except ApplicationError as ended:
+                        if ended.type != UNSUITED:
+                            raise
+                        if (progress := progress_of(ended)) is not None and "attempts" in about:
+                            about = {**about, "attempts": gone_on(about["attempts"], progress)}
                 return await alone(arguments, about, info)
             longest = INLINE_SECONDS if within == INLINE else self.express_seconds
             return await self.going_on.briefly(key, lambda: alone(arguments, about, info), longest)

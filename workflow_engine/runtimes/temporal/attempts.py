@@ -56,6 +56,11 @@ class Allowance:
     within: str | None = None
 
 
+def gone_on(plan: JsonObject, progress: JsonObject) -> JsonObject:
+    """*plan* for the attempts that follow those of which *progress* tells."""
+    return {**plan, **progress, "tried": progress["retries"]}
+
+
 class Attempts:
     """The attempts at the call of the current activity, as *plan* says (`interpreter.attempts.planned`)."""
 

@@ -15,7 +15,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError,
 
 from workflow_engine.errors import Fault
 from workflow_engine.interpreter.effects import Call, Expired, Place
-from workflow_engine.runtimes.temporal.attempts import EXPRESS, INLINE, STAY, TAKEN
+from workflow_engine.runtimes.temporal.attempts import EXPRESS, INLINE, STAY, TAKEN, gone_on
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, progress_of, queue_of, reraise
 from workflow_engine.runtimes.temporal.traces import traced
 from workflow_engine.values import Json, JsonObject
@@ -76,11 +76,11 @@ async def make(call: Call, place: Place, about: JsonObject, within: Within | Non
             try:
                 return await shortly(type, [call.arguments, told], place.id, place.label, within)
             except GoesOn as going:
+                about["number"] = within.number  # whoever is to make it again may be where it still goes on
                 return await take_over(type, told, place.label, going.queue)
         except Unsuited as unsuited:
             if unsuited.progress is not None and call.attempts is not None:
-                tried = unsuited.progress["retries"]
-                about["attempts"] = {**call.attempts, **unsuited.progress, "tried": tried}
+                about["attempts"] = gone_on(call.attempts, unsuited.progress)
     return await execute(call.kind, call.arguments, about, place.label, bound)
 
 

@@ -291,17 +291,25 @@ class TemporalEffects(Branches):
             await self._tell_router("event.forget", [self.run_id, *kept], Place("/end", "", "end"))
 
     async def _tell_router(self, kind: str, args: list[Any], place: Place) -> None:
-        """A short local activity: one event in history, and tried until the router answers."""
+        """A short local activity: one event in history, and tried until the router answers.
+
+        What is told of may depend on what a call of this workflow task gave, which may give something else when it is
+        made again, and the router remembers what it was told first: an activity has that recorded before.
+        """
+        about: dict[str, Any] = {
+            "args": args,
+            "activity_id": f"{kind}:{place.id}",
+            "summary": summary(place.label),
+            "start_to_close_timeout": timedelta(seconds=10),
+            "retry_policy": UNTIL_IT_WORKS,
+        }
         try:
-            await workflow.execute_local_activity(
-                kind,
-                args=args,
-                activity_id=f"{kind}:{place.id}",
-                summary=summary(place.label),
-                start_to_close_timeout=timedelta(seconds=10),
-                retry_policy=UNTIL_IT_WORKS,
-                local_retry_threshold=timedelta(seconds=5),
-            )
+            called = self.semantics > 6 and self._called_at == workflow.info().get_current_history_length()
+            if called and kind == "event.listen":
+                await workflow.execute_activity(kind, **about)
+            else:
+                threshold = timedelta(seconds=5)
+                await workflow.execute_local_activity(kind, local_retry_threshold=threshold, **about)
         except LOCAL_FAILURES as failure:
             raise cancelled_or(failure) from None
 

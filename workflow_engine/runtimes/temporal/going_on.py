@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class GoingOn:
     """Those of one worker, by the execution, the place and the number in that execution that each is made for."""
 
     _calls: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
-    _taken: set[str] = field(default_factory=set)
+    _taken: Counter[str] = field(default_factory=Counter)
     _made: dict[str, tuple[Any, ApplicationError | None]] = field(default_factory=dict)
     _queue: str | None = None
     _serve: Callable[[str], Coroutine[Any, Any, None]] | None = None
@@ -107,20 +108,27 @@ class GoingOn:
         return task.result()
 
     async def taken(self, key: str) -> Any:
-        """What the call comes to that goes on under *key*."""
+        """What the call comes to that goes on under *key*.
+
+        Who was late with a heartbeat is cancelled while another waits here in its place: the call is stopped only when
+        nobody waits for it any longer.
+        """
         task = self._calls.get(key)
         if task is None:
             raise unsuited(GONE)
-        self._taken.add(key)
+        self._taken[key] += 1
         try:
             with heartbeat():
                 await asyncio.wait([task])
         except asyncio.CancelledError:
-            await self._stop(key, task)
+            if self._taken[key] == 1:
+                await self._stop(key, task)
             raise
         finally:
-            self._taken.discard(key)
-            self._calls.pop(key, None)
+            self._taken[key] -= 1
+            if not self._taken[key]:
+                del self._taken[key]
+                self._calls.pop(key, None)
         if task.cancelled():  # the worker stops
             raise unsuited(GONE)
         return task.result()

@@ -1,0 +1,67 @@
+"""What a call gave, and the call that goes on, are not lost where a worker or a queue is."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import timedelta
+
+import pytest
+from temporalio.api.enums.v1 import PendingActivityState
+
+from tests.running import TemporalRunner
+from tests.runtimes.far_side import FarSide
+from tests.runtimes.test_inline import scheduled, started
+from tests.runtimes.test_inline_surroundings import replays
+from workflow_engine.runtimes.temporal import calling, going_on
+from workflow_engine.runtimes.temporal.failures import goes_on
+
+pytestmark = pytest.mark.temporal
+BEGUN = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+
+
+async def test_what_a_call_gave_is_recorded_before_the_router_is_told_what_to_listen_for(
+    runner: TemporalRunner, far: FarSide
+) -> None:
+    told = "{one: {with: {type: told, subject: '${ $input.did }'}}}"
+    listen = f"{{listen: {{to: {told}}}, output: {{as: '${{ .[0].n }}'}}}}"
+    run_id = await started(runner, f"do: [{{a: {far.call('a')}}}, {{l: {listen}}}]")
+    event = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "/test", "type": "told"}
+    await runner.router.publish("default", [{**event, "subject": "a", "data": {"n": 1}}])
+    assert (await runner.runtime.wait(run_id, 30)).output == 1
+    order = [str(event.WhichOneof("attributes")) for event in await runner.history(run_id)]
+    recorded = order.index("marker_recorded_event_attributes")
+    assert recorded < order.index("activity_task_started_event_attributes")
+    assert await replays(runner, run_id)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+async def test_a_call_for_which_nobody_came_is_found_where_it_still_goes_on(
+    runner: TemporalRunner, far: FarSide, monkeypatch: pytest.MonkeyPatch, failing: bool
+) -> None:
+    monkeypatch.setattr(calling, "TAKEN_WITHIN", timedelta(seconds=1))
+    monkeypatch.setattr(going_on, "goes_on", lambda queue: goes_on(f"{queue}-of-nobody"))
+    far.held.add("a")
+    far.broken.update("a" if failing else "")
+    catch = "{errors: {with: {status: 503}}, retry: {delay: PT0.1S, limit: {attempt: {count: 500}}}}"
+    tried = f"{{try: [{{a: {far.call('a')}}}], catch: {catch}}}"
+    run_id = await started(runner, f"do: [{{t: {tried}}}, {{b: {far.call('b')}}}]")
+    assert (await scheduled(runner, run_id, 2))[1].task_queue.name == runner.queue
+    await begun(runner, run_id)
+    far.held.clear()
+    await far.asked_for("a", 1 + failing)
+    far.broken.clear()
+    assert (await runner.runtime.wait(run_id, 30)).output == {"did": "b"}
+    assert set(far.keys("a")) == {f"{run_id}/do/0/t/try/0/a"}
+    assert (len(far.keys("a")) == 1) is not failing
+
+
+async def begun(runner: TemporalRunner, run_id: str) -> None:
+    """Return once a worker has the activity for which the run waits."""
+    handle = runner.client.get_workflow_handle(run_id)
+    async with asyncio.timeout(20):
+        while True:
+            waiting = (await handle.describe()).raw_description.pending_activities
+            if [each.state for each in waiting] == [BEGUN]:
+                return
+            await asyncio.sleep(0.02)
