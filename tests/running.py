@@ -7,8 +7,9 @@ import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -36,6 +37,8 @@ from workflow_engine.runtimes.local import LocalRun
 from workflow_engine.runtimes.local_calls import real_calls, real_evaluations
 from workflow_engine.runtimes.temporal.activities import Activities
 from workflow_engine.runtimes.temporal.connection import connect
+from workflow_engine.runtimes.temporal.interim.opening import open_interim
+from workflow_engine.runtimes.temporal.interim.results import Interim
 from workflow_engine.runtimes.temporal.payloads.travelling import Payloads
 from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
@@ -350,8 +353,11 @@ async def temporal_runner(
     payloads: Payloads | None = None,
     reach: Reaches = UNLIMITED,
     drain: float = GRACEFUL,
+    interim: str | Interim | None = None,
 ) -> AsyncIterator[TemporalRunner]:
-    """A worker with a router of its own, which the worker reaches through *wrap*; *payloads* says how values travel."""
+    """A worker with a router of its own, which the worker reaches through *wrap*; *payloads* says how values travel.
+    *interim*: what keeps the results of calls in a row, or the URL of its store.
+    """
     client = await connect(address, "default", payloads=payloads)
     bounds = {"max_response": payloads.largest} if payloads else {}
     egress = Egress(**net.egress, **bounds)
@@ -360,7 +366,14 @@ async def temporal_runner(
         activities = _activities(
             wrap(runner.router), find or runner.find, egress, express_seconds, keep, reach
         )
-        async with worker(client, runner.queue, activities, build=build, drain=drain):
+        async with contextlib.AsyncExitStack() as stack:
+            if isinstance(interim, str):
+                interim = Interim(partial(open_interim, interim), client.data_converter)
+            if interim is not None:
+                activities = replace(activities, interim=await stack.enter_async_context(interim.at_work()))
+            await stack.enter_async_context(
+                worker(client, runner.queue, activities, build=build, drain=drain)
+            )
             yield runner
 
 

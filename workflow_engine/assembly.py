@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,8 @@ from workflow_engine.runtimes.temporal.activities import Activities, Events, Fin
 from workflow_engine.runtimes.temporal.attributes import see_to
 from workflow_engine.runtimes.temporal.batches import TemporalBatches
 from workflow_engine.runtimes.temporal.connection import connect, translated
+from workflow_engine.runtimes.temporal.interim.opening import open_interim
+from workflow_engine.runtimes.temporal.interim.results import Interim
 from workflow_engine.runtimes.temporal.orphans import Orphans
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.payloads.remote import RemoteCodec
@@ -367,6 +370,9 @@ async def _working(
     keep = payloads.keeper(client.data_converter)
     activities = activities_of(settings, events, find, egress, processes, keep, reach)
     async with contextlib.AsyncExitStack() as stack:
+        if settings.interim_url is not None:
+            interim = Interim(partial(open_interim, settings.interim_url), client.data_converter)
+            activities = replace(activities, interim=await stack.enter_async_context(interim.at_work()))
         if "container" in processes:
             await stack.enter_async_context(sweeping())
         drain, build = settings.grace_seconds, Build.of(**settings.build)

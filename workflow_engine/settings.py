@@ -114,6 +114,13 @@ class Settings:
     catalog_store: str | None = _setting(
         None, "URL of the catalog's store, like that of definitions; default: a SQLite file likewise"
     )
+    interim_store: str | None = _setting(
+        None,
+        "where workers keep what calls gave until it is in the history, so that calls in a row cost one workflow task: "
+        "sqlite:///FILE for the workers of one machine, postgresql://USER:PASSWORD@HOST/DATABASE[?schema=NAME] for "
+        "those of several; the same for all that share runs; or none; default: none, but for `wfe dev` a SQLite file "
+        "in the data folder",
+    )
     lifecycle_events: str = _setting(
         "none",
         f"lifecycle events that runs publish of themselves unless their document says otherwise: {CHOICES}",
@@ -410,6 +417,11 @@ class Settings:
     @property
     def definitions_url(self) -> str:
         return self.definitions_store or f"sqlite:///{self.data.absolute()}/definitions.db"
+
+    @property
+    def interim_url(self) -> str | None:
+        """None where results are recorded in the history alone."""
+        return None if self.interim_store in (None, "none") else self.interim_store
 
     @property
     def catalog_url(self) -> str:

@@ -65,6 +65,7 @@ async def this_engine(address: str, services: str, folder: Path, *, express: boo
         temporal_address=address,
         task_queue=f"engine-{uuid.uuid4()}",
         api_worker=True,
+        interim_store=f"sqlite:///{folder}/interim.db?synchronous=normal",  # as `wfe dev` has it
     )
     deployed: dict[str, WorkflowName] = {}
     async with open_app(settings) as app:

@@ -723,6 +723,27 @@ do:
 """,
         {},
     ),
+    "interim": Recorded(
+        workflow("""
+do:
+  - first: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .url}}
+  - second: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .url}}
+  - third: {emit: {event: {with: {type: told}}}}
+  - fourth: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .url}}
+  - refused:
+      try: [{call: {call: http, with: {method: get, endpoint: 'https://httpbin.org/status/404'}}}]
+      catch: {errors: {with: {status: 404}}}
+  - fifth: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .url}}
+  - sixth: {call: http, with: {method: get, endpoint: 'https://httpbin.org/get'}, output: {as: .url}}
+  - slow: {call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/1'}, output: {as: .url}}
+  - timed: {set: '${ now | {at: .} }'}
+  - seventh:
+      call: http
+      with: {method: post, endpoint: 'https://httpbin.org/anything/7', body: '${ . }'}
+      output: {as: .url}
+"""),
+        {},
+    ),
     "inline": Recorded(
         workflow("""
 do:

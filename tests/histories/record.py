@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,13 @@ def plain(value: Any) -> Any:
 async def main(names: list[str]) -> None:
     FUNCTIONS.register("history.Sums::add", lambda arguments, context: arguments["a"] + arguments["b"])
     wanted = names or [name for name in RUNS if not path(name).exists()]
-    with internet_thread() as internet, server_in_thread(ServerOptions(headless=True)) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        internet_thread() as internet,
+        server_in_thread(ServerOptions(headless=True)) as server,
+    ):
         async with (
-            temporal_runner(server.address, internet) as runner,
+            temporal_runner(server.address, internet, interim=f"sqlite:///{folder}/interim.db") as runner,
             greeter(port=5011),
             somebody_else(server.address),
         ):

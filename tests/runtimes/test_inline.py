@@ -69,13 +69,14 @@ async def test_a_call_is_begun_only_once_what_the_one_before_gave_is_recorded(
         for event in await runner.history(ended.run_id)
     ]
     local = "core_local_activity"
-    assert [each for each in order if each] == [local, "/do/1/b", local, "/do/3/d", local]
+    # The first time the worker says that it keeps nothing: after that it is not asked again.
+    assert [each for each in order if each] == [local, local, "/do/1/b", local, "/do/3/d", local]
     assert far.done == Counter("abcde")
 
 
 async def test_in_a_loop_every_other_call_is_made_so(runner: TemporalRunner, far: FarSide) -> None:
     loop = f"do: [{{l: {{for: {{each: n, in: '${{ [range(5)] }}'}}, do: [{{a: {far.call('a')}}}]}}}}]"
-    assert await made(runner, loop) == (3, 2)
+    assert await made(runner, loop) == (3 + 1, 2)
     assert len(set(far.keys("a"))) == 5
 
 
@@ -115,7 +116,7 @@ async def test_what_depends_on_the_time_is_recorded_before_it_is_sent(
 
 async def test_an_event_is_published_so_too(runner: TemporalRunner, far: FarSide) -> None:
     emit = "{emit: {event: {with: {type: told, data: '${ . }'}}}}"
-    assert await made(runner, f"do: [{{a: {emit}}}, {{b: {far.call('b')}}}, {{c: {emit}}}]") == (2, 1)
+    assert await made(runner, f"do: [{{a: {emit}}}, {{b: {far.call('b')}}}, {{c: {emit}}}]") == (2 + 1, 1)
 
 
 async def test_an_attempt_that_fails_is_followed_by_those_of_an_activity(

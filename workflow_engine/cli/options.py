@@ -54,6 +54,7 @@ EGRESS = (
 PROCESS = (
     "call_seconds",
     "express_seconds",
+    "interim_store",
     "grace_seconds",
     "expression_limits",
     "process_seconds",
@@ -95,6 +96,7 @@ _METAVAR = {
     "allowed_hosts": "HOST,…",
     "connect_to": "FROM=TO,…",
     "payload_store": "URL",
+    "interim_store": "URL",
     "payload_keys": "PLACE",
     "payload_key": "ID",
     "payload_threshold": "KIB",

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import workflow_engine
 from workflow_engine.api.certificates import shown
@@ -97,6 +98,9 @@ class Stack:
             chosen,
             data=data,
             payload_store=chosen.payload_store or (data / "payloads").as_uri(),
+            # As durable as the server's own file: what is lost with the power, both lose.
+            interim_store=chosen.interim_store
+            or f"sqlite:///{quote(f'{data}/interim.db')}?synchronous=normal",
             api_url=url_of(chosen),
             temporal_address=temporal.address,
             temporal_namespace="default",
@@ -208,6 +212,7 @@ def _environment(chosen: Settings) -> dict[str, str]:
         "processes": ",".join(sorted(chosen.allowed_processes)) or "none",
         "activity_queues": "all" if queues is None else ",".join(sorted(queues)) or "none",
         "payload_store": chosen.payload_store or "",
+        "interim_store": chosen.interim_store or "",
         "payload_threshold": str(chosen.payload_threshold),
         "payload_largest": str(chosen.payload_largest),
         "payload_memory": "" if chosen.payload_memory is None else str(chosen.payload_memory),

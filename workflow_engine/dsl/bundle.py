@@ -31,14 +31,15 @@ READABLE = 2 * 1024
 compressed, and the codec server shows what is in it.
 """
 FORMAT = 1
-SEMANTICS = 7
+SEMANTICS = 8
 """What the interpreter asks of Temporal for the runs that start now. It travels as metadata of the bundle's payload, so
 that it costs nothing and a run under way goes on as it began: runs from before it was told have 1.
 2: express runs. 3: the attempts at one call, and the filters of its output, are left to its activity.
 4: loops whose iterations are side by side (DSL 1.0). 5: every sub-flow that is waited for outlives the history in which
 it was begun, and what a run is to end by is not lost where something else of it ends in the same moment.
 6: `multipleOf` of a schema goes by decimal digits; months that a run may take are those from its beginning.
-7: a call that nothing else goes on beside is made within the workflow task where nothing is lost by that."""
+7: a call that nothing else goes on beside is made within the workflow task where nothing is lost by that. 8: several
+in a row are, where their worker keeps what each gave before the next is begun."""
 _NOWHERE = Positions(Place(0, 0, 0, 0))
 
 

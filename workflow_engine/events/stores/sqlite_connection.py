@@ -87,10 +87,12 @@ class Connection:
     for nobody and many writers share the flush. A write that raises is undone alone.
     """
 
-    def __init__(self, path: Path, *, synchronous: str, shown: str | None = None) -> None:
-        """*shown* is what messages call it, by default its path."""
+    def __init__(
+        self, path: Path, *, synchronous: str, shown: str | None = None, what: str = "event store"
+    ) -> None:
+        """*what* it is, and *shown*, by default its path, are what messages call it."""
         self._path = path
-        self._called = f"the event store {shown or path}"
+        self._called = f"the {what} {shown or path}"
         self._full = synchronous == "full"
         self._writes: queue.SimpleQueue[Write[Any] | None] = queue.SimpleQueue()
         self._local = threading.local()

@@ -11,18 +11,19 @@ import contextlib
 import logging
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 from temporalio import activity
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.exceptions import ApplicationError
 
 from workflow_engine.calls import CallContext, Caller, Egress
-from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds, Reception
+from workflow_engine.calls.context import DEFAULT_BOUNDS, ProcessBounds
 from workflow_engine.calls.evaluations import call_with_secrets, evaluate_with_secrets
 from workflow_engine.calls.flow import ROOM, Flow, Room
 from workflow_engine.calls.reach import UNLIMITED, Reaches
@@ -33,11 +34,20 @@ from workflow_engine.graph.actions import PROCESSES
 from workflow_engine.interpreter.projecting import project
 from workflow_engine.runtimes.temporal import outcomes
 from workflow_engine.runtimes.temporal.attempts import INLINE, TAKEN, Allowance, Attempts, gone_on, heartbeat
-from workflow_engine.runtimes.temporal.failures import SLOW, UNSUITED, failure_of, progress_of, unsuited
+from workflow_engine.runtimes.temporal.failures import (
+    SLOW,
+    UNSUITED,
+    failure_of,
+    progress_of,
+    unkept,
+    unsuited,
+)
 from workflow_engine.runtimes.temporal.going_on import GoingOn
+from workflow_engine.runtimes.temporal.interim.results import Interim
 from workflow_engine.runtimes.temporal.leaving import rooms
 from workflow_engine.runtimes.temporal.loans import BORROWS
 from workflow_engine.runtimes.temporal.payloads.references import is_reference, weight_of
+from workflow_engine.runtimes.temporal.receptions import reception_of, until_cancelled
 from workflow_engine.runtimes.temporal.spans import called, part_of, sending
 from workflow_engine.runtimes.temporal.traces import TRACE, untraced
 from workflow_engine.values import JsonObject
@@ -100,6 +110,8 @@ class Activities:
     sent: Flow = field(default_factory=Flow)
     received: Flow = field(default_factory=Flow)
     going_on: GoingOn = field(default_factory=GoingOn)
+    interim: Interim | None = None
+    """What keeps the results of calls within a workflow task between one and the next, if the worker can."""
     under_way: Counter[str] = field(default_factory=Counter)
     """The calls that are made now: the run and the place of each."""
 
@@ -133,7 +145,11 @@ class Activities:
                             about = {**about, "attempts": gone_on(about["attempts"], progress)}
                 return await alone(arguments, about, info)
             longest = INLINE_SECONDS if within == INLINE else self.express_seconds
-            return await self.going_on.briefly(key, lambda: alone(arguments, about, info), longest)
+            briefly = partial(self.going_on.briefly, key, lambda: alone(arguments, about, info), longest)
+            interim = self._interim(about)
+            if interim is None:
+                return await briefly()
+            return await interim.call(str(info.workflow_run_id), key, briefly, after=about["after"])
 
         async def alone(arguments: RawValue, about: dict[str, Any], info: activity.Info) -> Any:
             what = f"{about['place']} of {about.get('run_id') or info.workflow_id}"
@@ -163,7 +179,7 @@ class Activities:
                 return output if filters is None else project(filters, output, now.timestamp())
 
             if context.reception is not None:
-                return await _until_cancelled(_faults(once()), context.reception)
+                return await until_cancelled(_faults(once()), context.reception)
             plan = about.get("attempts")
             if plan is not None:
                 allowed = None if about["timeout"] is None else about["timeout"] - SLACK
@@ -176,6 +192,18 @@ class Activities:
                 return await self._kept(await _faults(once()))
 
         return call
+
+    def _interim(self, about: Mapping[str, Any]) -> Interim | None:
+        """What keeps the results of this task, for a run that counts on it; `unkept` where it has to and cannot."""
+        if self.interim is None and about.get("after"):
+            raise unkept()
+        return self.interim if "after" in about else None
+
+    async def _before(self, told: Mapping[str, Any]) -> None:
+        """Keep what was done before in this task, for what the router is told."""
+        if (interim := self._interim(told)) is not None:
+            info = activity.info()
+            await interim.event(str(info.workflow_run_id), info.activity_id, after=told["after"])
 
     async def _given(
         self, payload: Payload, about: dict[str, Any], info: activity.Info, held: contextlib.AsyncExitStack
@@ -212,7 +240,7 @@ class Activities:
             timeout=self._seconds(kind) if about["timeout"] is None else about["timeout"],
             processes=reach.started(self.processes),
             bounds=self.bounds,
-            reception=None if reception is None else _reception(reception, info),
+            reception=None if reception is None else reception_of(reception, info),
         )
 
     def _made(
@@ -250,6 +278,7 @@ class Activities:
             publishing = _faults(publishing)
             if info.is_local:
                 inline = isinstance(where, dict) and where.get("within") == INLINE
+                await self._before(where if inline else {})
                 await _shortly(publishing, INLINE_SECONDS if inline else self.express_seconds)
                 return
             with heartbeat():
@@ -279,6 +308,7 @@ class Activities:
     @activity.defn(name="event.listen")
     async def listen(self, about: dict[str, Any]) -> None:
         """Register a listener with the router."""
+        await self._before(about)
         since = datetime.fromisoformat(about["since"])
         run_id, listen_id, spec = about["run_id"], about["listen_id"], about["spec"]
         await _faults(self.events.listen(run_id, listen_id, spec, since=since, channel=about["channel"]))
@@ -300,53 +330,6 @@ class Activities:
             return await self.find(namespace, name, version)
         except NotFound as missing:
             raise failure_of(fault("configuration", str(missing), status=404), of_call=True) from None
-
-
-def _reception(about: dict[str, Any], info: activity.Info) -> Reception:
-    """Where what is received goes, and how far an attempt that was lost had come."""
-    details = [*info.heartbeat_details, {}][0]
-    return Reception(
-        about["channel"],
-        about["source"],
-        about["since"],
-        about["amount"],
-        about.get("spec"),
-        progress=details if isinstance(details, dict) else {},
-    )
-
-
-async def _until_cancelled(work: Coroutine[Any, Any, Any], reception: Reception) -> Any:
-    """Do *work*, which ends by being cancelled, and tell the server how far it is; leave it when the worker stops."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat(reception.progress)
-            await asyncio.sleep(1.0)
-
-    tasks = [asyncio.create_task(work), asyncio.create_task(activity.wait_for_worker_shutdown())]
-    beating = asyncio.create_task(beat())
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if tasks[0] in done:
-            return tasks[0].result()
-        reception.leaving = True
-        raise ApplicationError(
-            "the worker stops; another one goes on",
-            type="WorkerStops",
-            category=ApplicationErrorCategory.BENIGN,
-        )
-    except asyncio.CancelledError:
-        details = activity.cancellation_details()
-        if (
-            details is not None and details.not_found
-        ):  # the history has ended: of a run that goes on in another one?
-            reception.leaving = await outcomes.goes_on(str(activity.info().workflow_id))
-        raise
-    finally:
-        beating.cancel()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 async def _shortly(work: Awaitable[Any], seconds: float) -> Any:

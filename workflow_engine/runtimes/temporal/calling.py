@@ -16,7 +16,14 @@ from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError,
 from workflow_engine.errors import Fault
 from workflow_engine.interpreter.effects import Call, Expired, Place
 from workflow_engine.runtimes.temporal.attempts import EXPRESS, INLINE, STAY, TAKEN, gone_on
-from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, progress_of, queue_of, reraise
+from workflow_engine.runtimes.temporal.failures import (
+    LOCAL_FAILURES,
+    is_to_be_recorded,
+    is_unkept,
+    progress_of,
+    queue_of,
+    reraise,
+)
 from workflow_engine.runtimes.temporal.traces import traced
 from workflow_engine.values import Json, JsonObject
 
@@ -49,12 +56,21 @@ STUCK = timedelta(seconds=30)
 class Within:
     """How something is done within a workflow task. It has a *number* in its run: what takes long goes on under that,
     and an activity takes it over; with 0 it is given up, and made again. *inline*: for the shortest time, since nobody
-    has said that it is short. *done* is to be called once it is.
+    has said that it is short. *after*: something was done before it in this task, which is to be kept first; None
+    where nothing is kept. *done* is to be called once it is, with whether it gave something; *unkept* where the worker
+    cannot keep anything.
     """
 
     number: int
     inline: bool
-    done: Callable[[], None]
+    after: bool | None
+    done: Callable[[bool], None]
+    unkept: Callable[[], None]
+
+    def told(self) -> dict[str, Any]:
+        """What the activity is told."""
+        told: dict[str, Any] = {"within": INLINE if self.inline else EXPRESS}
+        return told if self.after is None else {**told, "after": self.after}
 
 
 async def make(call: Call, place: Place, about: JsonObject, within: Within | None) -> Json:
@@ -71,7 +87,7 @@ async def make(call: Call, place: Place, about: JsonObject, within: Within | Non
     if within is not None and call.kind in SHORT and bound is None:
         type, told = f"call.{call.kind}", about
         if within.number:
-            told = {**about, "within": INLINE if within.inline else EXPRESS, "number": within.number}
+            told = {**about, **within.told(), "number": within.number}
         try:
             try:
                 return await shortly(type, [call.arguments, told], place.id, place.label, within)
@@ -132,8 +148,9 @@ async def shortly(type: str, args: Sequence[Any], id: str, label: str, within: W
     `Unsuited` where it takes longer than the worker's settings allow there, or fails otherwise than by a fault;
     `GoesOn` where it has a number and does not end.
     """
+    well = False
     try:
-        return await workflow.execute_local_activity(  # type: ignore[no-any-return]
+        given: Json = await workflow.execute_local_activity(
             type,
             args=args,
             activity_id=id,
@@ -141,12 +158,16 @@ async def shortly(type: str, args: Sequence[Any], id: str, label: str, within: W
             start_to_close_timeout=LONGEST if within.number else STUCK,
             retry_policy=RetryPolicy(maximum_attempts=1),
         )
+        well = True
+        return given
     except LOCAL_FAILURES as failure:
+        if is_unkept(failure):
+            within.unkept()
         if (queue := queue_of(failure)) is not None:
             raise GoesOn(queue) from None
         raise _unsuited(failure) from None
     finally:
-        within.done()
+        within.done(well)
 
 
 async def take_over(type: str, about: JsonObject, label: str, queue: str) -> Json:
@@ -185,7 +206,7 @@ async def publish(
     label = f"{place.label}: {event.get('type')}"
     if within is not None:
         with contextlib.suppress(Unsuited):
-            told = [event, traced(channel, {**trace, "within": INLINE})] if within.inline else args
+            told = [event, traced(channel, {**trace, **within.told()})] if within.inline else args
             await shortly("event.publish", told, place.id, label, replace(within, number=0))
             return
     await workflow.execute_activity(
@@ -197,6 +218,28 @@ async def publish(
         heartbeat_timeout=HEARTBEAT,
         retry_policy=UNTIL_IT_WORKS,
     )
+
+
+async def tell_router(kind: str, args: Sequence[Any], place: Place, after: bool, keeps: bool) -> None:
+    """Tell the router something that it may be told again; *after* what is to be kept before, or recorded unless the
+    worker *keeps* it: by a local activity, which is one event of history, if it can be one.
+    """
+    about: dict[str, Any] = {
+        "activity_id": f"{kind}:{place.id}",
+        "summary": summary(place.label),
+        "start_to_close_timeout": timedelta(seconds=10),
+        "retry_policy": UNTIL_IT_WORKS,
+    }
+    if not after or keeps:
+        told = [{**args[0], "after": True}, *args[1:]] if after else args
+        try:
+            threshold = timedelta(seconds=5)
+            await workflow.execute_local_activity(kind, args=told, local_retry_threshold=threshold, **about)
+            return
+        except LOCAL_FAILURES as failure:
+            if not after or not is_to_be_recorded(failure):
+                raise
+    await workflow.execute_activity(kind, args=args, **about)
 
 
 async def receive(kind: str, arguments: JsonObject, about: JsonObject, label: str) -> Json:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -32,7 +33,14 @@ from workflow_engine.interpreter.lifecycle import Audience
 from workflow_engine.runtimes.events import check_event
 from workflow_engine.runtimes.temporal import foreign
 from workflow_engine.runtimes.temporal.branches import Branches
-from workflow_engine.runtimes.temporal.calling import UNTIL_IT_WORKS, Within, make, publish, summary
+from workflow_engine.runtimes.temporal.calling import (
+    UNTIL_IT_WORKS,
+    Within,
+    make,
+    publish,
+    summary,
+    tell_router,
+)
 from workflow_engine.runtimes.temporal.clock import Clock
 from workflow_engine.runtimes.temporal.failures import LOCAL_FAILURES, cancelled_or
 from workflow_engine.runtimes.temporal.naming import identity_of, sub_run_id
@@ -82,6 +90,7 @@ class TemporalEffects(Branches):
         self._open: set[str] = set()
         self._pure = 0
         self._unrecorded_at = self._called_at = self._number = 0
+        self._keeps = semantics > 7
         self.suspended = self.draining = self.broken = self.failed = False
         self.since: str | None = None
         self.graph = graph
@@ -173,21 +182,26 @@ class TemporalEffects(Branches):
         if not express and not self.inline(place):
             return None
         self._number += self.semantics > 6
-        return Within(self._number, inline=not express, done=self._called)
+        keeps = not express and self.semantics > 7
+        after = self._called_at == workflow.info().get_current_history_length() if keeps else None
+        unkept = partial(setattr, self, "_keeps", False)
+        return Within(self._number, not express, after, partial(self._called, kept=keeps), unkept)
 
     def inline(self, place: Place) -> bool:
         """Whether what is done at *place* may be done within this workflow task and nothing is lost by that.
 
         Nothing else of the run goes on, which would have to wait for it. And all that the run has done is in its
-        history, as is all of which it can be made the same again: if the worker dies, just this is done again, as any
-        call would be.
+        history, or is kept by its worker first (`interim`), as is all of which it can be made the same again: if the
+        worker dies, just this is done again, as any call would be.
         """
+        recorded = workflow.info().get_current_history_length()
         return (
             self.semantics > 6
             and place.express is None
             and not (self._beside or self._open)
             and self.audience is None
-            and workflow.info().get_current_history_length() != self._unrecorded_at
+            and recorded != self._unrecorded_at
+            and (self._keeps or recorded != self._called_at)
         )
 
     async def recorded(self) -> None:
@@ -206,9 +220,13 @@ class TemporalEffects(Branches):
                     retry_policy=RetryPolicy(maximum_attempts=1),
                 )
 
-    def _called(self) -> None:
-        self.unrecorded()
-        self._called_at = self._unrecorded_at
+    def _called(self, well: bool, *, kept: bool) -> None:
+        """A call or an event is done, *well* if it gave something; *kept*: that is, before anything else is done."""
+        if self.elsewhere:
+            return
+        self._called_at = workflow.info().get_current_history_length()
+        if not (well and kept):
+            self.unrecorded()
 
     def unrecorded(self) -> None:
         """What was done just now is not in the history before this workflow task ends."""
@@ -291,25 +309,14 @@ class TemporalEffects(Branches):
             await self._tell_router("event.forget", [self.run_id, *kept], Place("/end", "", "end"))
 
     async def _tell_router(self, kind: str, args: list[Any], place: Place) -> None:
-        """A short local activity: one event in history, and tried until the router answers.
+        """Tell the router something of the run, until it answers.
 
-        What is told of may depend on what a call of this workflow task gave, which may give something else when it is
-        made again, and the router remembers what it was told first: an activity has that recorded before.
+        What it is to listen for may depend on what a call of this workflow task gave, which may give something else
+        when it is made again, and the router goes by what it was told first: that is kept, or recorded, before.
         """
-        about: dict[str, Any] = {
-            "args": args,
-            "activity_id": f"{kind}:{place.id}",
-            "summary": summary(place.label),
-            "start_to_close_timeout": timedelta(seconds=10),
-            "retry_policy": UNTIL_IT_WORKS,
-        }
+        called = self.semantics > 7 and self._called_at == workflow.info().get_current_history_length()
         try:
-            called = self.semantics > 6 and self._called_at == workflow.info().get_current_history_length()
-            if called and kind == "event.listen":
-                await workflow.execute_activity(kind, **about)
-            else:
-                threshold = timedelta(seconds=5)
-                await workflow.execute_local_activity(kind, local_retry_threshold=threshold, **about)
+            await tell_router(kind, args, place, called and kind == "event.listen", self._keeps)
         except LOCAL_FAILURES as failure:
             raise cancelled_or(failure) from None
 

@@ -22,11 +22,15 @@ from workflow_engine.values import JsonObject
 
 SLOW = "it takes longer than a workflow task may wait, and is made again as an activity of its own"
 FULL = "too many calls go on that take long, so it is made as an activity of its own"
+TO_BE_RECORDED = "what was done before it is to be recorded first, so it is made as an activity of its own"
+NOTHING_KEPT = "its worker has no interim store, so it is made as an activity of its own"
 GONE = "it does not go on here any more, and is made again as an activity of its own"
 GOES_ON = "GoesOn"
 """The type of the failure of a local activity that goes on; an activity of the queue in its details takes it over."""
 UNSUITED = "Unsuited"
 """The type of the failure of a local activity that is to be made as an activity of its own."""
+UNKEPT = "Unkept"
+"""That of one which follows others, where the worker keeps nothing between one call and the next (`interim`)."""
 FAULT = "wfe.fault"
 """The category mark in an application error's details: its second detail says that the first is a fault."""
 LONGEST_MESSAGE = 8 * 1024
@@ -58,6 +62,30 @@ def unsuited(why: str, progress: JsonObject | None = None) -> ApplicationError:
     details = [] if progress is None else [progress]
     category = ApplicationErrorCategory.BENIGN
     return ApplicationError(why, *details, type=UNSUITED, non_retryable=True, category=category)
+
+
+def unkept() -> ApplicationError:
+    """The failure of a local activity that follows others, where its worker cannot keep what they gave."""
+    category = ApplicationErrorCategory.BENIGN
+    return ApplicationError(NOTHING_KEPT, type=UNKEPT, non_retryable=True, category=category)
+
+
+def is_unkept(failure: BaseException | None) -> bool:
+    """Whether *failure* stands for `unkept`."""
+    while failure is not None:
+        if isinstance(failure, ApplicationError) and failure.type == UNKEPT:
+            return True
+        failure = getattr(failure, "cause", None) or failure.__cause__
+    return False
+
+
+def is_to_be_recorded(failure: BaseException | None) -> bool:
+    """Whether what has failed so is to be made as an activity of its own, by `unsuited` or by `unkept`."""
+    while failure is not None:
+        if isinstance(failure, ApplicationError) and failure.type in (UNSUITED, UNKEPT):
+            return True
+        failure = getattr(failure, "cause", None) or failure.__cause__
+    return False
 
 
 def goes_on(queue: str | None) -> ApplicationError:

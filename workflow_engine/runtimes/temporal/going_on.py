@@ -172,9 +172,9 @@ class GoingOn:
         error = task.exception()
         kept: tuple[Any, ApplicationError | None] | None = None
         if error is None:
-            kept = (task.result(), None) if _size(task.result(), LARGEST_KEPT) <= LARGEST_KEPT else None
+            kept = (task.result(), None) if size(task.result(), LARGEST_KEPT) <= LARGEST_KEPT else None
         elif isinstance(error, ApplicationError) and fault_of(error) is not None:
-            kept = (None, _anew(error)) if _size([*error.details], LARGEST_KEPT) <= LARGEST_KEPT else None
+            kept = (None, _anew(error)) if size([*error.details], LARGEST_KEPT) <= LARGEST_KEPT else None
         if kept is not None:
             while len(self._made) >= MOST_KEPT:
                 del self._made[next(iter(self._made))]
@@ -228,7 +228,7 @@ def _anew(error: ApplicationError) -> ApplicationError:
     )
 
 
-def _size(value: Any, most: int) -> int:
+def size(value: Any, most: int) -> int:
     """How many parts and tens of characters *value* has; something above *most* where it has more."""
     if isinstance(value, RawValue):
         return 1 + value.payload.ByteSize() // 10
@@ -236,9 +236,9 @@ def _size(value: Any, most: int) -> int:
         return 1 + len(value) // 10
     if not isinstance(value, dict | list):
         return 1
-    size = 1
+    parts = 1
     for part in value.values() if isinstance(value, dict) else value:
-        size += _size(part, most - size)
-        if size > most:
+        parts += size(part, most - parts)
+        if parts > most:
             break
-    return size
+    return parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Self
 
 from temporalio.bridge.proto.workflow_activation import RemoveFromCache
@@ -20,6 +21,7 @@ from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.endings import ENDINGS
 from workflow_engine.runtimes.temporal.going_on import Closing, GoingOn
 from workflow_engine.runtimes.temporal.inside import Tasks, check, forgets_ended_calls
+from workflow_engine.runtimes.temporal.interim.results import Interim
 from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.runner import Runner
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
@@ -110,14 +112,16 @@ def worker(
     tasks = Tasks(made)
     tasks.stuck_after(STUCK)
     admit(made, aside=nullcontext if slots is None else slots.aside)
-    tasks.on_let_go(_telling)
+    tasks.on_let_go(partial(_telling, activities.interim))
     forgets_ended_calls(made)
     FINISHED.told = True
     return made
 
 
-def _telling(execution: str, why: RemoveFromCache) -> None:
+def _telling(interim: Interim | None, execution: str, why: RemoveFromCache) -> None:
     """Tell `ENDINGS`, as the SDK tells those who replay, which run a worker lets go of, and why."""
     ended = why.reason == RemoveFromCache.WORKFLOW_EXECUTION_ENDING
     ENDINGS.let_go(execution, ended=ended)
     FINISHED.let_go(execution, ended=ended)
+    if interim is not None:
+        interim.let_go(execution, ended=ended)

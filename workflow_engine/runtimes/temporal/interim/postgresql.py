@@ -1,0 +1,88 @@
+"""Interim results in a PostgreSQL database, for the workers of any number of machines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+from workflow_engine.errors import Unavailable
+from workflow_engine.events.stores.postgresql import address
+from workflow_engine.events.stores.postgresql_connection import Database, Db
+
+FORMAT = 1
+_MAKING = 4_021_993_004
+"""The advisory lock under which tables are made."""
+_SCHEMA = """
+CREATE SCHEMA IF NOT EXISTS "{schema}";
+CREATE TABLE interim_format (number integer NOT NULL);
+CREATE TABLE interim (
+    execution bytea NOT NULL, key bytea NOT NULL, at double precision NOT NULL, result bytea NOT NULL,
+    PRIMARY KEY (execution, key)
+);
+"""
+# Keys are bytes: text of PostgreSQL has no NUL, and names in documents may.
+
+
+class PostgresqlInterim:
+    """An `InterimStore` in one table."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Open the database at *url* (`events.stores.postgresql.address`); the table is made if need be.
+
+        `Rejected` for a URL that cannot be read, `Unavailable` when the database cannot be reached.
+        """
+        place = address(url)
+        store = cls(Database(place, what="interim store"))
+        await store._db.open()
+        try:
+            await store._prepare(place.schema, place.shown)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def _prepare(self, schema: str, shown: str) -> None:
+        async def work(db: Db) -> Any:
+            await db.execute("SELECT pg_advisory_xact_lock($1::bigint)", _MAKING)
+            if await db.fetchval("SELECT to_regclass($1)", f'"{schema}".interim_format') is None:
+                await db.execute(_SCHEMA.format(schema=schema))
+                await db.execute("INSERT INTO interim_format VALUES ($1)", FORMAT)
+            return await db.fetchval("SELECT max(number) FROM interim_format")
+
+        found = await self._db.write(work)
+        if found != FORMAT:
+            raise Unavailable(f"the interim store {shown} has format {found}, this program reads {FORMAT}")
+
+    async def of(self, execution: str) -> Mapping[str, bytes]:
+        query = "SELECT key, result FROM interim WHERE execution = $1"
+        rows = await self._db.read(lambda db: db.fetch(query, execution.encode()))
+        return {bytes(key).decode(): bytes(result) for key, result in rows}
+
+    async def keep(self, execution: str, results: Mapping[str, bytes]) -> None:
+        keys, now = [key.encode() for key in results], time.time()
+        statement = (
+            "INSERT INTO interim SELECT $1, key, $2, result FROM unnest($3::bytea[], $4::bytea[]) AS one (key, result) "
+            "ON CONFLICT (execution, key) DO UPDATE SET at = excluded.at, result = excluded.result"
+        )
+        given = (execution.encode(), now, keys, list(results.values()))
+        await self._db.statement(lambda db: db.execute(statement, *given))
+
+    async def forget(self, before: Mapping[str, float]) -> None:
+        statement = (
+            "DELETE FROM interim USING unnest($1::bytea[], $2::double precision[]) AS given (execution, before) "
+            "WHERE interim.execution = given.execution AND interim.at < given.before"
+        )
+        executions = [execution.encode() for execution in before]
+        await self._db.statement(lambda db: db.execute(statement, executions, list(before.values())))
+
+    async def prune(self, before: float) -> int:
+        told = await self._db.statement(lambda db: db.execute("DELETE FROM interim WHERE at < $1", before))
+        return int(str(told).rpartition(" ")[2])
+
+    async def close(self) -> None:
+        await self._db.close()
