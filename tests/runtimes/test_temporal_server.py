@@ -52,6 +52,7 @@ def test_the_command_is_tuned_local_and_durable(tmp_path):
     assert "--ip 127.0.0.1" in joined
     assert "--ui-ip 127.0.0.1" in joined
     assert "--sqlite-pragma journal_mode=wal --sqlite-pragma synchronous=1" in joined
+    assert "--sqlite-pragma wal_autocheckpoint=8000" in joined
     assert "--search-attribute A=Int" in joined
     assert "--sqlite-pragma" not in command(ServerOptions(port=7000, headless=True))
 
