@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from workflow_engine.errors import Unavailable
 from workflow_engine.events.outages import report
-from workflow_engine.events.shared_store import Claim, ClaimingStore, SharedStore, TellingStore
+from workflow_engine.events.shared_store import Claim, ClaimingStore, DoubtfulStore, SharedStore, TellingStore
 from workflow_engine.events.spi import Assignment, Attempt, Caps, Fenced, Parked, Store
 from workflow_engine.events.stores.wakeups import Wakeups
 from workflow_engine.events.subscriptions import MAX_TIMEOUT
@@ -43,6 +43,7 @@ class HandingOut:
         self._store, self._owner, self._now_us, self._limits = store, owner, now_us, limits
         self._shared = cast("SharedStore", store) if Caps.SHARED in store.caps else None
         self._claims = store if isinstance(store, ClaimingStore) else None
+        self._doubtful = store if isinstance(store, DoubtfulStore) else None
         self._woken, self._due_now = asyncio.Event(), Wakeups()
         self._in_flight: dict[asyncio.Task[None], Parked] = {}
         self._per_group: Counter[str] = Counter()
@@ -309,14 +310,16 @@ class HandingOut:
         return 0.0 if self._look else max(0.001, (self._wait_until_us - self._now_us()) / 1e6)
 
     async def _due(self, now_us: int, free: int, room: Mapping[str, int]) -> list[Parked]:
+        in_doubt, self._in_doubt = self._in_doubt, False
+        if (
+            in_doubt and self._doubtful is not None
+        ):  # what failed may have been done: leases of which nobody heard
+            known = [*(item.id for item in self._in_flight.values()), *self._offered]
+            await self._doubtful.put_back(self._owner, keep=known)
         if self._shared is None:
             return await self._store.due(
                 self._owner, now_us, limit=free, lease_us=LEASE_US, per_group=PER_GROUP, room=room
             )
-        if self._in_doubt:  # what failed may have been done: leases that nobody here has heard of
-            known = [*(item.id for item in self._in_flight.values()), *self._offered]
-            await self._shared.put_back(self._owner, keep=known)
-            self._in_doubt = False
         return await self._shared.due(
             self._owner,
             now_us,

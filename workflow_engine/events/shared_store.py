@@ -12,7 +12,17 @@ from workflow_engine.errors import Conflict
 from workflow_engine.events.spi import Assignment, Attempt, Parked, Store
 
 
-class SharedStore(Store, Protocol):
+@runtime_checkable
+class DoubtfulStore(Protocol):
+    """A store in which what failed may have been done, leases among it."""
+
+    async def put_back(self, owner: str, *, keep: Collection[str] = ()) -> int:
+        """Make due what *owner* has leased but does not work on, for it is dead or has not learned of it, except the
+        ids of *keep*; how many.
+        """
+
+
+class SharedStore(Store, DoubtfulStore, Protocol):
     """A store with `Caps.SHARED`.
 
     Its `read` and `watch` are woken by what other processes write, and revisions are seen in their order. If the store
@@ -32,11 +42,6 @@ class SharedStore(Store, Protocol):
         limits: Mapping[str, int] | None = None,
     ) -> list[Parked]:
         """With *limits*, so many of a group are leased at a time at most, by all owners together."""
-
-    async def put_back(self, owner: str, *, keep: Collection[str] = ()) -> int:
-        """Make due what *owner* has leased but does not work on, for it is dead or has not learned of it, except the
-        ids of *keep*; how many.
-        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,17 @@ class SqliteDeliveries(SqliteLog):
 
         return await self._db.write(work, sync=False)
 
+    async def put_back(self, owner: str, *, keep: Collection[str] = ()) -> int:
+        """As `DoubtfulStore`; for stores on top of this one."""
+
+        def work(db: sqlite3.Connection) -> int:
+            leased = db.execute("SELECT id FROM parked WHERE owner = ?", (owner,)).fetchall()
+            lost = [ids for ids in leased if ids[0] not in keep]
+            db.executemany("UPDATE parked SET owner = NULL, due_us = 0 WHERE id = ?", lost)
+            return len(lost)
+
+        return await self._db.write(work, sync=False)
+
     async def discard(self, group: str, key: str | None = None) -> list[Parked]:
         wheres = _HALVES if key is None else ("grp = ? AND key = ?",)
         values = (group,) if key is None else (group, key)
