@@ -44,17 +44,23 @@ class Full(Unavailable):
     """There is no room in the journal; nothing was appended, or parts of it. A snapshot makes room."""
 
 
+class TooLarge(Unavailable):
+    """The entry is one that there will never be room for; nothing was appended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """The sequences of the *first* and the *last* message that the journal has; when empty, *first* is ``last + 1``.
 
-    *size* is how many bytes it takes. *identity* is that of the journal: another one of the same name has another.
+    *size* is how many bytes it takes, *room* how many it may take; 0 where nothing bounds that. *identity* is that of
+    the journal: another one of the same name has another.
     """
 
     identity: str
     first: int
     last: int
     size: int
+    room: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ class Journal(Protocol):
         """Append behind the message *after*, which must be the last, else `Moved`; the sequence of the last one.
 
         All are durable on return. If it raises `Unavailable`, some of them may be there, or come to be there as long
-        as nothing else was appended.
+        as nothing else was appended. `TooLarge` where they take more than half of the room that there is for all.
         """
 
     async def read(self, after: int) -> list[tuple[int, bytes]]:

@@ -11,14 +11,16 @@ import shutil
 import socket
 import sqlite3
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.events.shared_store import Taken
-from workflow_engine.events.stores.journal import Bounds, Journal, Snapshot, digest
+from workflow_engine.events.stores.journal import Bounds, Journal, Moved, Snapshot, digest, parts
 from workflow_engine.events.stores.nats_address import Address, address
 from workflow_engine.events.stores.nats_journal import NatsJournal
 from workflow_engine.events.stores.nats_snapshots import pack, stand, unpack
@@ -31,6 +33,7 @@ AGAIN = 0.2
 """Seconds until it is asked once more what became of the store while the server was away."""
 PAUSE = 60.0
 """Seconds until a snapshot that failed is tried again."""
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +57,8 @@ class NatsStore(SqliteStore):
         super().__init__(address.file or Path(tempfile.gettempdir()) / "wfe-events.db")
         self._shown = address.shown
         self._journal: Journal = NatsJournal(address, self._back)
-        self._every, self._room, self._grown, self._largest = address.snapshot, address.max_bytes, 0, 0
+        self._every, self._room, self._grown, self._largest = address.snapshot, 0, 0, 0
+        self._lacks_snapshot = False
         self._snapshotting: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._replica: ReplicaConnection | None = None
@@ -81,6 +85,11 @@ class NatsStore(SqliteStore):
         except BaseException as error:
             await self._let_go()
             self._why = f": {error}" if isinstance(error, Conflict | Unavailable) else ""
+            if isinstance(error, sqlite3.Error):
+                raise Unavailable(
+                    f"{self._path} cannot be used as the copy of the event store {self._shown}: {error}; if it is "
+                    "damaged, move it away, and it is made again of what the server has"
+                ) from error
             raise
         self._why = ""
 
@@ -105,7 +114,7 @@ class NatsStore(SqliteStore):
         # that was asked, nobody has it; and if somebody is about to, only one of the two first entries is taken.
         bounds = await self._journal.bounds()
         await self._alone()
-        await self._fitting(bounds)
+        await self._fitting(bounds, me)
         connection = ReplicaConnection(
             self._path,
             self._journal,
@@ -143,14 +152,17 @@ class NatsStore(SqliteStore):
         self._channels = await connection.read(read_channels)
         self._replica = self._connection = connection
         self._opening = None
-        self._grown = (await self._journal.bounds()).size
+        bounds = await self._journal.bounds()
+        self._grown, self._room = bounds.size, bounds.room
         snapshots = await self._journal.snapshots()
         if any(each.sequence > stood for each in snapshots):  # a stream was restored that had not got there
             await self._journal.forget_later(stood)
         self._largest = next((each.size for each in snapshots), 0)
+        if self._lacks_snapshot:
+            self._make_room()
         self._entered(0)
 
-    async def _fitting(self, bounds: Bounds) -> None:
+    async def _fitting(self, bounds: Bounds, me: bytes) -> None:
         """See to a copy that the journal can go on from: the one that is there, a snapshot, or nothing yet."""
         has = await asyncio.to_thread(_standing, self._path)
         if has is not None and has[1]:
@@ -158,18 +170,27 @@ class NatsStore(SqliteStore):
             if identity != bounds.identity and bounds.last:
                 raise self._differs(at, "is another one than that")
             if identity != bounds.identity or at > bounds.last:
-                await self._recover(bounds, at)
+                await self._recover(bounds, at, me)
                 return
             if at >= bounds.first:
                 ((_, message), *_) = await self._journal.read(at - 1)
                 if digest(message) != ours:
                     raise self._differs(at, "went another way than that")
                 return
-        await asyncio.to_thread(_remove, self._path)
-        snapshots = await self._journal.snapshots()
+        snapshots, damage = await self._journal.snapshots(), None
         for snapshot in snapshots:
-            if bounds.first - 1 <= snapshot.sequence <= bounds.last and await self._take(snapshot, bounds):
-                return
+            if bounds.first - 1 <= snapshot.sequence <= bounds.last:
+                try:
+                    if await self._take(snapshot, bounds):
+                        return
+                except Unavailable as error:
+                    _log.warning("%s", error)
+                    damage, self._lacks_snapshot = damage or error, True
+        if damage is not None:
+            raise damage
+        if has is not None and bounds.first - 1 == bounds.last == has[1] > 0:
+            self._lacks_snapshot = True  # somebody emptied the journal, and the copy has all that was in it
+            return
         if snapshots:
             raise Conflict(
                 f"the event store {self._shown} has {bounds.first} to {bounds.last}, to which its snapshot of "
@@ -180,13 +201,14 @@ class NatsStore(SqliteStore):
                 f"the event store {self._shown} begins at {bounds.first} and has no snapshot of what was before: "
                 "what was removed from it has to be restored"
             )
+        await asyncio.to_thread(_remove, self._path)
 
     async def _take(self, snapshot: Snapshot, bounds: Bounds) -> bool:
         """Make the copy of a snapshot, if that is of this journal: streams may have been restored one by one."""
         at, packed, made = snapshot.sequence, self._beside("snapshot"), self._beside("new")
         try:
             await self._journal.load_snapshot(at, packed)
-            its = await asyncio.to_thread(unpack, packed, made, bounds.identity)
+            its = await _finished(lambda: unpack(packed, made, bounds.identity))
             if at >= bounds.first:
                 ((_, message), *_) = await self._journal.read(at - 1)
                 if digest(message) != its:
@@ -194,6 +216,7 @@ class NatsStore(SqliteStore):
                         "the event store %s: the snapshot of %s is of something else", self._shown, at
                     )
                     return False
+            await asyncio.to_thread(_remove, self._path)
             await asyncio.to_thread(made.replace, self._path)
         except (OSError, EOFError, zlib.error, sqlite3.Error) as error:
             if isinstance(error, Unavailable):
@@ -215,7 +238,7 @@ class NatsStore(SqliteStore):
             "there: is the URL right? Move the file away to go on with what the server has, or give another one, file=…"
         )
 
-    async def _recover(self, bounds: Bounds, at: int) -> None:
+    async def _recover(self, bounds: Bounds, at: int, me: bytes) -> None:
         """The copy has what the journal has lost: go on with the copy, if that is wanted."""
         if not self._recovers:
             raise Conflict(
@@ -224,20 +247,27 @@ class NatsStore(SqliteStore):
                 "add recover=copy to the URL to put it back into the server, or move the file away to go on with what "
                 "the server has"
             )
-        last = await self._journal.read(bounds.last - 1) if bounds.last >= bounds.first else []
-        place = (bounds.identity, bounds.last, digest(last[0][1] if last else b""))
-        # The snapshot first: whoever goes on from the journal, should this end here, has to have what the copy has.
+        # Of an entry that changes nothing, so that no other copy is taken for one of the same place.
+        (mark,) = parts(me, 0, [], self._journal.largest)
+        place = (bounds.identity, bounds.last + 1, digest(mark))
+        # In this order: should this end half way, nobody goes on without what the copy has, and it can be done again.
         await self._keep(self._path, place)
-        await self._journal.forget_later(bounds.last)
-        await self._journal.forget(bounds.last)
         await asyncio.to_thread(stand, self._path, *place)
+        try:
+            await self._journal.append([mark], bounds.last)
+        except Moved:
+            raise Unavailable(
+                f"the event store {self._shown} was written by another process; try again"
+            ) from None
+        await self._journal.forget_later(bounds.last + 1)
+        await self._journal.forget(bounds.last + 1)
         _log.warning("the event store %s was put back from %s", self._shown, self._path)
 
     async def _keep(self, path: Path, place: tuple[str, int, bytes] | None = None) -> tuple[int, int]:
         """Store a snapshot of the copy, as if it were at another *place*; what it is of, and its size."""
-        packed = self._beside("snapshot")
+        packed, stopped = self._beside("snapshot"), threading.Event()
         try:
-            at = await asyncio.to_thread(pack, path, packed, place)
+            at = await _finished(lambda: pack(path, packed, place, stopped.is_set), stopped.set)
             await self._journal.keep_snapshot(at, packed)
             return at, packed.stat().st_size
         finally:
@@ -258,6 +288,7 @@ class NatsStore(SqliteStore):
     async def _let_go(self) -> None:
         connection = self._connection or self._opening
         self._connection = self._replica = self._opening = None
+        self._lacks_snapshot = False
         if connection is not None:
             await connection.close()
         await self._journal.close()
@@ -321,15 +352,37 @@ class NatsStore(SqliteStore):
         self._require_open()
         grown = self._grown
         at, size = await self._keep(self._path)
-        self._grown, self._largest = self._grown - grown, size
+        self._grown, self._largest, self._lacks_snapshot = self._grown - grown, size, False
         await self._journal.forget(at)
         return at
 
 
+async def _finished(work: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:
+    """What comes of *work* in a thread. Who is cancelled has it *stop*, and waits: its files will be used again."""
+    doing = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        stop()
+        await asyncio.gather(doing, return_exceptions=True)
+        raise
+
+
 def _standing(path: Path) -> tuple[str, int, bytes] | None:
-    if not path.exists():
+    """As `standing`; `Conflict` for a file that is no copy, which must not be made one."""
+    if not path.exists() or not path.stat().st_size:
         return None
     with contextlib.closing(sqlite3.connect(path)) as db:
+        try:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+                raise
+            tables = {path.name}
+        if tables and "replica" not in tables:
+            raise Conflict(
+                f"{path} is there and is no copy of an event store in NATS; move it away, or give file=…"
+            )
         return standing(db)
 
 

@@ -156,7 +156,7 @@ class NatsConnection:
                 client = await self._connected()
                 if client.is_connected:
                     break
-            except (Unavailable, *ERRORS) as error:
+            except Exception as error:  # noqa: BLE001  whatever it is: nobody else would connect again
                 _log.debug("%s: %s", self.shown, error)
                 self._why = error
             await asyncio.sleep(pause)

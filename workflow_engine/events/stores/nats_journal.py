@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from nats.js.errors import APIError, BucketNotFoundError, NotFoundError, ObjectN
 from nats.js.object_store import ObjectStore
 
 from workflow_engine.errors import Conflict, Unavailable
-from workflow_engine.events.stores.journal import Bounds, Full, Moved, Snapshot
+from workflow_engine.events.stores.journal import Bounds, Full, Moved, Snapshot, TooLarge
 from workflow_engine.events.stores.nats_address import Address
 from workflow_engine.events.stores.nats_connection import ANSWER, ERRORS, HEADERS, NatsConnection
 
@@ -39,6 +40,9 @@ LEAST = 1024
 """How many bytes a message has to have room for."""
 ABANDONED = timedelta(hours=6)
 """After which what is left of a snapshot is not worked on by anybody."""
+OVERHEAD = 256
+"""Bytes that a server needs for a message besides its content, at most."""
+_SNAPSHOT = re.compile(r"snapshot-(\d{20})")
 _WRONG_LAST = 10071
 """The error of JetStream for an expected last sequence that is not the last."""
 _NO_ROOM = (10002, 10023, 10047, 10077)
@@ -54,10 +58,15 @@ class NatsJournal(NatsConnection):
         self._bucket = f"{address.name}-snapshots"
         self._chunks = f"OBJ_{self._bucket}"
         self._reader: tuple[object, int, JetStreamContext.PullSubscription] | None = None
+        self._room = 0
 
     async def open(self) -> None:
         await super().open()
         try:
+            if self.largest < LEAST:
+                raise Conflict(
+                    f"{self.shown}: the server takes messages of {self.largest + HEADERS} bytes at most (max_payload)"
+                )
             async with self.asking() as jetstream:
                 await self._make(jetstream)
         except BaseException:
@@ -129,9 +138,22 @@ class NatsJournal(NatsConnection):
             info = await jetstream.stream_info(self._address.name)
         state = info.state
         first = state.first_seq if state.messages else state.last_seq + 1
-        return Bounds(f"{self._address.name} {info.created}", first, state.last_seq, state.bytes)
+        self._room = max(info.config.max_bytes or 0, 0)
+        identity = f"{self._address.name} {info.created}"
+        return Bounds(identity, first, state.last_seq, state.bytes, self._room)
 
     async def append(self, messages: Sequence[bytes], after: int) -> int:
+        size = sum(map(len, messages)) + OVERHEAD * len(messages)
+        taken = 0
+        if len(messages) > 1:  # the first would stay in the journal without the last, in the room of others
+            taken = (await self.bounds()).size
+        if self._room and taken + size > self._room >= 2 * size:
+            raise Full(f"the event store {self.shown} has no room for {size} bytes more")
+        if self._room and size > self._room // 2:
+            raise TooLarge(
+                f"the event store {self.shown} has no room: {size} bytes are more than half of max_bytes={self._room}; "
+                "raise that"
+            )
         for at in range(0, len(messages), TOGETHER):
             after = await self._append(messages[at : at + TOGETHER], after)
         return after
@@ -183,7 +205,15 @@ class NatsJournal(NatsConnection):
                 made = await jetstream.pull_subscribe(self._subject, stream=self._address.name, config=config)
                 self._reader = (self._client, after + 1, made)
             subscription = self._reader[2]
-            found = await subscription.fetch(min(FEW, last - after), timeout=ANSWER)
+            try:
+                found = await subscription.fetch(min(FEW, last - after), timeout=ANSWER)
+            except BaseException:
+                self._reader = (
+                    None  # the server that had it may have ended, or this process stood still for long
+                )
+                with contextlib.suppress(*ERRORS):
+                    await subscription.unsubscribe()
+                raise
             messages = [(message.metadata.sequence.stream, message.data) for message in found]
             self._reader = (self._client, messages[-1][0] + 1, subscription)
         return messages
@@ -256,9 +286,9 @@ class NatsJournal(NatsConnection):
             except (NotFoundError, ObjectNotFoundError):
                 return []
         found = [
-            Snapshot(int(info.name.removeprefix("snapshot-")), info.size or 0)
+            Snapshot(int(name[1]), info.size or 0)
             for info in there
-            if not info.deleted and info.name.startswith("snapshot-")
+            if not info.deleted and (name := _SNAPSHOT.fullmatch(info.name))
         ]
         return sorted(found, key=lambda snapshot: snapshot.sequence, reverse=True)
 

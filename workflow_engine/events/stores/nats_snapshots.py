@@ -7,22 +7,31 @@ import gzip
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from workflow_engine.errors import Unavailable
 from workflow_engine.events.stores.replica import standing
 
 _BLOCK = 1024 * 1024
+_OFTEN = 10_000
+"""After how many instructions of SQLite it is asked whether to go on."""
 
 
-def pack(path: Path, packed: Path, place: tuple[str, int, bytes] | None = None) -> int:
+def pack(
+    path: Path,
+    packed: Path,
+    place: tuple[str, int, bytes] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
     """Write a copy of the database as it is now, compressed, at another *place* of the journal if one is given; which
-    message it is at.
+    message it is at. `Unavailable` soon after it is *stopped*.
     """
     copy = packed.with_name(packed.name + ".db")
     copy.unlink(missing_ok=True)
     try:
         with contextlib.closing(sqlite3.connect(path)) as db:
+            db.set_progress_handler(stopped, _OFTEN)  # which ends the statement where it is true
             db.execute("VACUUM INTO ?", (str(copy),))
         if place is not None:
             stand(copy, *place)
@@ -31,7 +40,10 @@ def pack(path: Path, packed: Path, place: tuple[str, int, bytes] | None = None) 
         if has is None:
             raise Unavailable(f"{path} is no copy of a journal")
         with copy.open("rb") as content, gzip.open(packed, "wb", compresslevel=1) as made:
-            shutil.copyfileobj(content, made, _BLOCK)
+            while block := content.read(_BLOCK):
+                if stopped():
+                    raise Unavailable("the snapshot was stopped")
+                made.write(block)
     finally:
         copy.unlink(missing_ok=True)
     return has[1]

@@ -25,6 +25,7 @@ from workflow_engine.events.stores.journal import (
     Journal,
     Moved,
     Statement,
+    TooLarge,
     digest,
     part,
     parts,
@@ -36,6 +37,8 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _PATIENCE = 60.0
 """Seconds after which the journal is given up that should have said itself that it does not answer."""
+_SLOW = 200_000
+"""Bytes a second: so many more it has for what it is given."""
 _SAFE = {
     sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE,
     sqlite3.SQLITE_TRANSACTION, sqlite3.SQLITE_SAVEPOINT, sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_INDEX,
@@ -222,6 +225,13 @@ class ReplicaConnection(Connection):
                 db.execute("ROLLBACK")
             if not isinstance(error, sqlite3.Error | Unavailable | Conflict):
                 raise
+            if isinstance(error, TooLarge) and len(writes) > 1:
+                half = len(writes) // 2
+                for some in (writes[:half], writes[half:]):
+                    for write in some:
+                        write.result = write.error = None
+                    self._commit(some)
+                return
             text = f"{self._called} cannot be written: {error}" if isinstance(error, sqlite3.Error) else error
             for write in writes:
                 write.error = Unavailable(str(text))
@@ -232,7 +242,8 @@ class ReplicaConnection(Connection):
         messages = parts(self._me, self._entry, noted, self._journal.largest)
         self._doubt = True
         try:
-            last = self._wait(self._journal.append(messages, self._tail))
+            size = sum(map(len, messages))
+            last = self._wait(self._journal.append(messages, self._tail), _PATIENCE + size / _SLOW)
         except Moved:
             self._recorder.execute("ROLLBACK")
             if self._catch_up():
@@ -243,7 +254,7 @@ class ReplicaConnection(Connection):
             raise
         self._stand(last, messages[-1])
         self._tail = last
-        self._loop.call_soon_threadsafe(self._on_entry, sum(map(len, messages)))
+        self._loop.call_soon_threadsafe(self._on_entry, size)
 
     def _stand(self, sequence: int, message: bytes) -> None:
         """Note in the transaction which message it is of."""
@@ -251,11 +262,11 @@ class ReplicaConnection(Connection):
             self._recorder, "UPDATE replica SET applied = ?, digest = ?", (sequence, digest(message))
         )
 
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def _wait(self, work: Coroutine[Any, Any, T], patience: float = _PATIENCE) -> T:
         """Have the event loop do *work*; in the writer's thread."""
         doing = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            return doing.result(_PATIENCE)
+            return doing.result(patience)
         except (TimeoutError, concurrent.futures.CancelledError) as error:
             doing.cancel()
             raise Unavailable(f"{self._called} does not answer") from error
