@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -258,8 +257,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.away = False
-        self.results: dict[str, dict[str, tuple[float, bytes]]] = {}
-        self.clock = itertools.count(1)
+        self.results: dict[str, dict[str, bytes]] = {}
 
     def _there(self) -> None:
         if self.away:
@@ -267,17 +265,18 @@ class Kept:
 
     async def of(self, execution: str) -> Mapping[str, bytes]:
         self._there()
-        return {key: result for key, (_, result) in self.results.get(execution, {}).items()}
+        return dict(self.results.get(execution, {}))
 
     async def keep(self, execution: str, results: Mapping[str, bytes]) -> None:
         self._there()
-        for key, result in results.items():
-            self.results.setdefault(execution, {})[key] = (next(self.clock), result)
+        self.results.setdefault(execution, {}).update(results)
 
-    async def forget(self, before: Mapping[str, float]) -> None:
+    async def forget(self, executions: Collection[str], calls: Collection[tuple[str, str]]) -> None:
         self._there()
-        for execution in before:
+        for execution in executions:
             self.results.pop(execution, None)
+        for execution, key in calls:
+            self.results.get(execution, {}).pop(key, None)
 
     async def prune(self, before: float) -> int:
         return 0
@@ -342,7 +341,7 @@ async def test_what_is_done_again_is_not_forgotten_for_being_recorded(
         assert set(store.results["one"]) == {"a", "b"}
         await row(interim, made, "d")  # another task: the one before is recorded
         async with asyncio.timeout(10):
-            while store.results:  # noqa: ASYNC110
+            while store.results["one"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 
@@ -18,11 +18,11 @@ class InterimStore(Protocol):
     async def keep(self, execution: str, results: Mapping[str, bytes]) -> None:
         """Keep *results*; they are durable when this returns. What was there under the same key is replaced."""
 
-    async def forget(self, before: Mapping[str, float]) -> None:
-        """Forget what was kept for each execution before the moment that it has there (seconds since 1970)."""
+    async def forget(self, executions: Collection[str], calls: Collection[tuple[str, str]]) -> None:
+        """Forget what is kept for the *executions*, and the *calls*: each an execution and a key of it."""
 
     async def prune(self, before: float) -> int:
-        """Forget what was kept before that moment, for whichever execution; how much that was."""
+        """Forget what was kept before that moment (seconds since 1970), of whichever execution; how much that was."""
 
     async def close(self) -> None:
         """Finish what was begun and let go of it."""

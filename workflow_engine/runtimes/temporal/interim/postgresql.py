@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 from workflow_engine.errors import Unavailable
@@ -72,13 +72,15 @@ class PostgresqlInterim:
         given = (execution.encode(), now, keys, list(results.values()))
         await self._db.statement(lambda db: db.execute(statement, *given))
 
-    async def forget(self, before: Mapping[str, float]) -> None:
+    async def forget(self, executions: Collection[str], calls: Collection[tuple[str, str]]) -> None:
         statement = (
-            "DELETE FROM interim USING unnest($1::bytea[], $2::double precision[]) AS given (execution, before) "
-            "WHERE interim.execution = given.execution AND interim.at < given.before"
+            "WITH whole AS (DELETE FROM interim WHERE execution = ANY($1::bytea[])) "
+            "DELETE FROM interim USING unnest($2::bytea[], $3::bytea[]) AS one (execution, key) "
+            "WHERE interim.execution = one.execution AND interim.key = one.key"
         )
-        executions = [execution.encode() for execution in before]
-        await self._db.statement(lambda db: db.execute(statement, executions, list(before.values())))
+        whole = [each.encode() for each in executions]
+        of, keys = [each.encode() for each, _ in calls], [key.encode() for _, key in calls]
+        await self._db.statement(lambda db: db.execute(statement, whole, of, keys))
 
     async def prune(self, before: float) -> int:
         told = await self._db.statement(lambda db: db.execute("DELETE FROM interim WHERE at < $1", before))

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -42,6 +44,9 @@ TIDY = 5.0
 ORPHANED = 7 * 86_400.0
 """After so many seconds what is left is forgotten of executions that ended where nobody knew of it."""
 HOUR = 3600.0
+BATCH = 10_000
+FORGOTTEN = 100_000
+"""So many results are forgotten at a time, and are remembered to be; those beyond are when they are old."""
 HELD = 10_000
 """Of how many runs it is known that the store has something; of those beyond it is forgotten when it is old."""
 TASKS = 1000
@@ -60,7 +65,7 @@ class _Task:
     unkept: dict[str, Any] = field(default_factory=dict)
     found: Mapping[str, bytes] | None = None
     number: int = 0
-    kept: bool = False
+    kept: list[str] = field(default_factory=list)
     lost: bool = False
     """Whether something cannot be kept, so that it is to be in the history before anything else is done."""
 
@@ -76,7 +81,7 @@ class Interim:
         self._asked_again = 0.0
         self._tasks: dict[str, _Task] = {}
         self._holds: dict[str, None] = {}
-        self._recorded: dict[str, tuple[float, float]] = {}
+        self._recorded: deque[tuple[float, str, str | None]] = deque(maxlen=FORGOTTEN)
         self._away = False
 
     @contextlib.asynccontextmanager
@@ -124,14 +129,14 @@ class Interim:
         self._tasks.pop(execution, None)
         if ended and execution in self._holds:
             del self._holds[execution]
-            self._recorded_now(execution)
+            self._recorded_now([(execution, None)])
 
     async def _begin(self, execution: str, key: str, after: bool) -> _Task:
         now = asyncio.get_running_loop().time()
         task = self._tasks.get(execution)
         if not after:
-            if task is not None and task.kept and task.first != key:  # otherwise it is done again
-                self._recorded_now(execution)
+            if task is not None and task.first != key:  # otherwise it is done again
+                self._recorded_now((execution, kept) for kept in task.kept)
             self._tasks.pop(execution, None)
             while len(self._tasks) >= TASKS:
                 del self._tasks[next(iter(self._tasks))]
@@ -145,7 +150,7 @@ class Interim:
 
     async def _keep(self, execution: str, task: _Task) -> None:
         results, task.unkept = task.unkept, {}
-        self._kept(execution, task)
+        self._kept(execution, task, results)
         encoded = {key: await self._encoded(result) for key, result in results.items()}
         if not await self._asked(lambda store: store.keep(execution, encoded)):
             task.lost = True
@@ -161,7 +166,7 @@ class Interim:
             task.lost = not await self._asked(look) or task.lost
             task.found = found
             if found:
-                self._kept(execution, task)
+                self._kept(execution, task, found)
         return task.found
 
     def _give(self, task: _Task, key: str, result: Any) -> None:
@@ -195,15 +200,15 @@ class Interim:
             _log.warning("meanwhile each call is recorded before the next one is made: %s", reason)
         self._away = True
 
-    def _kept(self, execution: str, task: _Task) -> None:
-        task.kept = True
+    def _kept(self, execution: str, task: _Task, keys: Iterable[str]) -> None:
+        task.kept += keys
         while len(self._holds) >= HELD:
             del self._holds[next(iter(self._holds))]
         self._holds[execution] = None
 
-    def _recorded_now(self, execution: str) -> None:
-        self._recorded.pop(execution, None)
-        self._recorded[execution] = (asyncio.get_running_loop().time() + AFTER, time.time())
+    def _recorded_now(self, calls: Iterable[tuple[str, str | None]]) -> None:
+        until = asyncio.get_running_loop().time() + AFTER
+        self._recorded.extend((until, execution, key) for execution, key in calls)
 
     async def _tidy(self) -> None:
         loop = asyncio.get_running_loop()
@@ -219,11 +224,13 @@ class Interim:
                         _log.info("forgot %d interim results of runs that ended elsewhere", left)
 
     async def _forget(self, now: float) -> None:
-        due = {execution: until for execution, (at, until) in self._recorded.items() if at <= now}
+        due = list(itertools.takewhile(lambda each: each[0] <= now, itertools.islice(self._recorded, BATCH)))
         if due:
-            await (await self._opened()).forget(due)
-            for execution in due:
-                self._recorded.pop(execution, None)
+            executions = [execution for _, execution, key in due if key is None]
+            calls = [(execution, key) for _, execution, key in due if key is not None]
+            await (await self._opened()).forget(executions, calls)
+            for _ in due:
+                self._recorded.popleft()
 
     async def _encoded(self, result: Any) -> bytes:
         """A claim of what is in the payload store stays one."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -65,9 +65,12 @@ class SqliteInterim:
         statement = "INSERT OR REPLACE INTO interim VALUES (?, ?, ?, ?)"
         await self._db.write(lambda db: db.executemany(statement, rows))
 
-    async def forget(self, before: Mapping[str, float]) -> None:
-        statement = "DELETE FROM interim WHERE execution = ? AND at < ?"
-        await self._db.write(lambda db: db.executemany(statement, before.items()), sync=False)
+    async def forget(self, executions: Collection[str], calls: Collection[tuple[str, str]]) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            db.executemany("DELETE FROM interim WHERE execution = ?", [(each,) for each in executions])
+            db.executemany("DELETE FROM interim WHERE execution = ? AND key = ?", calls)
+
+        await self._db.write(work, sync=False)
 
     async def prune(self, before: float) -> int:
         statement = "DELETE FROM interim WHERE at < ?"
