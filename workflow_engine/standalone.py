@@ -7,8 +7,9 @@ import contextlib
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -45,6 +46,8 @@ from workflow_engine.runtimes.local import FindGraph, LocalRun, Outcome, Perform
 from workflow_engine.runtimes.local_calls import evaluated_arguments, real_calls, real_evaluations
 from workflow_engine.runtimes.scheduler import Scheduler
 from workflow_engine.runtimes.temporal.connection import connect
+from workflow_engine.runtimes.temporal.interim.results import Interim
+from workflow_engine.runtimes.temporal.interim.sqlite import SqliteInterim
 from workflow_engine.runtimes.temporal.payloads.opening import open_payloads
 from workflow_engine.runtimes.temporal.resting import Limits
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
@@ -77,10 +80,10 @@ async def run_embedded(
         egress = await stack.enter_async_context(open_egress(settings))
         say("starting Temporal")
         server = await stack.enter_async_context(dev_server(ServerOptions(headless=True, log_level="error")))
-        kept = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wfe-payloads-"))).as_uri()
+        kept = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wfe-run-")))
         options = {
             **settings.payload_options,
-            "store": settings.payload_store or kept,
+            "store": settings.payload_store or (kept / "payloads").as_uri(),
             "namespace": "default",
         }
         payloads = await stack.enter_async_context(open_payloads(**options))
@@ -109,6 +112,9 @@ async def run_embedded(
         stack.push_async_callback(router.stop)
         keep = payloads.keeper(client.data_converter)
         activities = activities_of(settings, router, engine.find_bundle, egress, processes, keep, reach)
+        # Nothing of the run outlives this process; but its history is what it is where there is such a store.
+        interim = Interim(partial(SqliteInterim.open, kept / "interim.db"), client.data_converter)
+        activities = replace(activities, interim=await stack.enter_async_context(interim.at_work()))
         await stack.enter_async_context(worker(client, settings.task_queue, activities))
         for other in others:
             await engine.deploy(other, resources=resources)
