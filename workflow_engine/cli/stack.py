@@ -130,7 +130,10 @@ class Stack:
                 command(self.temporal),
                 env=server_environment(),
                 ready=partial(
-                    wait_ready, self.temporal.address, search_attributes=self.temporal.search_attributes
+                    wait_ready,
+                    self.temporal.address,
+                    search_attributes=self.temporal.search_attributes,
+                    data_file=self.temporal.data_file,
                 ),
                 url=chosen.temporal_ui,
                 ports=((LOCAL, self.temporal.port), (LOCAL, self.temporal.ui_port)),

@@ -29,6 +29,7 @@ from workflow_engine.processes.output import Tail
 from workflow_engine.processes.ports import free_port, free_ports, port_in_use
 from workflow_engine.runtimes.temporal.attributes import SEARCH_ATTRIBUTES, register
 from workflow_engine.runtimes.temporal.connection import open_client, why
+from workflow_engine.runtimes.temporal.indexes import keep_asked_for
 
 __all__ = [
     "SEARCH_ATTRIBUTES",
@@ -190,11 +191,13 @@ async def wait_ready(
     namespace: str = "default",
     profile: str | None = None,
     search_attributes: Mapping[str, str] | None = None,
+    data_file: Path | None = None,
     log: Callable[[], Iterable[str]] = tuple,
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Until the server at *address* serves *namespace*, with *search_attributes* registered (the missing ones are
     added, which takes it some seconds). It is asked with the credentials of *profile*, as `connection.connect` does.
+    Of its *data_file*, if it is an embedded one with its data here, indexes go that nothing asks for (`indexes`).
 
     *tell* hears why it is not so far, when that changes. Raises Unavailable after *timeout* seconds, with the last
     error and the lines of *log*.
@@ -206,7 +209,7 @@ async def wait_ready(
             while True:
                 try:
                     client = await open_client(address, namespace, profile=profile)
-                    await _serves(client, search_attributes or {})
+                    await _serves(client, search_attributes or {}, data_file)
                     return
                 except (RuntimeError, RPCError) as error:
                     last = error
@@ -220,10 +223,15 @@ async def wait_ready(
         ) from None
 
 
-async def _serves(client: Client, search_attributes: Mapping[str, str]) -> None:
-    await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+async def _serves(client: Client, search_attributes: Mapping[str, str], data_file: Path | None) -> None:
+    asked = DescribeNamespaceRequest(namespace=client.namespace)
+    found = await client.workflow_service.describe_namespace(asked)
     if search_attributes and await register(client, search_attributes):
         await asyncio.sleep(_SPREADING)
+        found = await client.workflow_service.describe_namespace(asked)
+    if data_file is not None:
+        columns = dict(found.config.custom_search_attribute_aliases)
+        await asyncio.to_thread(keep_asked_for, data_file, columns)
 
 
 class DevServer:
@@ -253,6 +261,7 @@ class DevServer:
                 timeout,
                 namespace=self.namespace,
                 search_attributes=self.options.search_attributes,
+                data_file=self.options.data_file,
                 log=self.log,
             )
         )
