@@ -11,7 +11,7 @@ from temporalio.api.enums.v1 import PendingActivityState
 
 from tests.running import TemporalRunner
 from tests.runtimes.far_side import FarSide
-from tests.runtimes.test_inline import scheduled, started
+from tests.runtimes.test_inline import events, scheduled, started
 from tests.runtimes.test_inline_surroundings import replays
 from workflow_engine.runtimes.temporal import calling, going_on
 from workflow_engine.runtimes.temporal.failures import goes_on
@@ -33,6 +33,16 @@ async def test_what_a_call_gave_is_recorded_before_the_router_is_told_what_to_li
     recorded = order.index("marker_recorded_event_attributes")
     assert recorded < order.index("activity_task_started_event_attributes")
     assert await replays(runner, run_id)
+
+
+async def test_what_an_event_tells_need_not_be_recorded_before_the_router_is_told_what_to_listen_for(
+    runner: TemporalRunner,
+) -> None:
+    emit = "{emit: {event: {with: {type: told}}}}"
+    listen = "{listen: {to: {one: {with: {type: told}}}}}"
+    run_id = await started(runner, f"do: [{{a: {emit}}}, {{l: {listen}}}]")
+    assert (await runner.runtime.wait(run_id, 30)).status == "completed"
+    assert (await events(runner, run_id))["ACTIVITY_TASK_SCHEDULED"] == 0
 
 
 @pytest.mark.parametrize("failing", [False, True])

@@ -89,7 +89,7 @@ class TemporalEffects(Branches):
         self._listened = False
         self._open: set[str] = set()
         self._pure = 0
-        self._unrecorded_at = self._called_at = self._number = 0
+        self._unrecorded_at = self._called_at = self._given_at = self._number = 0
         self._keeps = semantics > 7
         self.suspended = self.draining = self.broken = self.failed = False
         self.since: str | None = None
@@ -175,6 +175,8 @@ class TemporalEffects(Branches):
             return await make(call, place, about, self._within(place))
         except ActivityError as failure:
             raise cancelled_or(failure) from None
+        finally:
+            self._given_at = self._called_at
 
     def _within(self, place: Place) -> Within | None:
         """How what is done at *place* is done within this workflow task; None: it is not."""
@@ -314,9 +316,9 @@ class TemporalEffects(Branches):
         What it is to listen for may depend on what a call of this workflow task gave, which may give something else
         when it is made again, and the router goes by what it was told first: that is kept, or recorded, before.
         """
-        called = self.semantics > 7 and self._called_at == workflow.info().get_current_history_length()
+        given = self.semantics > 7 and self._given_at == workflow.info().get_current_history_length()
         try:
-            await tell_router(kind, args, place, called and kind == "event.listen", self._keeps)
+            await tell_router(kind, args, place, given and kind == "event.listen", self._keeps)
         except LOCAL_FAILURES as failure:
             raise cancelled_or(failure) from None
 
