@@ -51,9 +51,9 @@ class FarSide:
         """The keys with which *what* was asked for."""
         return [key for asked, key in self.asked if asked == what]
 
-    async def asked_for(self, what: str, times: int = 1) -> None:
+    async def asked_for(self, what: str, times: int = 1, within: float = 20) -> None:
         """Return once *what* was asked for so many times."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(within):
             while len(self.keys(what)) < times:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
