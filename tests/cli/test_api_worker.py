@@ -74,7 +74,7 @@ async def test_it_finishes_the_call_and_another_worker_goes_on_with_the_run(
             process.send_signal(signal.SIGTERM)
             log = tmp_path / "api.log"
             async with asyncio.timeout(PATIENCE):
-                while "finishing 1 call" not in log.read_text():
+                while "finishing 1 call" not in log.read_text():  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             far.held.clear()
             assert await asyncio.to_thread(process.wait, PATIENCE) == 0

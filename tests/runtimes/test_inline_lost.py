@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import PendingActivityState
 
-from tests.running import TemporalRunner
+from tests.running import TemporalRunner, temporal_runner
 from tests.runtimes.far_side import FarSide
 from tests.runtimes.test_inline import events, scheduled, started
 from tests.runtimes.test_inline_surroundings import replays
+from workflow_engine.interpreter.retrying import Wish
 from workflow_engine.runtimes.temporal import calling, going_on
 from workflow_engine.runtimes.temporal.failures import goes_on
 
@@ -75,3 +78,38 @@ async def begun(runner: TemporalRunner, run_id: str) -> None:
             if [each.state for each in waiting] == [BEGUN]:
                 return
             await asyncio.sleep(0.02)
+
+
+async def test_a_run_that_is_edited_before_a_call_that_is_made_again_makes_it_with_what_it_was_given(
+    runner: TemporalRunner, far: FarSide
+) -> None:
+    far.held.add("a")
+    run_id = await started(runner, f"do: [{{a: {far.call('a')}}}]")
+    await far.asked_for("a")
+    await runner.runtime.suspend(
+        run_id
+    )  # while the task goes on: it is done again, and then held before the call
+    far.held.clear()
+    async with asyncio.timeout(20):
+        while (await runner.runtime.describe(run_id)).status != "suspended":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await runner.runtime.edit(run_id, Wish(data={"n": 1}))
+    await runner.runtime.resume(run_id)
+    assert (await runner.runtime.wait(run_id, 30)).status == "completed"
+    assert far.bodies == [{}, {"n": 1}]
+
+
+async def test_a_listener_that_follows_a_fault_is_told_to_the_router_once_that_is_recorded(
+    temporal_address: str, internet: Any, far: FarSide, tmp_path: Path
+) -> None:
+    far.broken.add("a")
+    catch = "{errors: {with: {status: 503}}, as: e}"
+    tried = f"{{try: [{{a: {far.call('a')}}}], catch: {catch}, output: {{as: '${{ {{did: 503}} }}'}}}}"
+    listen = "{listen: {to: {one: {with: {type: told}}}}}"
+    interim = f"sqlite:///{tmp_path}/interim.db"
+    async with temporal_runner(temporal_address, internet, interim=interim) as runner:
+        run_id = await started(runner, f"do: [{{t: {tried}}}, {{l: {listen}}}]")
+        await scheduled(runner, run_id, 1)
+        event = {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "/test", "type": "told"}
+        await runner.router.publish("default", [event])
+        assert (await runner.runtime.wait(run_id, 30)).status == "completed"

@@ -11,9 +11,17 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    TimeoutError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
+from temporalio.workflow import ParentClosePolicy
 
 from workflow_engine.errors import Fault
+from workflow_engine.graph.model import WorkflowName
 from workflow_engine.interpreter.effects import Call, Expired, Place
 from workflow_engine.runtimes.temporal.attempts import EXPRESS, INLINE, STAY, TAKEN, gone_on
 from workflow_engine.runtimes.temporal.failures import (
@@ -27,6 +35,8 @@ from workflow_engine.runtimes.temporal.failures import (
 from workflow_engine.runtimes.temporal.traces import traced
 from workflow_engine.values import Json, JsonObject
 
+DETACHED = "wfe.detached"
+"""The workflow that makes a call which its run does not wait for."""
 GRACE = timedelta(seconds=30)
 HEARTBEAT = timedelta(seconds=12)
 SHORT_HEARTBEAT = timedelta(seconds=6)
@@ -98,6 +108,19 @@ async def make(call: Call, place: Place, about: JsonObject, within: Within | Non
             if unsuited.progress is not None and call.attempts is not None:
                 about["attempts"] = gone_on(call.attempts, unsuited.progress)
     return await execute(call.kind, call.arguments, about, place.label, bound)
+
+
+async def detach(call: Call, place: Place, about: JsonObject, id: str, name: WorkflowName) -> None:
+    """Have *call* made by a workflow of its own, so that it is not lost when the run of *name* ends before it."""
+    with contextlib.suppress(WorkflowAlreadyStartedError):  # by this run, before it went on from here
+        await workflow.start_child_workflow(
+            DETACHED,
+            args=[call.kind, call.arguments, about],
+            id=id,
+            parent_close_policy=ParentClosePolicy.ABANDON,
+            static_summary=summary(place.label),
+            memo={"namespace": name.namespace, "name": name.name, "version": name.version},
+        )
 
 
 async def execute(
@@ -240,6 +263,16 @@ async def tell_router(kind: str, args: Sequence[Any], place: Place, after: bool,
             if not after or not is_to_be_recorded(failure):
                 raise
     await workflow.execute_activity(kind, args=args, **about)
+
+
+async def rest(seconds: float) -> None:
+    """Have the workflow task take so many *seconds* more."""
+    await workflow.execute_local_activity(
+        "run.rest",
+        args=[seconds],
+        start_to_close_timeout=timedelta(seconds=seconds + 30),
+        retry_policy=RetryPolicy(maximum_attempts=1),
+    )
 
 
 async def receive(kind: str, arguments: JsonObject, about: JsonObject, label: str) -> Json:

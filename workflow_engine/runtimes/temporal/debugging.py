@@ -12,9 +12,9 @@ from temporalio.converter import DataConverter
 
 from workflow_engine.interpreter.bugs import split
 from workflow_engine.interpreter.position import Frame
+from workflow_engine.runtimes.temporal.calling import DETACHED
 from workflow_engine.runtimes.temporal.converter import DATA_CONVERTER
 from workflow_engine.runtimes.temporal.costs import Cost, costs
-from workflow_engine.runtimes.temporal.effects import DETACHED
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.runtimes.temporal.replaying import Replayed, replay
 from workflow_engine.values import Json, JsonObject, rfc3339

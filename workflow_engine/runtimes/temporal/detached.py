@@ -12,8 +12,7 @@ from temporalio.exceptions import ActivityError
 
 from workflow_engine.errors import Fault, fault
 from workflow_engine.interpreter.effects import Expired
-from workflow_engine.runtimes.temporal.calling import execute
-from workflow_engine.runtimes.temporal.effects import DETACHED
+from workflow_engine.runtimes.temporal.calling import DETACHED, execute
 from workflow_engine.runtimes.temporal.failures import failure_of, reraise
 
 

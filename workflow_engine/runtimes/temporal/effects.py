@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, WorkflowAlreadyStartedError
-from temporalio.workflow import ParentClosePolicy
+from temporalio.exceptions import ActivityError
 
 from workflow_engine.calls.activity import KIND
 from workflow_engine.dsl.bundle import SEMANTICS
@@ -36,8 +35,10 @@ from workflow_engine.runtimes.temporal.branches import Branches
 from workflow_engine.runtimes.temporal.calling import (
     UNTIL_IT_WORKS,
     Within,
+    detach,
     make,
     publish,
+    rest,
     summary,
     tell_router,
 )
@@ -50,8 +51,6 @@ from workflow_engine.values import Json, JsonObject
 
 T = TypeVar("T")
 
-DETACHED = "wfe.detached"
-"""The workflow that makes a call which its run does not wait for."""
 EVALUATION_SECONDS = 40.0
 """How long the evaluation of an expression with secrets may take: a token may have to be fetched for it."""
 BREATH = 1500
@@ -59,6 +58,8 @@ BREATH = 1500
 for long is taken for stuck, so after that many the run waits for a moment, and others get their turn."""
 RECENT = 500
 """How much of what happened last a run can tell."""
+CHANGED = 1_000_000
+"""By so much the numbers of calls rise with each change of the run: more than one task has."""
 MOST_UNTOLD = 2000
 """How many lifecycle events a run keeps while they cannot be told, or until it waits: then it waits for them."""
 UNTIL_TOLD = RetryPolicy(
@@ -169,7 +170,8 @@ class TemporalEffects(Branches):
         if self._generation:
             about["identity"] = self.identity
         if not call.wait:
-            await self._begin(call, place, about)
+            about |= {"run_id": self.run_id, "label": place.label, "bound": call.timeout}
+            await detach(call, place, about, sub_run_id(self.identity, place.id), self.graph.name)
             return None
         try:
             return await make(call, place, about, self._within(place))
@@ -212,15 +214,9 @@ class TemporalEffects(Branches):
         """
         here = workflow.info()
         if self._called_at == here.get_current_history_length() and not workflow.unsafe.is_replaying():
-            rest = here.task_timeout.total_seconds() * 0.9 if here.task_timeout else 9.0
             # Neither that the run is cancelled meanwhile nor that the worker stops is an end of a run that is parked.
             with contextlib.suppress(asyncio.CancelledError, *LOCAL_FAILURES):
-                await workflow.execute_local_activity(
-                    "run.rest",
-                    args=[rest],
-                    start_to_close_timeout=timedelta(seconds=rest + 30),
-                    retry_policy=RetryPolicy(maximum_attempts=1),
-                )
+                await rest(here.task_timeout.total_seconds() * 0.9 if here.task_timeout else 9.0)
 
     def _called(self, well: bool, *, kept: bool) -> None:
         """A call or an event is done, *well* if it gave something; *kept*: that is, before anything else is done."""
@@ -235,19 +231,12 @@ class TemporalEffects(Branches):
         if not self.elsewhere:
             self._unrecorded_at = workflow.info().get_current_history_length()
 
-    async def _begin(self, call: Call, place: Place, about: dict[str, Any]) -> None:
-        """Have a call made by a workflow of its own, so that it is not lost when the run ends before it."""
-        about |= {"run_id": self.run_id, "label": place.label, "bound": call.timeout}
-        name = self.graph.name
-        with contextlib.suppress(WorkflowAlreadyStartedError):  # by this run, before it went on from here
-            await workflow.start_child_workflow(
-                DETACHED,
-                args=[call.kind, call.arguments, about],
-                id=sub_run_id(self.identity, place.id),
-                parent_close_policy=ParentClosePolicy.ABANDON,
-                static_summary=summary(place.label),
-                memo={"namespace": name.namespace, "name": name.name, "version": name.version},
-            )
+    def changed(self) -> None:
+        """Somebody has changed what the run does next, which may have been done before in a task that is done again:
+        what a call gave then is not what it gives now.
+        """
+        self.unrecorded()
+        self._number += CHANGED * (self.semantics > 6)
 
     async def never(self) -> None:
         await workflow.wait_condition(lambda: False)
@@ -314,11 +303,13 @@ class TemporalEffects(Branches):
         """Tell the router something of the run, until it answers.
 
         What it is to listen for may depend on what a call of this workflow task gave, which may give something else
-        when it is made again, and the router goes by what it was told first: that is kept, or recorded, before.
+        when it is made again, and the router goes by what it was told first: that is kept, or recorded, before. (What
+        an event told comes to nothing else.)
         """
-        given = self.semantics > 7 and self._given_at == workflow.info().get_current_history_length()
+        recorded = workflow.info().get_current_history_length()
+        after = kind == "event.listen" and self.semantics > 7 and self._given_at == recorded
         try:
-            await tell_router(kind, args, place, given and kind == "event.listen", self._keeps)
+            await tell_router(kind, args, place, after, self._keeps and self._unrecorded_at != recorded)
         except LOCAL_FAILURES as failure:
             raise cancelled_or(failure) from None
 

@@ -15,8 +15,8 @@ from workflow_engine.errors import Unavailable
 from workflow_engine.interpreter.ears import ears
 from workflow_engine.interpreter.run import Run
 from workflow_engine.runtimes.temporal.asking import NOBODY, ask
+from workflow_engine.runtimes.temporal.calling import DETACHED
 from workflow_engine.runtimes.temporal.connection import translated
-from workflow_engine.runtimes.temporal.effects import DETACHED
 from workflow_engine.runtimes.temporal.naming import BATCH
 from workflow_engine.runtimes.temporal.repeater import REPEATER
 from workflow_engine.runtimes.temporal.resting import RestingEffects

@@ -378,7 +378,7 @@ class ServerlessWorkflow(Hearing):
             await workflow.wait_condition(lambda: self._run is not None)
         assert self._run is not None
         if self._effects is not None:
-            self._effects.unrecorded()
+            self._effects.changed()
         try:
             return {"id": change(self._run, wish).state}
         except Rejected as refused:
