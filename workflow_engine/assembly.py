@@ -219,7 +219,6 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         if settings.api_worker:
             working = _working(settings, client, payloads, router, engine.find_bundle, egress, reach)
             await stack.enter_async_context(working)
-
         away: set[str] = set()
 
         async def ready() -> Mapping[str, str | None]:
@@ -237,7 +236,7 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
         from catalog.api import create_router
         from workflow_engine.api.app import create_app  # and not above: a worker starts sooner without
 
-        yield create_app(
+        app = create_app(
             engine,
             router,
             catalog_router=create_router(specs),
@@ -253,6 +252,9 @@ async def open_app(settings: Settings) -> AsyncIterator[FastAPI]:
             restoring=restoring,
             loopback_only=settings.host in LOOPBACK and not settings.api_token,
         )
+        if settings.api_worker:
+            settle()
+        yield app
 
 
 def _open_access(settings: Settings) -> AbstractAsyncContextManager[Access | None]:
@@ -350,6 +352,7 @@ async def _work(settings: Settings, stop: asyncio.Event, ready: Callable[[], Non
             payloads=payloads,
         )
         async with _working(settings, client, payloads, api, api.bundle, egress, reach):
+            settle()
             if ready is not None:
                 ready()
             await stop.wait()
@@ -379,7 +382,6 @@ async def _working(
         await stack.enter_async_context(
             worker(client, settings.task_queue, activities, build=build, drain=drain)
         )
-        settle()
         yield
         tell_of(list(activities.under_way), settings.grace_seconds)
 

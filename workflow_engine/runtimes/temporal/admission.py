@@ -176,7 +176,7 @@ class Admission:
 
 
 class Garbage:
-    """What runs leave in memory that are let go of: their frames, and what these hold, are cycles.
+    """What runs may leave in memory that are let go of: their frames, and what these hold, where they have failed.
 
     The interpreter looks for such when there are many objects, whatever their size; a few of them with large values
     would be as much as all runs that are kept may have. So it is told to look once they come to a part of that.
@@ -222,9 +222,9 @@ def admit(made: Worker, weights: Weights = WEIGHTS, aside: Aside = nullcontext) 
                 there = running.get(id)
                 await handle(act)
                 LOANS.end(id)
+                _empty(there)
+                there = None
                 if had := admission.gone(id):
-                    _empty(there)
-                    there = None
                     garbage.left(had)
             elif not size:
                 await handle(act)
@@ -307,10 +307,12 @@ def _given_back(id: str) -> WorkflowActivationCompletion:
 
 
 def _empty(there: Any) -> None:
-    """Take the values out of a run that is let go of: it is a cycle, and garbage is collected at some later time."""
+    """Take a run apart that is let go of: it is a cycle, and garbage is collected at some later time, for more work
+    than this.
+    """
     run = inside.object_of(there)
     if run is not None:
-        inner = getattr(run, "_run", None)
-        for emptied in (inner, run):
+        for emptied in (getattr(run, "_run", None), getattr(run, "_effects", None), run):
             if emptied is not None:
                 vars(emptied).clear()
+    inside.take_apart(there)

@@ -187,15 +187,17 @@ def heartbeat(details: Callable[[], Any] | None = None) -> Iterator[None]:
         asyncio.TimerHandle
     ] = []  # a timer costs a fraction of a task, and most calls end before it
 
-    def beat() -> None:
-        next_beat[0] = loop.call_later(HEARTBEAT_SECONDS, beat)
+    def beat(
+        again: Callable[..., None],
+    ) -> None:  # it does not name itself: with what it knows it would be garbage
+        next_beat[0] = loop.call_later(HEARTBEAT_SECONDS, again, again)
         if details is None:
             activity.heartbeat()
         else:
             activity.heartbeat(details())
 
-    next_beat.append(loop.call_later(HEARTBEAT_SECONDS, beat))
+    next_beat.append(loop.call_later(HEARTBEAT_SECONDS, beat, beat))
     try:
         yield
     finally:
-        next_beat[0].cancel()
+        next_beat.pop().cancel()

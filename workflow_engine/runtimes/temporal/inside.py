@@ -72,13 +72,19 @@ def missing() -> Iterator[str]:
         ),
         ("worker._activity", "_ActivityWorker", {"_handle_cancel_activity_task", "_running_activities"}),
         ("worker._workflow", "_RunningWorkflow", {"instance", "workflow_id"}),
-        ("worker._workflow_instance", "_WorkflowInstanceImpl", {"_pending_activities", "_object"}),
+        (
+            "worker._workflow_instance",
+            "_WorkflowInstanceImpl",
+            {"_pending_activities", "_object", "_deleting"},
+        ),
         ("worker._workflow_instance", "_ActivityHandle", {"_input"}),
         ("worker._workflow_instance", "_WorkflowInstanceImpl", {"workflow_get_current_details"}),
     ):
         methods = filter(inspect.isfunction, vars(_class(module, name) or object).values())
         there = {each for method in methods for each in method.__code__.co_names}
         yield from (f"{name}.{each}" for each in sorted(sets - there))
+    if not getattr(_class("worker._workflow_instance", "_WorkflowInstanceImpl"), "__dictoffset__", 0):
+        yield "_WorkflowInstanceImpl.__dict__"
     bridge = temporalio.bridge.worker.Worker
     for each in ("request_workflow_eviction", "complete_workflow_activation"):
         if not callable(getattr(bridge, each, None)):
@@ -207,3 +213,12 @@ def waits_for_local(there: Any) -> bool:
 def object_of(there: Any) -> Any:
     """The object of the workflow class of one of the runs in memory; None before it has begun."""
     return None if there is None else there.instance._object
+
+
+def take_apart(there: Any) -> None:
+    """Have nothing left of one of the runs that were in memory, once its worker has let go of it.
+
+    It knows still that it is deleted: then it says nothing of tasks whose exceptions nobody has asked for.
+    """
+    if there is not None:
+        there.instance.__dict__ = {"_deleting": True}
