@@ -13,6 +13,7 @@ import pytest
 
 from tests.events.conftest import eventually
 from tests.events.test_nats import content, jetstream, opened
+from tests.standins.nats import NatsServer
 from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.events.spi import ChannelSpec
 from workflow_engine.events.stores import nats as stores
@@ -212,3 +213,39 @@ async def test_a_copy_elsewhere_does_not_go_on_without_what_was_put_back(own_nat
         before = await content(store)
     async with opened(other) as store:
         assert await content(store) == before
+
+
+# The server
+
+
+async def test_a_server_that_takes_hardly_anything_is_refused(tmp_path):
+    (tmp_path / "server.conf").write_text("max_payload: 1024\n")
+    server = NatsServer(tmp_path, "-c", str(tmp_path / "server.conf"))
+    server.start()
+    try:
+        with pytest.raises(Conflict, match=r"takes messages of 1024 bytes at most \(max_payload\)"):
+            await open_store(server.url()).open()
+    finally:
+        server.stop()
+
+
+async def test_the_connection_comes_back_whatever_went_wrong_meanwhile(own_nats_server, monkeypatch):
+    async with opened(own_nats_server.url()) as store:
+        connecting, failed = store._journal._connected, []
+
+        async def fails_once():
+            if not failed:
+                failed.append(True)
+                raise RuntimeError("what nobody thought of")
+            return await connecting()
+
+        monkeypatch.setattr(store._journal, "_connected", fails_once)
+        await asyncio.to_thread(own_nats_server.kill)
+        await eventually(lambda: failed)
+        await asyncio.to_thread(own_nats_server.start)
+
+        async def again():
+            with contextlib.suppress(Unavailable):
+                return await store.put("a", b"1")
+
+        await eventually(again)
