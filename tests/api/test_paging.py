@@ -26,6 +26,8 @@ info: {{title: {name}, version: {version}}}
 channels: {{}}
 """
 
+EVERY = {"mode": "any", "filters": [{}]}
+
 Make = Callable[[Api, str], Awaitable[Reply]]
 
 
@@ -52,6 +54,17 @@ async def spec(server: Api, name: str) -> Reply:
     return await ask(server, "PUT", f"/v1/catalog/specs/{name}", SPEC.format(name=name, version="1.0.0"))
 
 
+async def listener(server: Api, name: str) -> Reply:
+    since = "2026-01-01T00:00:00Z"
+    body = {"run_id": name, "listen_id": "/do/0", "channel": "c", "spec": EVERY, "since": since}
+    return await ask(server, "PUT", "/v1/listeners", body)
+
+
+ALONE: dict[str, tuple[Make, str, str]] = {
+    "listeners": (listener, "listeners", "run_id"),
+    "backlog": (subscription, "subscriptions", "id"),
+}
+"""What is for unlimited tokens alone."""
 LISTS: dict[str, tuple[Make, str, str]] = {
     "channels": (channel, "channels", "name"),
     "workflows": (workflow, "workflows", "namespace"),
@@ -89,7 +102,7 @@ async def pages(
     token: str = "whole",
     between: Callable[[], Awaitable[Any]] | None = None,
 ) -> list[list[str]]:
-    _, member, key = LISTS[what]
+    _, member, key = (LISTS | ALONE)[what]
     found, cursor = [], ""
     while True:
         page = await ask(server, "GET", f"/v1/{what}?limit={limit}{cursor}", token=token)
@@ -107,19 +120,67 @@ async def test_lists_come_in_pages_that_go_on_whatever_is_made_meanwhile(server:
         await check(server, what)
 
 
+@pytest.mark.parametrize("what", ALONE)
+async def test_what_listens_and_what_waits_comes_in_pages_too(server: Api, what: str) -> None:
+    await check(server, what)
+    page = (await ask(server, "GET", f"/v1/{what}?limit=1")).json
+    if what == "backlog":
+        assert page["listeners"]["waiting"] == page["dead_letters"]["count"] == 0
+    async with HttpApi(server.url, "whole") as client:
+        whole = await client.listeners() if what == "listeners" else (await client.backlog())["subscriptions"]
+        assert len(whole) == 11 == len({str(each) for each in whole})
+
+
+async def test_the_backlog_of_very_many_subscriptions_is_whole_for_the_client(server: Api) -> None:
+    for number in range(105):
+        await subscription(server, f"s-{number:03}")
+    async with HttpApi(server.url, "whole") as client:
+        found: Any = await client.backlog()
+        assert [each["id"] for each in found["subscriptions"]] == [f"s-{number:03}" for number in range(105)]
+        assert found.keys() == {"subscriptions", "listeners", "dead_letters"}
+
+
+async def test_what_runs_listen_for_is_narrowed_by_channel_and_run(server: Api) -> None:
+    for run, place, name in (
+        ("r", "/do/1", "c"),
+        ("r", "/do/0", "c"),
+        ("r", "/do/2", "b"),
+        ("r1", "/do/0", "c"),
+    ):
+        body = {
+            "run_id": run,
+            "listen_id": place,
+            "channel": name,
+            "spec": EVERY,
+            "since": "2026-01-01T00:00:00Z",
+        }
+        assert (await ask(server, "PUT", "/v1/listeners", body)).status == 204
+
+    async def found(query: str) -> list[tuple[str, str, str]]:
+        page = (await ask(server, "GET", f"/v1/listeners?{query}")).json
+        return [(each["channel"], each["run_id"], each["listen_id"]) for each in page["listeners"]]
+
+    first, *rest = [("b", "r", "/do/2"), ("c", "r", "/do/0"), ("c", "r", "/do/1"), ("c", "r1", "/do/0")]
+    assert await found("") == [first, *rest]
+    assert await found("channel=c") == rest
+    assert await found("run_id=r") == [first, *rest[:2]]
+    assert await found("run_id=r&channel=c") == rest[:2]
+    assert await found("run_id=q") == await found("channel=none") == []
+
+
 async def check(server: Api, what: str) -> None:
-    make, _, _ = LISTS[what]
+    make, _, _ = (LISTS | ALONE)[what]
     for name in ("ours-2", "theirs", "ours-1", "b", "ours-4"):
-        assert (await make(server, name)).status in (200, 201)
+        assert (await make(server, name)).status in (200, 201, 204)
     whole = ["b", "ours-1", "ours-2", "ours-4", "theirs"]
     assert await pages(server, what, 2) == [["b", "ours-1"], ["ours-2", "ours-4"], ["theirs"]]
-    if what != "catalog/specs":
+    if what not in ("catalog/specs", *ALONE):
         assert await pages(server, what, 2, "limited") == [["ours-1", "ours-2"], ["ours-4"]]
     new = itertools.count()
 
     async def between() -> None:
-        assert (await make(server, f"a-{next(new)}")).status in (200, 201)
-        assert (await make(server, f"ours-3-{next(new)}")).status in (200, 201)
+        assert (await make(server, f"a-{next(new)}")).status in (200, 201, 204)
+        assert (await make(server, f"ours-3-{next(new)}")).status in (200, 201, 204)
 
     seen = list(itertools.chain(*await pages(server, what, 2, between=between)))
     assert seen == sorted(set(seen))

@@ -174,7 +174,7 @@ async def test_a_waiting_run_is_cancelled(server):
     ended = await server.get("/v1/runs/w?wait=10")
     assert ended.json["status"] == "cancelled"
     assert (await server.post("/v1/runs/w/cancel")).status == 202
-    assert (await server.get("/v1/listeners")).json == {"listeners": []}
+    assert (await server.get("/v1/listeners")).json == {"listeners": [], "cursor": None}
 
 
 async def test_a_run_is_terminated_with_a_reason(server):

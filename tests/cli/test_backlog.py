@@ -44,3 +44,18 @@ async def test_what_waits_is_shown_with_its_age_and_what_was_given_up_is_counted
     assert slow[-1] == "1"
     assert listeners == ["(runs", "that", "listen)", "0", "0"]
     assert shown.err.startswith("1 dead letter, the last ")
+
+
+async def test_what_runs_listen_for_is_listed(server):
+    assert (await cli(server, "events", "listeners")).err == "No run listens.\n"
+    for run in ("b", "a"):
+        body = {"run_id": run, "listen_id": "/do/0", "spec": ALL, "since": "2026-01-01T00:00:00Z"}
+        assert (await server.call("PUT", "/v1/listeners", json=body)).status == 204
+    shown = await cli(server, "events", "listeners")
+    assert [line.split() for line in shown.out.splitlines()[1:]] == [
+        ["default", run, "/do/0", "0"] for run in "ab"
+    ]
+    some = (await cli(server, "events", "listeners", "--run", "b", "--channel", "default", "--json")).json
+    assert [each["run_id"] for each in some] == ["b"]
+    first = (await cli(server, "events", "listeners", "--limit", "1", "--json")).json
+    assert [each["run_id"] for each in first] == ["a"]

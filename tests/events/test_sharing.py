@@ -139,6 +139,8 @@ async def test_runs_listen_and_stop_listening_through_any_process(postgresql_sch
         for router in them.routers:
             (listener,) = await router.every_listener()
             assert (listener["run_id"], listener["channel"]) == ("r", "c0")
+            assert [each for _, each in await router.listeners_after(None, 9, run_id="r")] == [listener]
+            assert await router.listeners_after(("c0", "r/l"), 9) == []
         await them.having("c0").publish("c0", [event("2")])
         assert await them.runs.until(2) == ["1", "2"]
         await elsewhere.unlisten("r", "l", used=1)

@@ -304,10 +304,6 @@ class HttpApi(SubscriptionsOfApi, SchedulesOfApi):
         """A channel, with where it is kept, who hears it, and which sources feed it."""
         return await self._object("GET", _path("channels", name))
 
-    async def backlog(self) -> JsonObject:
-        """What waits for its delivery, and what was given up: ``{subscriptions, listeners, dead_letters}``."""
-        return await self._object("GET", "/v1/backlog")
-
     async def redrive(self, position: str) -> None:
         """Deliver the dead letter at *position* of its channel again."""
         await self._connection.request("POST", _path("dead-letters", position, "redrive"))

@@ -27,6 +27,21 @@ class ListsOfApi:
         """All of a list, as `page` has them, or the first *most*."""
         return await self._pages(f"/v1/{what}", what, most, filters)
 
+    async def backlog(self) -> JsonObject:
+        """What waits for its delivery, and what was given up: ``{subscriptions, listeners, dead_letters}``."""
+        found: dict[str, Any] = await self.page("backlog")
+        page = found
+        while (cursor := page.get("cursor")) is not None:
+            page = await self.page("backlog", limit=MOST, cursor=cursor)
+            found["subscriptions"] += page["subscriptions"]
+        return {name: value for name, value in found.items() if name != "cursor"}
+
+    async def listeners(
+        self, *, channel: str | None = None, run_id: str | None = None, limit: int | None = None
+    ) -> list[JsonObject]:
+        """What runs listen for: ``{run_id, listen_id, channel, delivered, complete}`` each."""
+        return await self.every("listeners", limit, channel=channel, run_id=run_id)
+
     async def _pages(
         self, path: str, member: str, most: int | None, filters: Mapping[str, str | None]
     ) -> list[Any]:

@@ -11,6 +11,7 @@ from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_PACKAGE, read
 from workflow_engine.api.grants import granted
 from workflow_engine.api.metrics import Metrics
+from workflow_engine.api.paging import PAGE, Cursor, Limit, key_of, page_of
 from workflow_engine.api.rights import traced
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire_backlog import BacklogModel
@@ -111,9 +112,13 @@ def create_routes(engine: Engine, router: Router, metrics: Metrics) -> APIRouter
         return JsonAnswer({"traces": [await traced(engine, router, found) for found in traces]})
 
     @routes.get("/backlog", response_model=BacklogModel)
-    async def backlog() -> Response:
+    async def backlog(limit: Limit = PAGE, cursor: Cursor = None) -> Response:
         """What waits for its delivery, for each subscription and for the runs that listen; and what was given up."""
-        return JsonAnswer(await router.backlog())
+        found: dict[str, Any] = await router.backlog(key_of(cursor), limit + 1)
+        page = page_of(
+            "subscriptions", found["subscriptions"], limit, lambda each: each, lambda each: (each["id"],)
+        )
+        return JsonAnswer({**found, **page})
 
     @routes.post("/dead-letters/redrive", status_code=202, response_model=RedrivenModel)
     async def redrive_all(

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from workflow_engine.api.answers import JsonAnswer
 from workflow_engine.api.bodies import MAX_DOCUMENT, read_object
+from workflow_engine.api.paging import PAGE, Cursor, Limit, page_of, pair_of
 from workflow_engine.api.parameters import RunId
 from workflow_engine.api.strict import StrictRoute
 from workflow_engine.api.wire import ListenersModel, ListenModel, RepairedModel
@@ -32,9 +33,16 @@ def create_routes(engine: Engine, router: Router, restoring: Restoring | None = 
     routes = APIRouter(prefix="/v1", tags=["internal"], route_class=StrictRoute)
 
     @routes.get("/listeners", response_model=ListenersModel)
-    async def listeners() -> Response:
-        """Every listener of a run."""
-        return JsonAnswer({"listeners": [*await router.every_listener()]})
+    async def listeners(
+        channel: Annotated[str | None, Query(max_length=200, description="To this channel")] = None,
+        run_id: Annotated[str | None, Query(max_length=4000, description="Of this run")] = None,
+        limit: Limit = PAGE,
+        cursor: Cursor = None,
+    ) -> Response:
+        """Every listener of a run, by channel and run."""
+        after = pair_of(cursor)
+        found = await router.listeners_after(after, limit + 1, channel=channel, run_id=run_id)
+        return JsonAnswer(page_of("listeners", found, limit, lambda each: each[1], lambda each: each[0]))
 
     @routes.put("/listeners", status_code=204, response_class=Response, openapi_extra=_LISTEN)
     async def listen(request: Request) -> Response:

@@ -258,6 +258,7 @@ class RepairedModel(BaseModel):
 
 class ListenersModel(BaseModel):
     listeners: list[ListenerModel]
+    cursor: str | None = Field(description="Send it to get the next page; null on the last")
 
 
 class LiveModel(BaseModel):

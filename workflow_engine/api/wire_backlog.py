@@ -29,6 +29,7 @@ class DeadLettersModel(BaseModel):
 
 
 class BacklogModel(BaseModel):
-    subscriptions: list[WaitingForSubscriptionModel]
+    subscriptions: list[WaitingForSubscriptionModel] = Field(description="By id, in pages")
+    cursor: str | None = Field(description="Send it to get the next page; null on the last")
     listeners: WaitingModel = Field(description="Of all runs that listen together")
     dead_letters: DeadLettersModel

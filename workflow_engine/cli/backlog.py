@@ -1,10 +1,11 @@
-"""``wfe events backlog`` and ``repair``: what waits to be delivered, and to whom."""
+"""``wfe events backlog``, ``listeners`` and ``repair``: what waits to be delivered, and to whom."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from workflow_engine.cli.options import add_limit
 from workflow_engine.cli.remote import add_connection, with_api
 from workflow_engine.cli.terminal import FAILED, FINE, counted, print_json, print_table, say, span
 
@@ -21,6 +22,16 @@ def configure(commands: Any) -> None:
     )
     add_connection(backlog)
     backlog.set_defaults(work=_backlog)
+    listeners = commands.add_parser(
+        "listeners",
+        help="what runs listen for",
+        description="List what runs listen for, by channel and run: how many events each got, and whether it has all.",
+    )
+    listeners.add_argument("--channel", help="only to this channel")
+    listeners.add_argument("--run", metavar="ID", help="only of this run")
+    add_limit(listeners)
+    add_connection(listeners)
+    listeners.set_defaults(work=_listeners)
     repair = commands.add_parser(
         "repair",
         help="have the router know what runs wait for",
@@ -47,6 +58,32 @@ def _repair(arguments: argparse.Namespace) -> int:
             for run in found["unanswered"]:
                 say(f"{run}: no worker could ask it")
         return FAILED if found["unanswered"] else FINE
+
+    return with_api(arguments, work)
+
+
+def _listeners(arguments: argparse.Namespace) -> int:
+    async def work(api: HttpApi) -> int:
+        found: list[Any] = await api.listeners(
+            channel=arguments.channel, run_id=arguments.run, limit=arguments.limit
+        )
+        if arguments.json:
+            print_json(found)
+            return FINE
+        rows = [
+            (
+                each["channel"],
+                each["run_id"],
+                each["listen_id"],
+                str(each["delivered"]),
+                "complete" if each["complete"] else "",
+            )
+            for each in found
+        ]
+        print_table(("CHANNEL", "RUN", "LISTENER", "DELIVERED", ""), rows)
+        if not found:
+            say("No run listens.")
+        return FINE
 
     return with_api(arguments, work)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from workflow_engine.errors import NotFound
 from workflow_engine.events.letters import DEAD_LETTERS
@@ -12,7 +12,7 @@ from workflow_engine.values import Json, JsonObject
 
 
 async def describe(
-    store: Store, subscriptions: Mapping[str, Subscription], now_us: int, failed: Mapping[str, int]
+    store: Store, subscriptions: Iterable[Subscription], now_us: int, failed: Mapping[str, int]
 ) -> JsonObject:
     """``{subscriptions, listeners, dead_letters}``.
 
@@ -24,13 +24,13 @@ async def describe(
     found = {backlog.group: backlog for backlog in await store.backlogs()}
     listed: list[Json] = [
         {
-            "id": id,
-            "channel": subscription.channel,
-            "enabled": subscription.enabled,
-            **_numbers([found[f"sub:{id}"]] if f"sub:{id}" in found else [], now_us),
-            "filter_errors": failed.get(f"sub:{id}", 0),
+            "id": each.id,
+            "channel": each.channel,
+            "enabled": each.enabled,
+            **_numbers([found[f"sub:{each.id}"]] if f"sub:{each.id}" in found else [], now_us),
+            "filter_errors": failed.get(f"sub:{each.id}", 0),
         }
-        for id, subscription in sorted(subscriptions.items())
+        for each in subscriptions
     ]
     runs = [backlog for group, backlog in found.items() if group.startswith("run:")]
     return {

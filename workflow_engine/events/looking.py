@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
+from urllib.parse import quote
 
 from workflow_engine.errors import NotFound
 from workflow_engine.events import backlogs, tracing
 from workflow_engine.events.broker_sources import BrokerSource
 from workflow_engine.events.cloudevents import decode, records
+from workflow_engine.events.dispatch import GROUP
 from workflow_engine.events.letters import DEAD_LETTERS
+from workflow_engine.events.listeners import Waiter
 from workflow_engine.events.records import microseconds
 from workflow_engine.events.sharing import Sharing
 from workflow_engine.events.sources import Source
@@ -156,12 +159,58 @@ class Looking(Sharing):
         """Keep a mark of this store, for whoever must know whether it is older than something else."""
         await self._store.put(STAMP, value)
 
-    async def backlog(self) -> JsonObject:
-        """What waits for its delivery, and what was given up; see `backlogs.describe`."""
+    async def listeners_after(
+        self,
+        after: tuple[str, str] | None,
+        limit: int,
+        *,
+        channel: str | None = None,
+        run_id: str | None = None,
+    ) -> list[tuple[tuple[str, str], JsonObject]]:
+        """Up to *limit* of `every_listener`, of a channel or a run if given, each with its place, from behind the place
+        *after* on: by channel, run and name.
+        """
+        self._require_store()
+        prefix = "" if run_id is None else f"{quote(run_id, safe='')}/"
+        found: list[tuple[tuple[str, str], JsonObject]] = []
+        last, behind = after or ("", "")
+        for name in sorted(self._channels):
+            if name >= last and channel in (None, name) and len(found) < limit:
+                start = behind if name == last else ""
+                waiters = await self._waiters(name, prefix, start, limit - len(found))
+                found += [((name, waiter.name), waiter.to_json(name)) for waiter in waiters]
+        return found
+
+    async def _waiters(self, channel: str, prefix: str, after: str, limit: int) -> list[Waiter]:
+        """The next ones of a channel whose name begins so, behind the name *after*."""
+        if (dispatcher := self._dispatchers.get(channel)) is not None:
+            fit = (
+                each
+                for each in dispatcher.waiters.all()
+                if each.name > after and each.name.startswith(prefix)
+            )
+            return heapq.nsmallest(limit, fit, key=lambda waiter: waiter.name)
+        some = [
+            await self._store.states(
+                channel, GROUP, f"{kind}/{prefix}", after=f"{kind}/{after}" if after else None, limit=limit
+            )
+            for kind in ("waited", "waiter")
+        ]
+        return [
+            Waiter.from_bytes(value, some[0].get(f"waited/{key.partition('/')[2]}"))
+            for key, value in some[1].items()
+        ]
+
+    async def backlog(self, after: str | None = None, limit: int | None = None) -> JsonObject:
+        """What waits for its delivery, and what was given up; see `backlogs.describe`. Of the subscriptions all, or up
+        to *limit* from behind the id *after* on.
+        """
         failed: Counter[str] = Counter()
         for dispatcher in self._dispatchers.values():
             failed.update(dispatcher.failed)
-        return await backlogs.describe(self._store, self._subscriptions, self._now_us(), failed)
+        most = len(self._subscriptions) if limit is None else limit
+        wanted = self.subscriptions_after(after, most, lambda _: True)
+        return await backlogs.describe(self._store, wanted, self._now_us(), failed)
 
     async def trim(self, channel: str, before: datetime) -> int:
         """Forget events that were received before, as far as nothing needs them any more; how many."""

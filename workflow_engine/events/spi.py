@@ -115,9 +115,7 @@ class EventStore(Protocol):
         """The offset to read from: for a time, the first record received then or later, else the next one."""
 
     async def trim(self, name: str, partition: int, before: int) -> int:
-        """Forget records with smaller offsets and their attempts; how many. Their identities stay known
-        for as long as the channel says.
-        """
+        """Forget records with smaller offsets, and their attempts; how many. Identities stay as the channel says."""
 
 
 class Fenced(Exception):
@@ -187,8 +185,10 @@ class GroupStore(Protocol):
         *held* is of an older epoch, or does not have a partition of *offsets*.
         """
 
-    async def states(self, name: str, group: str, prefix: str = "") -> dict[str, bytes]:
-        """What `commit` wrote as state, by key."""
+    async def states(
+        self, name: str, group: str, prefix: str = "", *, after: str | None = None, limit: int | None = None
+    ) -> dict[str, bytes]:
+        """What `commit` wrote as state and whose key begins so, by key: up to *limit* of what is behind *after*."""
 
     async def seek(self, name: str, group: str, offsets: Mapping[int, int]) -> None:
         """Set the cursor by hand; whoever works on the group is fenced."""

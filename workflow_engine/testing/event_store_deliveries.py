@@ -144,6 +144,11 @@ class GroupContract(StoreFixtures):
         await store.commit(held, {}, state={"a/2": b"", "a/1": b"x", "b/1": b"y", "a": b"z", "a%": b"p"})
         assert await store.states("c", "g", "a/") == {"a/1": b"x", "a/2": b""}
         assert list(await store.states("c", "g")) == ["a", "a%", "a/1", "a/2", "b/1"]
+        assert await store.states("c", "g", "a/", limit=1) == {"a/1": b"x"}
+        assert await store.states("c", "g", "a/", after="a/1", limit=9) == {"a/2": b""}
+        assert list(await store.states("c", "g", after="a%", limit=2)) == ["a/1", "a/2"]
+        assert list(await store.states("c", "g", "a", after="a/10")) == ["a/2"]
+        assert await store.states("c", "g", "a/", after="b") == {}
 
 
 class DeliveryContract(StoreFixtures):

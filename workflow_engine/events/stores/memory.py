@@ -89,9 +89,12 @@ class MemoryStore(MemoryDeliveries):
                 group.state[key] = value
         self._log_attempts(ledger)
 
-    async def states(self, name: str, group: str, prefix: str = "") -> dict[str, bytes]:
-        found = self._group(name, group).state.items()
-        return {key: value for key, value in sorted(found) if key.startswith(prefix)}
+    async def states(
+        self, name: str, group: str, prefix: str = "", *, after: str | None = None, limit: int | None = None
+    ) -> dict[str, bytes]:
+        state = self._group(name, group).state
+        found = sorted(key for key in state if key.startswith(prefix) and (after is None or key > after))
+        return {key: state[key] for key in found[:limit]}
 
     async def seek(self, name: str, group: str, offsets: Mapping[int, int]) -> None:
         state = self._group(name, group)

@@ -189,11 +189,15 @@ class PostgresGroups(PostgresDeliveries):
                 raise Fenced(f"the server has not what was committed last for {group} of {held.channel}")
         raise Fenced(f"{group} of {held.channel} was given to others (epoch {now or 0})")
 
-    async def states(self, name: str, group: str, prefix: str = "") -> dict[str, bytes]:
+    async def states(
+        self, name: str, group: str, prefix: str = "", *, after: str | None = None, limit: int | None = None
+    ) -> dict[str, bytes]:
         channel = await self._channel(name)
-        where, values = between("key", prefix, "$3", "$4")
-        query = f"SELECT key, value FROM state WHERE channel = $1 AND grp = $2 AND {where} ORDER BY key"
-        rows = await self._db.read(lambda db: db.fetch(query, channel, group, *values))
+        where, values = between("key", prefix, "$4", "$5", after)
+        query = (
+            f"SELECT key, value FROM state WHERE channel = $1 AND grp = $2 AND {where} ORDER BY key LIMIT $3"
+        )
+        rows = await self._db.read(lambda db: db.fetch(query, channel, group, limit, *values))
         return {row[0]: row[1] for row in rows}
 
     async def seek(self, name: str, group: str, offsets: Mapping[int, int]) -> None:

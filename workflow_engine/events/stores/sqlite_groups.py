@@ -144,11 +144,14 @@ class SqliteGroups(SqliteDeliveries):
                 db.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)", (channel, group, key, value))
         self._log(db, ledger)
 
-    async def states(self, name: str, group: str, prefix: str = "") -> dict[str, bytes]:
+    async def states(
+        self, name: str, group: str, prefix: str = "", *, after: str | None = None, limit: int | None = None
+    ) -> dict[str, bytes]:
         channel = self._channel(name)
-        where, values = between("key", prefix, "?", "?")
-        query = f"SELECT key, value FROM state WHERE channel = ? AND grp = ? AND {where} ORDER BY key"
-        return await self._db.read(lambda db: dict(db.execute(query, (channel, group, *values)).fetchall()))
+        where, values = between("key", prefix, "?", "?", after)
+        query = f"SELECT key, value FROM state WHERE channel = ? AND grp = ? AND {where} ORDER BY key LIMIT ?"
+        given = (channel, group, *values, -1 if limit is None else limit)
+        return await self._db.read(lambda db: dict(db.execute(query, given).fetchall()))
 
     async def seek(self, name: str, group: str, offsets: Mapping[int, int]) -> None:
         channel = self._channel(name)
