@@ -27,6 +27,7 @@ from workflow_engine import dsl
 from workflow_engine.calls import flow
 from workflow_engine.calls.flow import AT_ONCE
 from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.dsl.collecting import settle
 from workflow_engine.engine.runtime import Start
 from workflow_engine.runtimes.temporal import weights
 from workflow_engine.runtimes.temporal.connection import connect
@@ -190,6 +191,7 @@ async def test_runs_that_rest_are_let_go_of_where_their_values_are_too_many(
     """Six runs with 1 MB each wait for an event, and a worker may keep 3 MB; all end as they should."""
     monkeypatch.setattr(weights.WEIGHTS, "most", 3_500_000)
     monkeypatch.setattr(weights.WEIGHTS, "rests", 0.3)
+    settle()
     async with (
         open_payloads(store=(tmp_path / "store").as_uri()) as payloads,
         temporal_runner(temporal_address, internet, payloads=payloads) as runner,
@@ -202,7 +204,7 @@ async def test_runs_that_rest_are_let_go_of_where_their_values_are_too_many(
             await asyncio.sleep(0.1)
         while not 1 <= len(weights.WEIGHTS.runs()) <= 3:
             await asyncio.sleep(0.1)
-            gc.collect()
+            gc.collect()  # quick, for what was there before is not looked through
         event = {"specversion": "1.0", "id": "1", "source": "/x", "type": "com.example.go"}
         await runner.router.publish("default", [event])
         ended = [await runner.runtime.wait(id, 30) for id in ids]

@@ -15,6 +15,7 @@ from tests.running import temporal_runner
 from tests.semantics.v1.documents import workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
+from workflow_engine.dsl.collecting import settle
 from workflow_engine.engine.runtime import Start
 from workflow_engine.runtimes.temporal.attempts import heartbeat
 from workflow_engine.runtimes.temporal.resting import RestingEffects
@@ -26,8 +27,10 @@ PURE = workflow("do: [{a: {set: {n: 1}}}, {b: {set: {n: 2}}}]")
 
 @pytest.fixture
 def no_collection() -> Any:
-    """What is garbage is collected where the test says, and not before."""
-    gc.collect()
+    """What is garbage is collected where the test says, and not before; and only what is made from now on is looked
+    through, for all that a thousand tests have left takes longer than a task of a run may.
+    """
+    settle()
     gc.disable()
     yield
     gc.enable()

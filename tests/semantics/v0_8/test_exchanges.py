@@ -221,9 +221,7 @@ states:
     async with services(f=lambda given: web.Response(status=500)) as service:
         found = await output(run, body, {"n": 1}, resources=await service.pin(workflow(body)))
         assert found == {"n": 1}
-        for _ in range(100):
-            if service.calls:
-                break
+        while not service.calls:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         assert service.calls == [("f", {"n": 1})]
 
@@ -237,20 +235,24 @@ states:
     transition: B
   - {name: B, type: sleep, duration: PT0.1S, end: true}
 """
-    child = workflow(
-        """
-        events: [{name: P, type: child.ended, kind: produced}]
-        states: [{name: S, type: sleep, duration: PT1S, end: {produceEvents: [{eventRef: P}]}}]
-        """,
-        id="child",
-    )
-    for text, told in ((body % "", 0), (body % ", onParentComplete: continue", 1)):
-        ended = await run(workflow(text), {"n": 1}, others=[child])
+    sleeps = """
+events: [{name: P, type: child.ended, kind: produced}]
+states: [{name: S, type: sleep, duration: %s, end: {produceEvents: [{eventRef: P}]}}]
+"""
+    for more, duration, told in (("", "PT1H", 0), (", onParentComplete: continue", "PT1S", 1)):
+        child = workflow(sleeps % duration, id="child")
+        ended = await run(workflow(body % more), {"n": 1}, others=[child])
         assert (ended.status, ended.output) == ("completed", {"n": 1}), ended.error
         if run.name == "local":
             assert len(ended.channels.get("default", [])) == told
         else:
-            await asyncio.sleep(1.5)
+            [begun] = [
+                event.child_workflow_execution_started_event_attributes
+                for event in await run.history(ended.run_id)
+                if event.HasField("child_workflow_execution_started_event_attributes")
+            ]
+            last = await run.runtime.wait(begun.workflow_execution.workflow_id, 30)
+            assert last.status == ("completed" if told else "cancelled")
             mine = [
                 item for item in await stored(run, "default") if item["event"]["id"].startswith(ended.run_id)
             ]
