@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -22,7 +23,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 from temporalio.converter import DataConverter
 
-from workflow_engine.errors import Conflict, Rejected, Unavailable
+from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.runtimes.temporal.failures import TO_BE_RECORDED, unsuited
 from workflow_engine.runtimes.temporal.going_on import size
 from workflow_engine.runtimes.temporal.interim.port import InterimStore
@@ -51,7 +52,6 @@ HELD = 10_000
 """Of how many runs it is known that the store has something; of those beyond it is forgotten when it is old."""
 TASKS = 1000
 """Of how many runs it is known what they did in their current task: as many as a worker has in memory."""
-_DOES_NOT_WORK = (Unavailable, Conflict, Rejected, TimeoutError)
 _log = logging.getLogger(__name__)
 
 
@@ -83,6 +83,7 @@ class Interim:
         self._holds: dict[str, None] = {}
         self._recorded: deque[tuple[float, str, str | None]] = deque(maxlen=FORGOTTEN)
         self._away = False
+        self._closing: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def at_work(self) -> AsyncIterator[Self]:
@@ -99,8 +100,12 @@ class Interim:
         finally:
             tidying.cancel()
             await asyncio.gather(tidying, return_exceptions=True)
-            if self._store is not None:
-                await self._store.close()
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(ANSWERS):
+                    while self._recorded:
+                        await self._forget(math.inf)
+            self._left()
+            await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _opened(self) -> InterimStore:
         async with self._opening:
@@ -150,11 +155,12 @@ class Interim:
 
     async def _keep(self, execution: str, task: _Task) -> None:
         results, task.unkept = task.unkept, {}
+        task.lost = True  # until they are kept, whatever comes in between
         self._kept(execution, task, results)
         encoded = {key: await self._encoded(result) for key, result in results.items()}
         if not await self._asked(lambda store: store.keep(execution, encoded)):
-            task.lost = True
             raise unsuited(TO_BE_RECORDED)
+        task.lost = False
 
     async def _found(self, execution: str, task: _Task) -> Mapping[str, bytes]:
         if task.found is None:
@@ -185,7 +191,7 @@ class Interim:
         try:
             async with asyncio.timeout(ANSWERS):
                 await work(await self._opened())
-        except _DOES_NOT_WORK as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, no run waits for the store
             self._does_not_work(error)
             return False
         if self._away:
@@ -195,10 +201,25 @@ class Interim:
 
     def _does_not_work(self, error: Exception) -> None:
         self._asked_again = asyncio.get_running_loop().time() + PAUSE
+        self._left()
         if not self._away:
-            reason = str(error) or f"the interim store does not answer within {ANSWERS:g} s"
+            slow = isinstance(error, TimeoutError) and not str(error)
+            reason = f"the interim store does not answer within {ANSWERS:g} s" if slow else _shown(error)
             _log.warning("meanwhile each call is recorded before the next one is made: %s", reason)
         self._away = True
+
+    def _left(self) -> None:
+        """Let go of the store, to be opened anew: it may have been emptied, or be another one now."""
+        store, self._store = self._store, None
+        if store is not None:
+            closing = asyncio.create_task(store.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closed)
+
+    def _closed(self, closing: asyncio.Task[None]) -> None:
+        self._closing.discard(closing)
+        if not closing.cancelled() and (error := closing.exception()) is not None:
+            _log.warning("the interim store could not be closed: %s", _shown(error))
 
     def _kept(self, execution: str, task: _Task, keys: Iterable[str]) -> None:
         task.kept += keys
@@ -215,13 +236,17 @@ class Interim:
         prune_at = loop.time() + HOUR * random.random()  # noqa: S311  not all workers at a time
         while True:
             await asyncio.sleep(TIDY)
-            with contextlib.suppress(*_DOES_NOT_WORK):
+            try:
                 await self._forget(loop.time())
                 if loop.time() > prune_at:
                     prune_at = loop.time() + HOUR
                     store = await self._opened()
                     if left := await store.prune(time.time() - ORPHANED):
                         _log.info("forgot %d interim results of runs that ended elsewhere", left)
+            except (Unavailable, Conflict, TimeoutError):
+                continue  # who asks for more than that tells of it
+            except Exception as error:  # noqa: BLE001  otherwise nothing would ever be forgotten
+                _log.warning("interim results are not forgotten yet: %s", _shown(error))
 
     async def _forget(self, now: float) -> None:
         due = list(itertools.takewhile(lambda each: each[0] <= now, itertools.islice(self._recorded, BATCH)))
@@ -245,3 +270,7 @@ class Interim:
         if self._converter.payload_codec is not None and not is_reference(payload):
             [payload] = await self._converter.payload_codec.decode([payload])
         return RawValue(payload)
+
+
+def _shown(error: BaseException) -> str:
+    return str(error) or type(error).__name__
