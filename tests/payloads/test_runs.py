@@ -270,6 +270,34 @@ async def test_a_run_waits_for_a_store_that_is_gone_and_goes_on(
     assert [request.target[:6] for request in heavy.requests] == ["/large", "/size"]
 
 
+@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "encrypted"])
+async def test_temporal_is_told_how_large_the_values_in_the_store_are(
+    sealed: bool, temporal_address: str, internet: Internet, tmp_path: Path
+) -> None:
+    """What `temporal workflow describe` shows of a run, and each claim in its history."""
+    size = 300_000
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "k1").write_text(new_key())
+    document = """
+document: {dsl: '1.0.3', namespace: tests, name: passes, version: '1.0.0'}
+do: [{pass: {set: {text: '${ .text }'}}}]
+"""
+    async with runner(temporal_address, internet, tmp_path / "store", keys if sealed else None) as run:
+        ended = await run(document, {"text": text(size)})
+        assert ended.status == "completed", ended.error
+        handle = run.client.get_workflow_handle(ended.run_id)
+        info = (await handle.describe()).raw_description.workflow_execution_info
+        history = [event async for event in handle.fetch_history_events()]
+    began, end = history[0].workflow_execution_started_event_attributes, history[-1]
+    claims = [*began.input.payloads, *end.workflow_execution_completed_event_attributes.result.payloads]
+    sizes = [each.size_bytes for payload in claims for each in payload.external_payloads]
+    assert len(sizes) == 2
+    assert all(size <= each < 1.1 * size for each in sizes)
+    assert info.external_payload_count == 2
+    assert info.external_payload_size_bytes == sum(sizes)
+
+
 LONG = """
 document: {dsl: '1.0.3', namespace: tests, name: heavy-and-long, version: '1.0.0'}
 do:

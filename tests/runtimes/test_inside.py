@@ -89,6 +89,7 @@ def test_the_bounds_of_the_package_are_the_versions_that_are_known() -> None:
             "bridge.Worker.request_workflow_eviction",
         ),
         (_extstore, "_current_storage_metrics", "_extstore._current_storage_metrics"),
+        (_extstore.ExternalStorage, "_store_payload_sequence", "ExternalStorage._store_payload_sequence"),
     ],
 )
 async def test_an_sdk_without_what_the_engine_needs_is_refused_before_anything_is_done(

@@ -89,6 +89,9 @@ def missing() -> Iterator[str]:
     for each in ("request_workflow_eviction", "complete_workflow_activation"):
         if not callable(getattr(bridge, each, None)):
             yield f"bridge.Worker.{each}"
+    for each in ("_store_payload", "_store_payload_sequence"):
+        if not inspect.iscoroutinefunction(getattr(temporalio.converter.ExternalStorage, each, None)):
+            yield f"ExternalStorage.{each}"
     if not isinstance(_metrics(), ContextVar):
         yield "_extstore._current_storage_metrics"
 

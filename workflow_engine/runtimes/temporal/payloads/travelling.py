@@ -25,7 +25,7 @@ from workflow_engine.runtimes.temporal.held import HELD, is_token
 from workflow_engine.runtimes.temporal.payloads.driver import JSON, REMEMBERED, ClaimCheck
 from workflow_engine.runtimes.temporal.payloads.encryption import Encryption
 from workflow_engine.runtimes.temporal.payloads.keys import Keys
-from workflow_engine.runtimes.temporal.payloads.references import is_reference
+from workflow_engine.runtimes.temporal.payloads.references import claimed, is_reference, size_of
 from workflow_engine.runtimes.temporal.payloads.store import Store, StoreUnavailable
 from workflow_engine.runtimes.temporal.payloads.stores.nowhere import Nowhere
 
@@ -72,7 +72,7 @@ class Payloads:
 
     def _storage(self, encryption: Encryption | None) -> ExternalStorage:
         if self.store is None:
-            return ExternalStorage([ClaimCheck(Nowhere(), self.namespace)], payload_size_threshold=INLINE)
+            return Sized([ClaimCheck(Nowhere(), self.namespace)], payload_size_threshold=INLINE)
         driver = ClaimCheck(self.store, self.namespace, max(REMEMBERED, 2 * self.largest), encryption)
 
         def select(_: StorageDriverSelectContext, payload: Payload) -> ClaimCheck | None:
@@ -81,7 +81,7 @@ class Payloads:
             return driver if payload.ByteSize() >= least and _leaves(payload, self.threshold) else None
 
         least = min(SMALL, self.threshold)
-        return ExternalStorage([driver], driver_selector=select, payload_size_threshold=0)
+        return Sized([driver], driver_selector=select, payload_size_threshold=0)
 
     def keeper(self, converter: DataConverter) -> Keeper:
         """What an activity gives its result to, before it ends (see `kept`)."""
@@ -143,6 +143,22 @@ class Unread(list[Any]):
         raise self._error
 
     __iter__ = __getitem__ = __len__ = __bool__ = _refuse
+
+
+class Sized(ExternalStorage):
+    """Has Temporal told how much is in the store, where the SDK saw no more than the token of a value."""
+
+    async def _store_payload(self, payload: Payload) -> Payload:
+        return _sized(await super()._store_payload(payload))
+
+    async def _store_payload_sequence(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return [_sized(each) for each in await super()._store_payload_sequence(payloads)]
+
+
+def _sized(payload: Payload) -> Payload:
+    if len(payload.external_payloads) == 1 and claimed(payload) is not None:
+        payload.external_payloads[0].size_bytes = size_of(payload)
+    return payload
 
 
 class Travelling(DataConverter):
