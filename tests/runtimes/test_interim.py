@@ -79,6 +79,8 @@ async def test_events_are_published_in_between(
         f"do: [{{a: {emit}}}, {{b: {far.call('b')}}}, {{c: {emit}}}, {{d: {far.call('d')}}}, {{e: {emit}}}]"
     )
     assert await made(keeping, text) == (5, 0)
+    monkeypatch.setattr(results, "LONGEST", 0.0)
+    assert await made(keeping, text) == (5, 2)
 
 
 @temporal

@@ -181,6 +181,7 @@ class Run:
             frame.at(region.entry.state)
         if (left := frame.left) is not None:
             return left
+        task = self.effects.current_task()
         while True:
             if self.lifecycle is not None and self.lifecycle.suspended:
                 self.lifecycle.stopped(frame)
@@ -189,7 +190,7 @@ class Run:
             if frame is self.root and ending.time_is_up(self):
                 raise TimeUp
             state = region.states[frame.state]
-            data, transition = await self._step(state, frame)
+            data, transition = await self._step(state, frame, task)
             match transition:
                 case GoTo(target, _):
                     frame.data = data
@@ -202,14 +203,14 @@ class Run:
                 case _:
                     assert_never(transition)
 
-    async def _step(self, state: State, frame: Frame) -> tuple[Json, Transition]:
-        """Do one state, from its raw input to its transformed output."""
+    async def _step(self, state: State, frame: Frame, task: object) -> tuple[Json, Transition]:
+        """Do one state, from its raw input to its transformed output, by the *task* that walks the region."""
         if "done" in frame.local:  # in another version of the workflow (see `moving`)
             return frame.local["done"], state.next
         if "skipped" in frame.local:  # somebody has said what comes of it (see `retrying`)
             self._note("skipped", state)
             return frame.local["skipped"], state.next
-        frame.task = self.effects.current_task()
+        frame.task = task
         try:
             if not frame.entered:
                 frame.started = self.effects.now().timestamp()

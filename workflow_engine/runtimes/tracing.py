@@ -227,7 +227,7 @@ class TracedRun(Run):
         trace.end(step, "completed", self._moment(step))
         return output
 
-    async def _step(self, state: State, frame: Frame) -> tuple[Json, Transition]:
+    async def _step(self, state: State, frame: Frame, task: object) -> tuple[Json, Transition]:
         trace = self.trace
         step = trace.begin(state.id, state.name, kind_of(state), self.effects.now().timestamp())
         step.before = self.outside(frame.data)
@@ -235,7 +235,7 @@ class TracedRun(Run):
         step.variables = _shown(self.outside(frame.lexical()))
         token = trace.inside(step)
         try:
-            result, transition = await super()._step(state, frame)
+            result, transition = await super()._step(state, frame, task)
         except BaseException as error:
             step.input = self.outside(frame.input)
             self._failed(step, error)

@@ -272,13 +272,14 @@ class Activities:
         channel, trace = untraced(where)
         async with contextlib.AsyncExitStack() as held:
             given = await self._given(event.payload, {}, info, held)
+            inline = isinstance(where, dict) and where.get("within") == INLINE
+            if inline:
+                await self._before(where)
             publishing: Awaitable[Any] = self.events.publish(channel, [given])
             if trace is not None:
                 publishing = sending(publishing, channel, given, trace)
             publishing = _faults(publishing)
             if info.is_local:
-                inline = isinstance(where, dict) and where.get("within") == INLINE
-                await self._before(where if inline else {})
                 await _shortly(publishing, INLINE_SECONDS if inline else self.express_seconds)
                 return
             with heartbeat():
