@@ -91,6 +91,17 @@ async def test_the_output_of_a_run_that_ends_here_is_known_without_asking_the_se
 
 
 @pytest.mark.temporal
+async def test_a_run_whose_first_task_came_with_its_start_is_not_asked_of_the_server_while_it_is_not_begun(
+    eager: Eager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endings, "BEGUN_WITHIN", 0.0)
+    monkeypatch.setattr(endings, "AT_ONCE", 20.0)
+    await eager.start("here-6", "do: [{a: {set: {x: 1}}}]")
+    assert await eager.runtime.output("here-6", 30) == {"x": 1}
+    assert eager.asked.times == 0
+
+
+@pytest.mark.temporal
 async def test_a_run_that_is_waited_for_is_described_as_one_that_is_looked_at_later(eager: Eager) -> None:
     await eager.start("here-2", "do: [{a: {set: {x: '${ .n + 1 }'}}}]", input={"n": 1})
     waited = await eager.runtime.wait("here-2", 30)

@@ -8,12 +8,14 @@ import inspect
 import re
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import temporalio.bridge.worker
 from temporalio.api.workflowservice.v1 import PauseWorkflowExecutionRequest
 from temporalio.bridge.proto.activity_task import ActivityTask, Cancel
+from temporalio.client import _impl
 from temporalio.converter import _extstore
 from temporalio.service import __version__
 from temporalio.worker import _activity, _workflow, _workflow_instance
@@ -34,6 +36,10 @@ READ = {
     "_WorkflowWorker._handle_activation": "772c39c4a2e9",
     "_WorkflowWorker._handle_cache_eviction": "4a21a6c40794",
     "_RunningWorkflow.__init__": "8d25e742a7d6",
+    "_WorkflowInstanceImpl._apply_remove_from_cache": "3ed132312a09",
+    "_ClientImpl.start_workflow": "d391b0096d38",
+    "decode_activation": "f48cb3360af5",
+    "encode_completion": "a1d916feb923",
     "StorageOperationMetrics.track": "cf40d25c633e",
     "Worker.request_workflow_eviction": "45ae28cdbec6",
     "Worker.complete_workflow_activation": "96fab34e9b3f",
@@ -47,6 +53,12 @@ METHODS: dict[str, Any] = {
     "_WorkflowWorker._handle_activation": _workflow._WorkflowWorker._handle_activation,
     "_WorkflowWorker._handle_cache_eviction": _workflow._WorkflowWorker._handle_cache_eviction,
     "_RunningWorkflow.__init__": _workflow._RunningWorkflow.__init__,
+    "_WorkflowInstanceImpl._apply_remove_from_cache": (
+        _workflow_instance._WorkflowInstanceImpl._apply_remove_from_cache
+    ),
+    "_ClientImpl.start_workflow": _impl._ClientImpl.start_workflow,
+    "decode_activation": temporalio.bridge.worker.decode_activation,
+    "encode_completion": temporalio.bridge.worker.encode_completion,
     "StorageOperationMetrics.track": _extstore.StorageOperationMetrics.track,
     "Worker.request_workflow_eviction": temporalio.bridge.worker.Worker.request_workflow_eviction,
     "Worker.complete_workflow_activation": temporalio.bridge.worker.Worker.complete_workflow_activation,
@@ -90,6 +102,8 @@ def test_the_bounds_of_the_package_are_the_versions_that_are_known() -> None:
         ),
         (_extstore, "_current_storage_metrics", "_extstore._current_storage_metrics"),
         (_extstore.ExternalStorage, "_store_payload_sequence", "ExternalStorage._store_payload_sequence"),
+        (temporalio.bridge.worker, "decode_activation", "bridge.worker.decode_activation"),
+        (_impl._ClientImpl, "start_workflow", "_ClientImpl.start_workflow: __temporal_eagerly_started"),
     ],
 )
 async def test_an_sdk_without_what_the_engine_needs_is_refused_before_anything_is_done(
@@ -120,8 +134,21 @@ def test_an_sdk_that_uses_another_name_or_takes_other_arguments_is_refused(
         "_WorkflowWorker._deadlock_timeout_seconds",
         "_WorkflowWorker._handle_cache_eviction",
         "_WorkflowWorker._running_workflows",
+        "_WorkflowWorker.decode_activation",
+        "_WorkflowWorker.encode_completion",
         "_WorkflowWorker._handle_activation(act)",
     ]
+
+
+def test_a_run_of_which_nothing_is_left_is_forgotten_and_one_that_has_something_to_end_is_not() -> None:
+    def there(tasks: set[str], stuck: object = None) -> Any:
+        return SimpleNamespace(instance=SimpleNamespace(_tasks=tasks), deadlocked_activation_task=stuck)
+
+    running = {"over": there(set()), "at work": there({"a branch"}), "stuck": there(set(), stuck=object())}
+    tasks = inside.Tasks(SimpleNamespace(_workflow_worker=SimpleNamespace(_running_workflows=running)))  # type: ignore[arg-type]
+    for id in ("over", "at work", "stuck", "unknown"):
+        tasks.forget(id)
+    assert [*tasks.running()] == ["at work", "stuck"]
 
 
 @pytest.mark.parametrize("version", ["1.34.0", "1.36.0", "2.0.0", "1.350.0"])

@@ -19,7 +19,7 @@ from temporalio import workflow
 AT_ONCE = 1.0
 """Seconds within which a run that this process works at may end to be known from here; then the server is asked."""
 BEGUN_WITHIN = 0.05
-"""Seconds within which this process must have begun with it."""
+"""Seconds within which this process must have begun with it, unless it was given it with the answer to its start."""
 MOST = 10_000
 """How many runs are waited for so at a time; those beyond are asked of the server."""
 
@@ -90,6 +90,11 @@ class Endings:
 
     def _forget(self, run_id: str) -> None:
         self._returned.pop(self._expected.pop(run_id).execution, None)
+
+    def given(self, run_id: str) -> None:
+        """The answer to the start of a run had its first task: this process begins it as soon as it comes to it."""
+        if (expected := self._expected.get(run_id)) is not None:
+            expected.begun = True
 
     def begun(self) -> None:
         """The run that is at work has been begun by this process."""

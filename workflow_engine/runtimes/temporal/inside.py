@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import temporalio.bridge.worker
@@ -19,7 +19,10 @@ import temporalio.converter
 import temporalio.worker
 import temporalio.workflow
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as ApiStatus
-from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.client import WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.converter import DataConverter
 from temporalio.service import __version__
 from temporalio.worker import StartLocalActivityInput, Worker
 
@@ -27,6 +30,8 @@ from workflow_engine.errors import Unavailable
 
 SDK = ("1.35",)
 """The versions of the SDK of which it is known how they do it inside; also the bounds in ``pyproject.toml``."""
+_EAGERLY = "__temporal_eagerly_started"
+"""What the SDK notes of a run whose first task came with the answer to its start."""
 
 
 @cache
@@ -53,7 +58,16 @@ def missing() -> Iterator[str]:
     made = _class("worker._workflow", "_WorkflowWorker")
     for method, used in (
         ("run", {"_handle_activation"}),
-        ("_handle_activation", {"_running_workflows", "_deadlock_timeout_seconds", "_handle_cache_eviction"}),
+        (
+            "_handle_activation",
+            {
+                "_running_workflows",
+                "_deadlock_timeout_seconds",
+                "_handle_cache_eviction",
+                "decode_activation",
+                "encode_completion",
+            },
+        ),
         ("_handle_cache_eviction", {"_running_workflows", "_on_eviction_hook", "_deadlock_timeout_seconds"}),
     ):
         found = getattr(made, method, None)
@@ -71,11 +85,11 @@ def missing() -> Iterator[str]:
             {"_workflow_worker", "_activity_worker", "_bridge_worker", "_shutdown_event"},
         ),
         ("worker._activity", "_ActivityWorker", {"_handle_cancel_activity_task", "_running_activities"}),
-        ("worker._workflow", "_RunningWorkflow", {"instance", "workflow_id"}),
+        ("worker._workflow", "_RunningWorkflow", {"instance", "workflow_id", "deadlocked_activation_task"}),
         (
             "worker._workflow_instance",
             "_WorkflowInstanceImpl",
-            {"_pending_activities", "_object", "_deleting"},
+            {"_pending_activities", "_object", "_deleting", "_tasks"},
         ),
         ("worker._workflow_instance", "_ActivityHandle", {"_input"}),
         ("worker._workflow_instance", "_WorkflowInstanceImpl", {"workflow_get_current_details"}),
@@ -85,6 +99,9 @@ def missing() -> Iterator[str]:
         yield from (f"{name}.{each}" for each in sorted(sets - there))
     if not getattr(_class("worker._workflow_instance", "_WorkflowInstanceImpl"), "__dictoffset__", 0):
         yield "_WorkflowInstanceImpl.__dict__"
+    starts = getattr(_class("client._impl", "_ClientImpl"), "start_workflow", None)
+    if _EAGERLY not in getattr(getattr(starts, "__code__", None), "co_consts", ()):
+        yield f"_ClientImpl.start_workflow: {_EAGERLY}"
     bridge = temporalio.bridge.worker.Worker
     for each in ("request_workflow_eviction", "complete_workflow_activation"):
         if not callable(getattr(bridge, each, None)):
@@ -92,6 +109,9 @@ def missing() -> Iterator[str]:
     for each in ("_store_payload", "_store_payload_sequence"):
         if not inspect.iscoroutinefunction(getattr(temporalio.converter.ExternalStorage, each, None)):
             yield f"ExternalStorage.{each}"
+    for each in ("decode_activation", "encode_completion"):
+        if not inspect.iscoroutinefunction(getattr(temporalio.bridge.worker, each, None)):
+            yield f"bridge.worker.{each}"
     if not isinstance(_metrics(), ContextVar):
         yield "_extstore._current_storage_metrics"
 
@@ -155,10 +175,45 @@ class Tasks:
         """Have each task (a `WorkflowActivation`) done by what *wrapped* makes of what does it."""
         self._tasks._handle_activation = wrapped(self._tasks._handle_activation)
 
+    def forget(self, id: str) -> None:
+        """Let go of a run that is over, before the SDK is told to: there is nothing of it that a thread has to end."""
+        there = self._tasks._running_workflows.get(id)
+        if there is not None and there.deadlocked_activation_task is None and not there.instance._tasks:
+            del self._tasks._running_workflows[id]
+
     def running(self) -> Mapping[str, Any]:
         """The runs that are in memory, by their executions: `instance_of` each."""
         found: Mapping[str, Any] = self._tasks._running_workflows
         return found
+
+
+@cache
+def passes(
+    comes: Callable[[WorkflowActivation, DataConverter], bool],
+    goes: Callable[[WorkflowActivationCompletion, DataConverter], bool],
+) -> None:
+    """From now on, have the values of a task not looked at of which *comes* says that they come as they are to be, and
+    those of what it came to of which *goes* says that they go so.
+    """
+    bridge, nothing = temporalio.bridge.worker, temporalio.converter._extstore.StorageOperationMetrics
+    decode, encode = bridge.decode_activation, bridge.encode_completion
+
+    async def decoded(
+        activation: WorkflowActivation, converter: DataConverter, *args: Any, **named: Any
+    ) -> Any:
+        if comes(activation, converter):
+            return nothing()
+        return await decode(activation, converter, *args, **named)
+
+    @wraps(encode)
+    async def encoded(
+        completion: WorkflowActivationCompletion, converter: DataConverter, *args: Any, **named: Any
+    ) -> Any:
+        if goes(completion, converter):
+            return nothing()
+        return await encode(completion, converter, *args, **named)
+
+    bridge.decode_activation, bridge.encode_completion = decoded, encoded  # type: ignore[assignment]
 
 
 def tells(details: Callable[[], str]) -> None:
@@ -200,6 +255,11 @@ def evicts(made: Worker) -> Callable[[str], None] | None:
 async def complete(made: Worker, completion: Any) -> None:
     """Say what came of a task (a `WorkflowActivationCompletion`) in place of the SDK."""
     await made._bridge_worker.complete_workflow_activation(completion)
+
+
+def started_here(handle: WorkflowHandle[Any, Any]) -> bool:
+    """Whether the answer to the start of a run had its first task, for the worker beside the client."""
+    return getattr(handle, _EAGERLY, False) is True
 
 
 def workflow_id_of(there: Any) -> str | None:

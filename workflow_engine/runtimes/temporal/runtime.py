@@ -38,6 +38,7 @@ from workflow_engine.runtimes.temporal.connection import translated
 from workflow_engine.runtimes.temporal.describing import Describing
 from workflow_engine.runtimes.temporal.effects import LIFECYCLE
 from workflow_engine.runtimes.temporal.endings import ENDINGS, UNKNOWN
+from workflow_engine.runtimes.temporal.inside import started_here
 from workflow_engine.runtimes.temporal.load import load
 from workflow_engine.runtimes.temporal.naming import (
     GENERATION,
@@ -94,7 +95,7 @@ class TemporalRuntime(Describing):
             ENDINGS.expect(start.run_id, start.awaited)
         with translated():
             try:
-                await self._client.start_workflow(
+                handle = await self._client.start_workflow(
                     name.name,
                     args=args,
                     id=start.run_id,
@@ -109,6 +110,8 @@ class TemporalRuntime(Describing):
                 )
             except WorkflowAlreadyStartedError:
                 return False
+        if started_here(handle):
+            ENDINGS.given(start.run_id)
         return True
 
     async def wait(self, run_id: str, seconds: float) -> RunDescription:

@@ -20,8 +20,9 @@ from workflow_engine.runtimes.temporal.batches import Batches, BatchWorkflow
 from workflow_engine.runtimes.temporal.detached import DetachedCall
 from workflow_engine.runtimes.temporal.endings import ENDINGS
 from workflow_engine.runtimes.temporal.going_on import Closing, GoingOn
-from workflow_engine.runtimes.temporal.inside import Tasks, check, forgets_ended_calls
+from workflow_engine.runtimes.temporal.inside import Tasks, check, forgets_ended_calls, passes
 from workflow_engine.runtimes.temporal.interim.results import Interim
+from workflow_engine.runtimes.temporal.payloads.passing import comes_as_it_is, goes_as_it_is
 from workflow_engine.runtimes.temporal.repeater import Repeater
 from workflow_engine.runtimes.temporal.runner import Runner
 from workflow_engine.runtimes.temporal.runtime import TemporalRuntime
@@ -109,6 +110,7 @@ def worker(
         build_id=f"wfe-{__version__}" if build is None else None,
     )
     activities.going_on.serves(client, task_queue, activities.calls(), MOST_CALLS)
+    passes(comes_as_it_is, goes_as_it_is)
     tasks = Tasks(made)
     tasks.stuck_after(STUCK)
     admit(made, aside=nullcontext if slots is None else slots.aside)

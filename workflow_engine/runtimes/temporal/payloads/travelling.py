@@ -74,14 +74,8 @@ class Payloads:
         if self.store is None:
             return Sized([ClaimCheck(Nowhere(), self.namespace)], payload_size_threshold=INLINE)
         driver = ClaimCheck(self.store, self.namespace, max(REMEMBERED, 2 * self.largest), encryption)
-
-        def select(_: StorageDriverSelectContext, payload: Payload) -> ClaimCheck | None:
-            if is_token(payload):
-                return driver
-            return driver if payload.ByteSize() >= least and _leaves(payload, self.threshold) else None
-
-        least = min(SMALL, self.threshold)
-        return Sized([driver], driver_selector=select, payload_size_threshold=0)
+        choice = Choice(driver, self.threshold)
+        return Sized([driver], driver_selector=choice, payload_size_threshold=0)
 
     def keeper(self, converter: DataConverter) -> Keeper:
         """What an activity gives its result to, before it ends (see `kept`)."""
@@ -114,6 +108,23 @@ class Payloads:
                 _log.error("the result of a call waits for the payload store: %s", error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Says which values go to the store of the *driver*: none that has fewer than `least` bytes."""
+
+    driver: ClaimCheck
+    threshold: int
+
+    @property
+    def least(self) -> int:
+        return min(SMALL, self.threshold)
+
+    def __call__(self, _: StorageDriverSelectContext, payload: Payload) -> ClaimCheck | None:
+        if is_token(payload):
+            return self.driver
+        return self.driver if payload.ByteSize() >= self.least and _leaves(payload, self.threshold) else None
 
 
 @dataclass(frozen=True, slots=True)
