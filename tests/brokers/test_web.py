@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.web import Application, StreamResponse
+from aiohttp.web import Application, Response, StreamResponse, middleware
 from aiohttp.web import Request as WebRequest
 
 from tests.api.server import api
@@ -25,8 +25,10 @@ from tests.events.conftest import eventually
 from tests.running import PASSWORD
 from tests.semantics.v1.documents import kind, workflow
 from tests.standins.server import Server, serve
+from workflow_engine.calls import retry_after
 from workflow_engine.calls.brokers.inbox import Inbox
-from workflow_engine.errors import Unavailable
+from workflow_engine.calls.retry_after import LEAST, MOST
+from workflow_engine.errors import Unavailable, fault
 from workflow_engine.events.router import Router
 from workflow_engine.processes.ports import free_port
 
@@ -127,6 +129,78 @@ async def test_a_run_waits_for_a_stream_that_ended_as_long_as_its_server_says(
     assert ended.status == "completed", ended.error
     assert [message["payload"]["n"] for message in ended.output] == [1, 2, 3]
     assert asked == [None, "a"]
+
+
+async def test_a_run_asks_a_busy_server_for_its_stream_again_when_that_says(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow_engine.calls.brokers.direct.PAUSES", (3600.0,))
+    asked: list[str | None] = []
+
+    async def stream(request: WebRequest) -> StreamResponse:
+        asked.append(request.headers.get("Last-Event-ID"))
+        if len(asked) in (2, 3):
+            return Response(status=429 if len(asked) == 2 else 503, headers={"Retry-After": "0"})
+        answer = StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        await answer.write(b'id: %d\ndata: {"n": 1}\n\n' % len(asked))
+        if len(asked) > 1:
+            await asyncio.sleep(0.5)
+        return answer
+
+    app = Application()
+    app.router.add_get("/api/notes", stream)
+    async with serve(app) as server, asyncio.timeout(30):
+        ended = await run(subscribing("{consume: {amount: 2}}"), resources=http(server))
+    assert ended.status == "completed", ended.error
+    assert asked == [None, "1", "1", "1"]
+
+
+@pytest.mark.parametrize("protocol", ["http", "ws"])
+async def test_a_source_asks_a_busy_server_again_when_that_says(
+    monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    monkeypatch.setattr("workflow_engine.calls.brokers.ear.PAUSES", (3600.0,))
+    broker, asked = Web(), []
+    broker.give(b'{"n": 1}')
+
+    @middleware
+    async def busy(request: WebRequest, handler: Any) -> Any:
+        asked.append(request.path)
+        return (
+            await handler(request) if len(asked) > 2 else Response(status=503, headers={"Retry-After": "0"})
+        )
+
+    app = broker.app()
+    app.middlewares.append(busy)
+    path = "/api" if protocol == "http" else "/ws"
+    async with serve(app) as server, asyncio.timeout(30):
+        given = json.dumps({"path": path})
+        async with hearing("memory:", protocol, server.port, "notes", given) as router:
+            (event,) = await heard(router, 1)
+            assert event["data"] == {"n": 1}
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "after"),
+    [
+        (503, "7", 7.0),
+        (429, "0", LEAST),
+        (429, "999999999999999", MOST),
+        (503, "Thu, 01 Jan 1970 00:00:00 GMT", LEAST),
+        (503, "soon", None),
+        (503, None, None),
+        (500, "7", None),
+    ],
+)
+def test_how_long_a_busy_server_is_left_alone_is_bounded(
+    status: int, told: str | None, after: float | None
+) -> None:
+    refusal = fault("communication", "no", status=status)
+    found = retry_after.busy(refusal, status, None if told is None else {"Retry-After": told})
+    assert retry_after.pause_after(found, -1.0) == (-1.0 if after is None else after)
+    assert found.error == refusal.error
 
 
 async def test_who_calls_may_be_a_secret_that_no_history_has(run: Any, web: Any) -> None:

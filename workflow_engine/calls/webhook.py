@@ -10,8 +10,6 @@ import hmac
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -27,6 +25,7 @@ from workflow_engine.calls.exchange import Request, Response, excerpt, opened, r
 from workflow_engine.calls.handshake import ORIGIN, Handshakes, check_handshake, permission_of
 from workflow_engine.calls.http import merge_headers
 from workflow_engine.calls.reach import UNLIMITED, Reaches
+from workflow_engine.calls.retry_after import seconds_until
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.calls.url import bounded, parse_url, shown_url
 from workflow_engine.errors import Fault, NotFound, Rejected
@@ -226,22 +225,9 @@ class WebhookTarget:
         if status == HTTPStatus.GONE:
             raise Gone(said or "410 Gone")
         if status in _LATER or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            after = self._after(response.headers.get("Retry-After", ""))
+            after = seconds_until(response.headers.get("Retry-After", ""), self._clock())
             raise Retry(said, after=after, code=code, whole=status in _BUSY)
         raise Drop(said, code=code)
-
-    def _after(self, text: str) -> float | None:
-        """How many seconds ``Retry-After`` asks for, which may say it as a moment (RFC 9110, 10.2.3)."""
-        text = text.strip()
-        if text.isascii() and text.isdigit():
-            return float(text[:10])
-        try:
-            moment = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        if moment.tzinfo is None:  # as asctime writes it, which RFC 9110 has in UTC
-            moment = moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - datetime.fromtimestamp(self._clock(), UTC)).total_seconds())
 
     async def _reply(self, delivery: Delivery, response: Response) -> str:
         """Publish the events of an answer, if they are wanted; their ids, so that a trace leads on."""

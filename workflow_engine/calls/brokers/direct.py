@@ -28,6 +28,7 @@ from workflow_engine.calls.connections import guarded
 from workflow_engine.calls.content import JSON, decode, encode
 from workflow_engine.calls.context import CallContext, Reception
 from workflow_engine.calls.exchange import deadline
+from workflow_engine.calls.retry_after import pause_after
 from workflow_engine.calls.uri_template import scalar_text
 from workflow_engine.errors import ERRORS, Fault, fault
 from workflow_engine.filters import machine
@@ -103,7 +104,7 @@ async def receive(arguments: JsonObject, context: CallContext) -> Json:
             except Fault as raised:
                 if not connected or raised.error.type != ERRORS + "communication":
                     raise
-                await asyncio.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
+                await asyncio.sleep(pause_after(raised, PAUSES[min(tries, len(PAUSES) - 1)]))
                 tries += 1
     return None
 

@@ -18,6 +18,7 @@ from workflow_engine.calls.brokers.server import choose
 from workflow_engine.calls.connections import guarded
 from workflow_engine.calls.egress import Egress
 from workflow_engine.calls.redaction import Redaction, texts
+from workflow_engine.calls.retry_after import pause_after
 from workflow_engine.calls.secrets import Secrets
 from workflow_engine.calls.url import bounded
 from workflow_engine.errors import Fault, NotFound, Rejected, Unavailable, fault
@@ -125,10 +126,11 @@ class Ear:
     async def _run(self) -> None:
         with guarded(self._egress):
             while True:
+                pause = 0.0
                 try:
                     await self._hear()
                 except Fault as raised:
-                    reason = raised.error.detail or str(raised)
+                    reason, pause = raised.error.detail or str(raised), pause_after(raised, 0.0)
                 except (Unavailable, NotFound, Rejected, OSError) as error:
                     reason = str(error) or type(error).__name__
                 except Exception as error:  # noqa: BLE001  a bug must not end it
@@ -140,7 +142,7 @@ class Ear:
                 if self._began is not None and time.monotonic() - self._began >= STEADY:
                     self._tries = 0
                 self._began = None
-                await asyncio.sleep(PAUSES[min(self._tries, len(PAUSES) - 1)])
+                await asyncio.sleep(pause or PAUSES[min(self._tries, len(PAUSES) - 1)])
                 self._tries += 1
 
     async def _hear(self) -> None:

@@ -21,6 +21,7 @@ from workflow_engine.calls.credentials import NOBODY, Credentials
 from workflow_engine.calls.event_stream import MEDIA_TYPE, ServerEvent, server_events
 from workflow_engine.calls.exchange import Request, exchange, opened
 from workflow_engine.calls.http import merge_headers
+from workflow_engine.calls.retry_after import busy
 from workflow_engine.calls.url import add_query, parse_url, query_piece, shown_url
 from workflow_engine.errors import fault
 from workflow_engine.values import Json, JsonObject
@@ -119,11 +120,12 @@ async def _stream(
     async with opened(request, link.context.egress, redirect=False) as (answer, _):
         if answer.status != HTTPStatus.OK or answer.content_type != MEDIA_TYPE:
             what = f"the answer is {answer.status} {answer.content_type}, not a stream of events"
-            raise fault(
+            refusal = fault(
                 "communication",
                 f"{shown}: {what}",
                 status=answer.status if answer.status >= HTTPStatus.BAD_REQUEST else 500,
             )
+            raise busy(refusal, answer.status, answer.headers)
         content = _Watched(answer.content, shown)
         most = link.context.egress.max_response
         async with aclosing(server_events(content, shown, most, left_out=left_out)) as events:

@@ -14,6 +14,7 @@ from workflow_engine.calls.brokers.link import Hearing, Incoming, Link, Outgoing
 from workflow_engine.calls.content import MediaType
 from workflow_engine.calls.context import Reception
 from workflow_engine.calls.http import merge_headers
+from workflow_engine.calls.retry_after import busy
 from workflow_engine.errors import fault
 from workflow_engine.values import JsonObject
 
@@ -122,8 +123,8 @@ async def _socket(link: Link) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     except aiohttp.WSServerHandshakeError as error:
         if error.status in (401, 403):
             raise refused(link, f"the server answered {error.status}") from None
-        raise fault(
-            "communication", f"{link.shown}: the server answered {error.status}", status=error.status
-        ) from None
+        told = f"{link.shown}: the server answered {error.status}"
+        refusal = fault("communication", told, status=error.status)
+        raise busy(refusal, error.status, error.headers) from None
     except (aiohttp.ClientError, OSError) as error:
         raise lost(link, error) from None
