@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -282,7 +283,8 @@ class Now:
 
 class Worked:
     """A client and a worker that the tests of one file have in common, which takes most of the time of a short one.
-    What they could tell of each other is their own: the router, what is deployed, and the connections of calls.
+    It has an interim store, as that of `wfe dev` has. What they could tell of each other is their own: the router,
+    what is deployed, and the connections of calls.
     """
 
     def __init__(self, net: Internet, reach: Reaches = UNLIMITED) -> None:
@@ -298,6 +300,10 @@ class Worked:
         if self._client is None:
             self._client = await connect(address, "default")
             activities = _activities(self._router, self._find, self._egress, reach=self._reach)
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+            opening = partial(open_interim, f"sqlite:///{folder}/interim.db?synchronous=normal")
+            keeping = Interim(opening, self._client.data_converter).at_work()
+            activities = replace(activities, interim=await self._stack.enter_async_context(keeping))
             await self._stack.enter_async_context(worker(self._client, self._queue, activities))
         async with _routed(self._client, self._queue, Egress(**self._net.egress)) as runner:
             self._runner.meant, self._router.meant, self._egress.meant = runner, runner.router, runner.egress
