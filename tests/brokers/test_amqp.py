@@ -88,7 +88,7 @@ async def test_a_message_for_a_queue_is_there_with_its_headers(run: Any, port: i
     text = publishing("{payload: {n: '${ .n }'}, headers: {trace: t-1}}")
     ended = await run(text, {"n": 7}, resources=notes(port, queue.name))
     assert (ended.status, ended.output) == ("completed", {"n": 7}), ended.error
-    message = await queue.get(timeout=5)
+    message = await queue.get(timeout=30)
     await message.ack()
     assert json.loads(message.body) == {"n": 7}
     assert (message.headers["trace"], message.content_type) == ("t-1", "application/json")
@@ -109,7 +109,7 @@ async def test_a_message_for_an_exchange_goes_by_its_routing_key(
     await queue.bind(exchange, "notes.*")
     ended = await run(publishing(), {"n": 7}, resources=notes(port, "notes.new", channel=of(exchange)))
     assert ended.status == "completed", ended.error
-    message = await queue.get(timeout=5)
+    message = await queue.get(timeout=30)
     await message.ack()
     assert (json.loads(message.body), message.routing_key) == ({"n": 7}, "notes.new")
 
@@ -256,7 +256,7 @@ async def test_an_event_is_sent_to_a_queue_and_tried_again_while_there_is_none(
             await deliver("i-1", event(1))
         queue = await channel.declare_queue(name, durable=True)
         await deliver("i-1", event(1, correlationid="c"), event(2, "e-2"))
-        first, second = [await queue.get(timeout=5, no_ack=True) for _ in range(2)]
+        first, second = [await queue.get(timeout=30, no_ack=True) for _ in range(2)]
     assert (first.message_id, first.correlation_id, json.loads(first.body)) == ("i-1-0", "c", {"n": 1})
     assert (first.headers["cloudEvents_id"], first.headers["who"]) == ("e-1", "/shop")
     assert (second.message_id, json.loads(second.body)) == ("i-1-1", {"n": 2})
@@ -289,5 +289,5 @@ async def test_a_broker_that_blocks_whoever_publishes_is_told_of_and_gets_the_ev
         await deliver("i-4", event(3))
     ids = set()
     while "i-4" not in ids:
-        ids.add((await queue.get(timeout=5, no_ack=True)).message_id)
+        ids.add((await queue.get(timeout=30, no_ack=True)).message_id)
     assert "i-1" in ids

@@ -149,7 +149,7 @@ async def restore(js, stream, kept) -> None:
     asked = json.dumps({"config": answer["config"], "state": answer["state"]}).encode()
     told = json.loads((await client.request(f"$JS.API.STREAM.RESTORE.{stream}", asked)).data)
     for piece in [*pieces, b""]:
-        last = await client.request(told["deliver_subject"], piece, timeout=5)
+        last = await client.request(told["deliver_subject"], piece, timeout=30)
     assert "error" not in json.loads(last.data or b"{}")
 
 

@@ -5,6 +5,7 @@ or its error, and what is told of its life.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -128,12 +129,13 @@ async def compared(runner: running.TemporalRunner, dialect: Any, seed: int, *, b
         assert [(step["phase"], step["state"]) for step in steps] == order, seed
     if not alone:
         wanted = told(local.channels[audience.channel], run_id)
-        for _ in range(40):  # sub-flows and what is told last may still be on their way
-            page = await runner.router.events(audience.channel, limit=1000)
-            heard = told([entry["event"] for entry in page.to_json()["events"]], run_id)
-            if len(heard) >= len(wanted):
-                break
-            await asyncio.sleep(0.1)
+        heard: Any = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(30):  # sub-flows and what is told last may still be on their way
+                while len(heard) < len(wanted):
+                    await asyncio.sleep(0.1)
+                    page = await runner.router.events(audience.channel, limit=1000)
+                    heard = told([entry["event"] for entry in page.to_json()["events"]], run_id)
         assert heard == wanted, seed
     return True
 

@@ -51,8 +51,8 @@ async def test_each_call_and_emit_of_an_express_run_is_one_event(runner: Tempora
 async def test_a_call_that_takes_longer_goes_on_and_an_activity_takes_it_over(
     temporal_address: str, internet: Any
 ) -> None:
-    async with temporal_runner(temporal_address, internet, express_seconds=0.3) as runner:
-        slow = "{call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/1'}}"
+    async with temporal_runner(temporal_address, internet, express_seconds=2) as runner:
+        slow = "{call: http, with: {method: get, endpoint: 'https://httpbin.org/delay/4'}}"
         ended = await runner(header() + f"do: [{{a: {PET}}}, {{b: {slow}}}]")
         assert ended.status == "completed", ended.error
         counted = await events(runner, ended.run_id)

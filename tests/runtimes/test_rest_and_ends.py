@@ -79,7 +79,7 @@ async def test_a_run_that_waits_for_room_and_is_cancelled_takes_its_sub_flows_wi
             await asyncio.sleep(0.1)
     await runner.runtime.cancel(run_id)
     assert (await runner.runtime.wait(run_id, 20)).status == "cancelled"
-    assert (await runner.runtime.wait(child, 5)).status == "cancelled"
+    assert (await runner.runtime.wait(child, 20)).status == "cancelled"
 
 
 async def test_a_run_that_is_busy_with_one_event_goes_on_in_a_new_history_for_those_that_come(

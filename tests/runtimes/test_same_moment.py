@@ -126,7 +126,7 @@ async def test_a_run_that_is_cancelled_as_it_ends_has_ended_and_leaves_nothing_b
     await runner.runtime.cancel(run_id)
     async with temporal_runner(temporal_address, internet, queue=queue) as runner:
         assert (await runner.runtime.wait(run_id, 20)).status == "completed"
-        assert (await runner.runtime.wait(child.workflow_id, 5)).status == "cancelled"
+        assert (await runner.runtime.wait(child.workflow_id, 20)).status == "cancelled"
 
 
 async def test_a_run_that_goes_on_in_a_new_history_as_its_sub_flow_tells_that_it_ends_asks_there(
@@ -171,4 +171,4 @@ async def test_a_run_that_is_cancelled_as_it_is_to_go_on_in_a_new_history_does_n
     await runner.client.get_workflow_handle(run_id).signal("migrate", args=[later, {}])
     await runner.runtime.cancel(run_id)
     async with temporal_runner(temporal_address, internet, queue=queue) as runner:
-        assert (await runner.runtime.wait(run_id, 8)).status == "cancelled"
+        assert (await runner.runtime.wait(run_id, 20)).status == "cancelled"
