@@ -16,6 +16,7 @@ from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.store import Definition, DefinitionStore, Listed, order, workflows_of
 from workflow_engine.engine.stores import open_definitions
+from workflow_engine.engine.stores import sqlite as sqlite_definitions
 from workflow_engine.errors import Conflict, NotFound, Rejected, Unavailable
 from workflow_engine.graph.model import WorkflowName
 
@@ -144,6 +145,40 @@ async def test_a_store_that_breaks_says_so(tmp_path: Path) -> None:
     for asking in (store.check(), store.get("a", "b", None), store.page(None, 1), store.add(definition())):
         with pytest.raises(Unavailable, match="definition store"):
             await asking
+    await store.close()
+
+
+async def test_what_was_asked_for_before_is_as_it_is_now_whichever_process_has_changed_it(
+    tmp_path: Path,
+) -> None:
+    one, other = [await open_definitions(f"sqlite:///{tmp_path}/definitions.db") for _ in range(2)]
+    for version in ("1.0.0", "1.1.0", "1.2.0"):
+        for store in (one, other):
+            added = await store.add(definition(version))
+            for looking in (one, other):
+                assert await looking.get("tests", "greet", None) == added
+                assert await looking.get("tests", "greet", version) == added
+        await other.remove("tests", "greet", [version], datetime.now(UTC))
+        for looking in (one, other):
+            with pytest.raises(NotFound):
+                await looking.get("tests", "greet", version)
+    await asyncio.gather(one.close(), other.close())
+
+
+async def test_of_many_definitions_the_last_ones_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_definitions, "_KNOWN", 3)
+    store = await open_definitions(f"sqlite:///{tmp_path}/definitions.db")
+    assert isinstance(store, sqlite_definitions.SqliteDefinitions)
+    for number in range(9):
+        await store.add(definition(f"1.{number}.0"))
+    for number in range(9):
+        assert (await store.get("tests", "greet", f"1.{number}.0")).workflow.version == f"1.{number}.0"
+    assert [version for _, _, version in store._found] == ["1.6.0", "1.7.0", "1.8.0"]
+    monkeypatch.setattr(sqlite_definitions, "_SMALL", 1)
+    await store.get("tests", "greet", "1.0.0")
+    assert len(store._found) == 3
     await store.close()
 
 

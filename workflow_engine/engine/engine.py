@@ -272,8 +272,8 @@ class Engine(Definitions):
     async def _start(self, bundle: Bundle, input: Json, run_id: str | None, awaited: float) -> str:
         graph = bundle.graph()
         id = new_id(graph.name.name) if run_id is None else checked(run_id)
-        start = start_of(id, bundle, graph, input, ())
-        start = replace(start, awaited=awaited, keys=await _keys(graph, input))
+        keys = await _keys(graph, input)
+        start = start_of(id, bundle, graph, input, (), awaited=awaited, keys=keys)
         if not await self._runtime.start(start):
             raise Conflict(f"a run {id!r} exists already; choose another id, or look at it")
         return id

@@ -74,6 +74,16 @@ def _pairs(name: str, values: Sequence[Json]) -> Iterator[str]:
                 yield pair
 
 
-def start_of(id: str, bundle: Bundle, graph: StateGraph, input: Json, seeds: Sequence[JsonObject]) -> Start:
+def start_of(
+    id: str,
+    bundle: Bundle,
+    graph: StateGraph,
+    input: Json,
+    seeds: Sequence[JsonObject],
+    *,
+    awaited: float = 0.0,
+    keys: Sequence[str] = (),
+) -> Start:
     """The start of a run *id* of *bundle*, whose graph is *graph*, by the events *seeds*."""
-    return Start(id, graph.name, bundle, input, graph.title or graph.name.name, graph.summary, seeds)
+    title = graph.title or graph.name.name
+    return Start(id, graph.name, bundle, input, title, graph.summary, seeds, awaited=awaited, keys=keys)

@@ -31,6 +31,11 @@ CREATE TABLE IF NOT EXISTS definition (
     PRIMARY KEY (namespace, name, version)
 ) WITHOUT ROWID;
 """
+_KNOWN = 64
+_SMALL = 256 * 1024
+"""So many definitions that were asked for are remembered, of so many bytes at most each, until anything is written:
+each start of a run asks for one.
+"""
 _BUSY = 5.0
 """Seconds to wait for another process that writes."""
 _COLUMNS = "namespace, name, version, dialect, text, digest, bundle, title, deployed_at"
@@ -44,29 +49,36 @@ class SqliteDefinitions:
     Every method raises `Unavailable` while the file cannot be read or written.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, looking: sqlite3.Connection, path: str) -> None:
+        """*looking* is another connection, on which nothing is written: it notices what others have."""
+        self._connection, self._looking = connection, looking
         self._path = path
         self._lock = asyncio.Lock()
+        self._found: dict[tuple[str, str, str | None], Definition] = {}
+        self._as_of = -1
 
     @classmethod
     async def open(cls, path: str) -> SqliteDefinitions:
         """Open or create the file; `Unavailable` when it cannot be, or is no such store."""
 
-        def connect() -> sqlite3.Connection:
+        def connect() -> tuple[sqlite3.Connection, sqlite3.Connection]:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_BUSY)
+            connection, looking = (
+                sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=timeout)
+                for timeout in (_BUSY, 0.0)
+            )
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.executescript(_SCHEMA)
             except sqlite3.Error:
                 connection.close()
+                looking.close()
                 raise
-            return connection
+            return connection, looking
 
         try:
-            return cls(await asyncio.to_thread(connect), path)
+            return cls(*await asyncio.to_thread(connect), path)
         except (sqlite3.Error, OSError) as error:
             folder = Path(path).parent
             why = error if os.access(folder, os.W_OK) else f"the folder {folder} cannot be written"
@@ -113,6 +125,33 @@ class SqliteDefinitions:
         return await self.get(name.namespace, name.name, name.version)
 
     async def get(self, namespace: str, name: str, version: str | None) -> Definition:
+        key = (namespace, name, version)
+        as_of = self._now()
+        if as_of != self._as_of or as_of < 0:
+            self._found.clear()
+        elif (known := self._found.get(key)) is not None:
+            return known
+        definition = await self._got(namespace, name, version)
+        if len(definition.text) + len(definition.bundle.data) <= _SMALL:
+            if as_of != self._as_of:
+                self._found.clear()
+                self._as_of = as_of
+            while len(self._found) >= _KNOWN:
+                del self._found[next(iter(self._found))]
+            self._found[key] = definition
+        return definition
+
+    def _now(self) -> int:
+        """A number that is another one once anything was written, by whichever process; -1 where that cannot be told.
+
+        It takes microseconds: the page of the file that says so is in memory.
+        """
+        try:
+            return int(self._looking.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error:
+            return -1
+
+    async def _got(self, namespace: str, name: str, version: str | None) -> Definition:
         def work(connection: sqlite3.Connection) -> _Row | str | None:
             wanted = version
             if wanted is None:
@@ -212,6 +251,7 @@ class SqliteDefinitions:
 
     async def close(self) -> None:
         await self._do(lambda connection: connection.close())
+        self._looking.close()
 
 
 def _transacted(connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], T]) -> T:
