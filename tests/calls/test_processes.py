@@ -178,8 +178,12 @@ async def test_a_process_whose_time_is_up_is_ended_though_it_does_not_want_to(co
 
 
 async def test_a_process_that_is_asked_to_end_may_tidy_up(context, tmp_path):
-    command = f"trap 'echo tidy > {tmp_path}/a; exit 0' TERM; while :; do sleep 0.05; done"
-    await failing(shell.call({"command": command}, replace(context, timeout=1.5)))
+    command = f"trap 'echo tidy > {tmp_path}/a; exit 0' TERM; echo $$ > {tmp_path}/a.pid; "
+    calling = asyncio.create_task(shell.call({"command": command + "while :; do sleep 0.05; done"}, context))
+    await pids(tmp_path, 1)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
     assert (tmp_path / "a").read_text() == "tidy\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from a2a.server.agent_execution import AgentExecutor, RequestContext
@@ -18,6 +18,8 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+FOLLOWED: list[str] = []
+"""The tasks that somebody follows, each once what it was has been told."""
 CARD = "/.well-known/agent-card.json"
 
 
@@ -51,6 +53,13 @@ class Countdown(AgentExecutor):
         await TaskUpdater(event_queue, context.task_id, context.context_id).cancel()
 
 
+class Handler(DefaultRequestHandler):
+    async def on_subscribe_to_task(self, params: Any, context: Any) -> AsyncGenerator[Any, None]:
+        async for event in super().on_subscribe_to_task(params, context):
+            FOLLOWED.append(params.id)
+            yield event
+
+
 def card(url: str, *versions: str, **changes: Any) -> pb.AgentCard:
     """The card of an agent at *url* that speaks *versions* of the protocol by JSON-RPC."""
     given: dict[str, Any] = {
@@ -82,7 +91,7 @@ def app(
     extended = pb.AgentCard()
     extended.CopyFrom(described)
     extended.description = "counts, for those who are known"
-    handler = DefaultRequestHandler(
+    handler = Handler(
         agent_executor=Countdown(),
         task_store=InMemoryTaskStore(),
         agent_card=described,
