@@ -259,7 +259,15 @@ async def test_dead_letters_are_redriven_together_once_each(server, hook):
     async def redrive(query=""):
         return (await server.post(f"/v1/dead-letters/redrive{query}")).json["redriven"]
 
+    assert [each["redriven"] for each in await letters(server)] == [None] * 3
     assert await redrive("?subscription=hook") == 2
+    marked = {each["event"]["id"]: each["redriven"] for each in await letters(server)}
+    assert (marked["3"], bool(marked["1"] and marked["2"])) == (None, True)
+    (found,) = (await server.get("/v1/events/1/trace?channel=dead-letters")).json["traces"]
+    assert found["redriven"] == marked["1"]
+    assert [note["status"] for note in found["recipients"][0]["notes"]] == ["redriven"]
+    (whole,) = (await server.get("/v1/events/1/trace?channel=default")).json["traces"]
+    assert "redriven" not in whole
     assert await redrive("?subscription=hook") == 0
     assert await redrive() == 1
     assert await redrive() == 0

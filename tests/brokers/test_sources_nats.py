@@ -98,6 +98,8 @@ async def test_what_does_not_fit_is_a_dead_letter_with_the_reason_and_holds_noth
     assert (await sources.status(server, lambda told: told["stored"] == 1))["refused"] == 6
     let_in = await server.post("/v1/dead-letters/redrive?subscription=source:notes")
     assert let_in.json == {"redriven": 5}, "what is too large stays out"
+    marked = (await server.get("/v1/events?channel=dead-letters")).json["events"]
+    assert len([each for each in marked if each["redriven"]]) == 5
     assert {"n": "one"} in [each.get("data") for each in await sources.until(server, 5)]
 
 

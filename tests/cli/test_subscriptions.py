@@ -71,6 +71,10 @@ async def test_subscriptions_are_made_held_moved_and_deleted_and_dead_letters_re
             await run("dead-letters", "redrive", "--subscription", "audit")
         ).out == "1 dead letter redriven\n"
         await eventually(lambda: dead(2))
+        newest, oldest = (line.split() for line in (await run("dead-letters", "list")).out.splitlines()[1:])
+        assert (newest[5], bool(re.match(r"\d{4}-\d\d-\d\dT", oldest[5]))) == ("no-answer:", True)
+        first = await run("dead-letters", "list", "--limit", "1", "--json")
+        assert [each["redriven"] for each in first.json] == [None]
         assert (await run("dead-letters", "redrive", "0:0")).out == "1 dead letter redriven\n"
         await eventually(lambda: dead(3))
         assert (await run("dead-letters", "redrive")).code == 2

@@ -30,6 +30,9 @@ class FoundModel(BaseModel):
     position: str = Field(examples=["0:42"])
     received: str = Field(description=_TIME)
     event: dict[str, Any] = Field(description="CloudEvent 1.0 in its JSON format")
+    redriven: str | None = Field(
+        None, description="Of a dead letter: when its delivery was last tried again; null if it was not"
+    )
 
 
 class EventsModel(BaseModel):

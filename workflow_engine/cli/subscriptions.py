@@ -198,11 +198,23 @@ def _seek(arguments: argparse.Namespace) -> int:
     return with_api(arguments, work)
 
 
+_PAGE = 1000
+"""How many letters are asked for at a time."""
+
+
 def _letters(arguments: argparse.Namespace) -> int:
     async def work(api: HttpApi) -> int:
-        page: dict[str, Any] = await api.events(channel="dead-letters", limit=arguments.limit)
+        found: list[Any] = []
+        cursor: str | None = None
+        while (left := arguments.limit - len(found)) > 0:
+            page: dict[str, Any] = await api.events(
+                channel="dead-letters", limit=min(left, _PAGE), cursor=cursor
+            )
+            found += page["events"]
+            if (cursor := page["cursor"]) is None:
+                break
         if arguments.json:
-            print_json(page["events"])
+            print_json(found)
             return FINE
         rows = [
             (
@@ -211,11 +223,12 @@ def _letters(arguments: argparse.Namespace) -> int:
                 each["event"]["dlqsubscription"],
                 each["event"]["id"],
                 str(each["event"]["dlqattempts"]),
+                each.get("redriven") or "",
                 f"{each['event']['dlqcode']}: {each['event']['dlqreason']}"[:80],
             )
-            for each in page["events"]
+            for each in found
         ]
-        print_table(("POSITION", "GIVEN UP", "FOR", "EVENT", "ATTEMPTS", "WHY"), rows)
+        print_table(("POSITION", "GIVEN UP", "FOR", "EVENT", "ATTEMPTS", "REDRIVEN", "WHY"), rows)
         if not rows:
             say("There are no dead letters.")
         return FINE

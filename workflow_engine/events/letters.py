@@ -16,6 +16,8 @@ from workflow_engine.values import Json, JsonObject, rfc3339
 
 DEAD_LETTERS = "dead-letters"
 """The channel that dead letters are in. What is not delivered from there is not buried a second time."""
+REDRIVEN = "redriven"
+"""The status of a note in the trace of a letter whose delivery was tried again."""
 MAX_ERROR = 1024
 _DATA = frozenset({"data", "data_base64"})
 _ADDED = frozenset(

@@ -56,7 +56,7 @@ class Looking(Sharing):
         *hears*.
         """
         try:
-            return await tracing.search(
+            page = await tracing.search(
                 self._store,
                 channel=channel,
                 type=type,
@@ -73,6 +73,8 @@ class Looking(Sharing):
             if channel == DEAD_LETTERS:
                 return tracing.Page([], None)
             raise
+        await tracing.marked(self._store, page.events)
+        return page
 
     async def trace(self, event_id: str, channel: str | None = None) -> list[JsonObject]:
         """What became of the events with this id, newest first; see `tracing.trace`. `NotFound` if none."""

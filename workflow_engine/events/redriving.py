@@ -10,11 +10,11 @@ import orjson
 
 from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.events.cloudevents import decode
-from workflow_engine.events.letters import DEAD_LETTERS, kept, let_in, letters, refusal, revived
+from workflow_engine.events.letters import DEAD_LETTERS, REDRIVEN, kept, let_in, letters, refusal, revived
 from workflow_engine.events.ports import Published
 from workflow_engine.events.records import Position
 from workflow_engine.events.sharing import Sharing
-from workflow_engine.events.spi import Parked, StoredRecord
+from workflow_engine.events.spi import Attempt, Parked, StoredRecord
 from workflow_engine.events.targets import Delivery
 from workflow_engine.values import Json, JsonObject
 
@@ -85,10 +85,12 @@ class Redriving(Sharing):
         `NotFound` if there is no such letter or its subscription was deleted.
         """
         stored = await self._letter(position)
-        if (wanted := let_in(decode(stored.record.body))) is not None:
+        letter = decode(stored.record.body)
+        if (wanted := let_in(letter)) is not None:
             await self.publish(wanted[0], [wanted[1]])
+            await self._mark(stored, f"sub:{letter['dlqsubscription']}")
             return
-        item = revived(decode(stored.record.body), self._now_us())
+        item = revived(letter, self._now_us())
         if item.group.startswith("sub:"):
             id = item.group.removeprefix("sub:")
             if await self.find_subscription(id) is None:
@@ -99,6 +101,12 @@ class Redriving(Sharing):
                 raise NotFound("listener", payload["listen"])
         await self._store.park([await self._whole(item, stored)])
         self._deliverer.wake()
+        await self._mark(stored, item.group)
+
+    async def _mark(self, letter: StoredRecord, group: str) -> None:
+        """Note at the *letter* that it was redriven; that is forgotten with it."""
+        note = Attempt(DEAD_LETTERS, letter.position, group, "", REDRIVEN, self._now_us())
+        await self._store.log_attempts([note])
 
     async def letter(self, position: str) -> JsonObject:
         """The dead letter at *position*; `NotFound` if there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,20 +14,23 @@ import orjson
 from workflow_engine.errors import NotFound, Rejected
 from workflow_engine.events.cloudevents import decode
 from workflow_engine.events.dispatch import GROUP, Dispatcher
-from workflow_engine.events.records import ChannelSpec, microseconds, moment
+from workflow_engine.events.letters import DEAD_LETTERS, REDRIVEN
+from workflow_engine.events.records import ChannelSpec, Position, microseconds, moment
 from workflow_engine.events.spi import Attempt, Hit, Parked, Query, Store
 from workflow_engine.events.subscriptions import Subscription
 from workflow_engine.values import Json, JsonObject, rfc3339
 
 MAX_PAGE = 1000
+_TOGETHER = 32
+"""How many dead letters are looked up at a time."""
 LEAST_PAGE, MOST_PAGES = 100, 50
 """How many events are looked at together for those of some channels, at least; and how often, for one page of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Events that were found: ``{channel, position, received, event}`` each. *cursor* asks for the next page;
-    ``None`` at the end.
+    """Events that were found: ``{channel, position, received, event}`` each, and of a dead letter when it was
+    ``redriven`` last. *cursor* asks for the next page; ``None`` at the end.
     """
 
     events: list[JsonObject]
@@ -93,6 +97,18 @@ def _found(hit: Hit) -> JsonObject:
     }
 
 
+async def marked(store: Store, events: Iterable[JsonObject]) -> None:
+    """Note of each dead letter among *events* when it was redriven last, or that it was not."""
+    letters = [each for each in events if each["channel"] == DEAD_LETTERS]
+    for at in range(0, len(letters), _TOGETHER):
+        some = letters[at : at + _TOGETHER]
+        positions = [Position.parse(str(each["position"])) for each in some]
+        found = await asyncio.gather(*(store.attempts(DEAD_LETTERS, position) for position in positions))
+        for letter, rows in zip(some, found, strict=True):
+            times = [row.at_us for row in rows if row.status == REDRIVEN]
+            letter["redriven"] = rfc3339(moment(max(times))) if times else None
+
+
 async def trace(store: Store, event_id: str, channel: str | None) -> list[JsonObject]:
     """For each event with this id, newest first: the event as in `Page`, its *state* and its *recipients*.
 
@@ -107,6 +123,8 @@ async def trace(store: Store, event_id: str, channel: str | None) -> list[JsonOb
         raise NotFound("event", event_id)
     traces: list[JsonObject] = []
     for hit in hits:
+        found = _found(hit)
+        await marked(store, [found])
         rows = await store.attempts(hit.channel, hit.stored.position)
         parked = await store.parked(at=(hit.channel, hit.stored.position))
         groups = dict.fromkeys([*(row.group for row in rows), *(item.group for item in parked)])
@@ -118,7 +136,7 @@ async def trace(store: Store, event_id: str, channel: str | None) -> list[JsonOb
             )
             for group in groups
         ]
-        traces.append({**_found(hit), "state": state_of(recipients), "recipients": [*recipients]})
+        traces.append({**found, "state": state_of(recipients), "recipients": [*recipients]})
     return traces
 
 
