@@ -112,6 +112,39 @@ async def test_a_database_that_was_emptied_is_used_again(
         assert len(await row(interim, made, "de", execution="another")) == 2
 
 
+async def test_nobody_waits_for_a_store_that_takes_long_to_be_opened_or_to_give_that_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(results, "ANSWERS", 0.01)
+    monkeypatch.setattr(results, "CLOSES", 0.01)
+    monkeypatch.setattr(results, "PAUSE", 0.0)
+    store, made, reached, given_up = Kept(), list[str](), asyncio.Event(), asyncio.Event()
+    opened = [store]
+
+    async def slowly() -> Kept:
+        if opened:
+            return opened.pop()
+        try:
+            await reached.wait()
+        finally:
+            await given_up.wait()
+        return store
+
+    async with Interim(slowly, DATA_CONVERTER).at_work() as interim:
+        store.away = True
+        for _ in range(3):
+            await row(interim, made, "a")
+        assert interim._store is None
+        store.away = False
+        reached.set()
+        given_up.set()
+        async with asyncio.timeout(10):
+            while interim._store is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert len(await row(interim, made, "bc")) == 2
+    assert made == [*"aaabc"]
+
+
 @temporal
 async def test_a_file_that_another_program_has_locked_keeps_no_run_waiting(
     temporal_address: str, internet: Any, far: FarSide, tmp_path: Path

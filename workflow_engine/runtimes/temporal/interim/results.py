@@ -37,6 +37,8 @@ of a task, and keeps it as a whole."""
 LARGEST = 5_000
 ANSWERS = 1.0
 """Within so many seconds the store has to answer: a workflow task waits for it."""
+CLOSES = 5.0
+"""For so many seconds a worker that stops waits for one that does not answer any more."""
 PAUSE = 5.0
 """For so many seconds one that did not is not asked again."""
 AFTER = 60.0
@@ -77,13 +79,13 @@ class Interim:
         """*open* opens the store. *converter* is that of the runs: what is kept is encrypted if they are."""
         self._open, self._converter = open, converter
         self._store: InterimStore | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[InterimStore] | None = None
         self._asked_again = 0.0
         self._tasks: dict[str, _Task] = {}
         self._holds: dict[str, None] = {}
         self._recorded: deque[tuple[float, str, str | None]] = deque(maxlen=FORGOTTEN)
         self._away = False
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[Any]] = set()
 
     @contextlib.asynccontextmanager
     async def at_work(self) -> AsyncIterator[Self]:
@@ -105,13 +107,27 @@ class Interim:
                     while self._recorded:
                         await self._forget(math.inf)
             self._left()
-            await asyncio.gather(*self._closing, return_exceptions=True)
+            if self._opening is not None:
+                self._opening.cancel()
+                self._closing.add(self._opening)
+            if self._closing:
+                await asyncio.wait(self._closing, timeout=CLOSES)
 
     async def _opened(self) -> InterimStore:
-        async with self._opening:
-            if self._store is None:
-                self._store = await self._open()
+        """The store. It goes on being opened when whoever asked for it waits no longer."""
+        if self._store is not None:
             return self._store
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open_anew())
+            self._opening.add_done_callback(_seen)
+        return await asyncio.shield(self._opening)
+
+    async def _open_anew(self) -> InterimStore:
+        try:
+            self._store = await self._open()
+        finally:
+            self._opening = None
+        return self._store
 
     async def call(self, execution: str, key: str, make: Callable[[], Awaitable[Any]], *, after: bool) -> Any:
         """What the call *key* gave when it was made before in the same task, else what *make* gives.
@@ -270,6 +286,12 @@ class Interim:
         if self._converter.payload_codec is not None and not is_reference(payload):
             [payload] = await self._converter.payload_codec.decode([payload])
         return RawValue(payload)
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Nobody may wait for it any longer."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _shown(error: BaseException) -> str:
