@@ -3,7 +3,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +16,7 @@ from tests.expressions.programs import PROGRAMS, VALUES
 from workflow_engine import expressions
 from workflow_engine.errors import Rejected
 from workflow_engine.expressions import EvaluationError, ExpressionError
-from workflow_engine.expressions.limits import allow
+from workflow_engine.expressions.limits import allow, weigh
 from workflow_engine.settings import Settings
 
 ENDLESS = [
@@ -226,3 +229,75 @@ def test_unwrap_and_templates_take_any_text(text):
     with contextlib.suppress(ExpressionError, EvaluationError):
         expressions.template(["${" + text, text + "${ 1 }"], variables=()).evaluate(None, {})
     expressions.assignment_path(text)
+
+
+def _plainly(value: Any) -> int:
+    """The weight of a value, part by part."""
+    if isinstance(value, str):
+        return len(value) + 2
+    if isinstance(value, list):
+        return 2 + sum(map(_of_item, value))
+    if isinstance(value, dict):
+        return 2 + sum(len(name) + 4 + _of_item(item) for name, item in value.items())
+    return 8
+
+
+def _of_item(item: Any) -> int:
+    return _plainly(item) + (1 if isinstance(item, str | list | dict) else 0)
+
+
+_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+_parts = st.recursive(
+    _scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(_parts, min_size=1, max_size=4), st.integers(1, 9), st.integers(1, 9))
+def test_what_many_parts_weigh_together_is_what_each_weighs(parts: list[Any], often: int, again: int) -> None:
+    records = [
+        {"id": number, "part": parts[number % len(parts)], "": [number]} for number in range(often * 5)
+    ]
+    unlike = [{**record, "more": parts} if record["id"] % 3 else record for record in records]
+    rows = [[part, {"all": parts}] * again for part in parts] * often
+    for value in (
+        parts * often,
+        records,
+        unlike,
+        rows,
+        {"rows": rows, "records": [{"in": each} for each in records]},
+    ):
+        assert weigh(value) == _plainly(value)
+
+
+@contextlib.contextmanager
+def _counted() -> Iterator[Counter[str]]:
+    """The functions of Python that are called."""
+    calls, before = Counter[str](), sys.getprofile()
+
+    def called(frame: Any, event: str, _: Any) -> None:
+        if event == "call":
+            calls[frame.f_code.co_name] += 1
+
+    sys.setprofile(called)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(before)
+
+
+def test_a_thousand_records_are_weighed_without_a_look_at_each() -> None:
+    records = [{"id": number, "of": {"name": str(number), "tags": ["a", number]}} for number in range(1000)]
+    with _counted() as calls:
+        weigh(records)
+    assert calls.total() < 100, calls
+
+
+def test_what_is_in_itself_again_and_again_is_refused_at_once() -> None:
+    one, other = list[Any](), list[Any]()
+    for _ in range(150):
+        one, other = [one, other] * 10, [other, one] * 10
+    with _counted() as calls, pytest.raises(EvaluationError, match="larger than"):
+        weigh(one)
+    assert calls.total() < 10_000, calls

@@ -170,7 +170,8 @@ _OVERHEAD = 8
 _MANY = 16
 """How many items are worth weighing at once."""
 _MEMBERS = 100_000
-"""How many members of objects are laid side by side at most."""
+"""How many members of containers are laid side by side at most."""
+_SIZED = frozenset({str, list, dict})
 
 
 def _weigh(value: Any, known: dict[int, int], room: int, what: str, depth: int) -> int:
@@ -188,40 +189,71 @@ def _weigh(value: Any, known: dict[int, int], room: int, what: str, depth: int) 
     if kind is dict:
         size += sum(map(len, value)) + 4 * len(value)
         items = value.values()
+    rest = [(items, room, 1)]
     if len(items) >= _MANY:
-        size, items, room = _weigh_many(items, size, room, records=kind is list)
-    for item in items:
-        kind = type(item)
-        if kind is str:
-            size += len(item) + 3
-        elif kind is list or kind is dict:
-            size += _weigh(item, known, room - 1, what, depth) + 1
-            if size > LIMITS.result:
-                break
-        else:
-            size += _OVERHEAD
+        added, rest = _weigh_many(list(items), room)
+        size += added
+    for items, room, times in rest:
+        for item in items:
+            kind = type(item)
+            if kind is str:
+                size += len(item) + 3
+            elif kind is list or kind is dict:
+                size += (_weigh(item, known, room - 1, what, depth) + 1) * times
+                if size > LIMITS.result:
+                    break
+            else:
+                size += _OVERHEAD
     if size > LIMITS.result:
         raise LimitExceeded(f"{what} is larger than {LIMITS.result} characters of JSON")
     known[id(value)] = size
     return size
 
 
-def _weigh_many(
-    items: Collection[Any], size: int, room: int, *, records: bool
-) -> tuple[int, Collection[Any], int]:
-    """*size* with what of *items* needs no closer look, the rest of them, and how deep that may be nested.
+def _weigh_many(items: list[Any], room: int) -> tuple[int, list[tuple[Collection[Any], int, int]]]:
+    """What of *items*, and of what is in them, can be weighed side by side: what it weighs, and the rest.
 
-    *records*: if all of *items* are objects, and not too large, it is their members that are looked at.
+    That is for each some items, how deep what they are in may be nested, and how often each is there. Work is bounded
+    by the weight: all that is looked at here weighs something, and beyond the limit nothing is looked at. What is
+    mostly the same again is left to be weighed once.
     """
-    if records and room > 1 and set(map(type, items)) == {dict}:
-        members = sum(map(len, items))
-        if members <= _MEMBERS:
-            size += 3 * len(items) + sum(map(len, chain.from_iterable(items))) + 4 * members
-            items, room = list(chain.from_iterable(map(dict.values, items))), room - 1
-    texts = [item for item in items if type(item) is str]
-    nested = [item for item in items if (kind := type(item)) is list or kind is dict]
-    size += sum(map(len, texts)) + 3 * len(texts) + _OVERHEAD * (len(items) - len(texts) - len(nested))
-    return size, nested, room
+    size, columns, rest, first = 0, [(items, room)], list[tuple[Collection[Any], int, int]](), room
+    while columns and size <= LIMITS.result:
+        column, room = columns.pop()
+        count, kinds = len(column), set(map(type, column))
+        if kinds == {str}:
+            size += sum(map(len, column)) + 3 * count
+        elif kinds.isdisjoint(_SIZED):
+            size += _OVERHEAD * count
+        elif len(kinds) > 1:
+            parts = {kind: [item for item in column if type(item) is kind] for kind in kinds & _SIZED}
+            size += _OVERHEAD * (count - sum(map(len, parts.values())))
+            columns += [(part, room) for part in parts.values()]
+        elif (column[0] is column[-1] or room < first) and len(distinct := set(map(id, column))) * 2 <= count:
+            rest.append((column, room, 1) if len(distinct) > 1 else (column[:1], room, count))
+        elif count < _MANY or room <= 1 or (members := sum(map(len, column))) > _MEMBERS:
+            rest.append((column, room, 1))
+        elif kinds == {list}:
+            size += 3 * count
+            columns.append((list(chain.from_iterable(column)), room - 1))
+        else:
+            size += 3 * count + 4 * members
+            alike = _alike(column, members)
+            size += sum(map(len, column[0])) * count if alike else sum(map(len, chain.from_iterable(column)))
+            values = alike or [list(chain.from_iterable(map(dict.values, column)))]
+            columns += [(each, room - 1) for each in values]
+    return size, rest
+
+
+def _alike(objects: list[dict[str, Any]], members: int) -> list[list[Any]] | None:
+    """The values of *objects*, a list for each member, where all have the same; they have so many *members* in all."""
+    names = objects[0]
+    if len(names) * len(objects) != members:
+        return None
+    try:
+        return [[each[name] for each in objects] for name in names]
+    except KeyError:
+        return None
 
 
 _HUGE = 1.7976931348623157e308
