@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import threading
 
+import nats
 import pytest
 
 from tests.events.conftest import eventually
@@ -249,3 +250,55 @@ async def test_the_connection_comes_back_whatever_went_wrong_meanwhile(own_nats_
                 return await store.put("a", b"1")
 
         await eventually(again)
+
+
+async def test_who_has_it_answers_though_the_connection_is_another_one_since_it_began(nats_url, monkeypatch):
+    """Else the next one takes the store from it."""
+    store = open_store(nats_url)
+    announcing = store._journal.announce
+
+    async def interrupted():
+        before = store._journal._client
+        await before.close()
+        await eventually(lambda: store._journal._client not in (None, before))
+        await announcing()
+
+    monkeypatch.setattr(store._journal, "announce", interrupted)
+    await store.open()
+    try:
+
+        async def refused():
+            with contextlib.suppress(Unavailable):
+                async with jetstream(nats_url) as (js, name):
+                    with contextlib.suppress(nats.errors.Error):
+                        return await js._nc.request(f"{name}.holder", b"")
+
+        await eventually(refused)
+        await store.put("a", b"1")
+    finally:
+        await store.close()
+
+
+async def test_a_journal_that_is_full_does_not_wait_for_the_next_try_of_a_snapshot(nats_url, monkeypatch):
+    """One that failed is tried again after a minute; but not while nothing has room."""
+    dice = random.Random(0)
+    async with opened(f"{nats_url}?max_bytes=100000") as store:
+        keeping, failed = store._journal.keep_snapshot, []
+
+        async def fails_once(*given):
+            if not failed:
+                failed.append(True)
+                raise Unavailable("away")
+            await keeping(*given)
+
+        monkeypatch.setattr(store._journal, "keep_snapshot", fails_once)
+
+        async def written():
+            with contextlib.suppress(Unavailable):
+                return await store.put("a", dice.randbytes(2000))
+
+        async with asyncio.timeout(30):
+            for _ in range(150):
+                await eventually(written)
+        assert failed
+        assert await store._journal.snapshots()

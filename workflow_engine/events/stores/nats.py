@@ -16,24 +16,22 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from workflow_engine.errors import Conflict, Unavailable
 from workflow_engine.events.shared_store import Taken
 from workflow_engine.events.stores.journal import Bounds, Journal, Moved, Snapshot, digest, parts
 from workflow_engine.events.stores.nats_address import Address, address
 from workflow_engine.events.stores.nats_journal import NatsJournal
-from workflow_engine.events.stores.nats_snapshots import pack, stand, unpack
-from workflow_engine.events.stores.replica import ReplicaConnection, standing
+from workflow_engine.events.stores.nats_snapshots import finished, pack, remove, stand, standing_in, unpack
+from workflow_engine.events.stores.replica import ReplicaConnection
 from workflow_engine.events.stores.sqlite import SqliteStore
 from workflow_engine.events.stores.sqlite_log import read_channels
 from workflow_engine.events.stores.sqlite_schema import upgrade
 
 AGAIN = 0.2
 """Seconds until it is asked once more what became of the store while the server was away."""
-PAUSE = 60.0
-"""Seconds until a snapshot that failed is tried again."""
-T = TypeVar("T")
+LEAST, PAUSE = 1.0, 60.0
+"""Seconds until a snapshot that failed is tried again: at least, for others wait for the room, and otherwise."""
 _log = logging.getLogger(__name__)
 
 
@@ -58,7 +56,8 @@ class NatsStore(SqliteStore):
         self._shown = address.shown
         self._journal: Journal = NatsJournal(address, self._back)
         self._every, self._room, self._grown, self._largest = address.snapshot, 0, 0, 0
-        self._lacks_snapshot = False
+        self._lacks_snapshot = self._was_away = False
+        self._full = asyncio.Event()
         self._snapshotting: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[None] | None = None
         self._replica: ReplicaConnection | None = None
@@ -122,7 +121,7 @@ class NatsStore(SqliteStore):
             bounds.identity,
             on_caught_up=self._caught_up,
             on_entry=self._entered,
-            on_full=self._make_room,
+            on_full=self._has_no_room,
             on_fenced=self._lose,
         )
         self._opening = connection  # and nobody else writes until it is this process's
@@ -131,6 +130,7 @@ class NatsStore(SqliteStore):
             bounds = await self._journal.bounds()
             await self._alone()
             await connection.catch_up()
+        self._was_away = False
         await self._journal.answer(self._who)
 
         def begin(db: sqlite3.Connection) -> None:
@@ -152,6 +152,8 @@ class NatsStore(SqliteStore):
         self._channels = await connection.read(read_channels)
         self._replica = self._connection = connection
         self._opening = None
+        if self._was_away:  # since it began to answer, which ended with that connection
+            self._back()
         bounds = await self._journal.bounds()
         self._grown, self._room = bounds.size, bounds.room
         snapshots = await self._journal.snapshots()
@@ -164,7 +166,7 @@ class NatsStore(SqliteStore):
 
     async def _fitting(self, bounds: Bounds, me: bytes) -> None:
         """See to a copy that the journal can go on from: the one that is there, a snapshot, or nothing yet."""
-        has = await asyncio.to_thread(_standing, self._path)
+        has = await asyncio.to_thread(standing_in, self._path)
         if has is not None and has[1]:
             identity, at, ours = has
             if identity != bounds.identity and bounds.last:
@@ -201,14 +203,14 @@ class NatsStore(SqliteStore):
                 f"the event store {self._shown} begins at {bounds.first} and has no snapshot of what was before: "
                 "what was removed from it has to be restored"
             )
-        await asyncio.to_thread(_remove, self._path)
+        await asyncio.to_thread(remove, self._path)
 
     async def _take(self, snapshot: Snapshot, bounds: Bounds) -> bool:
         """Make the copy of a snapshot, if that is of this journal: streams may have been restored one by one."""
         at, packed, made = snapshot.sequence, self._beside("snapshot"), self._beside("new")
         try:
             await self._journal.load_snapshot(at, packed)
-            its = await _finished(lambda: unpack(packed, made, bounds.identity))
+            its = await finished(lambda: unpack(packed, made, bounds.identity))
             if at >= bounds.first:
                 ((_, message), *_) = await self._journal.read(at - 1)
                 if digest(message) != its:
@@ -216,7 +218,7 @@ class NatsStore(SqliteStore):
                         "the event store %s: the snapshot of %s is of something else", self._shown, at
                     )
                     return False
-            await asyncio.to_thread(_remove, self._path)
+            await asyncio.to_thread(remove, self._path)
             await asyncio.to_thread(made.replace, self._path)
         except (OSError, EOFError, zlib.error, sqlite3.Error) as error:
             if isinstance(error, Unavailable):
@@ -226,7 +228,7 @@ class NatsStore(SqliteStore):
             ) from error
         finally:
             packed.unlink(missing_ok=True)
-            await asyncio.to_thread(_remove, made)
+            await asyncio.to_thread(remove, made)
         return True
 
     def _beside(self, ending: str) -> Path:
@@ -267,7 +269,7 @@ class NatsStore(SqliteStore):
         """Store a snapshot of the copy, as if it were at another *place*; what it is of, and its size."""
         packed, stopped = self._beside("snapshot"), threading.Event()
         try:
-            at = await _finished(lambda: pack(path, packed, place, stopped.is_set), stopped.set)
+            at = await finished(lambda: pack(path, packed, place, stopped.is_set), stopped.set)
             await self._journal.keep_snapshot(at, packed)
             return at, packed.stat().st_size
         finally:
@@ -301,6 +303,7 @@ class NatsStore(SqliteStore):
 
     def _back(self) -> None:
         """The server is there again: find out what became of what was under way."""
+        self._was_away = True
         if self._replica is not None:
             if self._settling is not None:
                 self._settling.cancel()
@@ -335,14 +338,22 @@ class NatsStore(SqliteStore):
         if self._replica is not None and self._snapshotting is None:
             self._snapshotting = asyncio.create_task(self._snapshot(), name="event store snapshot")
 
+    def _has_no_room(self) -> None:
+        self._full.set()
+        self._make_room()
+
     async def _snapshot(self) -> None:
         began = time.monotonic()
+        self._full.clear()
         try:
             at = await self.snapshot()
             _log.info("snapshot of %s up to %s in %.1f s", self._shown, at, time.monotonic() - began)
         except (Unavailable, Conflict, sqlite3.Error, OSError) as error:
             _log.warning("no snapshot of the event store %s: %s", self._shown, error)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(min(max(LEAST, 3 * (time.monotonic() - began)), PAUSE))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PAUSE):
+                    await self._full.wait()
         finally:
             self._snapshotting = None
         self._entered(0)
@@ -355,37 +366,3 @@ class NatsStore(SqliteStore):
         self._grown, self._largest, self._lacks_snapshot = self._grown - grown, size, False
         await self._journal.forget(at)
         return at
-
-
-async def _finished(work: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:
-    """What comes of *work* in a thread. Who is cancelled has it *stop*, and waits: its files will be used again."""
-    doing = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        return await asyncio.shield(doing)
-    except asyncio.CancelledError:
-        stop()
-        await asyncio.gather(doing, return_exceptions=True)
-        raise
-
-
-def _standing(path: Path) -> tuple[str, int, bytes] | None:
-    """As `standing`; `Conflict` for a file that is no copy, which must not be made one."""
-    if not path.exists() or not path.stat().st_size:
-        return None
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        try:
-            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
-                raise
-            tables = {path.name}
-        if tables and "replica" not in tables:
-            raise Conflict(
-                f"{path} is there and is no copy of an event store in NATS; move it away, or give file=…"
-            )
-        return standing(db)
-
-
-def _remove(path: Path) -> None:
-    for ending in ("", "-wal", "-shm", "-journal"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
