@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 
 from tests.running import temporal_runner
 from tests.runtimes.far_side import FarSide
-from tests.runtimes.test_inline import HEADER, started
+from tests.runtimes.test_inline import HEADER, made, started
 from tests.runtimes.test_inline_surroundings import replays
 from tests.runtimes.test_interim import Kept, calls, interim_of, row, url
 from tests.standins.postgresql import PostgresServer
@@ -207,3 +207,23 @@ async def test_a_loop_goes_on_in_new_histories_and_makes_each_call_once(
     store = await SqliteInterim.open(tmp_path / "interim.db")
     assert not await store._db.read(lambda db: db.execute("SELECT 1 FROM interim").fetchall())
     await store.close()
+
+
+@temporal
+async def test_a_database_that_stands_still_keeps_no_run_waiting_and_is_used_again(
+    temporal_address: str,
+    internet: Any,
+    far: FarSide,
+    own_postgresql_server: PostgresServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(results, "LONGEST", 60.0)
+    monkeypatch.setattr(results, "PAUSE", 0.0)
+    place = own_postgresql_server.create_database()
+    async with temporal_runner(temporal_address, internet, interim=place) as runner:
+        assert await made(runner, calls(far, "abc")) == (3, 0)
+        with own_postgresql_server.frozen():
+            assert await made(runner, calls(far, "abc")) == (3, 1)
+        monkeypatch.setattr(results, "ANSWERS", 60.0)
+        assert await made(runner, calls(far, "abc")) == (3, 0)
+    assert [what for what, _ in far.asked] == [*"abc"] * 3

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from itertools import count
@@ -89,6 +90,21 @@ class PostgresServer:
         while not all(map(gone, children)):
             time.sleep(0.01)
         self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have all its processes stand still, so that nobody is answered, until the block ends."""
+        assert self._process is not None
+        processes = [self._process.program, *_children_of(self._process.program)]
+        for pid in processes:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in processes:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """Let it end, disconnecting everyone; without effect if it does not run."""
