@@ -82,6 +82,16 @@ def test_a_file_of_another_kind_stays_as_it_is(tmp_path):
         "this is no database, and long enough not to be taken for an empty one" * 20
     )
     assert not keep_asked_for(tmp_path / "text.db", {})
+    assert not keep_asked_for(tmp_path / "no folder" / "temporal.db", {})
+
+
+def test_a_file_that_somebody_else_writes_to_stays_as_it_is(file, monkeypatch):
+    monkeypatch.setattr("workflow_engine.runtimes.temporal.indexes._PATIENCE", 0.0)
+    before = indexes(file)
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert not keep_asked_for(file, {})
+    assert indexes(file) == before
 
 
 @pytest.mark.temporal

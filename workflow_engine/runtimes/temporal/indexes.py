@@ -39,8 +39,8 @@ def keep_asked_for(file: Path, attributes: Mapping[str, str]) -> Collection[str]
     else writes to, or that is not as it is known to be, stays as it is.
     """
     columns = {column.lower() for column, name in attributes.items() if name not in SAID_OTHERWISE}
-    with contextlib.closing(sqlite3.connect(file, timeout=_PATIENCE, isolation_level=None)) as database:
-        try:
+    try:
+        with contextlib.closing(sqlite3.connect(file, timeout=_PATIENCE, isolation_level=None)) as database:
             [(runs,)] = database.execute(
                 "SELECT COUNT(*) FROM (SELECT 1 FROM executions_visibility LIMIT ?)", [FEW + 1]
             )
@@ -55,8 +55,8 @@ def keep_asked_for(file: Path, attributes: Mapping[str, str]) -> Collection[str]
             for name in dropped:
                 database.execute(f'DROP INDEX "{name}"')
             database.execute("COMMIT")
-        except sqlite3.DatabaseError:
-            return ()
+    except sqlite3.DatabaseError:
+        return ()
     return dropped
 
 
