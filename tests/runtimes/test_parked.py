@@ -140,7 +140,9 @@ async def test_a_run_parked_by_a_bug_goes_on_after_a_fixed_worker_starts(
             assert log.read_text().count("parked by a bug: at /do/1/around/do/0/broken: KeyError") == 1
             assert log.read_text().count("Failing workflow task") == 0
 
-            found = await runtime.list(RunQuery(parked=True))
+            async with asyncio.timeout(20):  # lists are a moment behind
+                while not (found := await runtime.list(RunQuery(parked=True))).runs:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
             assert [(each.id, each.parked.state) for each in found.runs if each.parked] == [
                 (run_id, "/do/1/around/do/0/broken")
             ]
