@@ -331,7 +331,7 @@ async def test_a_parameter_that_there_is_not_is_refused_with_the_one_that_may_be
         == "there is no parameter 'run_id' here; those that there are: express, id, wait"
     )
     assert (
-        (await server.get("/v1/backlog?all=1"))
+        (await server.get("/v1/channels/default?all=1"))
         .json["detail"]
         .endswith("nothing can be asked here by parameters")
     )

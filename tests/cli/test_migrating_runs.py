@@ -109,7 +109,7 @@ async def test_it_stops_when_it_is_told_to_and_goes_on_when_it_is_run_again(desk
     command = desk.begin("--workflow", f"test/{shop.name}", "--parallel", "2")
     try:
         handles = [shop.runner.client.get_workflow_handle(id) for id in ids]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):  # another process, which has to begin
             while sum([(await handle.query("moving"))["moving"] for handle in handles]) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         command.send_signal(signal.SIGINT)

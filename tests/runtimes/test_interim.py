@@ -37,6 +37,12 @@ def url(folder: Path) -> str:
     return f"sqlite:///{folder}/interim.db"
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer than a second for a file, and what a slow store means is told elsewhere."""
+    monkeypatch.setattr(results, "ANSWERS", 30.0)
+
+
 @pytest.fixture
 async def keeping(temporal_address: str, internet: Any, tmp_path: Path) -> Any:
     """A runner whose worker keeps results in a file."""
