@@ -349,8 +349,32 @@ async def test_what_is_done_again_is_not_forgotten_for_being_recorded(
         assert set(store.results["one"]) == {"a", "b"}
         await row(interim, made, "d")  # another task: the one before is recorded
         async with asyncio.timeout(10):
-            while store.results["one"]:  # noqa: ASYNC110
+            while "a" in store.results["one"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+        assert set(store.results["one"]) == {"b"}, "nobody knows whether it is yet to be come to"
+        interim.let_go("one", ended=True)
+        async with asyncio.timeout(10):
+            while store.results:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+async def test_what_a_task_that_is_done_again_does_not_come_to_is_there_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The run was suspended meanwhile, and goes on with what had followed."""
+    monkeypatch.setattr(results, "AFTER", 0.0)
+    monkeypatch.setattr(results, "TIDY", 0.01)
+    store, made = Kept(), list[str]()
+    async with interim_of(store) as interim:
+        await row(interim, made, "abcd")
+    async with interim_of(store) as another:
+        await row(another, made, "a")
+        await row(another, made, "b")
+        async with asyncio.timeout(10):
+            while "a" in store.results["one"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await row(another, made, "c")
+    assert made == [*"abcd"]
 
 
 async def refused(interim: Interim, name: str, made: list[str]) -> bool:

@@ -137,6 +137,8 @@ class Interim:
         """
         task = await self._begin(execution, key, after)
         found = await self._found(execution, task)
+        if key in found:
+            task.kept.append(key)
         result = await (self._decoded(found[key]) if key in found else make())
         self._give(task, key, result)
         return result
@@ -188,7 +190,7 @@ class Interim:
             task.lost = not await self._asked(look) or task.lost
             task.found = found
             if found:
-                self._kept(execution, task, found)
+                self._kept(execution, task, ())  # those that this task comes to are its own
         return task.found
 
     def _give(self, task: _Task, key: str, result: Any) -> None:
