@@ -16,7 +16,6 @@ from tests.standins.greeter import ADDRESS, PROTO, Greeter, greeter, resources
 from workflow_engine import dsl
 from workflow_engine.cli.resources import LocalFiles
 
-EXAMPLE = Path(__file__).parents[4] / "shared/spec/1.0/examples/call-grpc.yaml"
 SERVICE = "service: {name: GreeterApi.Greeter, host: localhost, port: %d%s}"
 
 
@@ -32,12 +31,12 @@ def call(server: Greeter, method: str, arguments: str, *, service: str = "", ext
 
 
 async def test_a50_the_example_of_the_specification_runs_with_the_proto_beside_it(
-    run: Any, server: Greeter, tmp_path: Path
+    run: Any, server: Greeter, tmp_path: Path, spec: Path
 ) -> None:
     """``file://app/greet.proto`` is a path relative to the workflow's own."""
     (tmp_path / "app").mkdir()
     (tmp_path / "app/greet.proto").write_text(PROTO)
-    text = EXAMPLE.read_text().replace("5011", str(server.port))
+    text = (spec / "1.0/examples/call-grpc.yaml").read_text().replace("5011", str(server.port))
     document = dsl.parse(text)
     local = await LocalFiles.open([])
     answers = await local.answers(document, str(tmp_path / "workflow.yaml"))
