@@ -328,6 +328,19 @@ async def test_a_task_that_is_done_again_has_what_was_kept_of_it() -> None:
     assert made == [*"abc", *"cd"], "the last of a task is made again, as an activity would be"
 
 
+async def test_what_was_kept_is_found_though_the_task_is_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise an activity would make the call again."""
+    store, made = Kept(), list[str]()
+    async with interim_of(store) as interim:
+        await row(interim, made, "abcd")
+    monkeypatch.setattr(results, "LONGEST", 0.0)
+    monkeypatch.setattr(results, "MOST", 1)
+    async with interim_of(store) as another:
+        await row(another, made, "abc")
+        assert await refused(another, "d", made)
+    assert made == [*"abcd"]
+
+
 async def test_one_call_alone_needs_no_store() -> None:
     store, made = Kept(), list[str]()
     async with interim_of(store) as interim:

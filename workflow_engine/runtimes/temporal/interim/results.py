@@ -135,17 +135,23 @@ class Interim:
         *after*: something was done before it in this task, so that has to be kept first; `unsuited` where it cannot be,
         or the task is to end.
         """
-        task = await self._begin(execution, key, after)
+        task = self._task(execution, key, after)
         found = await self._found(execution, task)
-        if key in found:
+        if key in found:  # nothing is done, so nothing has to be kept before
             task.kept.append(key)
-        result = await (self._decoded(found[key]) if key in found else make())
+            result: Any = await self._decoded(found[key])
+        else:
+            if after:
+                await self._ready(execution, task)
+            result = await make()
         self._give(task, key, result)
         return result
 
     async def event(self, execution: str, key: str, *, after: bool) -> None:
         """The same for an event that is to be published: the router knows one that it is given again."""
-        await self._begin(execution, key, after)
+        task = self._task(execution, key, after)
+        if after:
+            await self._ready(execution, task)
 
     def let_go(self, execution: str, *, ended: bool) -> None:
         """The worker has let go of a run; *ended*: with its last task, which the server has taken."""
@@ -154,22 +160,27 @@ class Interim:
             del self._holds[execution]
             self._recorded_now([(execution, None)])
 
-    async def _begin(self, execution: str, key: str, after: bool) -> _Task:
-        now = asyncio.get_running_loop().time()
+    def _task(self, execution: str, key: str, after: bool) -> _Task:
+        """The workflow task in which the call *key* is made, or the event is published."""
         task = self._tasks.get(execution)
-        if not after:
-            if task is not None and task.first != key:  # otherwise it is done again
-                self._recorded_now((execution, kept) for kept in task.kept)
-            self._tasks.pop(execution, None)
-            while len(self._tasks) >= TASKS:
-                del self._tasks[next(iter(self._tasks))]
-            task = self._tasks[execution] = _Task(key, now, LARGEST)
+        if after and task is not None:
             return task
-        if task is None or task.lost or task.number >= MOST or now - task.began > LONGEST:
+        if task is not None and task.first != key:  # otherwise it is done again
+            self._recorded_now((execution, kept) for kept in task.kept)
+        self._tasks.pop(execution, None)
+        while len(self._tasks) >= TASKS:
+            del self._tasks[next(iter(self._tasks))]
+        # Of one that began with something else nobody knows what was done in it.
+        task = self._tasks[execution] = _Task(key, asyncio.get_running_loop().time(), LARGEST, lost=after)
+        return task
+
+    async def _ready(self, execution: str, task: _Task) -> None:
+        """Return once what was done in the task is kept; `unsuited` where it cannot be, or the task is to end."""
+        late = asyncio.get_running_loop().time() - task.began > LONGEST
+        if late or task.lost or task.number >= MOST:
             raise unsuited(TO_BE_RECORDED)
         if task.unkept:
             await self._keep(execution, task)
-        return task
 
     async def _keep(self, execution: str, task: _Task) -> None:
         results, task.unkept = task.unkept, {}
