@@ -112,8 +112,9 @@ def _limits(found: Row) -> str:
         "server's: the same operations cost it the same whoever asks for them. The last two columns say how many "
         "times the throughput of (a) and (b) the engine would have **if its own process cost nothing at all**; an "
         "aim above them cannot be met by a faster engine, but only by fewer operations: (d) makes every call within "
-        "the workflow task, (c) every other one, so that what each gave is recorded before the next begins. What the "
-        "sandbox costs (a) is known from the profile below; written as its guide advises, a few milliseconds. "
+        "the workflow task, and so does (c), for half a second, with what each gave kept before the next begins. "
+        "What the sandbox costs (a) is known from the profile below; written as its guide advises, a few "
+        "milliseconds. "
         "Written all in one file (e), it loads the file and what that imports for each run"
         + _than_one_file(found)
         + ". A run has 5 events before it does anything: with one call, (d) has 6 and (b) 11, which is more than "
