@@ -235,6 +235,23 @@ async def test_a_queue_that_is_deleted_is_told_of_and_heard_when_it_is_there_aga
         assert [each["data"]["n"] for each in await heard(router, 2)] == [0, 1]
 
 
+async def test_a_broker_that_keeps_silent_over_a_channel_is_connected_to_anew(
+    port: int, channel: Any, queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amqp, "_SECONDS", 2.0)
+    opened, asked = aio_pika.Connection.channel, itertools.count()
+
+    async def silent_at_first(connection: Any, *given: Any, **named: Any) -> Any:
+        if next(asked) == 0:
+            await asyncio.Event().wait()
+        return await opened(connection, *given, **named)
+
+    monkeypatch.setattr(aio_pika.Connection, "channel", silent_at_first)
+    async with hearing("memory:", "amqp", port, queue.name) as router:
+        await put(channel, queue, 0)
+        assert [each["data"]["n"] for each in await heard(router, 1)] == [0]
+
+
 async def test_a_queue_that_somebody_made_for_the_group_stays_as_it_is(
     port: int, channel: Any, exchange: Any
 ) -> None:

@@ -106,10 +106,11 @@ async def receive(link: Link, reception: Reception) -> AsyncGenerator[Incoming |
     exchange, key = _place(link, link.address)
     messages: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
     async with _connected(link) as connection:
-        channel = await connection.channel()
-        await channel.set_qos(prefetch_count=1)
-        queue = await _queue(link, channel, exchange, key)
-        await _consume(connection, channel, queue, messages)
+        async with _answered(link):
+            channel = await connection.channel()
+            await channel.set_qos(prefetch_count=1)
+            queue = await _queue(link, channel, exchange, key)
+            await _consume(connection, channel, queue, messages)
         yield None
         try:
             while (message := await messages.get()) is not None:
@@ -127,13 +128,14 @@ async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], N
     exchange, key = _place(link, link.address)
     messages: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
     async with _connected(link) as connection:
-        channel = await connection.channel()
-        await channel.set_qos(prefetch_count=min(hearing.most, UNDER_WAY))
-        if exchange:
-            queue = await _queue_of(connection, channel, hearing)
-            await queue.bind(await channel.get_exchange(exchange, ensure=True), key)
-        else:
-            queue = await channel.get_queue(key, ensure=True)
+        async with _answered(link):
+            channel = await connection.channel()
+            await channel.set_qos(prefetch_count=min(hearing.most, UNDER_WAY))
+            if exchange:
+                queue = await _queue_of(connection, channel, hearing)
+                await queue.bind(await channel.get_exchange(exchange, ensure=True), key)
+            else:
+                queue = await channel.get_queue(key, ensure=True)
 
         async def waiting() -> int:
             async with await connection.channel() as asking:
@@ -141,7 +143,8 @@ async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], N
                 return int(found.declaration_result.message_count or 0)
 
         hearing.ask = waiting
-        await _consume(connection, channel, queue, messages)
+        async with _answered(link):
+            await _consume(connection, channel, queue, messages)
         yield []
         while found := await gathered(messages, hearing.most):
             yield [
@@ -149,6 +152,17 @@ async def hear(link: Link, hearing: Hearing) -> AsyncGenerator[list[Incoming], N
                 replace(_incoming(found[-1]), settle=partial(found[-1].ack, multiple=True)),
             ]
     raise lost(link, _OVER)
+
+
+@asynccontextmanager
+async def _answered(link: Link) -> AsyncIterator[None]:
+    """What is asked of the broker before anything comes; one that keeps silent over it is connected to anew."""
+    try:
+        async with asyncio.timeout(_SECONDS) as timer:
+            yield
+    except TimeoutError as error:
+        silent = TimeoutError(f"the broker does not answer within {_SECONDS:g} s")
+        raise _fault(link, silent if timer.expired() else error) from None
 
 
 async def _queue_of(
