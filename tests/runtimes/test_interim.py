@@ -170,7 +170,7 @@ async def killed_within(
     """A worker that is killed in a workflow task in which it made the calls a and b and begins c; queue and run."""
     far.held.add("c")
     queue = f"test-{uuid.uuid4()}"
-    module = (sys.executable, "-m", "tests.standins.lone_worker", address, queue, "", keys, store)
+    module = (sys.executable, "-m", "tests.standins.lone_worker", address, queue, "", keys, store, "patient")
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*module, stdin=pipe, stdout=pipe)
     assert process.stdout is not None

@@ -44,9 +44,9 @@ async def killed(
     """
     far.held.add(at)
     queue, run_id, bundle = f"test-{uuid.uuid4()}", f"inline-{uuid.uuid4()}", Bundle.of(dsl.parse(text), {})
-    module = (sys.executable, "-m", "tests.standins.lone_worker", address, queue, *places, url(folder))
+    module = ("-m", "tests.standins.lone_worker", address, queue, *places, url(folder), "patient")
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*module, stdin=pipe, stdout=pipe)
+    process = await asyncio.create_subprocess_exec(sys.executable, *module, stdin=pipe, stdout=pipe)
     try:
         assert process.stdout is not None
         assert (await process.stdout.readline()).startswith(b"ready")

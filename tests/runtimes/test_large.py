@@ -16,6 +16,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,9 +164,13 @@ SHAPES: dict[str, tuple[Any, Any, Limits, Any, int]] = {
 
 
 @pytest.mark.parametrize("shapes", [[name] for name in SHAPES] if FULL else [[*SHAPES]], ids="+".join)
-async def test_large_loops_and_forks_end_in_short_histories(temporal_address: str, shapes: list[str]) -> None:
+async def test_large_loops_and_forks_end_in_short_histories(
+    temporal_address: str, shapes: list[str], tmp_path: Path
+) -> None:
+    """The large ones with an interim store, as `wfe dev` has it; the small ones would not go on in a new history."""
     queue = f"large-{uuid.uuid4()}"
-    async with alone(temporal_address, queue) as worker:
+    places = ("", "", f"sqlite:///{tmp_path}/interim.db?synchronous=normal") if FULL else ()
+    async with alone(temporal_address, queue, *places) as worker:
         found = {}
         for name in shapes:
             text, input, limits, _, _ = SHAPES[name]
