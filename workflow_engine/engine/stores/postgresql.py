@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.store import Definition, Listed, changed, missing, rank, ranked
-from workflow_engine.errors import Unavailable
 from workflow_engine.events.stores.postgresql import address
 from workflow_engine.events.stores.postgresql_connection import Database, Db
 from workflow_engine.graph.model import WorkflowName
@@ -40,6 +39,12 @@ _HEAD = "namespace, name, version, dialect, digest, title, deployed_at"
 _KEY = "namespace = $1 AND name = $2 AND version = $3"
 
 
+async def _with_removed(db: Db) -> None:
+    """Databases of earlier versions have no such table. Who may not make any is not asked to where it is there."""
+    if await db.fetchval("SELECT to_regclass('definition_removed')") is None:
+        await db.execute(_REMOVED)
+
+
 class PostgresqlDefinitions:
     """A `DefinitionStore` in one table; every definition is committed before `add` returns.
 
@@ -55,31 +60,10 @@ class PostgresqlDefinitions:
 
         `Rejected` for a URL that cannot be read, `Unavailable` when the database cannot be reached.
         """
-        place = address(url)
-        store = cls(Database(place, what="definition store"))
-        await store._db.open()
-        try:
-            await store._prepare(place.schema, place.shown)
-        except BaseException:
-            await store.close()
-            raise
-        return store
-
-    async def _prepare(self, schema: str, shown: str) -> None:
-        async def work(db: Db) -> Any:
-            await db.execute("SELECT pg_advisory_xact_lock($1::bigint)", _MAKING)
-            if await db.fetchval("SELECT to_regclass($1)", f'"{schema}".definition_format') is None:
-                await db.execute(_SCHEMA.format(schema=schema))
-                await db.execute("INSERT INTO definition_format VALUES ($1)", _FORMAT)
-            if await db.fetchval("SELECT to_regclass($1)", f'"{schema}".definition_removed') is None:
-                await db.execute(_REMOVED)
-            return await db.fetchval("SELECT max(number) FROM definition_format")
-
-        found = await self._db.write(work)
-        if found != _FORMAT:
-            raise Unavailable(
-                f"the definition store {shown} has format {found}, this program reads {_FORMAT}"
-            )
+        database = Database(address(url), what="definition store")
+        await database.open()
+        await database.prepare("definition_format", _SCHEMA, _FORMAT, _MAKING, _with_removed)
+        return cls(database)
 
     async def add(self, definition: Definition) -> Definition:
         name = definition.workflow

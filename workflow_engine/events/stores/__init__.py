@@ -22,9 +22,11 @@ def _memory(url: str) -> Store:
     return MemoryStore()
 
 
-def _sqlite(url: str) -> Store:
-    from workflow_engine.events.stores.sqlite import SqliteStore
+def file_of(url: str) -> tuple[Path, str]:
+    """The file of ``sqlite:///path[?synchronous=normal]``, and how what is written gets there (`SqliteStore`).
 
+    `Rejected` for a URL that is no such.
+    """
     parts = urlsplit(url)
     path = unquote(parts.path).removeprefix("/")
     options = dict(parse_qsl(parts.query))
@@ -33,7 +35,14 @@ def _sqlite(url: str) -> Store:
         raise Rejected("store-url", f"{url!r}: expected sqlite:///relative/path or sqlite:////absolute/path")
     if options or synchronous not in ("full", "normal"):
         raise Rejected("store-url", f"{url!r}: the only option is synchronous=full or synchronous=normal")
-    return SqliteStore(Path(path), synchronous=synchronous)
+    return Path(path), synchronous
+
+
+def _sqlite(url: str) -> Store:
+    from workflow_engine.events.stores.sqlite import SqliteStore
+
+    path, synchronous = file_of(url)
+    return SqliteStore(path, synchronous=synchronous)
 
 
 def _postgresql(url: str) -> Store:

@@ -126,6 +126,33 @@ class Database:
             listening = self._listen(self._on_news)
             self._listening = asyncio.create_task(listening, name="postgresql news")
 
+    async def prepare(
+        self, table: str, tables: str, format: int, lock: int, then: Work[Any] | None = None
+    ) -> None:
+        """Make *tables* unless they are there: SQL with ``{schema}``, among them *table* for the number of their
+        *format*; and do what comes *then* each time. It is done under the advisory *lock*, by one process at a time.
+
+        `Unavailable` where they have another format. When it fails, the database is closed.
+        """
+        schema = self._address.schema
+
+        async def work(db: Db) -> Any:
+            await db.execute("SELECT pg_advisory_xact_lock($1::bigint)", lock)
+            if await db.fetchval("SELECT to_regclass($1)", f'"{schema}".{table}') is None:
+                await db.execute(tables.format(schema=schema))
+                await db.execute(f"INSERT INTO {table} VALUES ($1)", format)  # noqa: S608  a name of ours
+            if then is not None:
+                await then(db)
+            return await db.fetchval(f"SELECT max(number) FROM {table}")  # noqa: S608
+
+        try:
+            found = await self.write(work)
+            if found != format:
+                raise Unavailable(f"{self._called} has format {found}, this program reads {format}")
+        except BaseException:
+            await self.close()
+            raise
+
     async def _connected(self, connection: Db) -> None:
         pid = connection.get_server_pid()
         self._pids.add(pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 from temporalio.exceptions import (
@@ -72,20 +73,12 @@ def unkept() -> ApplicationError:
 
 def is_unkept(failure: BaseException | None) -> bool:
     """Whether *failure* stands for `unkept`."""
-    while failure is not None:
-        if isinstance(failure, ApplicationError) and failure.type == UNKEPT:
-            return True
-        failure = getattr(failure, "cause", None) or failure.__cause__
-    return False
+    return any(each.type == UNKEPT for each in _told(failure))
 
 
 def is_to_be_recorded(failure: BaseException | None) -> bool:
     """Whether what has failed so is to be made as an activity of its own, by `unsuited` or by `unkept`."""
-    while failure is not None:
-        if isinstance(failure, ApplicationError) and failure.type in (UNSUITED, UNKEPT):
-            return True
-        failure = getattr(failure, "cause", None) or failure.__cause__
-    return False
+    return any(each.type in (UNSUITED, UNKEPT) for each in _told(failure))
 
 
 def goes_on(queue: str | None) -> ApplicationError:
@@ -96,34 +89,30 @@ def goes_on(queue: str | None) -> ApplicationError:
 
 def queue_of(failure: BaseException | None) -> str | None:
     """Where that `goes_on` which *failure* stands for; None where it is another failure."""
-    while failure is not None:
-        if isinstance(failure, ApplicationError) and failure.type == GOES_ON:
-            return str(failure.details[0])
-        failure = getattr(failure, "cause", None) or failure.__cause__
-    return None
+    return next((str(each.details[0]) for each in _told(failure) if each.type == GOES_ON), None)
 
 
 def progress_of(failure: BaseException | None) -> JsonObject | None:
     """How far the attempts of an `unsuited` local activity had come."""
-    while failure is not None:
-        if isinstance(failure, ApplicationError) and failure.type == UNSUITED:
-            return failure.details[0] if failure.details else None
-        failure = getattr(failure, "cause", None) or failure.__cause__
-    return None
+    unsuited = next((each for each in _told(failure) if each.type == UNSUITED), None)
+    return unsuited.details[0] if unsuited is not None and unsuited.details else None
 
 
 def fault_of(failure: BaseException | None) -> Fault | None:
     """The fault that *failure* or one of its causes carries; None when it is no fault of the workflow."""
-    while failure is not None:
-        if (
-            isinstance(failure, ApplicationError)
-            and len(failure.details) >= 2
-            and failure.details[1] == FAULT
-        ):
-            error = Error.from_json(failure.details[0])
-            return Fault(error) if len(failure.details) == 2 else Attempted(error, failure.details[2])
-        failure = getattr(failure, "cause", None) or failure.__cause__
+    for each in _told(failure):
+        if len(each.details) >= 2 and each.details[1] == FAULT:
+            error = Error.from_json(each.details[0])
+            return Fault(error) if len(each.details) == 2 else Attempted(error, each.details[2])
     return None
+
+
+def _told(failure: BaseException | None) -> Iterator[ApplicationError]:
+    """What activities have raised, of *failure* and its causes."""
+    while failure is not None:
+        if isinstance(failure, ApplicationError):
+            yield failure
+        failure = getattr(failure, "cause", None) or failure.__cause__
 
 
 def reraise(failure: FailureError) -> Exception:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from typing import Any, Self
+from typing import Self
 
-from workflow_engine.errors import Unavailable
 from workflow_engine.events.stores.postgresql import address
-from workflow_engine.events.stores.postgresql_connection import Database, Db
+from workflow_engine.events.stores.postgresql_connection import Database
 
 FORMAT = 1
 _MAKING = 4_021_993_004
@@ -36,27 +35,10 @@ class PostgresqlInterim:
 
         `Rejected` for a URL that cannot be read, `Unavailable` when the database cannot be reached.
         """
-        place = address(url)
-        store = cls(Database(place, what="interim store"))
-        await store._db.open()
-        try:
-            await store._prepare(place.schema, place.shown)
-        except BaseException:
-            await store.close()
-            raise
-        return store
-
-    async def _prepare(self, schema: str, shown: str) -> None:
-        async def work(db: Db) -> Any:
-            await db.execute("SELECT pg_advisory_xact_lock($1::bigint)", _MAKING)
-            if await db.fetchval("SELECT to_regclass($1)", f'"{schema}".interim_format') is None:
-                await db.execute(_SCHEMA.format(schema=schema))
-                await db.execute("INSERT INTO interim_format VALUES ($1)", FORMAT)
-            return await db.fetchval("SELECT max(number) FROM interim_format")
-
-        found = await self._db.write(work)
-        if found != FORMAT:
-            raise Unavailable(f"the interim store {shown} has format {found}, this program reads {FORMAT}")
+        database = Database(address(url), what="interim store")
+        await database.open()
+        await database.prepare("interim_format", _SCHEMA, FORMAT, _MAKING)
+        return cls(database)
 
     async def of(self, execution: str) -> Mapping[str, bytes]:
         query = "SELECT key, result FROM interim WHERE execution = $1"
