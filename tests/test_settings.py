@@ -94,3 +94,14 @@ def test_a_store_in_nats_has_its_copy_in_the_data_folder_unless_the_url_says_whe
     assert Settings(data=data, events_store="tls://host").events_url.startswith("tls://host?file=")
     chosen = "nats://host/x?file=/elsewhere.db"
     assert Settings(data=data, events_store=chosen).events_url == chosen
+
+
+def test_an_interim_store_that_there_is_not_is_refused_before_anything_is_started() -> None:
+    for url in ("nats://me:secret@host/x", "memory:", "interim.db"):
+        with pytest.raises(
+            Rejected, match=r"WFE_INTERIM_STORE: '(nats|memory|interim\.db)' is the scheme"
+        ) as refused:
+            Settings.from_env({"WFE_INTERIM_STORE": url})
+        assert "secret" not in str(refused.value)
+    for url in ("sqlite:///x.db", "postgresql://host/wfe", "none"):
+        assert Settings.from_env({"WFE_INTERIM_STORE": url}).interim_store == url

@@ -315,6 +315,12 @@ class Settings:
                 f"WFE_LIFECYCLE_CHANNEL: {channel!r} is not a channel for them: 1 to 200 of a-z A-Z 0-9 . _ / -, and "
                 f"none of {', '.join(sorted(_TAKEN))}",
             )
+        interim = (self.interim_url or "sqlite:").partition(":")[0].lower()
+        if interim not in ("sqlite", "postgresql", "postgres"):
+            raise Rejected(
+                "invalid-setting",
+                f"WFE_INTERIM_STORE: {interim!r} is the scheme of no interim store; use sqlite:///FILE, postgresql://…",
+            )
         if self.traces not in ("none", "otlp"):
             raise Rejected("invalid-setting", f"WFE_TRACES: {self.traces!r} is neither none nor otlp")
         if self.traces == "otlp" and not installed():
