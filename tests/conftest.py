@@ -34,6 +34,8 @@ def pytest_collection_finish() -> None:
 
 
 pytest_plugins = [
+    "tests.once_more",
+    "tests.watchdog",
     "tests.order",
     "tests.temporal_server",
     "tests.running",

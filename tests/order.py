@@ -3,6 +3,8 @@
 Some files wait for most of their time, for processes to start or for a server to find that one has died; the others
 compute. With two of the first kind at a time beside two of the other, the cores have something to do from the beginning
 to the end; and no file that takes long is left for the end.
+
+A process that dies in a test takes nothing with it but that test: `Files`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ import heapq
 from collections.abc import Mapping
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling, Scheduling
+from xdist.workermanage import WorkerController
 
 PROCESSES = 4
 """How many run tests, by pyproject.toml."""
@@ -50,6 +55,37 @@ WAITING: Mapping[str, float] = {
 """About how many seconds each takes that waits; those that are not here are taken for ones that compute."""
 A_TEST = 0.1
 """Seconds for each test of the others."""
+
+
+class Files(LoadFileScheduling):
+    """As `--dist loadfile`, and goes on whatever has died.
+
+    A process begins a test only when it knows the next one, or that there is none. xdist gives the files of one that
+    died to the next, one at a time: with a single test left of a file, both wait for ever. And it runs the test that
+    the process died in again, which ends the next process.
+    """
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        files = self.assigned_work.pop(node)
+        died_in = next((test for tests in files.values() for test, ran in tests.items() if not ran), None)
+        for name, tests in files.items():
+            if died_in is not None and died_in in tests:
+                tests[died_in] = True
+            if not all(tests.values()):
+                self.workqueue[name] = tests
+        for other in self.nodes:
+            self._reschedule(other)
+        return died_in
+
+    def _reschedule(self, node: WorkerController) -> None:
+        super()._reschedule(node)
+        while self._pending_of(self.assigned_work[node]) == 1 and not node.shutting_down:
+            super()._reschedule(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    return Files(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(trylast=True)

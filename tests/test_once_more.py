@@ -12,6 +12,7 @@ import pytest
 from tests import once_more
 
 ROOT = Path(__file__).parents[1]
+IMPORTS = "import os, subprocess, sys, time\nfrom pathlib import Path\nimport pytest\n"
 ONCE = """
 def test_is_disturbed(tmp_path_factory):
     seen = Path(__file__).with_name("seen")
@@ -29,22 +30,26 @@ class Ci:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         (folder / "pyproject.toml").write_text(
-            '[tool.pytest.ini_options]\naddopts = "-n 2 --dist loadfile"\n'
+            '[tool.pytest.ini_options]\naddopts = "-n 2 --dist loadfile --max-worker-restart 3"\n'
+            'asyncio_default_fixture_loop_scope = "function"\ntimeout = 60\n'
+        )
+        (folder / "conftest.py").write_text(
+            'pytest_plugins = ["tests.once_more", "tests.watchdog", "tests.order"]\n'
         )
 
-    def run(self, **files: str) -> tuple[int, list[str]]:
-        """The exit code, and the lines of the output."""
+    def run(self, grace: float = 60, **files: str) -> tuple[int, list[str]]:
+        """The exit code, and the lines of the output; *grace* is the watchdog's."""
         for name, text in files.items():
-            (self._folder / f"test_{name}.py").write_text(f"from pathlib import Path\nimport pytest\n{text}")
+            (self._folder / f"test_{name}.py").write_text(f"{IMPORTS}{text}")
         *before, line = (ROOT / ".ci" / "run").read_text().splitlines()
-        assert "rm -f .pytest_cache/v/cache/lastfailed" in before
+        assert "rm -rf .pytest_cache" in before
         installs, suite = line.split(" -e '.[dev]' && ")
         assert installs.startswith("python3 -m venv ")
         environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
         ended = subprocess.run(
             ["bash", "-c", f"set -euo pipefail\n{suite.replace('.venv/bin/python', sys.executable)}"],
             cwd=self._folder,
-            env=environment | {"PYTHONPATH": str(ROOT)},
+            env=environment | {"PYTHONPATH": str(ROOT), "WFE_TEST_GRACE": str(grace)},
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -100,9 +105,19 @@ def test_one_that_is_left_out_when_it_is_alone_has_not_passed(ci: Ci) -> None:
     assert lines[-1] == "failed: test_once.py::test_is_disturbed, alone too"
 
 
+DIES = ONCE.replace('"seen"', '"died"').replace(
+    "    assert there", "    if not there: os._exit(1)\n    assert there"
+)
+
+
 def test_a_process_that_dies_with_a_test_is_no_accident(ci: Ci) -> None:
-    dies = ONCE.replace("    assert there", "    if not there: import os; os._exit(1)\n    assert there")
-    assert ci.run(once=dies, sound=ALWAYS)[0] == 1
+    assert ci.run(once=DIES, sound=ALWAYS)[0] == 1
+
+
+def test_nor_is_it_when_another_test_is_disturbed(ci: Ci) -> None:
+    code, lines = ci.run(dies=DIES, once=ONCE, sound=ALWAYS)
+    assert code == 1
+    assert [line for line in lines if "the process died in test_dies.py::test_is_disturbed" in line]
 
 
 def test_tests_that_cannot_be_read_fail_all(ci: Ci) -> None:
