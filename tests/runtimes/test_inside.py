@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import inspect
 import re
+import threading
+import time
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,15 +22,17 @@ from temporalio.converter import _extstore
 from temporalio.service import __version__
 from temporalio.worker import _activity, _workflow, _workflow_instance
 
-from tests.running import temporal_runner
+from tests.running import TemporalRunner, temporal_runner
 from tests.semantics.v1.documents import workflow
 from workflow_engine import dsl
 from workflow_engine.dsl.bundle import Bundle
 from workflow_engine.engine.runtime import RunQuery, Start
 from workflow_engine.errors import Unavailable
 from workflow_engine.runtimes.temporal import inside
+from workflow_engine.runtimes.temporal import worker as workers
 from workflow_engine.runtimes.temporal.connection import open_client
 from workflow_engine.runtimes.temporal.server import ServerOptions, dev_server
+from workflow_engine.runtimes.temporal.workflow import ServerlessWorkflow
 
 ROOT = Path(__file__).parents[2]
 READ = {
@@ -36,6 +40,7 @@ READ = {
     "_WorkflowWorker._handle_activation": "772c39c4a2e9",
     "_WorkflowWorker._handle_cache_eviction": "4a21a6c40794",
     "_RunningWorkflow.__init__": "8d25e742a7d6",
+    "_RunningWorkflow.attempt_deadlock_interruption": "715327748cbb",
     "_WorkflowInstanceImpl._apply_remove_from_cache": "3ed132312a09",
     "_ClientImpl.start_workflow": "d391b0096d38",
     "decode_activation": "f48cb3360af5",
@@ -53,6 +58,9 @@ METHODS: dict[str, Any] = {
     "_WorkflowWorker._handle_activation": _workflow._WorkflowWorker._handle_activation,
     "_WorkflowWorker._handle_cache_eviction": _workflow._WorkflowWorker._handle_cache_eviction,
     "_RunningWorkflow.__init__": _workflow._RunningWorkflow.__init__,
+    "_RunningWorkflow.attempt_deadlock_interruption": (
+        _workflow._RunningWorkflow.attempt_deadlock_interruption
+    ),
     "_WorkflowInstanceImpl._apply_remove_from_cache": (
         _workflow_instance._WorkflowInstanceImpl._apply_remove_from_cache
     ),
@@ -94,6 +102,11 @@ def test_the_bounds_of_the_package_are_the_versions_that_are_known() -> None:
         (_workflow._WorkflowWorker, "_handle_activation", "_WorkflowWorker._handle_activation"),
         (_workflow._WorkflowWorker, "_handle_cache_eviction", "_WorkflowWorker._handle_cache_eviction"),
         (_workflow, "_RunningWorkflow", "_RunningWorkflow.instance"),
+        (
+            _workflow._RunningWorkflow,
+            "attempt_deadlock_interruption",
+            "_RunningWorkflow.attempt_deadlock_interruption",
+        ),
         (_workflow_instance, "_WorkflowInstanceImpl", "_WorkflowInstanceImpl._object"),
         (
             temporalio.bridge.worker.Worker,
@@ -186,6 +199,52 @@ async def test_a_worker_goes_on_where_a_call_is_cancelled_that_has_ended_already
         )
     assert len(told) == 2
     assert ended.status == "completed", ended.error
+
+
+@pytest.mark.temporal
+async def test_a_task_that_is_taken_for_stuck_goes_on_to_its_end_and_is_done_again_after_it(
+    temporal_address: str, internet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK would throw an exception into it, wherever it is, and let go of the run meanwhile."""
+    ends, prepare = threading.Event(), ServerlessWorkflow._prepare
+    instances = _workflow_instance._WorkflowInstanceImpl
+    done: list[str] = []
+    lets_go = instances._apply_remove_from_cache
+
+    def let_go(instance: Any, job: Any) -> None:
+        done.append("let go")
+        lets_go(instance, job)
+
+    def slowly(*given: Any) -> Any:
+        while not ends.is_set():
+            time.sleep(0.001)
+        done.append("done")
+        return prepare(*given)
+
+    async def failures(runner: TemporalRunner, id: str) -> list[str]:
+        return [
+            event.workflow_task_failed_event_attributes.failure.message
+            for event in await runner.history(id)
+            if event.HasField("workflow_task_failed_event_attributes")
+        ]
+
+    monkeypatch.setattr(ServerlessWorkflow, "_prepare", slowly)
+    monkeypatch.setattr(instances, "_apply_remove_from_cache", let_go)
+    monkeypatch.setattr(workers, "STUCK", 0.5)
+    async with temporal_runner(temporal_address, internet) as runner:
+        bundle = Bundle.of(dsl.parse(workflow("do: [{a: {set: {n: 1}}}]")), {})
+        await runner.runtime.start(Start("stuck", bundle.graph().name, bundle, {}))
+        while not await failures(runner, "stuck"):  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert done == []
+        ends.set()
+        ended = await runner.runtime.wait("stuck", 60)
+        told = await failures(runner, "stuck")
+    assert [message for message in told if "Potential deadlock detected" not in message] == []
+    assert done[: 2 * len(told)] == ["done", "let go"] * len(told)
+    assert done.count("done") == len(told) + 1
+    assert ended.status == "completed"
 
 
 @pytest.mark.temporal

@@ -220,6 +220,7 @@ def admit(made: Worker, weights: Weights = WEIGHTS, aside: Aside = nullcontext) 
         try:
             if leaves:
                 there = running.get(id)
+                await inside.has_ended(there)
                 tasks.forget(id)
                 await handle(act)
                 LOANS.end(id)

@@ -8,7 +8,9 @@ upgrades it which of these methods are others than before.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cache, wraps
@@ -32,6 +34,7 @@ SDK = ("1.35",)
 """The versions of the SDK of which it is known how they do it inside; also the bounds in ``pyproject.toml``."""
 _EAGERLY = "__temporal_eagerly_started"
 """What the SDK notes of a run whose first task came with the answer to its start."""
+_AT_WORK = "wfe_at_work"
 
 
 @cache
@@ -97,6 +100,10 @@ def missing() -> Iterator[str]:
         methods = filter(inspect.isfunction, vars(_class(module, name) or object).values())
         there = {each for method in methods for each in method.__code__.co_names}
         yield from (f"{name}.{each}" for each in sorted(sets - there))
+    if not callable(
+        getattr(_class("worker._workflow", "_RunningWorkflow"), "attempt_deadlock_interruption", None)
+    ):
+        yield "_RunningWorkflow.attempt_deadlock_interruption"
     if not getattr(_class("worker._workflow_instance", "_WorkflowInstanceImpl"), "__dictoffset__", 0):
         yield "_WorkflowInstanceImpl.__dict__"
     starts = getattr(_class("client._impl", "_ClientImpl"), "start_workflow", None)
@@ -214,6 +221,47 @@ def passes(
         return await encode(completion, converter, *args, **named)
 
     bridge.decode_activation, bridge.encode_completion = decoded, encoded  # type: ignore[assignment]
+
+
+def one_after_the_other(instance: Any) -> None:
+    """Have each task of a run (a `WorkflowInstance`) done to its end before the next, where one is taken for stuck too.
+
+    The SDK throws an exception into that then, wherever it is; and lets go of the run while it goes on, in another
+    thread: it means to wait for its end, but waits for what it has cancelled. Either may leave something of the run
+    that is never woken again, so that it cannot be let go of, and its worker cannot stop. What the engine does in a
+    task ends by itself, for there is a limit for everything.
+    """
+    _asks_before_it_interrupts()
+    activate, at_work = instance.activate, threading.Lock()
+
+    def activated(act: Any) -> Any:
+        with at_work:
+            return activate(act)
+
+    instance.activate = activated
+    setattr(instance, _AT_WORK, at_work)
+
+
+async def has_ended(there: Any) -> None:
+    """Return when no task is at work of one of the runs that are in memory. Where it was taken for stuck, none follows
+    but that which lets go of the run.
+    """
+    at_work = None if there is None else getattr(there.instance, _AT_WORK, None)
+    while at_work is not None and at_work.locked():  # noqa: ASYNC110 - a thread has it, which tells nobody
+        await asyncio.sleep(0.02)
+
+
+@cache
+def _asks_before_it_interrupts() -> None:
+    running = _class("worker._workflow", "_RunningWorkflow")
+    interrupt = running.attempt_deadlock_interruption
+
+    @wraps(interrupt)
+    def unless_it_ends(there: Any) -> None:
+        if not hasattr(there.instance, _AT_WORK):
+            interrupt(there)
+
+    running.attempt_deadlock_interruption = unless_it_ends
 
 
 def tells(details: Callable[[], str]) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowInstanceDetails
 
+from workflow_engine.runtimes.temporal.inside import one_after_the_other
+
 _CANCELS = "wfe_cancels"
 
 
@@ -27,6 +29,7 @@ class Runner(UnsandboxedWorkflowRunner):
             return activate(act)
 
         instance.activate = activated  # type: ignore[method-assign]
+        one_after_the_other(instance)
         return instance
 
 
