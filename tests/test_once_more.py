@@ -37,8 +37,8 @@ class Ci:
             'pytest_plugins = ["tests.once_more", "tests.watchdog", "tests.order"]\n'
         )
 
-    def run(self, grace: float = 60, **files: str) -> tuple[int, list[str]]:
-        """The exit code, and the lines of the output; *grace* is the watchdog's."""
+    def run(self, grace: float = 60, quiet: float = 900, **files: str) -> tuple[int, list[str]]:
+        """The exit code, and the lines of the output; *grace* and *quiet* are the watchdog's."""
         for name, text in files.items():
             (self._folder / f"test_{name}.py").write_text(f"{IMPORTS}{text}")
         *before, line = (ROOT / ".ci" / "run").read_text().splitlines()
@@ -49,7 +49,8 @@ class Ci:
         ended = subprocess.run(
             ["bash", "-c", f"set -euo pipefail\n{suite.replace('.venv/bin/python', sys.executable)}"],
             cwd=self._folder,
-            env=environment | {"PYTHONPATH": str(ROOT), "WFE_TEST_GRACE": str(grace)},
+            env=environment
+            | {"PYTHONPATH": str(ROOT), "WFE_TEST_GRACE": str(grace), "WFE_TEST_QUIET": str(quiet)},
             check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

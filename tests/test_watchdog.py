@@ -9,7 +9,7 @@ import pytest
 
 from tests.processes import gone
 from tests.test_once_more import ALWAYS, Ci
-from tests.watchdog import standing
+from tests.watchdog import ENDED, standing
 
 HANGS = """
 import asyncio
@@ -72,6 +72,12 @@ def test_the_last_test_of_a_file_holds_nobody_up_either(ci: Ci) -> None:
     code, lines = ci.run(grace=1, hangs=hangs, sound=ALWAYS, also="def test_fails(): assert not 'sound'\n")
     assert code == 1
     assert lines[-1] == "flaky: test_hangs.py::test_hangs failed beside others, and passed alone"
+
+
+def test_processes_of_which_none_reports_are_ended_with_the_one_that_waits_for_them(ci: Ci) -> None:
+    code, lines = ci.run(quiet=3, hangs=HANGS.replace("TIMES", "9"), sound=ALWAYS)
+    assert code == ENDED
+    assert "no process has reported a test for 3 s; this process is ended." in lines
 
 
 async def test_the_place_of_a_task_is_told_down_to_what_it_waits_for() -> None:

@@ -2,7 +2,8 @@
 
 The time limit of a test (`pytest-timeout`) raises an exception in it, once. A test that swallows that, or hangs while
 it cleans up, hangs for ever after, and all tests with it. Here such a process tells where each of its threads and tasks
-stands, ends what it started, and ends itself: the test has failed, and another process runs the others.
+stands, ends what it started, and ends itself: the test has failed, and another process runs the others. So does the one
+that the others report to, when none does for long.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from tests.once_more import ended_folder
 
 GRACE = float(os.environ.get("WFE_TEST_GRACE", "60"))
 """Seconds after the time limit of a test in which it may fail and clean up."""
-GOES_ON = "goes on after its time limit"
+QUIET = 15 * 60.0
+"""Seconds in which some process has something to report, unless `WFE_SIZE=full` makes single tests take hours."""
 STOPPING = 3.0
 """Seconds that what it started has to end by itself."""
 ENDED = 70
@@ -39,17 +41,17 @@ class Watchdog:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._until: float | None = None
-        self._test = ""
+        self._why, self._test = "", ""
         self._thread: threading.Thread | None = None
         self.out = 2
         """Where it tells what it does: standard error, which is another while a test is run."""
         self.named: Path | None = None
         """A folder for a file with the test's name."""
 
-    def watch(self, test: str, seconds: float) -> None:
-        """End the process if *test* goes on for so long."""
+    def watch(self, seconds: float, why: str, test: str = "") -> None:
+        """End the process after so many *seconds*, and say *why*: what it does is *test*."""
         with self._changed:
-            self._test, self._until = test, time.monotonic() + seconds
+            self._why, self._test, self._until = why, test, time.monotonic() + seconds
             self._changed.notify()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
@@ -67,18 +69,18 @@ class Watchdog:
                 if left is not None and left <= 0:
                     break
                 self._changed.wait(left)
-        if self.named is not None:
+        if self._test and self.named is not None:
             with contextlib.suppress(OSError):
                 (self.named / str(os.getpid())).write_text(self._test)
-        _end_all(self._test, self.out)
+        _end_all(self._why, self.out)
 
 
-def _end_all(test: str, standard_error: int) -> NoReturn:
+def _end_all(why: str, standard_error: int) -> NoReturn:
     out = os.fdopen(standard_error, "w", closefd=False)
     # Should telling it hang too.
     faulthandler.dump_traceback_later(20, exit=True, file=out)
     with contextlib.suppress(BaseException):
-        print(f"\n{test} {GOES_ON}; this process is ended.", file=out, flush=True)
+        print(f"\n{why}; this process is ended.", file=out, flush=True)
         faulthandler.dump_traceback(out)
         for line in standing(task for task in gc.get_objects() if isinstance(task, asyncio.Task)):
             print(line, file=out)
@@ -138,6 +140,22 @@ def pytest_configure(config: pytest.Config) -> None:
     _watchdog.out = os.dup(2)
     cache: pytest.Cache | None = getattr(config, "cache", None)
     _watchdog.named = None if cache is None else ended_folder(cache)
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Reports(float(os.environ.get("WFE_TEST_QUIET", QUIET))))
+
+
+class _Reports:
+    """In the process that the others report to: whether they do."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def pytest_runtest_logreport(self) -> None:
+        if os.environ.get("WFE_SIZE") != "full":
+            _watchdog.watch(self._seconds, f"no process has reported a test for {self._seconds:g} s")
+
+    def pytest_sessionfinish(self) -> None:
+        _watchdog.call_off()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -146,7 +164,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
     limit = _limit(item)
     if not limit or sys.gettrace() is not None:
         return (yield)
-    _watchdog.watch(item.nodeid, limit + GRACE)
+    _watchdog.watch(limit + GRACE, f"{item.nodeid} goes on after its time limit", item.nodeid)
     try:
         return (yield)
     finally:
