@@ -17,7 +17,7 @@ from tests.calls.conftest import make_context
 from tests.engines import needs_node
 from tests.processes import has_gone
 from tests.standins.server import serve
-from workflow_engine.calls import Egress, script, shell
+from workflow_engine.calls import Egress, processes, script, shell
 from workflow_engine.calls.context import ProcessBounds
 from workflow_engine.errors import Error, Fault
 from workflow_engine.processes.privacy import close_to_others
@@ -177,7 +177,8 @@ async def test_a_process_whose_time_is_up_is_ended_though_it_does_not_want_to(co
     await has_gone(*await pids(tmp_path, 1))
 
 
-async def test_a_process_that_is_asked_to_end_may_tidy_up(context, tmp_path):
+async def test_a_process_that_is_asked_to_end_may_tidy_up(context, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "GRACE", 60)
     command = f"trap 'echo tidy > {tmp_path}/a; exit 0' TERM; echo $$ > {tmp_path}/a.pid; "
     calling = asyncio.create_task(shell.call({"command": command + "while :; do sleep 0.05; done"}, context))
     await pids(tmp_path, 1)

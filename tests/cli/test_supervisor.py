@@ -152,7 +152,7 @@ async def test_a_url_that_answers_makes_a_child_ready(journal, tmp_path):
 
 
 async def test_a_child_deaf_to_sigterm_is_killed_after_its_grace(journal, tmp_path):
-    async with running(tmp_path, journal.child("deaf", "deaf", grace=0.1)):
+    async with running(tmp_path, journal.child("deaf", "deaf", grace=2.0)):
         [pid] = journal.values("deaf", "pid")
     assert journal.of("SIGTERM") == ["deaf"]
     assert gone(pid)
