@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -453,6 +454,29 @@ class TestRetries:
         await router.publish("c", [event(str(n)) for n in range(400)])
         await eventually(lambda: sum(d.subscription == "fine" for d in workflows.got) == 400)
         assert sum(d.subscription == "slow" for d in workflows.got) == 3
+
+    @pytest.mark.parametrize("most", [1, 4])
+    async def test_no_more_deliveries_are_with_a_target_than_may_be(self, router, workflows, most):
+        dice, at_work, seen = random.Random(most), 0, 0
+
+        async def work(delivery):
+            nonlocal at_work, seen
+            at_work += 1
+            seen = max(seen, at_work)
+            await asyncio.sleep(dice.choice([0, 0, 0.001]))
+            at_work -= 1
+            return Retry(after=0.001) if delivery.attempt == 1 and dice.random() < 0.2 else None
+
+        async def publish(name):
+            for n in range(40):
+                await router.publish("c", [event(f"{name}-{n}-{m}") for m in range(dice.randint(1, 3))])
+                await asyncio.sleep(dice.choice([0, 0.001]))
+
+        workflows.answer = work
+        await router.put_subscription(subscription(max_in_flight=most))
+        await asyncio.gather(*map(publish, "abc"))
+        await quiet(router)
+        assert seen == most
 
     async def test_deliveries_in_order_hold_up_those_with_their_correlation_values_and_no_others(
         self, router, workflows

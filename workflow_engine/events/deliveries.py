@@ -72,6 +72,8 @@ class Deliverer(HandingOut):
         task = asyncio.current_task()
         assert task is not None
         try:
+            if (turn := self._turn(item.group)) is not None:
+                await turn
             for left in reversed(range(IN_A_ROW)):
                 settled = await self._attempt(item, left)
                 if settled.next is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from workflow_engine.errors import Unavailable
@@ -47,6 +48,10 @@ class HandingOut:
         self._woken, self._due_now = asyncio.Event(), Wakeups()
         self._in_flight: dict[asyncio.Task[None], Parked] = {}
         self._per_group: Counter[str] = Counter()
+        self._with_targets: dict[asyncio.Task[None], str] = {}
+        self._at_work: Counter[str] = Counter()
+        self._turns: dict[str, deque[asyncio.Future[None]]] = {}
+        """What is leased waits for its turn: a look and a commit may each find the same room for a group."""
         self._claiming: Counter[str] = Counter()
         self._offered: set[str] = set()
         """How many of each group commits may lease that are under way, and the ids that they park or lease."""
@@ -219,8 +224,46 @@ class HandingOut:
                 self._claiming -= Counter([item.group])
             task.add_done_callback(self._finished)
 
+    def _turn(self, group: str) -> asyncio.Future[None] | None:
+        """What to wait for before a delivery of *group* goes to its target; None when it may go at once. The task that
+        asks has the turn until it ends.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        if self._at_work[group] < self._most_of(group):
+            self._at_work[group] += 1
+            self._with_targets[task] = group
+            return None
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn.add_done_callback(partial(self._has_turn, task, group))
+        self._turns.setdefault(group, deque()).append(turn)
+        return turn
+
+    def _has_turn(self, task: asyncio.Task[None], group: str, turn: asyncio.Future[None]) -> None:
+        if not turn.cancelled():
+            self._with_targets[task] = group
+
+    def _next_turn(self, group: str) -> None:
+        """One of *group* has ended: another one has its turn, unless fewer may be at work now."""
+        turns = self._turns.get(group, ())
+        while turns and self._at_work[group] <= self._most_of(group):
+            turn = turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        if not turns:
+            self._turns.pop(group, None)
+        self._at_work[group] -= 1
+        if not self._at_work[group]:
+            del self._at_work[group]
+
+    def _most_of(self, group: str) -> int:
+        return max(1, self._limits().get(group, RUN_IN_FLIGHT))
+
     def _finished(self, task: asyncio.Task[None]) -> None:
         item = self._in_flight.pop(task)
+        if task in self._with_targets:
+            self._next_turn(self._with_targets.pop(task))
         self._per_group[item.group] -= 1
         if not self._per_group[item.group]:
             del self._per_group[item.group]
