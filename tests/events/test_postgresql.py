@@ -219,6 +219,62 @@ async def test_what_this_process_and_others_store_is_read_once_and_in_order(post
         assert sum(map(len, followed)) == 2 * 120
 
 
+@asynccontextmanager
+async def appending(store):
+    """Events that this process stores go on coming all the time."""
+
+    async def go_on():
+        n = 0
+        while True:
+            await store.append("c", [record(f"mine-{(n := n + 1)}")])
+            await asyncio.sleep(0.005)
+
+    task = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_a_process_stored_that_died_before_it_told_is_read_though_more_comes_here(
+    postgresql_schema, monkeypatch
+):
+    async with opened(postgresql_schema, 2) as (dead, lives):
+        await lives.ensure_channel(ChannelSpec("c"))
+        await lives.append("c", [record("0")])
+        seen = []
+
+        async def follow():
+            while True:
+                seen.extend(await lives.read("c", 0, len(seen), limit=100, wait=60))
+
+        following = asyncio.create_task(follow())
+        await eventually(lambda: lives._tail.is_followed(1) and len(seen) == 1)
+        await lives.append("c", [record("1")])
+        await eventually(lambda: len(seen) == 2)
+        monkeypatch.setattr(dead._appender, "_topic", lambda _: None)
+        monkeypatch.setattr(dead._appender, "_stored", lambda *_: None)
+        await dead.append("c", [record("untold")])
+        async with appending(lives), asyncio.timeout(20):
+            await eventually(lambda: len(seen) > 20)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        assert [item.record.id for item in seen[:4]] == ["0", "1", "untold", "mine-1"]
+
+
+async def test_more_than_is_kept_for_readers_is_read_though_more_comes(postgresql_schema, monkeypatch):
+    monkeypatch.setattr("workflow_engine.events.stores.postgresql_tail.MAX_BYTES", 1)
+    async with opened(postgresql_schema) as store:
+        await store.ensure_channel(ChannelSpec("c"))
+        assert await store.read("c", 0, 0, limit=100, wait=0.05) == []
+        for n in range(5):
+            await store.append("c", [record(f"{n}")])
+        async with appending(store), asyncio.timeout(20):
+            there = await store.read("c", 0, 0, limit=100, wait=60)
+        assert [item.record.id for item in there[:5]] == ["0", "1", "2", "3", "4"]
+
+
 async def test_no_delivery_of_a_key_is_left_behind_by_another_process(postgresql_schema):
     """What is parked while the one before it is settled must neither wait for ever nor come beside it."""
     async with opened(postgresql_schema, 2) as (parking, settling):

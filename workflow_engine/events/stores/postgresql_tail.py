@@ -85,7 +85,12 @@ class Tail:
         self._seen[channel, partition] = offset, news
 
     def is_end(self, channel: int, partition: int, offset: int) -> bool:
-        """Whether there is nothing from *offset* on, unless it is not known yet."""
+        """Whether there is nothing from *offset* on, unless it is not known yet. Something is where what is here begins
+        later: another process stored it, and died before it told anyone, or it was too much to be kept.
+        """
+        run = self._runs.get((channel, partition))
+        if run and run[0].position.offset > offset:
+            return False
         return self._seen.get((channel, partition)) == (offset, self._heard[channel])
 
     def forget(self, channel: int | None = None) -> None:
