@@ -1,9 +1,10 @@
 """Ends a process that runs tests when one of them cannot be ended otherwise: a pytest plugin.
 
 The time limit of a test (`pytest-timeout`) raises an exception in it, once. A test that swallows that, or hangs while
-it cleans up, hangs for ever after, and all tests with it. Here such a process tells where each of its threads and tasks
-stands, ends what it started, and ends itself: the test has failed, and another process runs the others. So does the one
-that the others report to, when none does for long.
+it cleans up, hangs for ever after, and all tests with it; nor does it come through where it is raised in what is called
+while garbage is collected. Here such a process tells where each of its threads and tasks stands, ends what it started,
+and ends itself: the test has failed, and another process runs the others. So does the one that the others report to,
+when none does for long.
 """
 
 from __future__ import annotations

@@ -51,7 +51,9 @@ class HandingOut:
         self._with_targets: dict[asyncio.Task[None], str] = {}
         self._at_work: Counter[str] = Counter()
         self._turns: dict[str, deque[asyncio.Future[None]]] = {}
-        """What is leased waits for its turn: a look and a commit may each find the same room for a group."""
+        """Which deliveries are with their targets, how many of each group, and what those wait for that are leased
+        beyond its limit: a look and a commit may each find the same room.
+        """
         self._claiming: Counter[str] = Counter()
         self._offered: set[str] = set()
         """How many of each group commits may lease that are under way, and the ids that they park or lease."""
@@ -258,6 +260,7 @@ class HandingOut:
             del self._at_work[group]
 
     def _most_of(self, group: str) -> int:
+        # One at least: what is leased of a subscription that has been switched off since must come to its end.
         return max(1, self._limits().get(group, RUN_IN_FLIGHT))
 
     def _finished(self, task: asyncio.Task[None]) -> None:
